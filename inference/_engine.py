@@ -1,0 +1,76 @@
+"""The frame of an engine: a frozen dataclass of its options that turns (task, data, seed) into a certified branch.
+
+A reference and a candidate are the same kind of thing. Trust is the role that a run gives to an engine, and its
+certificate says whether the output has earned it. An engine never sees outcomes or latents.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from veribayes.errors import InputError
+from veribayes.models._task import Task
+from veribayes.predictive import Array
+from veribayes.tree import Branch, Certificate, Data, IntArray
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+class Engine(Protocol):
+    """What every part of this folder provides as `PART`."""
+
+    method: ClassVar[str]  # exact, quadrature, mcmc, rival or defect
+    families: ClassVar[tuple[str, ...]]  # model kinds that it serves; empty: all of them
+
+    def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
+        """Posterior predictive with leading shape (dataset, position, query) for `data.positions`.
+
+        Raises:
+            InputError: the engine does not serve this family or this model.
+            ReferenceRefused: nothing can be computed within the stated limits.
+        """
+
+
+def name_of(engine: Engine) -> str:
+    """The part's name: the file that defines it."""
+    return type(engine).__module__.rpartition(".")[2]
+
+
+def require_family(engine: Engine, task: Task) -> None:
+    """Refuse a model of a family that the engine does not serve."""
+    if engine.families and task.model.kind not in engine.families:
+        raise InputError(f"a model of kind {' or '.join(engine.families)} for the engine '{name_of(engine)}'",
+                         f"'{task.model.kind}' in the task '{task.name}'", "see 'veribayes list engines'")  # fmt: skip
+
+
+def require_positive(engine: Engine, **options: float) -> None:
+    """Refuse options that are not positive finite numbers."""
+    for option, value in options.items():
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(f"a positive {option} for the engine '{name_of(engine)}'", f"{value}")
+
+
+def certify(method: str, error_bound: float, *, kind: Any = "bound", limit: float = 1e-6, reasons: tuple[str, ...] = (),
+            **diagnostics: float) -> Certificate:  # fmt: skip
+    """A certificate that is trusted when the error bound is a number below `limit` and there is no other reason."""
+    if not error_bound <= limit:  # also true for NaN
+        reasons = (*reasons, f"the error bound {error_bound:.2g} is not below {limit:.0e}")
+    verdict: Any = "refused" if reasons else "trusted"
+    return Certificate(verdict, method, float(error_bound), kind, reasons, diagnostics)
+
+
+def equal_chunks(datasets: int, size: int) -> list[IntArray]:
+    """Data set numbers in chunks of at most `size`, all of one length so that one compilation serves them.
+
+    The last chunk repeats its last data set; results are cut at `datasets`.
+    """
+    count = -(-datasets // max(size, 1))
+    length = -(-datasets // count)
+    return list(np.minimum(np.arange(count * length), datasets - 1).reshape(count, length))
+
+
+def moments(mean: Array, second: Array) -> dict[str, Array]:
+    """Mean and standard deviation from the first two raw moments; rounding below zero is zero."""
+    return {"mean": mean, "sd": np.sqrt(np.maximum(second - mean * mean, 0.0))}

@@ -1,0 +1,124 @@
+"""What the engines that learn tables share: counts at every prefix, and the posterior of a row given its counts.
+
+A row of theta has its own independent prior, so its posterior given complete rows depends on the counts of its states
+alone, and the predictive of a query is the posterior mean of the one row that governs its target.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import gammaln
+
+from veribayes.errors import InputError
+from veribayes.inference._beta import log_interval
+from veribayes.inference._engine import EPS, Engine, name_of, require_family
+from veribayes.models._priors import Dirichlet, RowPrior, UniformInterval, UniformMixture
+from veribayes.models._task import Task
+from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
+from veribayes.predictive import Array
+from veribayes.tree import Data, IntArray
+
+Mask = npt.NDArray[np.bool_]
+
+
+def learning(engine: Engine, task: Task) -> tuple[BayesianNetwork, RowPrior]:
+    """The task's network and the prior over its tables."""
+    require_family(engine, task)
+    model = task.model
+    if not isinstance(model, BayesianNetwork) or model.prior is None:
+        raise InputError(f"a network with a prior over its tables for the engine '{name_of(engine)}'", f"the task '{task.name}'",
+                         "networks with known tables are served by elimination and enumeration")  # fmt: skip
+    return model, model.prior
+
+
+def query_of(data: Data) -> RowQuery:
+    """The queries of the batch."""
+    return RowQuery(data.arrays["query"], data.arrays["target"])
+
+
+def prefix_counts(model: BayesianNetwork, rows: IntArray, positions: IntArray) -> IntArray:
+    """Counts of states by row of theta after each prefix, (dataset, position, R, K), in one pass over the rows."""
+    datasets, length, _ = rows.shape
+    order = np.argsort(positions, kind="stable")
+    first = np.searchsorted(positions[order], np.arange(length), side="right")  # first position that contains each row
+    shape = (datasets, positions.size + 1, model.n_rows, model.width)
+    batch = np.arange(datasets)[:, None, None] * shape[1] + first[None, :, None]
+    cell = (batch * model.n_rows + model.configuration(rows)) * model.width + rows
+    new = np.bincount(cell.ravel(), minlength=int(np.prod(shape))).reshape(shape)
+    out = np.empty((datasets, positions.size, *shape[2:]), dtype=np.int64)
+    out[:, order] = new[:, :-1].cumsum(axis=1)
+    return out
+
+
+def at_query(model: BayesianNetwork, by_row: IntArray, query: RowQuery) -> IntArray:
+    """The counts that govern each query, (dataset, position, R, K) -> (dataset, position, query, K)."""
+    rows = model.query_rows(query)
+    return np.asarray(by_row[np.arange(len(rows))[:, None], :, rows].swapaxes(1, 2))
+
+
+def matching_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntArray:
+    """Counts of the target's states among rows that agree with the query on its relevant nodes, (dataset, position, query, K).
+
+    Args:
+        relevant: (query, node).
+    """
+    rows, (asked, target) = data.arrays["rows"], query_of(data)
+    agree = ((rows[:, None] == asked[:, :, None]) | ~relevant[:, None]).all(-1)  # (dataset, query, row)
+    value = rows[..., target].swapaxes(1, 2)
+    seen = (agree[..., None] & (value[..., None] == np.arange(model.width))).cumsum(2)
+    none = np.zeros_like(seen[:, :, :1])
+    return np.asarray(np.concatenate([none, seen], axis=2)[:, :, data.positions].swapaxes(1, 2))
+
+
+def inside(model: BayesianNetwork, query: RowQuery) -> Mask:
+    """Which categories the target of each query has, (query, K)."""
+    return np.asarray(np.arange(model.width) < model.cardinalities[query.target][:, None])
+
+
+def row_posterior(prior: RowPrior, counts: IntArray, states: Mask) -> tuple[Array, Array, float]:
+    """First and second raw moment of rows given counts (..., K), and a bound on the error of a mean.
+
+    Args:
+        prior: of every row.
+        counts: zero beyond a row's own states.
+        states: truth values that broadcast against counts: which categories the row has.
+    """
+    if isinstance(prior, Dirichlet):
+        return *_dirichlet(prior.concentration, counts, states), 8 * EPS  # two sums of positive terms and a quotient
+    if isinstance(prior, UniformInterval | UniformMixture):
+        return _intervals(prior, counts)
+    raise InputError("a Dirichlet, uniform or uniform-mixture prior", f"'{prior.kind}'", "use 'nuts'")
+
+
+def _dirichlet(concentration: float, counts: IntArray, states: Mask) -> tuple[Array, Array]:
+    share = counts + concentration * states
+    total = share.sum(-1, keepdims=True)
+    return share / total, share * (share + states) / (total * (total + 1))
+
+
+def _intervals(prior: UniformInterval | UniformMixture, counts: IntArray) -> tuple[Array, Array, float]:
+    """By table: contexts of n rows have at most (n + 1)(n + 2) / 2 pairs of counts, however many queries there are."""
+    side = int(counts.max(initial=0)) + 1
+    code = counts[..., 1] * side + counts[..., 0]
+    used = np.zeros(side * side, dtype=bool)
+    used[code.ravel()] = True
+    pairs = np.flatnonzero(used)
+    ones, zeros = pairs // side + 1.0, pairs % side + 1.0
+    moments, bound = np.zeros((3, side * side)), 0.0
+    for j in range(3):
+        moments[j, pairs], error = _log_evidence(prior, ones + j, zeros)
+        bound = max(bound, 2 * error)  # a quotient of two
+    first, second = (np.exp(moments[j] - moments[0])[code] for j in (1, 2))
+    return np.stack([1 - first, first], -1), np.stack([1 - 2 * first + second, second], -1), bound
+
+
+def _log_evidence(prior: UniformInterval | UniformMixture, a: Array, b: Array) -> tuple[Array, float]:
+    """Log of sum_j w_j / (high_j - low_j) * integral of t^(a-1) (1-t)^(b-1) over component j, and its largest error."""
+    terms, error = [], 0.0
+    for weight, low, high in prior.components:
+        log_mass, growth = log_interval(a, b, low, high)
+        terms.append(np.log(weight / (high - low)) + log_mass)
+        rounding = 4 * EPS * (16 + np.maximum(np.abs(log_mass), gammaln(a + b)))  # logs are rounded at their own size
+        error = max(error, float((growth * rounding).max(initial=0.0)))
+    return np.asarray(np.logaddexp.reduce(terms, axis=0)), error

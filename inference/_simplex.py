@@ -1,0 +1,26 @@
+"""What the engines of mixture-of-transition chains share: the likelihood terms of all prefixes and the next symbol."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from veribayes.models.mtd import MTD
+from veribayes.predictive import Array, Categorical
+from veribayes.tree import Data
+
+
+def terms(model: MTD, data: Data) -> Array:
+    """a[t, g] = pi_g(y_{t-g}, y_t) up to the longest prefix, (dataset, time, lag); ones for the first m symbols."""
+    return model.likelihood_terms(data.arrays["y"][:, : int(data.positions.max())])
+
+
+def next_symbol(model: MTD, data: Data, weights: Array) -> Categorical:
+    """sum_g weights_g pi_g(y_{n-g}, .) after each prefix, for weights (dataset, position, lag).
+
+    A prefix shorter than the number of lags is followed by a uniform symbol whatever the weights are.
+    """
+    lag, n = np.arange(model.m), data.positions
+    past = data.arrays["y"][:, np.maximum(n[:, None] - 1 - lag, 0)]  # (dataset, position, lag)
+    probs = np.einsum("bpg,bpgk->bpk", weights, model.matrices[lag, past])
+    probs[:, n < model.m] = 1 / model.q
+    return Categorical(probs[:, :, None])

@@ -1,0 +1,63 @@
+"""All single-node posteriors of a small network with known tables, from its full joint table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from veribayes.errors import ReferenceRefused
+from veribayes.inference._engine import EPS, certify, name_of
+from veribayes.inference.elimination import at_positions, known_network, require_possible
+from veribayes.models._task import Task
+from veribayes.models.bayesian_network import BayesianNetwork
+from veribayes.predictive import Array
+from veribayes.tree import Branch, Data, IntArray
+
+LARGEST = 2**22  # entries of the joint table: 32 MiB
+
+
+@dataclass(frozen=True)
+class Enumeration:
+    """Multiply all tables, keep what agrees with the evidence, sum."""
+
+    method: ClassVar[str] = "exact"
+    families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
+
+    def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
+        del seed  # deterministic
+        model = known_network(self, task)
+        entries = math.prod(model.cardinalities.tolist())
+        if entries > LARGEST:
+            raise ReferenceRefused(name_of(self), [f"the joint table has {entries:.2e} entries, more than {LARGEST:.1e}; use elimination"])
+        joint = _joint(model)
+        rows = [_marginals(joint, row, model.width) for row in data.arrays["evidence"]]
+        probs, mass = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
+        with np.errstate(divide="ignore"):
+            require_possible(self, np.log(mass))
+        return Branch(at_positions(probs, data), certify(self.method, 2 * EPS * (entries + len(model.nodes))))
+
+
+def _joint(model: BayesianNetwork) -> Array:
+    """P(x_1, ..., x_M), one axis a node."""
+    out = np.ones(())
+    nodes = list(range(len(model.nodes)))
+    for node, parents in enumerate(model.parents):  # topological order: the joint of the first nodes times one table
+        out = np.einsum(out, nodes[:node], model.table(node), [*parents, node], nodes[: node + 1])
+    return np.asarray(out)
+
+
+def _marginals(joint: Array, evidence: IntArray, width: int) -> tuple[Array, float]:
+    """Posteriors (M, K) given one row of evidence, and its probability."""
+    part = joint[tuple(slice(None) if e < 0 else slice(e, e + 1) for e in evidence)]
+    mass = float(part.sum())
+    out = np.zeros((joint.ndim, width))
+    for node, e in enumerate(evidence):
+        one = part.sum(axis=tuple(i for i in range(joint.ndim) if i != node)) / (mass or 1.0)
+        out[node, (slice(0, len(one)) if e < 0 else slice(e, e + 1))] = one
+    return out, mass
+
+
+PART = Enumeration

@@ -1,0 +1,79 @@
+"""Exact Gaussian process regression by observing one point after another, without a factorisation.
+
+The joint normal of f at the context points and the queries is conditioned on y_i = f_i + noise, one i at a time:
+    gain = C_i / (C_ii + s^2),   m <- m + gain (y_i - m_i),   C <- C - gain C_i^T,   log p(y_i | before) = log N(y_i; m_i, C_ii + s^2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from veribayes.inference._engine import certify, require_positive
+from veribayes.inference._gaussian import LIMIT, Conditioned, Solver, condition, gaussian, posterior, predictive, rounding_bound
+from veribayes.models._task import Task
+from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.tree import Branch, Data
+
+State = tuple[jax.Array, ...]
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """Rank-one conditioning.
+
+    Attributes:
+        nodes: quadrature nodes for each hyperparameter with a continuous prior.
+        latents: also return the posterior of f or of the hyperparameters.
+    """
+
+    nodes: int = 24
+    latents: bool = True
+    method: ClassVar[str] = "exact"
+    families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
+
+    def __post_init__(self) -> None:
+        require_positive(self, nodes=self.nodes)
+
+    def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
+        del seed  # deterministic
+        model = gaussian(self, task)
+        theta, prior = model.hyper_nodes(self.nodes)
+        found = condition(_solver(model), model, data, theta)
+        latents = posterior(model, data, found, theta, prior) if self.latents else {}
+        certificate = certify(self.method, rounding_bound(data, found, theta), limit=LIMIT)
+        return Branch(predictive(model, found, theta, prior), certificate, latents)
+
+
+@lru_cache(maxsize=16)
+def _solver(model: GaussianProcess) -> Solver:
+    """Compiled over data sets and nodes."""
+
+    def solve(theta: dict[str, jax.Array], x: jax.Array, y: jax.Array, query: jax.Array, positions: jax.Array) -> Conditioned:
+        points, size = jnp.concatenate([x, query]), y.size
+        noise = theta["noise_sd"] ** 2
+
+        def observe(state: State, i: jax.Array) -> tuple[State, State]:
+            mean, covariance, fit, log_det = state
+            spread, surprise = covariance[i, i] + noise, y[i] - mean[i]
+            gain = covariance[i] / spread
+            covariance = covariance - jnp.outer(gain, covariance[i])
+            state = mean + gain * surprise, covariance, fit + surprise**2 / spread, log_det + jnp.log(spread)
+            return state, (state[0], jnp.diag(covariance), *state[2:])
+
+        zero, prior = jnp.zeros(()), model.covariance(points, points, theta)
+        start = jnp.zeros(len(points)), prior, zero, zero
+        _, after = jax.lax.scan(observe, start, jnp.arange(size))
+        before = start[0], jnp.diag(prior), zero, zero
+        mean, variance, fit, log_det = (jnp.concatenate([b[None], a])[positions] for b, a in zip(before, after, strict=True))
+        return Conditioned(mean[:, size:], variance[:, size:], fit, log_det, jnp.diag(prior).max(), mean[:, :size], variance[:, :size])
+
+    over_nodes = jax.vmap(solve, in_axes=(0, None, None, None, None))
+    return jax.jit(jax.vmap(over_nodes, in_axes=(None, 0, 0, 0, None)))
+
+
+PART = Sequential

@@ -1,0 +1,34 @@
+"""Exact Bayes under the wrong prior: the reference engine on the model whose specification `task.wrong_prior` changes.
+
+A tolerance that lets the wrong prior pass cannot tell Bayes from something near it, and every comparison says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from veribayes import registry
+from veribayes.errors import InputError
+from veribayes.models._task import Task
+from veribayes.tree import Branch, Data
+
+
+@dataclass(frozen=True)
+class WrongPrior:
+    """The task's reference engine, with default options, on the altered model."""
+
+    method: ClassVar[str] = "exact"
+    families: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
+        if not task.wrong_prior:
+            raise InputError("a task with 'wrong_prior'", f"'{task.name}' without one", "name the fields of the model to replace")
+        family: Any = type(task.model)
+        model = family.from_spec({**task.model.spec(), **task.wrong_prior})
+        engine = registry.load("engine", task.reference)()
+        branch: Branch = engine(replace(task, model=model, wrong_prior={}), data, seed=seed)
+        return branch
+
+
+PART = WrongPrior

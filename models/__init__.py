@@ -1,0 +1,1 @@
+"""Model specifications, their simulators and their NumPyro programs."""

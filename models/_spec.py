@@ -1,0 +1,204 @@
+"""Tasks and models from user files: YAML read by schema, model files read by their own readers, nothing ever executed.
+
+The schema is the dataclasses themselves: every key must be a field, and each value checks itself when the model is built.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from veribayes import registry
+from veribayes.errors import InputError, ModelError
+from veribayes.models._check import choice, mapping
+from veribayes.models._kernels import RBF
+from veribayes.models._priors import Dirichlet
+from veribayes.models._task import Design, Model, Task, Tolerance
+from veribayes.models.bayesian_network import BayesianNetwork
+from veribayes.models.bif import read_bif
+from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.mtd import MTD
+
+FAMILIES: Mapping[str, Any] = {c.kind: c for c in (BayesianNetwork, MTD, GaussianProcess)}
+MAX_YAML_BYTES = 2**20  # YAML is read slowly: a larger table belongs in a model file
+YAML_SUFFIXES, BIF_SUFFIXES = (".yaml", ".yml"), (".bif", ".bif.gz")
+
+
+def load_task(name_or_path: str | Path) -> Task:
+    """A shipped task by name, a task file, or a model file in its family's default design.
+
+    Raises:
+        InputError: no such task or file.
+        ModelError: the file does not describe a task or a model.
+    """
+    shipped = registry.task_path(str(name_or_path))
+    path = shipped or Path(name_or_path)
+    if shipped is None and str(name_or_path) in registry.names("task"):
+        plugged: Task = registry.load("task", str(name_or_path))
+        return plugged
+    if not path.exists():
+        raise InputError("a shipped task or a file", f"'{name_or_path}'", f"shipped tasks: {', '.join(registry.names('task'))}")
+    if path.name.endswith(YAML_SUFFIXES):
+        spec = read_yaml(path)
+        if isinstance(spec, Mapping) and "model" in spec:
+            return task_from_dict(spec)
+    return task_of(load_model_file(path), name=_slug(path))
+
+
+def load_model_file(path: str | Path) -> Model:
+    """A model from `.bif`, `.bif.gz`, or the YAML of a model or a task."""
+    path = Path(path)
+    if path.name.lower().endswith(BIF_SUFFIXES):
+        return read_bif(path)
+    if path.name.lower().endswith(YAML_SUFFIXES):
+        spec = read_yaml(path)
+        return model_from_spec(spec["model"] if isinstance(spec, Mapping) and "model" in spec else spec)
+    raise InputError(f"a model file {', '.join((*BIF_SUFFIXES, *YAML_SUFFIXES))}", f"'{path.name}'")
+
+
+def model_from_spec(spec: Any) -> Model:
+    """The model that `{"kind": model.kind, **model.spec()}` describes."""
+    kind = spec.get("kind") if isinstance(spec, Mapping) else None
+    family = FAMILIES[choice("kind of the model", kind, list(FAMILIES))]
+    model: Model = family.from_spec({k: v for k, v in spec.items() if k != "kind"})
+    return model
+
+
+def replaced(model: Model, changes: Mapping[str, Any]) -> Model:
+    """The model with some fields of its specification replaced, for example by a wrong prior."""
+    return model_from_spec({"kind": model.kind, **model.spec(), **changes})
+
+
+def task_of(model: Model, *, name: str = "custom", **changes: Any) -> Task:
+    """A model in its family's default design, engines and wrong prior.
+
+    Args:
+        model: the model.
+        name: name of the task.
+        changes: fields of `Design` (positions, queries, shard) or of `Task` that replace the defaults.
+
+    Raises:
+        InputError: a change that is no field of either.
+    """
+    of_design, of_task = ({f.name for f in fields(c)} for c in (Design, Task))
+    given = mapping("task_of", changes, allowed=sorted(of_design | of_task - {"name", "model"}))
+    base = model.default_design()
+    design = Design(**{f: given.pop(f, getattr(base, f)) for f in of_design})
+    return Task(**{"name": name, "model": model, "design": design, **_defaults(model), **given})
+
+
+def task_from_dict(spec: Any) -> Task:
+    """The task that `Task.to_dict` describes; engines, design and wrong prior may be left out."""
+    allowed = [f.name for f in fields(Task)]
+    given = mapping("a task", spec, allowed=allowed, required=["name", "model"])
+    model = model_from_spec(given.pop("model"))
+    if given.get("wrong_prior"):
+        replaced(model, mapping("wrong_prior", given["wrong_prior"], allowed=list(model.spec())))
+    design = mapping("design", given.pop("design", {}), allowed=[f.name for f in fields(Design)])
+    limits = [f.name for f in fields(Tolerance)]
+    if given.get("tolerance") is not None:
+        given["tolerance"] = Tolerance(**mapping("tolerance", given["tolerance"], allowed=limits, required=["kl", "draws"]))
+    return task_of(model, **given, **design)
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Plain data of a YAML file; words such as `yes` stay words, keys are unique, aliases are refused."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_YAML_BYTES + 1)
+        if len(text) > MAX_YAML_BYTES:
+            raise ModelError(f"at most {MAX_YAML_BYTES // 2**20} MiB of YAML in {path.name}", "more", "use a BIF file")
+        return yaml.load(text, _Loader)  # a SafeLoader
+    except OSError as error:
+        raise InputError("a readable file", f"'{path.name}'", error.strerror or "") from None
+    except RecursionError:
+        raise ModelError("YAML of reasonable depth", path.name) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ModelError(f"valid YAML in {path.name}", " ".join(str(error).split())) from None
+
+
+def write_yaml(task: Task, path: str | Path) -> None:
+    """Store a task; floats by their shortest text that reads back as the same number."""
+    path = Path(path)
+    text = yaml.safe_dump(task.to_dict(), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 scalars: only `true` and `false` are truth values, `1e-5` is a number."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - a table of the base class
+        first: [(tag, pattern) for tag, pattern in table if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")]
+        for first, table in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are refused: write the value again")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        times = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, count in times.items():
+            if count > 1:
+                raise yaml.YAMLError(f"the key {key!r} occurs {count} times")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^(?:[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf)|\.nan)$"),
+    list("-+0123456789."),
+)
+
+
+def _defaults(model: Model) -> dict[str, Any]:
+    """Engines and a wrong prior that a reader can tell from the declared one."""
+    match model:
+        case BayesianNetwork(prior=None):
+            return {"reference": "elimination", "second_route": "enumeration"}
+        case BayesianNetwork(prior=prior):
+            other = 4.0 * prior.concentration if isinstance(prior, Dirichlet) else 1.0
+            return {"reference": "conjugate", "second_route": "row_quadrature", "rivals": ("all_predecessors", "mle"),
+                    "wrong_prior": {"prior": {"kind": "dirichlet", "concentration": other}}}  # fmt: skip
+        case MTD():
+            return {"reference": "simplex_quadrature", "second_route": "lag_counts", "rivals": ("mirror_descent",),
+                    "wrong_prior": {"concentration": 0.3 * model.concentration}}  # fmt: skip
+        case GaussianProcess():
+            return {"reference": "cholesky", "second_route": "sequential", "rivals": ("kernel_descent",),
+                    "wrong_prior": _wrong_hyperparameters(model)}  # fmt: skip
+    raise InputError("a model of a known family", type(model).__name__, f"families: {', '.join(FAMILIES)}")
+
+
+def _wrong_hyperparameters(model: GaussianProcess) -> dict[str, Any]:
+    """An RBF kernel gets a lengthscale that is 25 % too long; any other model a noise that is 50 % too large."""
+    kernel, noise = model.kernel, model.noise_sd
+    if isinstance(kernel, RBF) and isinstance(kernel.lengthscale, float):
+        return {"kernel": {**kernel.spec(), "lengthscale": 1.25 * kernel.lengthscale}}
+    if isinstance(noise, float):
+        return {"noise_sd": 1.5 * noise}
+    at, weight = noise.nodes(8)
+    return {"noise_sd": float(1.5 * at @ weight)}
+
+
+def _slug(path: Path) -> str:
+    """A task name from a file name."""
+    stem = re.sub(r"(\.bif)?(\.gz)?$|\.ya?ml$", "", path.name, flags=re.IGNORECASE)
+    return re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._+-]+", "-", stem).lstrip("-._+")[:64] or "model"

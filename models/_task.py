@@ -1,0 +1,183 @@
+"""The frame of a task: a model with a design, its engines and its frozen tolerance.
+
+A model is a frozen dataclass that checks itself, with the methods of `Model`. A task adds what a comparison needs and
+nothing else: where predictions are wanted, which engine is the truth, which second route audits it, who the rivals are,
+and the tolerance of the primary endpoint. Both round-trip through YAML; a checkpoint binds to the hash of the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from veribayes.errors import InputError
+from veribayes.models._check import integer, mapping, number, sequence, shown, text
+from veribayes.predictive import Array, Predictive
+from veribayes.tree import Data, Simulation
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")  # names become folders
+MAX_POSITIONS = 12
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A named random quantity: event dimensions, support and unit."""
+
+    name: str
+    dims: tuple[str, ...]
+    support: str  # real, positive, simplex, unit_interval, finite
+    unit: str = "1"
+
+
+class Model(Protocol):
+    """What a family provides; every method is pure."""
+
+    kind: ClassVar[str]
+
+    @property
+    def n_categories(self) -> int | None:
+        """Width of the category axis of predictions (the widest variable), or None for a real-valued observation."""
+
+    @property
+    def latents(self) -> tuple[Variable, ...]: ...
+
+    def spec(self) -> dict[str, Any]:
+        """Plain data that `from_spec` reads back; `hash_of` it identifies the model."""
+
+    def default_design(self) -> Design: ...
+
+    def simulate(self, design: Design, seed: int, stream: str, index: npt.NDArray[np.int64]) -> Simulation:
+        """Draw the data sets numbered `index`; each is a function of (seed, stream, its number) alone."""
+
+    def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
+        """(context, query) that a candidate sees at the position with this number in `data.positions`."""
+
+    def program(self, *args: Any, **kwargs: Any) -> Any:
+        """NumPyro program of one data set; its arguments are what `program_data` returns."""
+
+    def program_data(self, data: Data, position: int) -> dict[str, npt.NDArray[Any]]:
+        """Keyword arguments of `program` for every data set at one position, first axis `dataset`."""
+
+    def latent_mask(self, data: Data, position: int) -> dict[str, npt.NDArray[np.bool_]]:
+        """Latent name -> (dataset, *event): False where an entry is padding at this position."""
+
+    def conditional(self, latent_draws: Mapping[str, Array], data: Data, position: int) -> Predictive:
+        """Predictive (dataset, query) averaged over draws of the latents, name -> (dataset, draw, *event)."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """Where predictions are wanted.
+
+    Attributes:
+        positions: context sizes, increasing; a task has at most twelve, training may ask for every prefix.
+        queries: queries a data set (families with one query, or one query a node, ignore it).
+        shard: data sets a shard; fixed in the task, never by free memory.
+    """
+
+    positions: tuple[int, ...]
+    queries: int = 1
+    shard: int = 100
+
+    def __post_init__(self) -> None:
+        positions = tuple(integer("positions", p, at_least=0) for p in sequence("positions", self.positions))
+        if not positions or any(b <= a for a, b in pairwise(positions)):
+            raise InputError("increasing positions, at least one", f"{positions}")
+        object.__setattr__(self, "positions", positions)
+        object.__setattr__(self, "queries", integer("queries", self.queries, at_least=1))
+        object.__setattr__(self, "shard", integer("shard", self.shard, at_least=1))
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Frozen tolerance of the primary endpoint: 1 % of the mean divergence of the prior predictive from exact.
+
+    Attributes:
+        kl: nats, for candidates with a density.
+        draws: for candidates that give draws or quantiles: debiased KL(candidate || exact) in nats for categories, CRPS
+            divergence in the unit of the observation otherwise.
+        seed, datasets: how both were computed (`make tolerances` does it again).
+    """
+
+    kl: float
+    draws: float
+    seed: int = 0
+    datasets: int = 2000
+
+    def __post_init__(self) -> None:
+        for name in ("kl", "draws"):
+            object.__setattr__(self, name, number(name, getattr(self, name), above=0))
+        integer("seed", self.seed, at_least=0)
+        integer("datasets", self.datasets, at_least=1)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A model with a design, a reference engine and a tolerance. See the module's docstring."""
+
+    name: str
+    model: Model
+    design: Design
+    reference: str
+    second_route: str
+    rivals: tuple[str, ...] = ()
+    wrong_prior: Mapping[str, Any] = field(default_factory=dict)  # fields of the model's spec that the wrong prior replaces
+    tolerance: Tolerance | None = None  # None: computed by the pipeline before the first comparison
+    training: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        for key in ("name", "reference", "second_route", "description", "citation"):
+            text(key, getattr(self, key))
+        object.__setattr__(self, "rivals", tuple(text("rivals", r) for r in sequence("rivals", self.rivals)))
+        mapping("wrong_prior", self.wrong_prior, allowed=list(self.model.spec()))
+        if not isinstance(self.training, Mapping):
+            raise InputError("a mapping for 'training'", shown(self.training))
+        if not NAME.fullmatch(self.name):
+            raise InputError("a task name of letters, digits and . _ + -, at most 64", repr(self.name))
+        if len(self.design.positions) > MAX_POSITIONS:
+            raise InputError(f"at most {MAX_POSITIONS} positions in a task", f"{len(self.design.positions)}")
+
+    def simulate(self, datasets: range, *, seed: int, stream: str = "verify") -> Simulation:
+        """Draw the data sets with these numbers; a pure function of its arguments."""
+        return self.model.simulate(self.design, seed, stream, np.asarray(datasets, dtype=np.int64))
+
+    @property
+    def model_hash(self) -> str:
+        """Identifies the model alone: what a checkpoint was trained for."""
+        return hash_of({"kind": self.model.kind, **self.model.spec()})
+
+    @property
+    def hash(self) -> str:
+        """Identifies the comparison: model, design, engines and tolerance."""
+        return hash_of(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as stored in YAML."""
+        out: dict[str, Any] = {
+            "name": self.name, "description": self.description, "citation": self.citation,
+            "model": {"kind": self.model.kind, **self.model.spec()},
+            "design": {"positions": list(self.design.positions), "queries": self.design.queries, "shard": self.design.shard},
+            "reference": self.reference, "second_route": self.second_route, "rivals": list(self.rivals),
+            "wrong_prior": dict(self.wrong_prior),
+        }  # fmt: skip
+        if self.tolerance is not None:
+            t = self.tolerance
+            out["tolerance"] = {"kl": t.kl, "draws": t.draws, "seed": t.seed, "datasets": t.datasets}
+        if self.training:
+            out["training"] = dict(self.training)
+        return out
+
+
+def hash_of(spec: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of plain data; floats by their shortest round-trip text."""
+    return hashlib.sha256(json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()

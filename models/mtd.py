@@ -1,0 +1,202 @@
+"""Mixture of transition distributions: a Markov chain of order m whose law is a mixture of m first-order steps.
+
+    weights ~ Dirichlet(concentration 1_m),   P(Y_t = y | past) = sum_g weights_g pi_g(y_{t-g}, y),   g = 1..m
+
+The transition matrices pi_g are known and shared by all sequences; only the weights of a sequence are unknown. The first m
+symbols are independent and uniform. Raftery, J. R. Stat. Soc. B 47 (1985) 528; Berchtold & Raftery, Stat. Sci. 17 (2002) 328.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from veribayes.errors import InputError, ModelError
+from veribayes.models._check import integer, mapping, number, shown
+from veribayes.models._random import integers, keys, log_gamma, uniforms
+from veribayes.models._task import Design, Variable
+from veribayes.predictive import Array, Categorical, Predictive
+from veribayes.tree import Data, IntArray, Simulation
+
+if TYPE_CHECKING:
+    import jax
+
+ROW_SUM_TOLERANCE = 1e-9  # a matrix is written for this model, so there is no rounding to forgive
+
+
+@dataclass(frozen=True)
+class MTD:
+    """A mixture of transition distributions over q symbols and m lags.
+
+    Attributes:
+        q, m: number of symbols and of lags.
+        concentration: parameter of the symmetric Dirichlet law of the weights.
+        matrix_seed: draw the matrix rows from Dirichlet(1) with this seed; or give
+        matrix: rows of probabilities, (q, q), or (m, q, q) with `per_lag`.
+        per_lag: one matrix for each lag instead of a shared one (MTDg).
+
+    Raises:
+        ModelError: a value outside its range, or rows that are no distributions.
+    """
+
+    q: int
+    m: int
+    concentration: float = 1.0
+    matrix_seed: int | None = None
+    matrix: Any = None  # stored as nested tuples of floats
+    per_lag: bool = False
+    kind: ClassVar[str] = "mtd"
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "q", integer("q", self.q, at_least=2, at_most=4096))
+        put(self, "m", integer("m", self.m, at_least=1, at_most=256))
+        put(self, "concentration", number("concentration", self.concentration, above=0))
+        if not isinstance(self.per_lag, bool):
+            raise ModelError("true or false for 'per_lag'", shown(self.per_lag))
+        if (self.matrix is None) == (self.matrix_seed is None):
+            raise ModelError("either a matrix or a matrix_seed", "neither" if self.matrix is None else "both")
+        if self.matrix_seed is not None:
+            put(self, "matrix_seed", integer("matrix_seed", self.matrix_seed, at_least=0))
+        else:
+            put(self, "matrix", _nested(self._checked_matrix()))
+
+    @property
+    def n_categories(self) -> int:
+        return self.q
+
+    @property
+    def latents(self) -> tuple[Variable, ...]:
+        return (Variable("weights", ("lag",), "simplex"),)
+
+    @cached_property
+    def matrices(self) -> Array:
+        """pi, (m, q, q): the lag, the symbol at that lag, the next symbol."""
+        shape = (self.m if self.per_lag else 1, self.q, self.q)
+        if self.matrix is not None:
+            found = np.array(self.matrix).reshape(shape)
+        else:  # normalised exponentials by hand: NumPy may change how it draws a Dirichlet, but not its uniforms
+            found = -np.log1p(-np.random.Generator(np.random.PCG64(self.matrix_seed)).random(shape))
+            found = found / found.sum(-1, keepdims=True)
+        return np.array(np.broadcast_to(found, (self.m, self.q, self.q)))
+
+    # -- helpers of every engine --------------------------------------------------------------------------------------
+
+    def likelihood_terms(self, y: IntArray) -> Array:
+        """a[t, g] = pi_g(y_{t-g}, y_t), (B, T) -> (B, T, m); ones for t < m, where the weights play no part."""
+        out = np.ones((*y.shape, self.m))
+        for g in range(self.m):
+            out[:, self.m :, g] = self.matrices[g][y[:, self.m - g - 1 : y.shape[1] - g - 1], y[:, self.m :]]
+        return out
+
+    def next_rows(self, y: IntArray, t: int) -> Array:
+        """pi_g(y_{t-g}, .) for the symbol after the prefix of length t >= m, (B, m, q)."""
+        return np.stack([self.matrices[g][y[:, t - g - 1]] for g in range(self.m)], axis=1)
+
+    def next_symbol(self, weights: Array, y: IntArray, t: int) -> Array:
+        """Probabilities (B, q) of the symbol after the prefix of length t, for weights (B, m)."""
+        return np.einsum("bg,bgk->bk", weights, self.next_rows(y, t))
+
+    # -- the protocol of a model --------------------------------------------------------------------------------------
+
+    def spec(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"q": self.q, "m": self.m, "concentration": self.concentration, "per_lag": self.per_lag}
+        if self.matrix is None:
+            return {**out, "matrix_seed": self.matrix_seed}
+        return {**out, "matrix": np.array(self.matrix).tolist()}
+
+    @classmethod
+    def from_spec(cls, spec: Any) -> MTD:
+        """The model that `spec` describes."""
+        allowed = ["q", "m", "concentration", "matrix_seed", "matrix", "per_lag"]
+        return cls(**mapping("an mtd", spec, allowed=allowed, required=["q", "m"]))
+
+    def default_design(self) -> Design:
+        return Design(tuple(t for t in (4, 8, 16, 32, 64, 128) if t >= self.m) or (self.m, 2 * self.m))
+
+    def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
+        """Draw data sets: `y` (B, T), T the largest position; the outcome is the symbol after each prefix."""
+        import jax
+
+        if design.positions[0] < self.m:
+            raise InputError(f"positions of at least m = {self.m}", f"{design.positions[0]}", "the first m symbols are uniform")
+        positions = np.array(design.positions, dtype=np.int64)
+        with jax.enable_x64(True):
+            simulator = _simulator(self, int(positions[-1]) + 1)
+            weights, y = (np.array(a) for a in simulator(keys(seed, stream, index), self.matrices))
+        context = np.broadcast_to(positions, (index.size, positions.size)).copy()
+        outcome = y[:, positions, None].astype(np.float64)
+        return Simulation(Data({"y": y[:, :-1]}, positions, index), {"weights": weights}, outcome, context)
+
+    def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
+        """(the prefix y[:, :t], None)."""
+        return data.arrays["y"][:, : data.positions[position]], None
+
+    def program(self, a: jax.Array) -> None:
+        """weights ~ Dirichlet; each row of a (T, m) contributes log sum_g a_g weights_g."""
+        import jax.numpy as jnp
+        import numpyro
+        from numpyro import distributions as dist
+
+        weights = numpyro.sample("weights", dist.Dirichlet(jnp.full(self.m, self.concentration)))
+        numpyro.factor("symbols", jnp.log(a @ weights).sum())
+
+    def program_data(self, data: Data, position: int) -> dict[str, npt.NDArray[Any]]:
+        """`a` (B, T, m) with ones beyond the prefix, so that one compilation serves every prefix."""
+        a = self.likelihood_terms(data.arrays["y"])
+        a[:, data.positions[position] :] = 1.0
+        return {"a": a}
+
+    def latent_mask(self, data: Data, position: int) -> dict[str, npt.NDArray[np.bool_]]:
+        del position  # every weight is meaningful at every prefix
+        return {"weights": np.ones((data.index.size, self.m), dtype=bool)}
+
+    def conditional(self, latent_draws: Mapping[str, Array], data: Data, position: int) -> Predictive:
+        """Probabilities (B, 1, q) averaged over the draws of the weights (B, S, m)."""
+        mean = np.asarray(latent_draws["weights"], dtype=np.float64).mean(1)
+        return Categorical(self.next_symbol(mean, data.arrays["y"], int(data.positions[position]))[:, None])
+
+    def _checked_matrix(self) -> Array:
+        shape = (self.m, self.q, self.q) if self.per_lag else (self.q, self.q)
+        try:
+            matrix = np.array(self.matrix, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ModelError("a matrix of numbers", shown(self.matrix)) from None
+        if matrix.shape != shape:
+            raise ModelError(f"a matrix of shape {shape}", f"{matrix.shape}")
+        total = matrix.sum(-1)
+        if not np.all(np.isfinite(matrix)) or np.any(matrix < 0) or np.any(np.abs(total - 1) > ROW_SUM_TOLERANCE):
+            raise ModelError("matrix rows that are >= 0 and sum to one", f"sums from {total.min():g} to {total.max():g}")
+        return matrix
+
+
+def _nested(a: Array) -> Any:
+    """Nested tuples: hashable, and equal exactly when the numbers are."""
+    return tuple(_nested(x) for x in a) if a.ndim > 1 else tuple(a.tolist())
+
+
+@lru_cache(maxsize=16)
+def _simulator(model: MTD, length: int) -> Any:
+    """Compiled keys (B,), matrices (m, q, q) -> weights (B, m), y (B, length)."""
+    import jax
+    import jax.numpy as jnp
+
+    def one(key: jax.Array, matrices: jax.Array) -> tuple[jax.Array, jax.Array]:
+        for_weights, for_start, for_rest = uniforms(key, (model.m,), (model.m,), (length - model.m,))
+        weights = jax.nn.softmax(log_gamma(key, for_weights, model.concentration))
+        start = integers(for_start, model.q)
+
+        def step(recent: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array]:  # recent[g] = y_{t-1-g}
+            above = jnp.cumsum(weights @ matrices[jnp.arange(model.m), recent])
+            symbol = (u >= above[:-1] / above[-1]).sum()
+            return jnp.concatenate([symbol[None], recent[:-1]]), symbol
+
+        _, rest = jax.lax.scan(step, start[::-1], for_rest)
+        return weights, jnp.concatenate([start, rest])
+
+    return jax.jit(jax.vmap(one, in_axes=(0, None)))

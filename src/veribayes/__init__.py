@@ -1,0 +1,37 @@
+"""veribayes: is this transformer doing Bayesian inference, and if not, what is it doing and where does it go wrong?
+
+>>> import veribayes as vb
+>>> task = vb.task("gp-rbf-1d")                              # or vb.load("asia.bif"), or vb.task(vb.models.MTD(q=5, m=3))
+>>> result = vb.verify(task, "sequential", datasets=200)     # any callable (context, query) -> one of the six forms
+>>> result.verdict
+'equivalent'
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from veribayes.api import Result as Result
+    from veribayes.api import load as load
+    from veribayes.api import task as task
+    from veribayes.api import verify as verify
+
+__version__ = "0.1.0"
+__all__ = ["Result", "errors", "load", "models", "predictive", "report", "task", "verify"]
+
+_SUBMODULES = frozenset({"errors", "models", "predictive", "report"})
+
+
+def __getattr__(name: str) -> Any:
+    """Names are loaded when they are used: importing veribayes costs nothing."""
+    if name in _SUBMODULES:
+        return importlib.import_module(f"veribayes.{name}")
+    if name in __all__:
+        return getattr(importlib.import_module("veribayes.api"), name)
+    raise AttributeError(f"module 'veribayes' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

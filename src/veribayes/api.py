@@ -1,0 +1,185 @@
+"""The Python surface: `task`, `load`, `verify` and the `Result` they end in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from veribayes import pipeline, report, results, store
+from veribayes.errors import InputError
+from veribayes.models import _spec
+from veribayes.models._task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval, clustered by data set; None where it is infinite or undefined."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a run says. `tree` is the whole run; the rest are views of it."""
+
+    tree: xr.DataTree
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """This task's entry of the JSON document (schema veribayes.result/1)."""
+        return dict(json.loads(self.tree.attrs["result"]))
+
+    @property
+    def verdict(self) -> str:
+        """`equivalent`, `different` or `undecided`."""
+        return str(self.entry["verdict"])
+
+    @property
+    def primary(self) -> Estimate:
+        """The primary endpoint, usually mean KL(exact || candidate) in nats."""
+        return _estimate(self.entry["primary"])
+
+    @property
+    def recovery(self) -> Estimate:
+        """Bayes recovery: 1 - KL(exact || candidate) / KL(exact || prior predictive)."""
+        return _estimate(self.entry["recovery"])
+
+    def table(self) -> pd.DataFrame:
+        """One row a context size: mean divergence of the candidate with its simultaneous band, and of every rival."""
+        return self.tree["verdict"].to_dataset().to_dataframe().set_index("context")
+
+    def plot(self) -> Figure:
+        """The curve over context size, with the rivals."""
+        from veribayes.report import figures
+
+        return figures.curve(self.tree)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `run.nc`, `result.json` and `report.html` into a folder; returns the folder."""
+        folder = Path(folder)
+        store.write_tree(self.tree, folder / "run.nc")
+        write_reports([self.tree], folder)
+        return folder
+
+    def __repr__(self) -> str:
+        e, kl = self.entry, self.entry["primary"]
+        return (
+            f"Result({e['task']!r}, {e['candidate']!r}, {self.verdict}, {kl['metric']}={kl['estimate']} {kl['unit']})"
+        )
+
+
+def task(what: str | Path | Any, **design: Any) -> Task:
+    """A task by shipped name, from a file, from `package.module:object`, or around a model.
+
+    Args:
+        what: `gp-rbf-1d`, `asia.bif`, `mine.yaml`, `package.module:object`, a model or a Task.
+        design: for a model: `positions`, `queries`, `shard` instead of its family's default design.
+
+    Raises:
+        InputError: nothing of that name, or a file that does not describe a model.
+    """
+    if isinstance(what, Task):
+        return what
+    if not isinstance(what, str | Path):
+        return _spec.task_of(what, **design)
+    text = str(what)
+    if ":" in text and not Path(text).exists():
+        from veribayes.candidates import import_object
+
+        return task(import_object(text), **design)
+    return _spec.load_task(text)
+
+
+def load(path: str | Path) -> Task:
+    """A task from a model file: `.bif` (inference in the known network) or a veribayes `.yaml`."""
+    if not Path(path).is_file():
+        raise InputError("a model file", f"no file '{Path(path).name}'", "check the path")
+    return _spec.load_task(str(path))
+
+
+def verify(
+    what: str | Path | Any,
+    candidate: object = None,
+    *,
+    datasets: int = pipeline.DEFAULT_DATASETS,
+    seed: int = 0,
+    tolerance: float | None = None,
+    reference: str | None = None,
+    audit: int = pipeline.DEFAULT_AUDIT,
+    out: str | Path | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Result:
+    """Compare a candidate with the certified truth of a task, as distributions.
+
+    Args:
+        what: anything `task` understands.
+        candidate: a callable (context, query) -> one of the six predictive forms, a torch module, the name of a checkpoint
+            or engine; None is the checkpoint shipped for the task.
+        datasets: independent data sets; they are the unit of replication. A verdict `equivalent` needs 200.
+        seed: with it every number of the run is determined.
+        tolerance: of the primary endpoint, instead of the task's.
+        reference: engine that computes the truth, instead of the task's.
+        audit: data sets on which NUTS checks an exact reference; 0 for none.
+        out: folder for shards, run and report; the run resumes from it.
+        options: `reference.NAME` and `candidate.NAME` options of engines.
+
+    Returns:
+        Result with verdict, recovery, table, plot and save.
+    """
+    from veribayes.candidates import with_tolerance
+
+    made = with_tolerance(task(what), tolerance)
+    split = split_options(options or {})
+    chosen = pipeline.Options(
+        datasets=datasets,
+        seed=seed,
+        audit=audit,
+        reference=reference,
+        reference_options=split["reference"],
+        candidate_options=split["candidate"],
+        audit_options=split["audit"],
+    )
+    folder = Path(out) if out is not None else None
+    result = Result(pipeline.run(made, candidate, chosen, out=folder))
+    if folder is not None:
+        write_reports([result.tree], folder)
+    return result
+
+
+def split_options(options: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """`reference.draws=20` -> {"reference": {"draws": "20"}}."""
+    out: dict[str, dict[str, str]] = {"reference": {}, "candidate": {}, "audit": {}}
+    for key, value in options.items():
+        role, _, name = key.partition(".")
+        if role not in out or not name:
+            raise InputError(
+                "ROLE.OPTION with the role reference, candidate or audit", f"'{key}'", "for example reference.draws=20"
+            )
+        out[role][name] = value
+    return out
+
+
+def document(trees: list[xr.DataTree]) -> dict[str, Any]:
+    """The JSON document of several runs."""
+    return {"schema": results.SCHEMA, "results": [json.loads(t.attrs["result"]) for t in trees]}
+
+
+def write_reports(trees: list[xr.DataTree], folder: Path) -> None:
+    """`result.json` and `report.html`, each written whole or not at all."""
+    store.write_text(folder / "result.json", json.dumps(document(trees), indent=1) + "\n")
+    report.write(trees, folder / "report.html")
+
+
+def _estimate(plain: Mapping[str, Any]) -> Estimate:
+    return Estimate(plain["estimate"], plain["low"], plain["high"])

@@ -1,0 +1,389 @@
+"""The command line. Results go to standard output, everything else to standard error; exit codes are a contract.
+
+0 equivalent · 1 different · 2 bad usage or input · 3 undecided · 4 reference refused · 70 unexpected error · 130 interrupted
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from veribayes import registry
+from veribayes.errors import InputError, Interrupted, ReferenceRefused, VeribayesError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+EXIT_OF_VERDICT = {"equivalent": 0, "different": 1, "undecided": 3}
+PRECEDENCE = (2, 70, 4, 1, 3)  # several tasks: the first of these that occurs
+UNEXPECTED, INTERRUPTED = 70, 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Is this transformer doing Bayesian inference, and if not, what is it doing and where does it go wrong?",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Datasets = Annotated[int, typer.Option("--datasets", help="Independent data sets; the unit of replication.")]
+Seed = Annotated[int, typer.Option("--seed", help="Determines every number of the run.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="ROLE.OPTION=VALUE", help="An engine's option, e.g. reference.draws=20."),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="tasks, engines, candidates or metrics; all when left out.")] = "all",
+    as_json: Json = False,
+) -> None:
+    """What there is, by name."""
+    kinds = ("tasks", "engines", "candidates", "metrics")
+    if what not in (*kinds, "all"):
+        raise InputError(f"one of {', '.join(kinds)}", f"'{what}'")
+    found = {kind: _listing(kind) for kind in (kinds if what == "all" else (what,))}
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "schema": "veribayes.list/1",
+                    **{k: [{"name": n, "summary": s} for n, s in rows] for k, rows in found.items()},
+                },
+                indent=1,
+            )
+        )
+        return
+    for kind, rows in found.items():
+        print(f"{kind}:")
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, text in rows:
+            print(f"  {name:<{width}}  {text}".rstrip())
+
+
+@app.command()
+def verify(
+    tasks: Annotated[
+        list[str], typer.Argument(metavar="TASK...", help="Shipped name, model file, or package.module:object.")
+    ],
+    candidate: Annotated[
+        str | None,
+        typer.Option(
+            "--candidate", metavar="C", help="Checkpoint, engine, predictions file, or package.module:callable."
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", metavar="ENGINE", help="Engine that computes the truth.")
+    ] = None,
+    datasets: Datasets = 1000,
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", help="Of the primary endpoint, instead of the task's.")
+    ] = None,
+    seed: Seed = 0,
+    audit: Annotated[
+        int, typer.Option("--audit", metavar="N", help="Data sets on which NUTS checks an exact reference.")
+    ] = 4,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of shards, runs and the report; an interrupted run resumes from it.")
+    ] = Path("runs/verify"),
+    set_: Set = None,
+    keep_predictions: Annotated[
+        bool, typer.Option("--keep-predictions", help="Store every prediction of the candidate.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compare a candidate with the certified truth of one or several tasks, and decide."""
+    from veribayes import api, pipeline
+
+    settings = api.split_options(_settings(set_))
+    options = pipeline.Options(
+        datasets=datasets,
+        seed=seed,
+        audit=audit,
+        reference=reference,
+        reference_options=settings["reference"],
+        candidate_options=settings["candidate"],
+        audit_options=settings["audit"],
+        keep_predictions=keep_predictions,
+    )
+    trees: list[xr.DataTree] = []
+    codes: list[int] = []
+    for name in tasks:
+        with _task_errors(name, codes, debug), _progress(name, datasets) as advance:
+            trees.append(_verify_one(name, candidate, options, tolerance, out, advance))
+            codes.append(EXIT_OF_VERDICT[json.loads(trees[-1].attrs["result"])["verdict"]])
+    if trees:
+        api.write_reports(trees, out)
+    if as_json:
+        print(json.dumps(api.document(trees), indent=1))
+    elif trees:
+        print_table(api.document(trees)["results"])
+        print(f"report: {out / 'report.html'}")
+    raise typer.Exit(next((c for c in PRECEDENCE if c in codes), 0))
+
+
+def _verify_one(
+    name: str, candidate: str | None, options: Any, tolerance: float | None, out: Path, advance: Callable[[int], None]
+) -> xr.DataTree:
+    from veribayes import api, candidates, pipeline, store
+
+    task = candidates.with_tolerance(api.task(name), tolerance)
+    folder = out / store.folder_name(task.name, task.model_hash, registry.task_path(task.name) is not None)
+    return pipeline.run(task, candidate, options, out=folder, progress=advance)
+
+
+@app.command()
+def reference(
+    task: Annotated[str, typer.Argument(metavar="TASK")],
+    engine: Annotated[str | None, typer.Option("--engine", help="Engine, instead of the task's.")] = None,
+    datasets: Datasets = 1000,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default TASK-reference.nc.")] = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Compute, certify and store a reference."""
+    from veribayes import api, pipeline, store
+
+    made = api.task(task)
+    given = api.split_options(_settings(set_))["reference"]
+    options = pipeline.Options(datasets=datasets, seed=seed, reference=engine, reference_options=given)
+    with _progress(made.name, datasets) as advance:
+        tree = pipeline.reference(made, options, advance)
+    path = out or Path(
+        f"{store.folder_name(made.name, made.model_hash, registry.task_path(made.name) is not None)}-reference.nc"
+    )
+    store.write_tree(tree, path)
+    entry = json.loads(tree.attrs["result"])
+    certificate = entry["reference"]["certificate"]
+    if as_json:
+        print(json.dumps({"schema": "veribayes.reference/1", **entry}, indent=1))
+    else:
+        print(
+            f"{made.name}: {datasets} data sets by {entry['reference']['engine']}, {certificate['verdict']} "
+            f"({certificate['method']}, error {certificate['bound_kind']} {certificate['error_bound']:.2g}); {path}"
+        )
+
+
+@app.command()
+def train(
+    task: Annotated[str, typer.Argument(metavar="TASK")],
+    preset: Annotated[str, typer.Option("--preset", help="A recipe of the task: quick or full.")] = "quick",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Checkpoint folder; an interrupted training resumes from it.")
+    ] = None,
+    seed: Seed = 0,
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="CPU threads of torch; bit-exact resume needs the same number.")
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log to OUT/tensorboard.")] = False,
+) -> None:
+    """Train a transformer on a task by one of its recipes; resumable."""
+    from veribayes import training
+
+    folder = out or Path("runs/train") / f"{task}-{preset}"
+    card = training.train_task(
+        task, preset=preset, device=device, out=folder, seed=seed, threads=threads, tensorboard=tensorboard
+    )
+    kl, recovery = _interval_of(card["scores"], "kl", ".3g"), _interval_of(card["scores"], "recovery", ".2%")
+    print(
+        f"{task}: KL {kl} nats, recovery {recovery} on {card['scores']['datasets']} data sets; checkpoint in {folder}"
+    )
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run.nc, or a folder with runs.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="HTML file; default report.html in the folder of the run.")
+    ] = None,
+) -> None:
+    """Rebuild the report from stored runs; needs neither torch nor JAX."""
+    from veribayes import report as pages
+    from veribayes import store
+
+    files = store.run_files(run)
+    path = out or (run if run.is_dir() else run.parent) / "report.html"
+    pages.write([store.read_tree(f) for f in files], path)
+    print(f"report: {path}")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Versions, devices, and what is missing."""
+    from veribayes import diagnosis
+
+    found = diagnosis.examine()
+    if as_json:
+        print(json.dumps({"schema": "veribayes.doctor/1", **found}, indent=1))
+    else:
+        print(diagnosis.text(found))
+    raise typer.Exit(0 if not found["problems"] else 2)
+
+
+def print_table(entries: list[dict[str, Any]]) -> None:
+    """One row a task: verdict, primary endpoint, recovery, rival."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in (
+        "task",
+        "candidate",
+        "verdict",
+        "KL [95 %] nats",
+        "tolerance",
+        "recovery [95 %]",
+        "also passes",
+        "data sets needed",
+    ):
+        table.add_column(column, no_wrap=column in ("task", "verdict"))
+    colour = {"equivalent": "green", "different": "red", "undecided": "yellow"}
+    for e in entries:
+        p, r = e["primary"], e["recovery"]
+        passing = ", ".join(n for n, o in e["rivals"].items() if o["passes"]) or "none"
+        table.add_row(
+            e["task"],
+            e["candidate"],
+            f"[{colour[e['verdict']]}]{e['verdict']}[/]",
+            _interval(p, ".3g"),
+            f"{p['tolerance']:.3g}",
+            _interval(r, ".2%"),
+            passing,
+            str(p["datasets_needed"] or "–"),
+        )
+    Console(width=None if sys.stdout.isatty() else 150).print(table)
+
+
+def _interval(plain: dict[str, Any], form: str) -> str:
+    if plain["estimate"] is None:
+        return "infinite" if "metric" in plain else "undefined"
+    bounds = ", ".join("–" if plain[k] is None else format(plain[k], form) for k in ("low", "high"))
+    return f"{plain['estimate']:{form}} ({bounds})"
+
+
+def _interval_of(scores: dict[str, Any], name: str, form: str) -> str:
+    return _interval({"estimate": scores[name], "low": scores[f"{name}_low"], "high": scores[f"{name}_high"]}, form)
+
+
+def _listing(kind: str) -> list[tuple[str, str]]:
+    if kind == "tasks":
+        return [(name, _description(name)) for name in registry.names("task")]
+    if kind == "candidates":
+        shipped = [(n, "shipped checkpoint") for n in registry.names("checkpoint")]
+        return shipped + [(n, f"engine: {registry.summary('engine', n)}") for n in registry.names("engine")]
+    single = kind.removesuffix("s")
+    return [(name, registry.summary(single, name)) for name in registry.names(single)]
+
+
+def _description(name: str) -> str:
+    """The description line of a task's YAML, without reading the rest."""
+    path = registry.task_path(name)
+    lines = path.read_text(encoding="utf-8").splitlines() if path else []
+    return next(
+        (line.removeprefix("description:").strip().strip("\"'") for line in lines if line.startswith("description:")),
+        "",
+    )
+
+
+def _settings(texts: list[str] | None) -> dict[str, str]:
+    out = {}
+    for text in texts or []:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InputError("ROLE.OPTION=VALUE", f"'{text}'", "for example --set reference.draws=20")
+        out[key] = value
+    return out
+
+
+@contextmanager
+def _progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error while data sets are done; silent where nobody watches."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        row = bar.add_task(name, total=total)
+        yield lambda done: bar.update(row, completed=done)
+
+
+@contextmanager
+def _task_errors(name: str, codes: list[int], debug: bool) -> Iterator[None]:
+    """One task's failure is said, counted, and does not stop the others; interruption does."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except VeribayesError as error:
+        _traceback(debug)
+        _say(f"{name}: {error}" if isinstance(error, InputError) else str(error))
+        codes.append(error.exit_code)
+
+
+def _say(text: str) -> None:
+    print(f"veribayes: {text}", file=sys.stderr)
+
+
+def _traceback(wanted: bool) -> None:
+    if wanted:
+        traceback.print_exc()
+
+
+def _environment() -> None:
+    """References are float64 on the CPU, compiled once and kept; set before JAX is imported."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "veribayes" / "jax"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
+
+def main() -> NoReturn:
+    """Entry point: maps what escapes to the contract's exit codes, one line each."""
+    _environment()
+    debug = "--debug" in sys.argv
+    try:
+        app(standalone_mode=True)
+    except (KeyboardInterrupt, Interrupted):
+        _say("interrupted; the same command continues")
+        code = INTERRUPTED
+    except VeribayesError as error:
+        _traceback(debug)
+        _say(str(error))
+        code = error.exit_code
+    except Exception as error:
+        _traceback(debug)
+        _say(f"unexpected {type(error).__name__}: {error}; run again with --debug and report it")
+        code = UNEXPECTED
+    else:
+        code = 0
+    sys.exit(code)
+
+
+__all__ = ["ReferenceRefused", "app", "main", "print_table"]

@@ -1,0 +1,358 @@
+"""Simulate, infer, certify, score, decide, store: one run from a task to a verdict.
+
+The work is cut into shards over data sets. A shard is a pure function of (task, engines, candidate, seed, range), is
+written as it completes, and is read back instead of computed when its key is the same. Only scores survive a shard;
+the predictives that the report shows are computed again from the numbers of their data sets.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from veribayes import registry, results, store
+from veribayes.audit import audited
+from veribayes.candidates import Candidate, of_engine, resolve
+from veribayes.errors import InputError
+from veribayes.models._task import Task, Tolerance
+from veribayes.predictive import Array, Predictive, concatenate
+from veribayes.results import Scored
+from veribayes.tree import DATASET, POSITION, QUERY, Branch, Simulation, merge_branches, merge_certificates
+from veribayes.validation import decision
+
+DEFAULT_DATASETS = 1000
+DEFAULT_AUDIT = 4
+TOLERANCE_SHARE = 0.01  # of the prior predictive's mean divergence, i.e. 99 % recovery
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is made; what it is about is the task and the candidate."""
+
+    datasets: int = DEFAULT_DATASETS
+    seed: int = 0
+    audit: int = DEFAULT_AUDIT
+    reference: str | None = None
+    reference_options: Mapping[str, str] = field(default_factory=dict)
+    candidate_options: Mapping[str, str] = field(default_factory=dict)
+    audit_options: Mapping[str, str] = field(default_factory=dict)
+    keep_predictions: bool = False
+
+    def __post_init__(self) -> None:
+        if self.datasets < 2:
+            raise InputError("at least 2 data sets", f"{self.datasets}", "use --datasets 200 or more for a verdict")
+        if self.audit < 0 or self.seed < 0:
+            raise InputError("an audit and a seed that are not negative", f"audit={self.audit}, seed={self.seed}")
+
+
+def run(
+    task: Task, candidate: object, options: Options, *, out: Path | None = None, progress: Progress | None = None
+) -> xr.DataTree:
+    """Compare a candidate with the certified reference of a task and decide.
+
+    Args:
+        task: what is asked.
+        candidate: anything `candidates.resolve` understands; None is the checkpoint shipped for the task.
+        options: numbers of the run.
+        out: folder for shards and run.nc; None keeps everything in memory.
+        progress: called with the number of data sets done.
+
+    Returns:
+        The run tree; its attribute `result` is the JSON entry of this task.
+
+    Raises:
+        ReferenceRefused: the reference or its audit did not earn trust.
+        InputError: the candidate does not answer in one of the six forms.
+    """
+    started = time.perf_counter()
+    judged = resolve(candidate, task, options.candidate_options)
+    roles = _roles(task, options, judged)
+    task = frozen_tolerance(task, options)
+    truth = roles["reference"]
+    audit = None
+    if options.audit and truth.name != "nuts":
+        audit = audited(task, truth, options.audit, seed=options.seed, nuts_options=options.audit_options)
+    scored = _merge(list(_shards(task, roles, options, out, progress)))
+    scored.certificate.require(truth.name)
+    groups = {
+        "/": results.assemble(task, roles, scored, audit, seed=options.seed),
+        "/examples": _examples(task, roles, scored, options),
+    }
+    if options.keep_predictions:
+        groups["/candidate"] = _kept(task, judged, options)
+    tree = xr.DataTree.from_dict(
+        {f"{at.rstrip('/')}{node.path}": node.to_dataset() for at, part in groups.items() for node in part.subtree}
+    )
+    seconds = round(time.perf_counter() - started, 2)
+    tree.attrs = {
+        "schema": store.SCHEMA,
+        **groups["/"].attrs,
+        "provenance": json.dumps(_provenance(task, roles, options, seconds)),
+    }
+    if out is not None:
+        store.write_tree(tree, out / "run.nc")
+    return tree
+
+
+def reference(task: Task, options: Options, progress: Progress | None = None) -> xr.DataTree:
+    """Compute and certify a reference alone; the tree holds /observed_data, /reference and the certificate."""
+    made = _reference(task, options)
+    parts = []
+    for rows in _ranges(task, options.datasets):
+        simulation = task.simulate(rows, seed=options.seed)
+        branch = made.infer(task, simulation.data, options.seed)
+        branch.certificate.require(made.name)
+        parts.append((simulation, branch))
+        if progress:
+            progress(rows.stop)
+    whole = merge_branches([branch for _, branch in parts])
+    groups = {
+        "/observed_data": xr.Dataset(
+            {
+                "context": ((DATASET, POSITION), np.concatenate([s.context for s, _ in parts])),
+                "index": ((DATASET,), np.arange(options.datasets)),
+            }
+        ),
+        "/reference/posterior_predictive": store.predictive_dataset(whole.predictive),
+        "/reference/posterior": _posterior_group(whole),
+    }
+    tree = xr.DataTree.from_dict(groups)
+    entry = {
+        "task": task.name,
+        "task_hash": task.hash,
+        "datasets": options.datasets,
+        "seed": options.seed,
+        "reference": {"engine": made.name, "certificate": store.certificate_json(whole.certificate)},
+    }
+    tree.attrs = {
+        "schema": "veribayes.reference/1",
+        "result": json.dumps(entry),
+        "provenance": json.dumps(
+            store.provenance(task=task.to_dict(), model_hash=task.model_hash, options=asdict(options))
+        ),
+    }
+    return tree
+
+
+def _posterior_group(branch: Branch) -> xr.Dataset:
+    """Moments of the latents, each variable LATENT_MOMENT with its own event dimensions."""
+    variables = {}
+    for name, moments in branch.posterior.items():
+        for moment, values in moments.items():
+            events = tuple(f"{name}_{i}" for i in range(values.ndim - 2))
+            variables[f"{name}_{moment}"] = ((DATASET, POSITION, *events), values)
+    return xr.Dataset(variables)
+
+
+def frozen_tolerance(task: Task, options: Options) -> Task:
+    """The task with its tolerance; a user's model gets one by the rule, from data sets that no comparison uses."""
+    return task if task.tolerance is not None else replace(task, tolerance=compute_tolerance(task, options=options))
+
+
+def compute_tolerance(task: Task, *, seed: int = 0, datasets: int = 2000, options: Options | None = None) -> Tolerance:
+    """1 % of the mean divergence of the prior predictive from the exact predictive, on the stream `replicate`.
+
+    Both endpoints at once: KL in nats for densities, and what replaces it for draws (`results.endpoint`).
+    """
+    truth = _reference(task, options or Options())
+    prior = registry.engine("prior_only")
+    totals: list[tuple[Array, Array]] = []
+    for rows in _ranges(task, datasets):
+        simulation = task.simulate(rows, seed=seed, stream="replicate")
+        exact = truth.infer(task, simulation.data, seed).predictive
+        guess = prior(task, simulation.data, seed=seed).predictive
+        for_draws = "kl_reverse" if task.model.n_categories else "crps"
+        totals.append(
+            (
+                decision.cluster_means(_score("kl", guess, exact, simulation)),
+                decision.cluster_means(_score(for_draws, guess, exact, simulation)),
+            )
+        )
+    kl, draws = (TOLERANCE_SHARE * float(np.mean(np.concatenate(t))) for t in zip(*totals, strict=True))
+    return Tolerance(kl=float(f"{kl:.4g}"), draws=float(f"{draws:.4g}"), seed=seed, datasets=datasets)
+
+
+def _roles(task: Task, options: Options, judged: Candidate) -> dict[str, Candidate]:
+    """Everything a run infers, by role: the reference, the candidate, and who else would pass."""
+    roles = {"reference": _reference(task, options), "candidate": judged}
+    for name in ("prior_only", *(("wrong_prior",) if task.wrong_prior else ()), *task.rivals):
+        roles[name] = of_engine(name, registry.engine(name))
+    return roles
+
+
+def _reference(task: Task, options: Options) -> Candidate:
+    name = (options.reference or task.reference).replace("-", "_")
+    return of_engine(name, registry.engine(name, options.reference_options))
+
+
+def _ranges(task: Task, datasets: int) -> Iterator[range]:
+    for start in range(0, datasets, task.design.shard):
+        yield range(start, min(start + task.design.shard, datasets))
+
+
+def _examples(task: Task, roles: Mapping[str, Candidate], run: Scored, options: Options) -> xr.DataTree:
+    """Predictives of a few data sets, computed again from their numbers."""
+    index, why = results.example_indices(run, results.endpoint(task, run.forms["candidate"]))
+    simulation = task.model.simulate(task.design, options.seed, "verify", index)
+    groups = {
+        "/": xr.Dataset({"index": (("example",), index), "why": (("example",), np.array(why, dtype="U6"))}),
+        "/observed": store.arrays_dataset(simulation.data.arrays, "example", len(index), results.SHARED),
+    }
+    for role in ("reference", "candidate", "prior_only"):
+        branch = roles[role].infer(task, simulation.data, options.seed)
+        groups[f"/{role}"] = store.predictive_dataset(branch.predictive, "example")
+    return xr.DataTree.from_dict(groups)
+
+
+def _kept(task: Task, judged: Candidate, options: Options) -> xr.DataTree:
+    """All predictions of the candidate, as a predictions file holds them."""
+    parts = [
+        judged.infer(task, task.simulate(rows, seed=options.seed).data, options.seed).predictive
+        for rows in _ranges(task, options.datasets)
+    ]
+    return xr.DataTree(store.predictive_dataset(concatenate(parts)))
+
+
+def _provenance(task: Task, roles: Mapping[str, Candidate], options: Options, seconds: float) -> dict[str, object]:
+    return store.provenance(
+        task=task.to_dict(),
+        model_hash=task.model_hash,
+        seed=options.seed,
+        streams=["verify", "audit", "replicate"],
+        roles={r: {"name": c.name, "identity": c.identity} for r, c in roles.items()},
+        card=roles["candidate"].card,
+        options=asdict(options),
+        seconds=seconds,
+        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+
+
+def _shards(
+    task: Task, roles: Mapping[str, Candidate], options: Options, out: Path | None, progress: Progress | None
+) -> Iterator[Scored]:
+    """Shards in order, each read back when it is there under the same key, else computed and written."""
+    key = _key(task, roles, options)
+    for number, rows in enumerate(_ranges(task, options.datasets)):
+        path = None if out is None else out / "shards" / f"{number:05d}.nc"
+        shard = _read_shard(path, key, rows) if path is not None and key is not None else None
+        if shard is None:
+            shard = _compute(task, roles, options, rows)
+            if path is not None:
+                _write_shard(path, key or "", rows, shard)
+        yield shard
+        if progress:
+            progress(rows.stop)
+
+
+def _key(task: Task, roles: Mapping[str, Candidate], options: Options) -> str | None:
+    """What a shard depends on; None when the candidate has no identity, and then nothing is resumed."""
+    if roles["candidate"].identity is None:
+        return None
+    model = {
+        "model": task.model_hash,
+        "design": asdict(task.design),
+        "wrong_prior": dict(task.wrong_prior),
+        "seed": options.seed,
+    }
+    return store.digest_of(
+        {
+            **model,
+            "roles": {r: c.identity for r, c in roles.items()},
+            "source": store.source_digest(),
+            "versions": store.provenance()["packages"],
+        }
+    )
+
+
+def _compute(task: Task, roles: Mapping[str, Candidate], options: Options, rows: range) -> Scored:
+    simulation = task.simulate(rows, seed=options.seed)
+    truth = roles["reference"].infer(task, simulation.data, options.seed)
+    truth.certificate.require(roles["reference"].name)
+    scores: dict[str, dict[str, Array]] = {}
+    forms = {"reference": truth.predictive.form}
+    for role, who in roles.items():
+        if role != "reference":
+            branch = who.infer(task, simulation.data, options.seed)
+            scores[role], forms[role] = _all_scores(branch, truth, simulation), branch.predictive.form
+    return Scored(scores, simulation.context, simulation.outcome, truth.certificate, forms)
+
+
+def _all_scores(branch: Branch, truth: Branch, simulation: Simulation) -> dict[str, Array]:
+    """Every metric that applies to the two forms, and the Monte Carlo corrections where a side has replicates."""
+    scores = {}
+    for name in registry.names("metric"):
+        metric = registry.load("metric", name)
+        if metric.applies(branch.predictive.form, truth.predictive.form):
+            scores[name] = metric.score(
+                branch.predictive, truth.predictive, simulation.outcome, index=simulation.data.index
+            )
+    if truth.replicates is not None and "kl" in scores:
+        from veribayes.validation.metrics.kl import monte_carlo_bias
+
+        scores["kl_raw"] = scores["kl"]
+        scores["kl"] = scores["kl"] - monte_carlo_bias(*truth.replicates)
+    return scores
+
+
+def _score(name: str, guess: Predictive, exact: Predictive, simulation: Simulation) -> Array:
+    return np.asarray(registry.load("metric", name).score(guess, exact, simulation.outcome))
+
+
+def _write_shard(path: Path, key: str, rows: range, shard: Scored) -> None:
+    groups = {f"/scores/{role}": store.scores_dataset(scores) for role, scores in shard.scores.items()}
+    groups["/observed_data"] = xr.Dataset(
+        {"context": ((DATASET, POSITION), shard.context), "outcome": ((DATASET, POSITION, QUERY), shard.outcome)}
+    )
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = {
+        "key": key,
+        "start": rows.start,
+        "stop": rows.stop,
+        "forms": json.dumps(dict(shard.forms)),
+        "certificate": json.dumps(store.certificate_json(shard.certificate)),
+    }
+    store.write_tree(tree, path)
+
+
+def _read_shard(path: Path, key: str, rows: range) -> Scored | None:
+    """A stored shard, or None when there is none that this run may use."""
+    if not path.is_file():
+        return None
+    try:
+        tree = store.read_tree(path)
+    except InputError:
+        return None  # damaged: compute it again
+    if tree.attrs.get("key") != key or (tree.attrs["start"], tree.attrs["stop"]) != (rows.start, rows.stop):
+        return None
+    scores = {
+        role: {str(n): v.to_numpy() for n, v in group.data_vars.items()}
+        for role, group in tree["scores"].children.items()
+    }
+    seen = tree["observed_data"]
+    certificate = store.certificate_of(json.loads(tree.attrs["certificate"]))
+    return Scored(
+        scores, seen["context"].to_numpy(), seen["outcome"].to_numpy(), certificate, json.loads(tree.attrs["forms"])
+    )
+
+
+def _merge(shards: list[Scored]) -> Scored:
+    first = shards[0]
+    scores = {
+        role: {m: np.concatenate([s.scores[role][m] for s in shards]) for m in first.scores[role]}
+        for role in first.scores
+    }
+    return Scored(
+        scores,
+        np.concatenate([s.context for s in shards]),
+        np.concatenate([s.outcome for s in shards]),
+        merge_certificates([s.certificate for s in shards]),
+        first.forms,
+    )

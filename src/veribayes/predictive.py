@@ -1,0 +1,598 @@
+"""The six predictive forms: what a reference or a candidate may say about the next observation.
+
+    form          variables (trailing axes)                           density  cdf
+    categorical   probs[category]                                     yes      –
+    normal        mean, sd                                            yes      yes
+    mixture       weights, mean, sd [component]                       yes      yes
+    bins          probs[bin], edges[edge], tail_scale[tail]           yes      yes
+    quantiles     levels[level], values[level]                        no       yes
+    draws         draws[draw]                                         no       yes
+
+Every form has a leading shape (usually dataset, position, query). Methods that take points `y` expect that leading
+shape plus one axis of points, `(*shape, points)`; nothing broadcasts. All arithmetic is NumPy float64.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
+
+from veribayes.errors import InputError, ShapeError
+
+Array = npt.NDArray[np.float64]
+MASS_TOLERANCE = 1e-3  # float32 softmax over thousands of bins is off by 1e-6; three decades more is a different object
+LOG_SQRT_2PI = 0.5 * float(np.log(2 * np.pi))
+
+
+@dataclass(frozen=True, eq=False)
+class Predictive(ABC):
+    """A batch of predictive distributions with a common form and leading `shape`."""
+
+    form: ClassVar[str]
+    trailing: ClassVar[Mapping[str, str | None]]  # variable -> its trailing dimension; None: one number
+    shared: ClassVar[frozenset[str]] = frozenset()  # variables without the leading shape
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value is not None:
+                object.__setattr__(self, f.name, to_float64(value))
+        self._check()
+
+    @abstractmethod
+    def _check(self) -> None: ...
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Leading shape."""
+
+    @abstractmethod
+    def expectation(self) -> Array:
+        """Expectation; for categories, the probability-weighted index. Shape: the leading shape."""
+
+    @abstractmethod
+    def standard_deviation(self) -> Array:
+        """Standard deviation. Shape: the leading shape."""
+
+    def log_prob(self, y: npt.ArrayLike) -> Array:
+        """Log density (or log mass) at `y` of shape (*shape, points), nats."""
+        raise InputError(
+            "a form with a density", f"'{self.form}'", "score it by CRPS, or return probabilities, bins or a mixture"
+        )
+
+    def cdf(self, y: npt.ArrayLike) -> Array:
+        """Distribution function at `y` of shape (*shape, points)."""
+        raise InputError("an ordered form", f"'{self.form}'", "categories have no order; compare their probabilities")
+
+    @abstractmethod
+    def quantile(self, u: npt.ArrayLike) -> Array:
+        """Quantiles at levels `u` of shape (*shape, points)."""
+
+    def sample(self, rng: np.random.Generator, draws: int) -> Array:
+        """`draws` independent draws by inversion; shape (*shape, draws)."""
+        return self.quantile(rng.random((*self.shape, draws)))
+
+    def total_mass(self) -> Array:
+        """Mass of the distribution; 1 up to rounding for every valid form."""
+        return np.ones(self.shape)
+
+    def variables(self) -> dict[str, Array]:
+        """Field name -> array, without absent ones: the names under which the form is stored."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+
+    def __getitem__(self, key: Any) -> Predictive:
+        """Index the leading dimensions."""
+        return type(self)(**{n: v if n in self.shared else v[key] for n, v in self.variables().items()})
+
+    def _points(self, y: npt.ArrayLike) -> Array:
+        out = to_float64(y)
+        if out.ndim != len(self.shape) + 1 or out.shape[:-1] != self.shape:
+            raise ShapeError(
+                f"points of shape {(*self.shape, 'points')}", f"{out.shape}", "add a trailing axis of points"
+            )
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical(Predictive):
+    """Probabilities over categories 0..K-1, zero-padded beyond a variable's own number of categories."""
+
+    probs: Array  # (..., category)
+    form: ClassVar[str] = "categorical"
+    trailing: ClassVar[Mapping[str, str | None]] = {"probs": "category"}
+
+    def _check(self) -> None:
+        if self.probs.ndim < 1:
+            raise ShapeError("probs with a trailing axis 'category'", f"{self.probs.shape}")
+        object.__setattr__(self, "probs", _normalised(self.probs, "probs"))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.probs.shape[:-1]
+
+    def expectation(self) -> Array:
+        return self.probs @ np.arange(self.probs.shape[-1], dtype=float)
+
+    def standard_deviation(self) -> Array:
+        k = np.arange(self.probs.shape[-1], dtype=float)
+        return np.sqrt(np.maximum(self.probs @ k**2 - self.expectation() ** 2, 0.0))
+
+    def log_prob(self, y: npt.ArrayLike) -> Array:
+        index = self._points(y).astype(np.int64)
+        with np.errstate(divide="ignore"):
+            return np.log(np.take_along_axis(self.probs, index, axis=-1))
+
+    def quantile(self, u: npt.ArrayLike) -> Array:
+        levels = self._points(u)
+        below = np.cumsum(self.probs, axis=-1)[..., :-1]
+        return (levels[..., None] > below[..., None, :]).sum(-1).astype(float)
+
+    def total_mass(self) -> Array:
+        return self.probs.sum(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Normal(Predictive):
+    """Normal with `mean` and standard deviation `sd` (not variance)."""
+
+    mean: Array
+    sd: Array
+    form: ClassVar[str] = "normal"
+    trailing: ClassVar[Mapping[str, str | None]] = {"mean": None, "sd": None}
+
+    def _check(self) -> None:
+        _same_shape(mean=self.mean, sd=self.sd)
+        _finite("mean", self.mean)
+        _positive("sd", self.sd)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.mean.shape
+
+    def expectation(self) -> Array:
+        return self.mean
+
+    def standard_deviation(self) -> Array:
+        return self.sd
+
+    def log_prob(self, y: npt.ArrayLike) -> Array:
+        z = (self._points(y) - self.mean[..., None]) / self.sd[..., None]
+        return -0.5 * z * z - np.log(self.sd)[..., None] - LOG_SQRT_2PI
+
+    def cdf(self, y: npt.ArrayLike) -> Array:
+        return np.asarray(ndtr((self._points(y) - self.mean[..., None]) / self.sd[..., None]))
+
+    def quantile(self, u: npt.ArrayLike) -> Array:
+        return np.asarray(self.mean[..., None] + self.sd[..., None] * ndtri(self._points(u)))
+
+
+@dataclass(frozen=True, eq=False)
+class NormalMixture(Predictive):
+    """Finite mixture of normals; the last axis is the component."""
+
+    weights: Array
+    mean: Array
+    sd: Array
+    form: ClassVar[str] = "mixture"
+    trailing: ClassVar[Mapping[str, str | None]] = {"weights": "component", "mean": "component", "sd": "component"}
+
+    def _check(self) -> None:
+        _same_shape(weights=self.weights, mean=self.mean, sd=self.sd)
+        _finite("mean", self.mean)
+        _positive("sd", self.sd)
+        object.__setattr__(self, "weights", _normalised(self.weights, "weights"))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.mean.shape[:-1]
+
+    def expectation(self) -> Array:
+        return (self.weights * self.mean).sum(-1)
+
+    def standard_deviation(self) -> Array:
+        centre = self.expectation()[..., None]
+        return np.sqrt((self.weights * (self.sd**2 + (self.mean - centre) ** 2)).sum(-1))
+
+    def log_prob(self, y: npt.ArrayLike) -> Array:
+        z = (self._points(y)[..., None] - self.mean[..., None, :]) / self.sd[..., None, :]
+        with np.errstate(divide="ignore"):
+            log_terms = np.log(self.weights)[..., None, :] - np.log(self.sd)[..., None, :] - 0.5 * z * z
+        return np.asarray(logsumexp(log_terms, axis=-1)) - LOG_SQRT_2PI
+
+    def cdf(self, y: npt.ArrayLike) -> Array:
+        z = (self._points(y)[..., None] - self.mean[..., None, :]) / self.sd[..., None, :]
+        return np.asarray((self.weights[..., None, :] * ndtr(z)).sum(-1))
+
+    def quantile(self, u: npt.ArrayLike) -> Array:
+        """By bisection inside the components' own quantiles, to 60 halvings."""
+        levels = self._points(u)
+        each = self.mean[..., None, :] + self.sd[..., None, :] * ndtri(levels)[..., None]
+        low, high = each.min(-1), each.max(-1)
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            under = self.cdf(middle) < levels
+            low, high = np.where(under, middle, low), np.where(under, high, middle)
+        return 0.5 * (low + high)
+
+    def sample(self, rng: np.random.Generator, draws: int) -> Array:
+        component = Categorical(self.weights).sample(rng, draws).astype(np.int64)
+        noise = rng.standard_normal(component.shape)
+        return np.take_along_axis(self.mean, component, -1) + np.take_along_axis(self.sd, component, -1) * noise
+
+
+@dataclass(frozen=True, eq=False)
+class Bins(Predictive):
+    """Bar distribution: uniform inside bins, half-normal tails outside the borders (arXiv 2112.10510).
+
+    `edges` has C + 1 increasing borders, shared by the batch. With `tail_scale` (left, right; standard deviation of the
+    normal whose half is used) `probs` has C + 2 cells, the tails first and last; without it C cells and no tails.
+    """
+
+    probs: Array  # (..., bin)
+    edges: Array  # (edge,)
+    tail_scale: Array | None = None  # (tail,)
+    form: ClassVar[str] = "bins"
+    trailing: ClassVar[Mapping[str, str | None]] = {"probs": "bin", "edges": "edge", "tail_scale": "tail"}
+    shared: ClassVar[frozenset[str]] = frozenset({"edges", "tail_scale"})
+
+    def _check(self) -> None:
+        if self.edges.ndim != 1 or self.edges.size < 2 or not np.all(np.diff(self.edges) > 0):
+            raise ShapeError("edges: one axis of increasing borders, shared by the batch", f"shape {self.edges.shape}")
+        if self.tail_scale is not None:
+            if self.tail_scale.shape != (2,):
+                raise ShapeError("tail_scale of shape (2,): left, right", f"{self.tail_scale.shape}")
+            _positive("tail_scale", self.tail_scale)
+        cells = self.edges.size - 1 + (2 if self.tail_scale is not None else 0)
+        if self.probs.shape[-1] != cells:
+            raise ShapeError(
+                f"{cells} cells for {self.edges.size} edges",
+                f"probs of shape {self.probs.shape}",
+                "with tail_scale the first and last cell are the tails",
+            )
+        object.__setattr__(self, "probs", _normalised(self.probs, "probs"))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.probs.shape[:-1]
+
+    @property
+    def cells(self) -> tuple[Array, Array]:
+        """Lower and upper border of every cell, tails included (±inf)."""
+        e = self.edges
+        if self.tail_scale is None:
+            return e[:-1], e[1:]
+        return np.concatenate([[-np.inf], e]), np.concatenate([e, [np.inf]])
+
+    def _with_tails(self) -> tuple[Array, Array, Array]:
+        """Left mass, inner masses, right mass."""
+        if self.tail_scale is None:
+            zero = np.zeros(self.shape)
+            return zero, self.probs, zero
+        return self.probs[..., 0], self.probs[..., 1:-1], self.probs[..., -1]
+
+    def _moment(self, power: int) -> Array:
+        left, inner, right = self._with_tails()
+        a, b = self.edges[:-1], self.edges[1:]
+        out = inner @ ((a + b) / 2 if power == 1 else (a * a + a * b + b * b) / 3)
+        if self.tail_scale is not None:
+            half_mean = self.tail_scale * np.sqrt(2 / np.pi)
+            lo, hi = self.edges[0], self.edges[-1]
+            if power == 1:
+                out = out + left * (lo - half_mean[0]) + right * (hi + half_mean[1])
+            else:
+                out = out + left * (lo**2 - 2 * lo * half_mean[0] + self.tail_scale[0] ** 2)
+                out = out + right * (hi**2 + 2 * hi * half_mean[1] + self.tail_scale[1] ** 2)
+        return np.asarray(out)
+
+    def expectation(self) -> Array:
+        return self._moment(1)
+
+    def standard_deviation(self) -> Array:
+        return np.sqrt(np.maximum(self._moment(2) - self._moment(1) ** 2, 0.0))
+
+    def log_prob(self, y: npt.ArrayLike) -> Array:
+        points = self._points(y)
+        left, inner, right = self._with_tails()
+        cell = np.clip(np.searchsorted(self.edges, points, side="right") - 1, 0, inner.shape[-1] - 1)
+        with np.errstate(divide="ignore"):
+            out = np.log(np.take_along_axis(inner, cell, -1)) - np.log(np.diff(self.edges))[cell]
+            for outside, mass, side in (
+                (points < self.edges[0], left, 0),
+                (points > self.edges[-1], right, 1),
+            ):
+                tail = np.full(points.shape, -np.inf)
+                if self.tail_scale is not None:
+                    z = (points - self.edges[-side]) / self.tail_scale[side]
+                    tail = np.log(mass)[..., None] + np.log(2 / self.tail_scale[side]) - 0.5 * z * z - LOG_SQRT_2PI
+                out = np.where(outside, tail, out)
+        return out
+
+    def cdf(self, y: npt.ArrayLike) -> Array:
+        points = self._points(y)
+        left, inner, right = self._with_tails()
+        cell = np.clip(np.searchsorted(self.edges, points, side="right") - 1, 0, inner.shape[-1] - 1)
+        below = left[..., None] + np.cumsum(inner, -1) - inner
+        share = np.clip((points - self.edges[cell]) / np.diff(self.edges)[cell], 0.0, 1.0)
+        out = np.take_along_axis(below, cell, -1) + share * np.take_along_axis(inner, cell, -1)
+        if self.tail_scale is not None:
+            z_left = np.minimum(points - self.edges[0], 0.0) / self.tail_scale[0]
+            z_right = np.maximum(points - self.edges[-1], 0.0) / self.tail_scale[1]
+            out = np.where(points < self.edges[0], left[..., None] * 2 * ndtr(z_left), out)
+            out = np.where(points > self.edges[-1], 1.0 - right[..., None] * 2 * ndtr(-z_right), out)
+        return np.asarray(out)
+
+    def quantile(self, u: npt.ArrayLike) -> Array:
+        levels = self._points(u)
+        left, inner, right = self._with_tails()
+        above = left[..., None] + np.cumsum(inner, -1)
+        cell = np.minimum((levels[..., None] > above[..., None, :]).sum(-1), inner.shape[-1] - 1)
+        mass = np.take_along_axis(inner, cell, -1)
+        start = np.take_along_axis(above, cell, -1) - mass
+        share = np.divide(levels - start, mass, out=np.full(mass.shape, 0.5), where=mass > 0)
+        out = self.edges[cell] + np.clip(share, 0.0, 1.0) * np.diff(self.edges)[cell]
+        if self.tail_scale is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                low = self.edges[0] + self.tail_scale[0] * ndtri(levels / (2 * left[..., None]))
+                high = self.edges[-1] - self.tail_scale[1] * ndtri((1 - levels) / (2 * right[..., None]))
+            out = np.where(levels < left[..., None], low, out)
+            out = np.where(levels > 1 - right[..., None], high, out)
+        return np.asarray(out)
+
+    def total_mass(self) -> Array:
+        return self.probs.sum(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Quantiles(Predictive):
+    """Values at increasing probability levels, shared by the batch; the cdf is linear between them."""
+
+    levels: Array  # (level,)
+    values: Array  # (..., level)
+    form: ClassVar[str] = "quantiles"
+    trailing: ClassVar[Mapping[str, str | None]] = {"levels": "level", "values": "level"}
+    shared: ClassVar[frozenset[str]] = frozenset({"levels"})
+
+    def _check(self) -> None:
+        inside = self.levels.ndim == 1 and self.levels.size >= 2 and self.levels[0] > 0 and self.levels[-1] < 1
+        if not inside or not np.all(np.diff(self.levels) > 0):
+            raise ShapeError(
+                "levels: one axis of at least two increasing numbers inside (0, 1)", f"shape {self.levels.shape}"
+            )
+        if self.values.shape[-1] != self.levels.size:
+            raise ShapeError(f"{self.levels.size} values, one a level", f"values of shape {self.values.shape}")
+        _finite("values", self.values)
+        if np.any(np.diff(self.values, axis=-1) < 0):
+            raise InputError("values that do not decrease in the level", "crossing quantiles", "sort them, or say so")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape[:-1]
+
+    def expectation(self) -> Array:
+        return np.asarray(np.trapezoid(self._full_values(), self._full_levels(), axis=-1))
+
+    def standard_deviation(self) -> Array:
+        second = np.trapezoid(self._full_values() ** 2, self._full_levels(), axis=-1)
+        return np.sqrt(np.maximum(second - self.expectation() ** 2, 0.0))
+
+    def _full_levels(self) -> Array:
+        return np.concatenate([[0.0], self.levels, [1.0]])
+
+    def _full_values(self) -> Array:
+        return np.concatenate([self.values[..., :1], self.values, self.values[..., -1:]], -1)
+
+    def cdf(self, y: npt.ArrayLike) -> Array:
+        points = self._points(y)
+        out = np.empty(points.shape)
+        levels = self._full_levels()
+        for i in np.ndindex(self.shape):
+            knots = self._full_values()[i]
+            out[i] = np.interp(points[i], knots, levels, left=0.0, right=1.0)
+        return out
+
+    def quantile(self, u: npt.ArrayLike) -> Array:
+        levels = self._points(u)
+        out = np.empty(levels.shape)
+        for i in np.ndindex(self.shape):
+            out[i] = np.interp(levels[i], self.levels, self.values[i])
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Draws(Predictive):
+    """Independent draws; their order carries no information. Categories are drawn as their index."""
+
+    draws: Array  # (..., draw)
+    form: ClassVar[str] = "draws"
+    trailing: ClassVar[Mapping[str, str | None]] = {"draws": "draw"}
+
+    def _check(self) -> None:
+        if self.draws.ndim < 1 or self.draws.shape[-1] < 2:
+            raise ShapeError("at least two draws on the last axis", f"{self.draws.shape}")
+        _finite("draws", self.draws)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.draws.shape[:-1]
+
+    def expectation(self) -> Array:
+        return self.draws.mean(-1)
+
+    def standard_deviation(self) -> Array:
+        return self.draws.std(-1, ddof=1)
+
+    def cdf(self, y: npt.ArrayLike) -> Array:
+        points = self._points(y)
+        ordered = np.sort(self.draws, -1)
+        out = np.empty(points.shape)
+        for i in np.ndindex(self.shape):
+            out[i] = np.searchsorted(ordered[i], points[i], side="right") / ordered.shape[-1]
+        return out
+
+    def quantile(self, u: npt.ArrayLike) -> Array:
+        levels = self._points(u)
+        ordered = np.sort(self.draws, -1)
+        index = np.clip(np.ceil(levels * ordered.shape[-1]).astype(np.int64) - 1, 0, ordered.shape[-1] - 1)
+        return np.take_along_axis(ordered, index, -1)
+
+    def frequencies(self, categories: int) -> tuple[Array, int]:
+        """Counts of categories 0..K-1, shape (*shape, category), and the number of draws."""
+        index = self.draws.astype(np.int64)
+        if np.any(index != self.draws) or index.min() < 0 or index.max() >= categories:
+            raise InputError(
+                f"draws that are categories 0..{categories - 1}", "other values", "return the index of the category"
+            )
+        return (index[..., None] == np.arange(categories)).sum(-2).astype(float), self.draws.shape[-1]
+
+
+FORMS: Mapping[str, type[Predictive]] = {
+    c.form: c for c in (Categorical, Normal, NormalMixture, Bins, Quantiles, Draws)
+}
+
+
+def as_predictive(output: object, shape: tuple[int, ...], n_categories: int | None) -> Predictive:
+    """Read a candidate's output: a `Predictive` or a dict with the variables of one of the six forms.
+
+    Args:
+        output: what the candidate returned; torch, JAX and NumPy arrays are all accepted.
+        shape: the leading shape it must have, (dataset, query).
+        n_categories: number of categories of the support, or None for a real-valued support.
+
+    Raises:
+        ShapeError: an axis is missing, or there is one too many.
+        InputError: unknown variables, a form that does not fit the support, mass that is not one.
+    """
+    found = output if isinstance(output, Predictive) else _from_mapping(output)
+    if found.shape != shape:
+        wanted = ", ".join(f"{name}={size}" for name, size in zip(("dataset", "query"), shape, strict=False))
+        raise ShapeError(
+            f"'{found.form}' with leading axes ({wanted})",
+            f"{found.shape}",
+            "return one distribution per data set and query; extra axes are never broadcast",
+        )
+    discrete = n_categories is not None
+    if discrete != (found.form == "categorical") and found.form != "draws":
+        raise InputError(
+            "a form that fits the support " + ("(categories)" if discrete else "(real line)"),
+            f"'{found.form}'",
+            "return probs[category]" if discrete else "return mean and sd, a mixture, bins, quantiles or draws",
+        )
+    if isinstance(found, Categorical) and found.probs.shape[-1] != n_categories:
+        raise ShapeError(
+            f"{n_categories} categories",
+            f"probs of shape {found.probs.shape}",
+            "pad variables with fewer categories by zeros",
+        )
+    return found
+
+
+def stack(parts: Sequence[Predictive], axis: int) -> Predictive:
+    """Join predictives of one form along a new leading axis (positions become one branch)."""
+    return _joined(parts, lambda arrays: np.stack(arrays, axis))
+
+
+def concatenate(parts: Sequence[Predictive], axis: int = 0) -> Predictive:
+    """Join predictives of one form along an existing leading axis (shards become one branch)."""
+    return _joined(parts, lambda arrays: np.concatenate(arrays, axis))
+
+
+def to_float64(value: object) -> Array:
+    """NumPy float64 from a NumPy, JAX or torch array (detached, copied to the host) or nested lists."""
+    detach = getattr(value, "detach", None)
+    if callable(detach):
+        value = detach().cpu().double().numpy()
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ShapeError("an array of numbers", type(value).__name__, str(error)) from None
+
+
+def log_normal_interval(low: Array, high: Array) -> Array:
+    """log P(low < Z < high) for a standard normal, through the smaller tail so that nothing cancels."""
+    flip = low > 0
+    a, b = np.where(flip, -high, low), np.where(flip, -low, high)
+    upper, lower = log_ndtr(b), log_ndtr(a)
+    with np.errstate(divide="ignore"):
+        return np.asarray(upper + np.log1p(-np.exp(np.minimum(lower - upper, 0.0))))
+
+
+def _from_mapping(output: object) -> Predictive:
+    if not isinstance(output, Mapping):
+        raise InputError("a Predictive or a dict with probs, or mean and sd, or draws, …", type(output).__name__)
+    names = {str(k) for k in output} - {"form", "n_categories"}
+    if {"probs", "edges"} <= names:
+        form: type[Predictive] = Bins
+    else:
+        choices = {
+            frozenset({"probs"}): Categorical,
+            frozenset({"mean", "sd"}): Normal,
+            frozenset({"weights", "mean", "sd"}): NormalMixture,
+            frozenset({"levels", "values"}): Quantiles,
+            frozenset({"draws"}): Draws,
+        }
+        match = choices.get(frozenset(names))
+        if match is None:
+            hint = (
+                "a variance is not an sd: return sd" if {"var", "variance"} & names else "see the six predictive forms"
+            )
+            raise InputError("the variables of one predictive form", f"{sorted(names)}", hint)
+        form = match
+    return form(**{name: output[name] for name in names})
+
+
+def _joined(parts: Sequence[Predictive], join: Any) -> Predictive:
+    forms = {p.form for p in parts}
+    if len(forms) != 1:
+        raise InputError(
+            "one predictive form throughout a run", f"{sorted(forms)}", "return the same form at every position"
+        )
+    first = parts[0]
+    for name in first.shared:
+        if any(not np.array_equal(p.variables().get(name, 0.0), first.variables().get(name, 0.0)) for p in parts):
+            raise InputError(f"the same '{name}' throughout a run", "different ones")
+    joined = {
+        n: v if n in first.shared else join([p.variables()[n] for p in parts]) for n, v in first.variables().items()
+    }
+    return type(first)(**joined)
+
+
+def _normalised(probs: Array, name: str) -> Array:
+    if not np.all(np.isfinite(probs)) or np.any(probs < 0):
+        raise InputError(
+            f"{name} that are finite and not negative",
+            "NaN, infinite or negative entries",
+            "return probabilities, not logits",
+        )
+    total = probs.sum(-1, keepdims=True)
+    if np.any(np.abs(total - 1) > MASS_TOLERANCE):
+        worst = float(total.flat[np.argmax(np.abs(total - 1))])
+        raise InputError(
+            f"{name} that sum to 1", f"{worst:.6g}", "apply a softmax, or check which axis is the category"
+        )
+    return np.asarray(probs / total)
+
+
+def _same_shape(**arrays: Array) -> None:
+    if len({a.shape for a in arrays.values()}) != 1:
+        raise ShapeError(
+            "equal shapes of " + ", ".join(arrays),
+            ", ".join(str(a.shape) for a in arrays.values()),
+            "an extra axis is an error, never a broadcast",
+        )
+
+
+def _finite(name: str, array: Array) -> None:
+    if not np.all(np.isfinite(array)):
+        raise InputError(f"finite {name}", "NaN or infinite entries")
+
+
+def _positive(name: str, array: Array) -> None:
+    if not np.all(np.isfinite(array)) or np.any(array <= 0):
+        raise InputError(f"positive finite {name}", "zero, negative or non-finite entries")

@@ -1,0 +1,155 @@
+"""A stored run as the report sees it: one result entry, its provenance, and groups that may be absent.
+
+Everything in the file is data from elsewhere: names are shown, never used as paths or markup.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from veribayes.errors import InputError
+from veribayes.predictive import Array
+
+SCHEMA = "veribayes.run/1"
+RUN_FILE = "run.nc"
+FAMILIES = {  # how a context looks -> arrays that tell
+    "rows": {"rows"},
+    "evidence": {"evidence"},
+    "points": {"x", "x_query"},
+    "sequence": {"y"},
+}
+BY_KIND = {"bayesian_network": "rows", "gaussian_process": "points", "mtd": "sequence"}
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One task's run: the tree, and its two JSON attributes as plain data."""
+
+    tree: xr.DataTree
+    result: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    def group(self, path: str) -> xr.Dataset | None:
+        """The variables of a group, or None where the run has none."""
+        return self.tree[path].to_dataset() if path in self.tree.groups else None
+
+    def array(self, path: str, variable: str) -> Array | None:
+        """One variable as float64, or None where the run has none.
+
+        Coordinates count: a variable that bears a dimension's name (`context`, `query`) comes back as one.
+        """
+        group = self.group(path)
+        if group is None or variable not in group.variables:
+            return None
+        return np.asarray(group[variable].values, dtype=np.float64)
+
+    @property
+    def primary(self) -> Mapping[str, Any]:
+        """The primary endpoint: metric, unit, estimate, low, high, tolerance, …"""
+        return mapping(self.result.get("primary"))
+
+    @property
+    def metric(self) -> str:
+        """What decides."""
+        return str(self.primary.get("metric", "kl"))
+
+    @property
+    def curve_metric(self) -> str:
+        """What the curve shows: the primary metric, or JS where that is infinite."""
+        return str(mapping(self.result.get("curve")).get("metric", self.metric))
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """The model's specification."""
+        return mapping(self.result.get("model"))
+
+    @property
+    def rivals(self) -> dict[str, Rival]:
+        """Rivals by name, best first."""
+        entries = mapping(self.result.get("rivals"))
+        found = [(str(name), Rival.read(mapping(entry), self.metric)) for name, entry in entries.items()]
+        return dict(sorted(found, key=lambda item: item[1].rank))
+
+    @property
+    def scores(self) -> Array | None:
+        """The candidate's primary score (dataset, position, query), or the first score that was stored."""
+        group = self.group("/scores/candidate")
+        names = [] if group is None else [str(v) for v in group.data_vars if v != "pit"]
+        wanted = self.metric if self.metric in names else next(iter(names), "")
+        return self.array("/scores/candidate", wanted)
+
+    @property
+    def family(self) -> str:
+        """`rows`, `evidence`, `points`, `sequence` or `other`, from the stored contexts, else from the model's kind."""
+        observed = self.group("/examples/observed")
+        names = set() if observed is None else {str(v) for v in observed.variables}
+        kind = BY_KIND.get(str(self.model.get("kind")), "other")
+        return next((family for family, marks in FAMILIES.items() if marks <= names), kind)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A predictor scored beside the candidate: its divergence, its recovery, and its verdict at the same tolerance."""
+
+    divergence: Mapping[str, Any]
+    recovery: Mapping[str, Any]
+    verdict: str
+
+    @staticmethod
+    def read(entry: Mapping[str, Any], metric: str) -> Rival:
+        """From the result entry; the divergence is stored under the primary metric's name, or as `kl`."""
+        divergence = {**mapping(entry.get(metric, entry.get("kl"))), "infinite_share": entry.get("infinite_share")}
+        verdict = str(entry.get("verdict", "equivalent" if entry.get("passes") else "different"))
+        return Rival(divergence, mapping(entry.get("recovery")), verdict)
+
+    @property
+    def rank(self) -> float:
+        """Smaller is closer to the reference; without an estimate, last."""
+        estimate = self.divergence.get("estimate")
+        return np.inf if estimate is None else float(estimate)
+
+
+def read(source: Run | Path | str | xr.DataTree) -> Run:
+    """Open a run: a folder with `run.nc`, the file itself, or a tree in memory. The file is closed again.
+
+    Raises:
+        InputError: there is no such file, or it is not a run of a schema that this version reads.
+    """
+    if isinstance(source, Run):
+        return source
+    tree = source if isinstance(source, xr.DataTree) else _load(Path(source))
+    schema = tree.attrs.get("schema")
+    if schema != SCHEMA:
+        raise InputError(f"a run of schema '{SCHEMA}'", f"schema {schema!r}", "give what 'veribayes verify' wrote")
+    return Run(tree, _json(tree, "result"), _json(tree, "provenance"))
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """The value itself where it is a JSON object, otherwise an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _load(path: Path) -> xr.DataTree:
+    file = path / RUN_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"a run folder with {RUN_FILE}, or the file", f"'{path}'", "see 'veribayes verify --out'")
+    try:
+        with xr.open_datatree(file, engine="h5netcdf", decode_times=False) as tree:
+            return tree.load()
+    except (OSError, ValueError) as error:
+        raise InputError("a netCDF file that can be read", f"'{file}'", f"run again ({error})") from None
+
+
+def _json(tree: xr.DataTree, name: str) -> Mapping[str, Any]:
+    try:
+        return mapping(json.loads(str(tree.attrs[name])))
+    except (KeyError, ValueError) as error:
+        found = type(error).__name__
+        raise InputError(f"a root attribute '{name}' with one JSON object", found, "run again") from None

@@ -1,0 +1,294 @@
+"""Numbers and sentences of the report. Every sentence states what was measured and nothing that was not.
+
+Numbers carry the digits that their interval supports; a spread of 3e-4 shows four decimals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+MISSING = "–"
+THIN = "\u202f"  # narrow no-break space between a number and its unit
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+PLAIN_FROM, PLAIN_TO = 1e-3, 1e6  # outside, a power of ten reads better than zeros
+NODES_NAMED = 12  # a larger graph does not fit a sentence
+LEGIBLE = 1e-3  # a tolerance below this sets the power of ten of its task
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a verdict is shown: never by colour alone."""
+
+    word: str
+    symbol: str
+    meaning: str
+
+
+VERDICTS = {
+    "equivalent": Verdict(
+        "equivalent",
+        "≈",
+        "The upper limit of the interval lies below the tolerance, also after allowing for rare failures that this many "
+        "data sets can miss and for the error of the reference itself.",
+    ),
+    "different": Verdict(
+        "different",
+        "≠",
+        "The lower limit of the interval lies above the tolerance, also after taking off the error of the reference itself.",
+    ),
+    "undecided": Verdict(
+        "undecided",
+        "?",
+        "The interval, with its allowance for rare failures and for the error of the reference, reaches both sides of the "
+        "tolerance, or there are too few data sets for a verdict.",
+    ),
+}
+
+METRICS = {
+    "kl": "KL(exact ‖ candidate)",
+    "kl_reverse": "KL(candidate ‖ exact)",
+    "kl_draws": "KL(candidate ‖ exact), debiased for draws",
+    "kl_density": "KL(exact ‖ candidate) between densities",
+    "kl_raw": "KL(exact ‖ candidate) before the Monte Carlo correction",
+    "js": "Jensen–Shannon divergence",
+    "total_variation": "total variation distance",
+    "hellinger": "Hellinger distance",
+    "crps": "CRPS divergence",
+    "log_score_regret": "log-score regret at the outcome",
+    "pit": "probability integral transform",
+}
+CONTEXTS = {
+    "rows": ("row in the context", "rows in the context"),
+    "evidence": ("node observed", "nodes observed"),
+    "sequence": ("symbol read", "symbols read"),
+    "points": ("point in the context", "points in the context"),
+    "other": ("observation", "observations"),
+}
+PREDICTORS = {
+    "prior_only": ("prior only", "ignores the context: the prior predictive"),
+    "wrong_prior": ("wrong prior", "exact inference under another prior"),
+    "mle": ("maximum likelihood", "relative frequencies"),
+    "all_predecessors": ("all predecessors", "ignores the graph: conditions on every earlier node"),
+    "mirror_descent": ("mirror descent", "a few steps of mirror descent instead of the posterior"),
+    "kernel_descent": ("kernel descent", "a few steps of gradient descent on kernel ridge regression"),
+}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """`estimate`, `bounds` in brackets and the power of ten that both share, ready to print together or apart."""
+
+    estimate: str
+    bounds: str = ""
+    times: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.estimate}{' ' if self.bounds else ''}{self.bounds}{self.times}"
+
+
+def power_for(scale: object) -> int:
+    """The power of ten in which numbers of this scale are best compared: 0, or a multiple of three for small ones."""
+    if not _real(scale) or not 0 < scale < LEGIBLE:
+        return 0
+    return 3 * math.floor((math.log10(scale) + 1) / 3)
+
+
+def number(x: object, digits: int = 2, power: int | None = None) -> str:
+    """A number at `digits` significant digits, in units of 10^power where that reads well."""
+    if not isinstance(x, int | float) or isinstance(x, bool) or math.isnan(x):
+        return MISSING
+    if math.isinf(x):
+        return "∞" if x > 0 else "−∞"
+    if x == 0:
+        return "0"
+    power = _power(x, power)
+    scaled = x / 10.0**power
+    return _signed(f"{scaled:,.{_decimals(scaled, abs(scaled), digits)}f}") + _times(power)
+
+
+def interval(entry: Mapping[str, Any], power: int | None = None) -> Interval:
+    """Estimate and limits with the decimals that the width supports, in units of 10^power where that reads well."""
+    values = [entry.get(k) for k in ("estimate", "low", "high")]
+    if not all(map(_real, values)):
+        return Interval("∞" if entry.get("infinite_share") else number(values[0], power=power))
+    estimate, low, high = (float(v) for v in values if v is not None)
+    power = _power(estimate or high, power)
+    estimate, low, high = (v / 10.0**power for v in (estimate, low, high))
+    decimals = _decimals(estimate, (high - low) / 2, _spread_digits(low, high))
+    first, lower, upper = (_signed(f"{v:,.{decimals}f}") for v in (estimate, low, high))
+    return Interval(first, f"[{lower}, {upper}]", _times(power))
+
+
+def percent(entry: Mapping[str, Any]) -> Interval:
+    """Recovery as `98.7 % [98.6, 98.8]`."""
+    values = [entry.get(k) for k in ("estimate", "low", "high")]
+    if not all(map(_real, values)):
+        return Interval(share(values[0]))
+    estimate, low, high = (100.0 * float(v) for v in values if v is not None)
+    half = (high - low) / 2
+    decimals = min(max(1, _spread_digits(low, high) - 1 - _floor_log10(half)), 4) if half > 0 else 1
+    first, lower, upper = (_signed(f"{v:.{decimals}f}") for v in (estimate, low, high))
+    return Interval(f"{first}{THIN}%", f"[{lower}, {upper}]")
+
+
+def share(value: object) -> str:
+    """A share in percent, at three digits."""
+    return f"{100 * value:.3g}{THIN}%" if _real(value) else MISSING
+
+
+def verdict(result: Mapping[str, Any]) -> Verdict:
+    """The verdict of a result entry; an unknown word is shown as it is."""
+    word = str(result.get("verdict", "undecided"))
+    return VERDICTS.get(word, Verdict(word, "•", "This verdict is not one that this version knows."))
+
+
+def explain(result: Mapping[str, Any]) -> str:
+    """Why the verdict is what it is."""
+    primary = result.get("primary") or {}
+    upper, tolerance = primary.get("upper"), primary.get("tolerance")
+    if result.get("verdict") == "undecided" and _real(upper) and _real(tolerance) and upper < tolerance:
+        return "The upper limit lies below the tolerance, but there are too few data sets to call it equivalent."
+    return verdict(result).meaning
+
+
+def metric(name: str) -> str:
+    """A metric's name in words."""
+    return METRICS.get(name, name.replace("_", " "))
+
+
+def predictor(name: str) -> str:
+    """A rival's name in words."""
+    return PREDICTORS.get(name, (name.replace("_", " "), ""))[0]
+
+
+def about_predictor(name: str) -> str:
+    """What a rival does, where it is a known one."""
+    return PREDICTORS.get(name, ("", ""))[1]
+
+
+def observations(family: str, n: int | None = None) -> str:
+    """What a context of this family is counted in, with the count where there is one."""
+    one, several = CONTEXTS[family]
+    return several if n is None else f"{n:,} {one if n == 1 else several}"
+
+
+def count(n: object) -> str:
+    """A whole number with thousands separated."""
+    return f"{n:,}" if isinstance(n, int) else MISSING
+
+
+def unseen(n: object) -> str:
+    """What n data sets cannot exclude (rule of three)."""
+    if not isinstance(n, int) or n < 1:
+        return ""
+    if n <= 3:
+        return "With so few data sets no defect is excluded, however frequent."
+    return f"Defects that show in fewer than 3/n = {100 * 3 / n:.2g}{THIN}% of contexts are not excluded by {n:,} data sets."
+
+
+def settle(primary: Mapping[str, Any], power: int) -> str:
+    """Minimum detectable effect, and how many data sets would decide."""
+    unit, effect, needed = primary.get("unit", ""), primary.get("minimum_detectable"), primary.get("datasets_needed")
+    parts = []
+    if effect is not None:
+        parts.append(
+            f"With this many data sets a mean divergence of {number(effect, power=power)} {unit} "
+            "would be told apart from zero (2.8 standard errors)."
+        )
+    if needed is not None:
+        parts.append(f"About {count(needed)} data sets would settle it.")
+    return " ".join(parts)
+
+
+def model(spec: Mapping[str, Any]) -> str:
+    """A model in a sentence, from its specification; one of an unknown kind as its list of fields."""
+    sentences = {"bayesian_network": _network, "mtd": _chain, "gaussian_process": _process}
+    kind = str(spec.get("kind", "model"))
+    try:
+        return sentences[kind](spec)
+    except (KeyError, TypeError, AttributeError):  # a newer or foreign specification is shown as it stands
+        return f"{kind.replace('_', ' ')}: {plain({k: v for k, v in spec.items() if k != 'kind'})}"
+
+
+def _network(spec: Mapping[str, Any]) -> str:
+    nodes, parents = spec["nodes"], spec["parents"]
+    size = f"Bayesian network of {len(nodes)} nodes and {sum(map(len, parents.values()))} edges"
+    graph = ", ".join(f"{n} ← ({', '.join(map(str, parents[n]))})" if parents.get(n) else str(n) for n in nodes)
+    prior = f"tables unknown, every row with the prior {plain(spec['prior'])}" if "prior" in spec else "tables known"
+    return f"{size}: {graph}; {prior}" if len(nodes) <= NODES_NAMED else f"{size}; {prior}"
+
+
+def _chain(spec: Mapping[str, Any]) -> str:
+    matrices = (
+        "one known transition matrix for each lag" if spec["per_lag"] else "one known transition matrix for all lags"
+    )
+    weights = f"lag weights unknown, with the prior Dirichlet({plain(spec['concentration'])})"
+    return f"mixture of transition distributions over {spec['q']} symbols and {spec['m']} lags; {matrices}; {weights}"
+
+
+def _process(spec: Mapping[str, Any]) -> str:
+    noise = f"noise standard deviation {plain(spec['noise_sd'])}"
+    inputs = f"inputs {plain(spec['input_law'])}, {plain(spec['d'])}-dimensional"
+    return f"Gaussian process with kernel {plain(spec['kernel'])}; {noise}; {inputs}"
+
+
+def plain(value: object) -> str:
+    """Plain data in one line; an object with a `kind` as `kind (field value, …)`."""
+    if isinstance(value, Mapping):
+        fields = ", ".join(f"{str(k).replace('_', ' ')} {plain(v)}" for k, v in value.items() if k != "kind")
+        kind = str(value.get("kind", "")).replace("_", " ")
+        return f"{kind} ({fields})" if kind and fields else kind or fields
+    if isinstance(value, list):
+        return ", ".join(map(plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def certificate(reference: Mapping[str, Any]) -> str:
+    """One sentence on why the reference may be trusted."""
+    found = reference.get("certificate") or {}
+    bound, kind = found.get("error_bound"), str(found.get("bound_kind", "bound"))
+    how = {
+        "bound": "error at most",
+        "estimate": "error, measured by a second resolution, about",
+        "montecarlo": "Monte Carlo error about",
+    }.get(kind, "error")
+    error = f", {how} {number(bound)}" if isinstance(bound, int | float) else ""
+    return f"{found.get('verdict', 'no certificate')}: {found.get('method', 'unknown method')}{error}"
+
+
+def _real(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _power(x: float, wanted: int | None) -> int:
+    """The wanted power, unless the number would then be mostly zeros."""
+    power = wanted or 0
+    return power if x == 0 or PLAIN_FROM <= abs(x) / 10.0**power < PLAIN_TO else _floor_log10(x)
+
+
+def _decimals(x: float, spread: float, digits: int) -> int:
+    """Decimals for `digits` digits of the spread and at least two of the number itself."""
+    of_spread = digits - 1 - _floor_log10(spread) if spread > 0 else 0
+    of_number = 1 - _floor_log10(x) if x else 0
+    return min(max(of_spread, of_number, 0), 6)
+
+
+def _spread_digits(low: float, high: float) -> int:
+    """Digits of a half width: two where its first digit is 1 or 2, so that rounding moves it by at most a tenth or so."""
+    half = (high - low) / 2
+    return 2 if half > 0 and half / 10.0 ** _floor_log10(half) < 3 else 1
+
+
+def _floor_log10(x: float) -> int:
+    return math.floor(math.log10(abs(x)))
+
+
+def _times(power: int) -> str:
+    return f"{THIN}×{THIN}10{str(power).translate(SUPERSCRIPT)}" if power else ""
+
+
+def _signed(text: str) -> str:
+    return text.replace("-", "−")

@@ -1,0 +1,276 @@
+"""From scores to a decision, a tree and a JSON entry: what a run says, computed once and stored with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from veribayes import registry, store
+from veribayes.candidates import Candidate
+from veribayes.models._task import Task
+from veribayes.predictive import Array
+from veribayes.tree import DATASET, POSITION, QUERY, Certificate
+from veribayes.validation import bootstrap, decision
+
+SCHEMA = "veribayes.result/1"
+EXAMPLES_FIRST, EXAMPLES_EACH = 32, 8  # stored predictives: the first 32; the worst, median and best 8
+SHARED = frozenset({"target"})
+
+Scores = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of a run, or of one range of its data sets, by role and metric."""
+
+    scores: Mapping[str, Scores]
+    context: npt.NDArray[np.int64]
+    outcome: Array
+    certificate: Certificate
+    forms: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The primary comparison: which metric decides, against which tolerance, and what it is compared with for the others.
+
+    A candidate with a density is judged by KL(exact || candidate). Draws and quantiles have none: categories are judged by
+    the debiased KL(candidate || exact), real values by the CRPS divergence.
+    """
+
+    metric: str
+    for_others: str  # the same quantity for a predictive that has a density
+    unit: str
+    tolerance: float
+
+
+def endpoint(task: Task, form: str) -> Endpoint:
+    """The primary endpoint for a candidate of this form."""
+    assert task.tolerance is not None
+    if form not in ("draws", "quantiles"):
+        return Endpoint("kl", "kl", "nats", task.tolerance.kl)
+    if task.model.n_categories:
+        return Endpoint("kl_draws", "kl_reverse", "nats", task.tolerance.draws)
+    return Endpoint("crps", "crps", "unit of y", task.tolerance.draws)
+
+
+def assemble(
+    task: Task, roles: Mapping[str, Candidate], run: Scored, audit: xr.Dataset | None, *, seed: int
+) -> xr.DataTree:
+    """Decide and build the run tree (without /examples, which the pipeline adds)."""
+    primary = endpoint(task, run.forms["candidate"])
+    mine = run.scores["candidate"][primary.metric]
+    clusters = decision.cluster_means(mine)
+    error = _reference_error(run)
+    decided = decision.decide(
+        clusters, tolerance=primary.tolerance, reference_error=error, seed=seed, zero_mass=_zero_mass(run)
+    )
+    finite = bool(np.isfinite(clusters).all())
+    shown = mine if finite else run.scores["candidate"]["js"]  # an infinite KL leaves no curve to draw
+    names, labels = query_names(task, shown.shape[-1])
+    where = decision.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
+    others = {r: _other(run, r, primary, error, seed) for r in roles if r not in ("reference", "candidate")}
+    entry = {
+        "task": task.name,
+        "task_hash": task.hash,
+        "description": task.description,
+        "model": {"kind": task.model.kind, **task.model.spec()},
+        "candidate": roles["candidate"].name,
+        "candidate_kind": roles["candidate"].kind,
+        "datasets": len(clusters),
+        "seed": seed,
+        "reference": {"engine": roles["reference"].name, "certificate": store.certificate_json(run.certificate)},
+        "verdict": decided.verdict,
+        "primary": _primary(primary, decided, error),
+        "recovery": _recovery(clusters, run, primary, seed),
+        "curve": {"metric": primary.metric if finite else "js", **_profile(where.by_context, "context")},
+        "scores": _score_entries(run, seed),
+        "rivals": others,
+        "by_query": _by_query(where.by_query, names),
+        "worst": [_worst(w, run, names, labels) for w in where.worst],
+        "audit": _audit_entry(audit),
+        "findings": _findings(run, decided, others, audit),
+    }
+    groups = {f"/scores/{role}": store.scores_dataset(scores) for role, scores in run.scores.items()}
+    groups["/observed_data"] = xr.Dataset(
+        {
+            "context": ((DATASET, POSITION), run.context),
+            "outcome": ((DATASET, POSITION, QUERY), run.outcome),
+            "index": ((DATASET,), np.arange(len(clusters))),
+        }
+    )
+    groups["/verdict"] = _verdict_group(where.by_context, run, primary, finite, seed)
+    if audit is not None:
+        groups["/audit"] = audit
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = {"schema": store.SCHEMA, "result": json.dumps(entry)}
+    return tree
+
+
+def _primary(primary: Endpoint, decided: decision.Decision, error: float) -> dict[str, Any]:
+    numbers = ("estimate", "low", "high", "upper", "minimum_detectable")
+    return {
+        "metric": primary.metric,
+        "unit": primary.unit,
+        **{name: store.number(getattr(decided, name)) for name in numbers},
+        "tolerance": primary.tolerance,
+        "reference_error": error,
+        "datasets_needed": decided.datasets_needed,
+        "infinite_share": decided.infinite_share,
+    }
+
+
+def _reference_error(run: Scored) -> float:
+    """Bound b (nats) on what the reference's own error can still contribute to the mean.
+
+    Exact engines: their error bound. Monte Carlo: half of the correction that was subtracted, which removes the bias to
+    second order; what remains is of third order in the Monte Carlo error.
+    """
+    mine = run.scores["candidate"]
+    if "kl_raw" in mine:
+        return 0.5 * float(np.nanmean(np.abs(mine["kl_raw"] - mine["kl"])))
+    return run.certificate.error_bound
+
+
+def _zero_mass(run: Scored) -> float | None:
+    """Mean exact mass on outcomes that the candidate calls impossible, where there are such."""
+    masses = run.scores["candidate"].get("missed_mass")
+    return None if masses is None else float(np.nanmean(masses))
+
+
+def _other(run: Scored, role: str, primary: Endpoint, error: float, seed: int) -> dict[str, Any]:
+    """How another predictor fares under the same endpoint and tolerance."""
+    clusters = decision.cluster_means(run.scores[role][primary.for_others])
+    decided = decision.decide(clusters, tolerance=primary.tolerance, reference_error=error, seed=seed)
+    return {
+        "kl": _limits(decided),
+        "recovery": _recovery(clusters, run, primary, seed),
+        "verdict": decided.verdict,
+        "infinite_share": decided.infinite_share,
+        "passes": decided.verdict == "equivalent",
+    }
+
+
+def _recovery(clusters: Array, run: Scored, primary: Endpoint, seed: int) -> dict[str, float | None]:
+    prior = decision.cluster_means(run.scores["prior_only"][primary.for_others])
+    return _limits(bootstrap.recovery(clusters, prior, seed=seed))
+
+
+def _limits(found: bootstrap.Interval | decision.Decision | None) -> dict[str, float | None]:
+    """Estimate and limits as JSON; null where they are undefined or infinite."""
+    return {name: None if found is None else store.number(getattr(found, name)) for name in ("estimate", "low", "high")}
+
+
+def _profile(profile: decision.Profile, key: str) -> dict[str, list[Any]]:
+    columns = {name: [store.number(v) for v in getattr(profile, name)] for name in ("estimate", "low", "high", "share")}
+    return {key: [int(k) for k in profile.key], **columns}
+
+
+def _verdict_group(candidate: decision.Profile, run: Scored, primary: Endpoint, finite: bool, seed: int) -> xr.Dataset:
+    columns = {"context": candidate.key, "estimate": candidate.estimate, "low": candidate.low, "high": candidate.high}
+    for role, scores in run.scores.items():
+        if role != "candidate":
+            values = scores[primary.for_others if finite else "js"]
+            columns[f"{role}_estimate"] = decision.curve(values, run.context, seed=seed).estimate
+    return xr.Dataset({name: (("context_size",), np.asarray(values)) for name, values in columns.items()})
+
+
+def _score_entries(run: Scored, seed: int) -> dict[str, Any]:
+    """Mean and interval of every metric of the candidate, clustered by data set; null where a value is infinite."""
+    out = {}
+    for name, values in run.scores["candidate"].items():
+        clusters = decision.cluster_means(values)
+        infinite = float(np.isinf(clusters).mean())
+        found = None if infinite else bootstrap.interval(clusters, seed=seed)
+        unit = registry.load("metric", name).unit if name in registry.names("metric") else "nats"
+        out[name] = {**_limits(found), "unit": unit, "infinite_share": infinite}
+    return out
+
+
+def query_names(task: Task, queries: int) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Names of what is asked for, and for each query the number of its name.
+
+    Queries about one node of a network share a name; the queries of other families are exchangeable and share one too.
+    """
+    nodes = [str(n) for n in getattr(task.model, "nodes", ())]
+    return nodes or ["all"], np.arange(queries) % max(len(nodes), 1)
+
+
+def _by_query(profile: decision.Profile, names: list[str]) -> list[dict[str, Any]]:
+    """Mean by what is asked for, with simultaneous limits and the share of the endpoint that comes from there."""
+    columns = _profile(profile, "query")
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [{**row, "query": names[row["query"]]} for row in rows] if len(names) > 1 else []
+
+
+def _worst(w: decision.Worst, run: Scored, names: list[str], labels: npt.NDArray[np.int64]) -> dict[str, Any]:
+    return {
+        "index": w.dataset,
+        "mean": store.number(w.mean),
+        "context": int(run.context[w.dataset, w.position]),
+        "position": w.position,
+        "query": names[labels[w.query]],
+        "query_index": w.query,
+        "kl": store.number(w.score),
+    }
+
+
+def example_indices(run: Scored, primary: Endpoint) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Data sets whose predictives are stored: the first 32, and the worst, median and best 8 by their mean score."""
+    clusters = decision.cluster_means(run.scores["candidate"][primary.metric])
+    order = np.argsort(clusters, kind="stable")
+    middle = max(len(order) // 2 - EXAMPLES_EACH // 2, 0)
+    groups = {
+        "worst": order[::-1][:EXAMPLES_EACH],
+        "median": order[middle : middle + EXAMPLES_EACH],
+        "best": order[:EXAMPLES_EACH],
+        "first": np.arange(min(EXAMPLES_FIRST, len(order))),
+    }
+    index = np.concatenate(list(groups.values())).astype(np.int64)
+    return index, [why for why, members in groups.items() for _ in members]
+
+
+def _audit_entry(audit: xr.Dataset | None) -> dict[str, Any] | None:
+    if audit is None:
+        return None
+    z = audit["z"].to_numpy()
+    finite = z[np.isfinite(z)]
+    return {
+        "datasets": int(z.shape[0]),
+        "latents": int(finite.size),
+        "max_abs_z": store.number(float(np.abs(finite).max()) if finite.size else None),
+        "sd_z": store.number(float(finite.std()) if finite.size > 1 else None),
+        "limit": float(audit.attrs["limit"]),
+        "context": int(audit.attrs["context"]),
+        "verdict": str(audit.attrs["verdict"]),
+    }
+
+
+def _findings(
+    run: Scored, decided: decision.Decision, others: Mapping[str, Any], audit: xr.Dataset | None
+) -> list[dict[str, Any]]:
+    """What a reader must not miss, each with a stable name."""
+    found = [_finding(*sentence.split(": ", 1)) for sentence in decided.findings]
+    for role, other in others.items():
+        if other["passes"]:
+            text = f"'{role}' is equivalent too at this tolerance: it cannot tell the candidate from that"
+            found.append(_finding("tolerance_passes_rival", text, rival=role))
+    scores = run.scores["candidate"]
+    if "kl_density" in scores and run.forms["candidate"] == "bins":
+        floor = float(np.nanmean(scores["kl_density"] - scores["kl"]))
+        text = f"KL between densities is {floor:.3g} nats larger than KL between bin masses: the price of the bins"
+        found.append(_finding("discretisation_floor", text, value=floor))
+    if audit is not None and audit.attrs["verdict"] == "refused":
+        reasons = json.loads(str(audit.attrs["certificate"]))["reasons"]
+        found.append(_finding("audit_inconclusive", "NUTS failed its own gate in the audit: " + "; ".join(reasons)))
+    return [*found, *(_finding("rule_of_three", sentence) for sentence in decided.statements)]
+
+
+def _finding(name: str, text: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "text": text, **more}

@@ -1,0 +1,212 @@
+"""Runs on disk: one netCDF file a task, written to a temporary name and renamed, with provenance in its attributes.
+
+OUT/TASK/shards/NNNNN.nc   scores of one range of data sets; its key says what it depends on
+OUT/TASK/run.nc            the whole run: scores, examples, audit, verdict
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from veribayes.errors import InputError
+from veribayes.predictive import FORMS, Predictive
+from veribayes.tree import DATASET, POSITION, QUERY, Certificate
+
+SCHEMA = "veribayes.run/1"
+PACKAGES = (
+    "veribayes",
+    "numpy",
+    "scipy",
+    "jax",
+    "numpyro",
+    "torch",
+    "pgmpy",
+    "arviz-stats",
+    "xarray",
+    "h5netcdf",
+    "matplotlib",
+)
+SOURCES = ("models", "inference", "transformer", "validation", ".")
+
+
+def folder_name(name: str, digest: str, shipped: bool) -> str:
+    """A folder for a task: its own name when shipped, otherwise letters of it and its hash, so that no name becomes a path."""
+    return name if shipped else f"{re.sub(r'[^A-Za-z0-9]+', '-', name)[:32].strip('-') or 'task'}-{digest[:10]}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_tree(tree: xr.DataTree, path: Path) -> None:
+    """Write a tree as netCDF whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        tree.to_netcdf(temporary, engine="h5netcdf")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_tree(path: Path) -> xr.DataTree:
+    """Read a stored tree into memory.
+
+    Raises:
+        InputError: there is no such file, or it is not a netCDF file.
+    """
+    if not path.is_file():
+        raise InputError("a stored run", f"no file '{path.name}'", "name a run.nc or the folder that holds it")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            return tree.load()
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            "a netCDF file written by veribayes", f"'{path.name}': {error}", "the file is damaged; run again"
+        ) from None
+
+
+def run_files(path: Path) -> list[Path]:
+    """The run.nc files under a folder (or the file itself), sorted by name."""
+    found = [path] if path.is_file() else sorted(path.glob("run.nc")) + sorted(path.glob("*/run.nc"))
+    if not found:
+        raise InputError(
+            "a run.nc, or a folder with runs", f"'{path.name}' without any", "run 'veribayes verify' first"
+        )
+    return found
+
+
+def scores_dataset(scores: Mapping[str, npt.NDArray[Any]]) -> xr.Dataset:
+    """Metric name -> (dataset, position, query) as a group."""
+    return xr.Dataset({name: ((DATASET, POSITION, QUERY), values) for name, values in scores.items()})
+
+
+def predictive_dataset(predictive: Predictive, first: str = DATASET) -> xr.Dataset:
+    """A predictive with leading shape (dataset, position, query) as a group; attribute `form` names the form."""
+    lead = (first, POSITION, QUERY)
+    variables = {}
+    for name, values in predictive.variables().items():
+        last = predictive.trailing[name]
+        variables[name] = ((() if name in predictive.shared else lead) + ((last,) if last else ()), values)
+    return xr.Dataset(variables, attrs={"form": predictive.form})
+
+
+def predictive_of(group: xr.Dataset) -> Predictive:
+    """Inverse of `predictive_dataset`."""
+    form = str(group.attrs.get("form", ""))
+    if form not in FORMS:
+        raise InputError(
+            f"a predictive form among {', '.join(FORMS)}", f"'{form}'", "set the attribute 'form' of the group"
+        )
+    return FORMS[form](**{str(name): values.to_numpy() for name, values in group.data_vars.items()})
+
+
+def arrays_dataset(arrays: Mapping[str, npt.NDArray[Any]], first: str, rows: int, shared: frozenset[str]) -> xr.Dataset:
+    """A family's observed arrays as a group; dimensions beyond the first are named after their array."""
+    out = {}
+    for name, values in arrays.items():
+        dims = [f"{name}_{i}" for i in range(values.ndim)]
+        if name not in shared and values.shape[0] == rows:
+            dims[0] = first
+        out[name] = (tuple(dims), values)
+    return xr.Dataset(out)
+
+
+def certificate_json(certificate: Certificate) -> dict[str, Any]:
+    """Plain data of a certificate."""
+    c = certificate
+    return {
+        "verdict": c.verdict,
+        "method": c.method,
+        "error_bound": number(c.error_bound),
+        "bound_kind": c.bound_kind,
+        "reasons": list(c.reasons),
+        "diagnostics": {k: number(v) for k, v in c.diagnostics.items()},
+    }
+
+
+def certificate_of(plain: Mapping[str, Any]) -> Certificate:
+    """Inverse of `certificate_json`; a missing number is infinite, never zero."""
+    bound = plain["error_bound"]
+    diagnostics = {k: float("nan") if v is None else float(v) for k, v in plain["diagnostics"].items()}
+    return Certificate(
+        plain["verdict"],
+        plain["method"],
+        float("inf") if bound is None else float(bound),
+        plain["bound_kind"],
+        tuple(plain["reasons"]),
+        diagnostics,
+    )
+
+
+def number(value: float | None) -> float | None:
+    """JSON knows no NaN and no infinity: both become null."""
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def provenance(**more: Any) -> dict[str, Any]:
+    """Where a run came from: versions, commit, source digest, platform, and whatever else is given."""
+    return {
+        "packages": {p: _version(p) for p in PACKAGES},
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "commit": _commit(),
+        "source": source_digest(),
+        **more,
+    }
+
+
+@cache
+def source_digest() -> str:
+    """SHA-256 over the package's own Python files: two runs with equal digests ran the same code."""
+    here = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for folder in SOURCES:
+        for path in sorted((here / folder).glob("**/*.py" if folder == "validation" else "*.py")):
+            digest.update(f"{folder}/{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 of plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def _commit() -> str | None:
+    """The commit of the checkout that this package runs from, or None for an installed wheel."""
+    top = Path(__file__).resolve().parents[2]
+    if not (top / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(top), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,112 @@
+"""Wiring of a training run: the task's recipe, exact targets by its reference engine, and an honest measurement.
+
+Imports only NumPy, SciPy, torch, JAX, NumPyro, safetensors, YAML, typer and rich, so that it runs where the rest is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from veribayes import registry
+from veribayes.models import _spec
+from veribayes.models._task import Task
+from veribayes.predictive import Predictive, as_predictive, stack
+from veribayes.tree import Data
+from veribayes.validation import bootstrap, decision
+
+MEASURE_DATASETS = 400  # on the stream `replicate`, which neither training nor `verify` uses
+
+
+def train_task(
+    name: str,
+    *,
+    preset: str,
+    device: str,
+    out: Path,
+    seed: int = 0,
+    threads: int | None = None,
+    tensorboard: bool = False,
+) -> dict[str, Any]:
+    """Train by a recipe of the task and return the card.
+
+    Raises:
+        InputError: the task has no such recipe.
+        Interrupted: stopped; the same call continues bit-exactly.
+    """
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch on import
+    from veribayes.transformer._batches import Recipe
+    from veribayes.transformer._training import train
+
+    task = _spec.load_task(name)
+    command = f"veribayes train {shlex.quote(name)} --preset {preset} --seed {seed}"
+    card = train(
+        task,
+        Recipe.of(task, preset),
+        targets=exact_targets(task),
+        evaluate=measurement(task),
+        out=out,
+        seed=seed,
+        device=device,
+        command=command,
+        tensorboard=out / "tensorboard" if tensorboard else None,
+    )
+    return asdict(card)
+
+
+def exact_targets(task: Task) -> Callable[[Data], Predictive]:
+    """The reference engine's predictive, refused like any reference when its certificate is."""
+    engine = registry.engine(task.reference)
+
+    def targets(data: Data) -> Predictive:
+        branch = engine(task, data, seed=0)
+        branch.certificate.require(task.reference)
+        return branch.predictive
+
+    return targets
+
+
+def measurement(
+    task: Task, datasets: int = MEASURE_DATASETS
+) -> Callable[[Callable[[Any, Any], object]], dict[str, Any]]:
+    """A function that measures a candidate: mean KL(exact || candidate) in nats and recovery, with 95 % intervals."""
+    simulation = task.simulate(range(datasets), seed=0, stream="replicate")
+    data = simulation.data
+    exact = exact_targets(task)(data)
+    kl = registry.load("metric", "kl")
+    prior = decision.cluster_means(
+        kl.score(registry.engine("prior_only")(task, data, seed=0).predictive, exact, simulation.outcome)
+    )
+
+    def evaluate(candidate: Callable[[Any, Any], object]) -> dict[str, Any]:
+        shape = (datasets, exact.shape[2])
+        said = [
+            as_predictive(candidate(*task.model.inputs(data, k)), shape, task.model.n_categories)
+            for k in range(len(data.positions))
+        ]
+        scores = kl.score(stack(said, axis=1), exact, simulation.outcome)
+        clusters = decision.cluster_means(scores)
+        mean, share = bootstrap.interval(clusters, seed=0), bootstrap.recovery(clusters, prior, seed=0)
+        return {
+            "kl": mean.estimate,
+            "kl_low": mean.low,
+            "kl_high": mean.high,
+            "recovery": share.estimate,
+            "recovery_low": share.low,
+            "recovery_high": share.high,
+            "datasets": datasets,
+            "seed": 0,
+            "stream": "replicate",
+            "interval": "95 %, by data set",
+            "positions": [int(p) for p in data.positions],
+            "kl_by_position": [float(v) for v in np.nanmean(scores, axis=(0, 2))],
+        }
+
+    return evaluate

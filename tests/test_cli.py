@@ -1,0 +1,200 @@
+"""The command line's contract: exit codes, one JSON document, one clear line for what went wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from veribayes import cli
+
+GOOD_BIF = """network tiny {
+}
+variable A {
+  type discrete [ 2 ] { yes, no };
+}
+variable B {
+  type discrete [ 2 ] { yes, no };
+}
+probability ( A ) {
+  table 0.3, 0.7;
+}
+probability ( B | A ) {
+  (yes) 0.9, 0.1;
+  (no) 0.2, 0.8;
+}
+"""
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["veribayes", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return int(end.value.code or 0)
+
+
+def bif(folder: Path, text: str) -> str:
+    path = folder / "tiny.bif"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("verify", "mtd-q5-m3", "--candidate", "prior_only", "--datasets", "40"), 1),
+        (("verify", "bn-general5", "--candidate", "row-quadrature", "--datasets", "200"), 0),
+        (("verify", "bn-general5", "--candidate", "row_quadrature", "--datasets", "8"), 3),
+        (("verify", "bn-general5", "--candidate", "row_quadrature", "--datasets", "40", "--tolerance", "1e-3"), 3),
+    ],
+)
+def test_the_exit_code_is_the_verdict(
+    arguments: tuple[str, ...],
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, *arguments, "--audit", "0", "--out", str(tmp_path), "--json") == code
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "veribayes.result/1"
+    assert {0: "equivalent", 1: "different", 3: "undecided"}[code] == document["results"][0]["verdict"]
+    assert (tmp_path / "report.html").is_file()
+
+
+BAD = {
+    "missing file": (("verify", "{tmp}/none.bif", "--candidate", "enumeration"), "a file"),
+    "unknown task": (("verify", "bn-nothing"), "shipped tasks"),
+    "unknown candidate": (("verify", "bn-general5", "--candidate", "nobody"), "list candidates"),
+    "engine of another family": (
+        ("verify", "bn-general5", "--candidate", "cholesky", "--datasets", "4"),
+        "gaussian_process",
+    ),
+    "no such module": (("verify", "bn-general5", "--candidate", "no_such_module:f"), "no_such_module"),
+    "too few data sets": (("verify", "bn-general5", "--datasets", "1"), "at least 2"),
+    "negative tolerance": (("verify", "bn-general5", "--tolerance", "-1"), "positive"),
+    "set without a value": (("verify", "bn-general5", "--set", "draws"), "ROLE.OPTION=VALUE"),
+    "set of no role": (("verify", "bn-general5", "--set", "draws=3"), "reference"),
+    "unknown option": (("verify", "bn-general5", "--set", "reference.colour=3"), "colour"),
+    "option of another type": (
+        ("verify", "mtd-q5-m3", "--candidate", "mirror_descent", "--set", "candidate.steps=few"),
+        "steps",
+    ),
+    "no run": (("report", "{tmp}"), "run.nc"),
+    "unknown preset": (("train", "bn-general5", "--preset", "huge"), "preset"),
+    "list of nothing": (("list", "colours"), "colours"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_line_and_exit_code_2(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, message = BAD[case]
+    given = [a.replace("{tmp}", str(tmp_path)) for a in arguments]
+    extra = ["--audit", "0", "--out", str(tmp_path / "out")] if arguments[0] == "verify" else []
+    assert run(monkeypatch, *given, *extra) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1
+    assert message in said.err
+    assert "Traceback" not in said.err
+
+
+BAD_BIF = {
+    "truncated": (GOOD_BIF[:-40], "tiny.bif"),
+    "cyclic": (
+        GOOD_BIF.replace(
+            "probability ( A ) {\n  table 0.3, 0.7;", "probability ( A | B ) {\n (yes) .3, .7;\n (no) .3, .7;"
+        ),
+        "cycle",
+    ),
+    "rows that do not sum": (GOOD_BIF.replace("0.9, 0.1", "0.9, 0.9"), "sum"),
+    "empty": ("", "tiny.bif"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_BIF)
+def test_a_broken_network_file_is_refused(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, message = BAD_BIF[case]
+    assert (
+        run(monkeypatch, "verify", bif(tmp_path, text), "--candidate", "enumeration", "--out", str(tmp_path / "out"))
+        == 2
+    )
+    said = capsys.readouterr().err
+    assert len(said.strip().splitlines()) == 1
+    assert message in said
+
+
+def test_a_network_file_is_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(
+        monkeypatch,
+        "verify",
+        bif(tmp_path, GOOD_BIF),
+        "--candidate",
+        "enumeration",
+        "--datasets",
+        "200",
+        "--out",
+        str(tmp_path / "out"),
+    )
+    assert code == 0, capsys.readouterr().err
+
+
+def test_several_tasks_one_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The broken one is said and decides the exit code; the other is still done."""
+    code = run(
+        monkeypatch,
+        "verify",
+        "bn-nothing",
+        "bn-general5",
+        "--candidate",
+        "prior_only",
+        "--datasets",
+        "40",
+        "--audit",
+        "0",
+        "--out",
+        str(tmp_path),
+    )
+    assert code == 2
+    assert "different" in capsys.readouterr().out
+
+
+def test_an_unexpected_error_is_70(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(kind: str) -> list[str]:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("veribayes.registry.names", broken)
+    assert run(monkeypatch, "list", "engines") == 70
+    assert "unexpected RuntimeError: a defect" in capsys.readouterr().err
+
+
+def test_an_interruption_is_130(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("veribayes.pipeline.run", stopped)
+    assert run(monkeypatch, "verify", "bn-general5", "--out", str(tmp_path)) == 130
+    assert "continues" in capsys.readouterr().err
+
+
+def test_doctor_and_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "doctor", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["problems"] == []
+    path = tmp_path / "truth.nc"
+    assert run(monkeypatch, "reference", "gp-rbf-1d", "--datasets", "20", "--out", str(path)) == 0
+    assert path.is_file()
+    assert "trusted" in capsys.readouterr().out

@@ -1,0 +1,118 @@
+"""A batch is a function of (recipe, seed, step); its targets are exact; the loss is a divergence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from veribayes.errors import InputError
+from veribayes.models import _spec
+from veribayes.predictive import Normal
+from veribayes.transformer._batches import (
+    Group,
+    Recipe,
+    config_of,
+    context_sizes,
+    divergence,
+    edges_of,
+    make_batch,
+    probabilities,
+)
+from veribayes.transformer.network import Network, NetworkConfig
+
+
+def batch(case: Any, seed: int, step: int) -> list[Group]:
+    return make_batch(case.task, case.recipe, config_of(case.task, case.recipe.network), case.targets, seed, step)
+
+
+def same(a: list[Group], b: list[Group]) -> bool:
+    pairs = zip(a, b, strict=True)
+    return all(torch.equal(p.probs, q.probs) and all(map(torch.equal, p.arrays, q.arrays)) for p, q in pairs)
+
+
+def test_a_batch_depends_on_seed_and_step_alone(each: Any) -> None:
+    first = batch(each, 0, 5)
+    batch(each, 0, 6)
+    assert same(first, batch(each, 0, 5))
+    assert not same(first, batch(each, 1, 5))
+
+
+def test_targets_are_probabilities_at_the_outputs(each: Any) -> None:
+    net = Network(config_of(each.task, each.recipe.network)).initialise(0)
+    for group in batch(each, 0, 0):
+        assert net(*group.arrays)[:, group.at].shape == group.probs.shape
+        torch.testing.assert_close(group.probs.sum(-1), torch.ones(group.probs.shape[:-1]), rtol=0, atol=1e-6)
+
+
+def test_a_sequence_has_a_target_after_every_prefix_of_the_design(make_case: Callable[..., Any]) -> None:
+    case = make_case("mtd")
+    (group,) = batch(case, 0, 0)
+    assert group.at == slice(2, 9)
+    exact = case.targets(case.task.simulate(range(8), seed=0, stream="train").data).probs
+    np.testing.assert_allclose(group.probs[:, [0, 2, 6]], exact[:, :, 0], rtol=0, atol=1e-7)  # prefixes 2, 4, 8
+
+
+def test_context_sizes_are_log_uniform_and_stratified() -> None:
+    sizes = np.array([context_sizes(100, 4, 0, step) for step in range(4000)])
+    assert sizes.min() == 0
+    assert sizes.max() == 100
+    assert np.all(np.diff(sizes, axis=1) >= 0)
+    # P(1 + n <= 11) = log 11 / log 102 up to rounding down; standard error .004 without strata
+    assert abs(np.mean(sizes < 10) - np.log(11) / np.log(102)) < 0.01
+
+
+def test_cells_carry_the_exact_mass_with_tails() -> None:
+    config = NetworkConfig("points", inputs=1, cells=4, reach=2.0, tail_scale=0.5)
+    mass = probabilities(config, Normal(np.zeros((1, 1, 1)), np.ones((1, 1, 1))))[0, 0, 0]
+    known = [0.0227501319, 0.1359051220, 0.3413447461, 0.3413447461, 0.1359051220, 0.0227501319]  # normal tables
+    np.testing.assert_allclose(mass, known, rtol=0, atol=1e-10)
+    assert edges_of(config).tolist() == [-2.0, -1.0, 0.0, 1.0, 2.0]
+
+
+def test_divergence_is_zero_for_the_target_itself_and_finite_for_impossible_categories() -> None:
+    class Says(torch.nn.Module):
+        def forward(self, logits: torch.Tensor) -> torch.Tensor:
+            return logits
+
+    p = torch.tensor([[[0.25, 0.75, 0.0]]])
+    said: Any = Says()
+    assert divergence(said, Group((p.log(),), slice(None), p)).item() == pytest.approx(0.0, abs=1e-7)
+    uniform = Group((torch.zeros(1, 1, 3, requires_grad=True),), slice(None), p)
+    value = divergence(said, uniform)
+    assert value.item() == pytest.approx(float(np.log(3) - 0.5623351446), abs=1e-6)  # minus the entropy of (1/4, 3/4)
+    value.backward()
+    gradient = uniform.arrays[0].grad
+    assert gradient is not None
+    torch.testing.assert_close(gradient, torch.full((1, 1, 3), 1 / 3) - p)
+
+
+def test_every_shipped_recipe_is_one() -> None:
+    for name in ("bn-asia", "bn-general5", "gp-rbf-1d", "mtd-q5-m3"):
+        task = _spec.load_task(name)
+        for preset in ("quick", "full"):
+            config_of(task, Recipe.of(task, preset).network)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"steps": 0}, {"steps": 1.5}, {"groups": 3}, {"learning_rate": 0}, {"warmup": 1.0}, {"clip": "1"}],
+)
+def test_what_is_no_recipe(changes: dict[str, Any], make_case: Callable[..., Any]) -> None:
+    with pytest.raises(InputError):
+        make_case("mtd", **changes)
+
+
+def test_presets_are_named_in_the_task() -> None:
+    with pytest.raises(InputError, match="quick, full"):
+        Recipe.of(_spec.load_task("bn-asia"), "slow")
+
+
+def test_a_network_with_known_tables_has_nothing_to_train() -> None:
+    spec = {"kind": "bayesian_network", "nodes": ["a"], "parents": {}, "states": 2, "cpts": {"a": [0.3, 0.7]}}
+    task = _spec.task_of(_spec.model_from_spec(spec))
+    with pytest.raises(InputError, match="learn from the context"):
+        config_of(task, {})

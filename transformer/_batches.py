@@ -1,0 +1,199 @@
+"""Training batches: a pure function of (recipe, seed, step), with the exact predictive as target.
+
+    config_of     the network a task needs
+    tensors       what a candidate sees, as the network's arguments
+    make_batch    simulate, ask the exact engine, cut into groups of one context size each
+    divergence    the loss: mean KL(exact || network) in nats
+
+Exact targets instead of drawn labels: the same network, schedule and core reached half the divergence or less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from veribayes.errors import InputError
+from veribayes.models._check import integer, mapping, number
+from veribayes.models._task import Task
+from veribayes.predictive import Categorical, Predictive
+from veribayes.transformer.network import Family, Network, NetworkConfig
+from veribayes.tree import Data
+
+Targets = Callable[[Data], Predictive]
+FAMILIES: Mapping[str, Family] = {"bayesian_network": "rows", "mtd": "symbols", "gaussian_process": "points"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights, apart from the task and the seed; stored in the task's YAML.
+
+    Attributes:
+        steps, batch: number of steps and data sets a step; data set number = step * batch + i in the stream `train`.
+        groups: context sizes a step (sets); each group of batch / groups data sets has one.
+        queries: queries a data set, as `Design.queries`.
+        learning_rate, warmup, weight_decay, clip: of the optimisers; warm-up over this share of the steps, then cosine to zero.
+        evaluations: points of the curve measured during training.
+        network: settings of `NetworkConfig` that the task leaves open.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float
+    network: Mapping[str, Any]
+    groups: int = 1
+    queries: int = 1
+    warmup: float = 0.03
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    evaluations: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "groups", "queries", "evaluations"):
+            integer(name, getattr(self, name), at_least=1)
+        for name in ("learning_rate", "clip"):
+            number(name, getattr(self, name), above=0)
+        for name in ("weight_decay", "warmup"):
+            number(name, getattr(self, name), above=-1e-9, below=1)
+        if self.batch % self.groups:
+            raise InputError("groups that divide the batch", f"{self.batch} data sets in {self.groups} groups")
+
+    @classmethod
+    def of(cls, task: Task, preset: str) -> Recipe:
+        """The recipe under `training:` in the task's YAML.
+
+        Raises:
+            InputError: no such preset, or a key that is not a setting.
+        """
+        if preset not in task.training:
+            raise InputError(f"a preset of task '{task.name}': {', '.join(task.training) or 'none'}", f"'{preset}'")
+        required = ("steps", "batch", "learning_rate", "network")
+        plain = mapping(
+            f"preset '{preset}'", task.training[preset], allowed=[f.name for f in fields(cls)], required=required
+        )
+        return cls(**plain)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Data sets with one context size: arguments of the network, and exact probabilities at its outputs.
+
+    `at` selects the outputs that have a target, on the query axis: all of them for sets, the design's prefixes for a sequence.
+    """
+
+    arrays: tuple[Tensor, ...]
+    at: slice
+    probs: Tensor  # (B, Q, K)
+
+    def to(self, device: torch.device) -> Group:
+        return Group(tuple(a.to(device) for a in self.arrays), self.at, self.probs.to(device))
+
+
+def config_of(task: Task, settings: Mapping[str, Any]) -> NetworkConfig:
+    """The network for a task: the model decides the tokens and outputs, the settings the rest.
+
+    Raises:
+        InputError: the model's family has no tokens here.
+    """
+    family = family_of(task)
+    model: Any = task.model
+    if family == "rows":
+        return NetworkConfig.from_dict({"family": family, "states": model.cardinalities, **settings})
+    if family == "symbols":
+        return NetworkConfig.from_dict({"family": family, "states": (model.n_categories,), **settings})
+    return NetworkConfig.from_dict({"family": family, "inputs": model.d, **settings})
+
+
+def family_of(task: Task) -> Family:
+    kind = task.model.kind
+    if kind not in FAMILIES or (kind == "bayesian_network" and getattr(task.model, "prior", None) is None):
+        known = f"a model of kind {', '.join(FAMILIES)} with something to learn from the context"
+        raise InputError(known, f"'{kind}' in the task '{task.name}'", "networks with known tables have exact engines")
+    return FAMILIES[kind]
+
+
+def tensors(family: Family, context: Any, query: Any) -> tuple[Tensor, ...]:
+    """(context, query) of a candidate -> arguments of `Network.forward`."""
+    if family == "symbols":
+        return (integers(context),)
+    if family == "points":
+        return reals(context.x), reals(context.y), reals(query)
+    rows = integers(query.row)
+    return integers(context), rows, integers(query.target).expand(rows.shape[:2])
+
+
+def integers(array: npt.ArrayLike) -> Tensor:
+    return torch.from_numpy(np.array(array, dtype=np.int64))
+
+
+def reals(array: npt.ArrayLike) -> Tensor:
+    return torch.from_numpy(np.array(array, dtype=np.float32))
+
+
+def make_batch(
+    task: Task, recipe: Recipe, config: NetworkConfig, targets: Targets, seed: int, step: int
+) -> list[Group]:
+    """The batch of a step; nothing else decides it."""
+    largest = task.design.positions[-1]
+    design = replace(task.design, positions=(largest,), queries=recipe.queries)
+    index = np.arange(step * recipe.batch, (step + 1) * recipe.batch)
+    data = task.model.simulate(design, seed, "train", index).data
+    if config.family == "symbols":
+        prefixes = np.arange(task.design.positions[0], largest + 1)
+        return [make_group(task, config, targets, replace(data, positions=prefixes))]
+    sizes = context_sizes(largest, recipe.groups, seed, step)
+    each = recipe.batch // recipe.groups
+    parts = [
+        replace(data.select(slice(g * each, (g + 1) * each)), positions=np.array([n])) for g, n in enumerate(sizes)
+    ]
+    return [make_group(task, config, targets, part) for part in parts]
+
+
+def context_sizes(largest: int, groups: int, seed: int, step: int) -> list[int]:
+    """One size a group on 0..largest, 1 + n log-uniform: early observations change the posterior most.
+
+    Stratified over the groups of a step, so that every step sees small and large contexts.
+    """
+    rng = np.random.default_rng([seed, crc32(b"context size"), step])
+    share = (np.arange(groups) + rng.random(groups)) / groups
+    return [int((largest + 2) ** u) - 1 for u in share]
+
+
+def make_group(task: Task, config: NetworkConfig, targets: Targets, data: Data) -> Group:
+    context, query = task.model.inputs(data, len(data.positions) - 1)
+    predictive = targets(data)  # (B, P, Q)
+    probs = torch.from_numpy(probabilities(config, predictive).astype(np.float32))
+    first, last = int(data.positions[0]), int(data.positions[-1])
+    if config.family == "symbols":
+        return Group(tensors(config.family, context, query), slice(first, last + 1), probs[:, :, 0])
+    return Group(tensors(config.family, context, query), slice(None), probs[:, 0])
+
+
+def probabilities(config: NetworkConfig, predictive: Predictive) -> npt.NDArray[np.float64]:
+    """Exact mass of every output of the network, (B, P, Q, K): categories, or cells with their tails."""
+    if isinstance(predictive, Categorical):
+        return predictive.probs
+    edges = edges_of(config)
+    below = predictive.cdf(np.broadcast_to(edges, (*predictive.shape, edges.size)))
+    ends = np.zeros((*predictive.shape, 1))
+    return np.maximum(np.diff(np.concatenate([ends, below, ends + 1], axis=-1), axis=-1), 0.0)
+
+
+def edges_of(config: NetworkConfig) -> npt.NDArray[np.float64]:
+    """Borders of the cells, (cells + 1,)."""
+    return np.linspace(-config.reach, config.reach, config.cells + 1)
+
+
+def divergence(network: Network, group: Group) -> Tensor:
+    """Mean over data sets and queries of KL(exact || network), nats."""
+    log_q = network(*group.arrays)[:, group.at].log_softmax(-1)
+    p = group.probs
+    gap = torch.where(p > 0, p.clamp_min(torch.finfo(p.dtype).tiny).log() - log_q, 0.0)
+    return (p * gap).sum(-1).mean()

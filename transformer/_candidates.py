@@ -1,0 +1,86 @@
+"""Adapters that make a network a candidate: (context, query) in NumPy -> one predictive form in NumPy float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from veribayes.models._task import Task
+from veribayes.predictive import Array, to_float64
+from veribayes.transformer._batches import edges_of, tensors
+from veribayes.transformer._checkpoint import load
+from veribayes.transformer.network import Network
+
+Candidate = Callable[[Any, Any], dict[str, Array]]
+TOKENS = 65_536  # tokens a forward pass: bounds memory at some 100 MiB for the widths used here
+
+
+class NetworkCandidate:
+    """A `Network` as candidate; batches inside, so that memory does not grow with the number of data sets."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    def __call__(self, context: Any, query: Any) -> dict[str, Array]:
+        """Probabilities (dataset, query, category), or bins with edges and tail scale."""
+        config = self.network.config
+        logits = self._logits(tensors(config.family, context, query))
+        probs = softmax(logits)
+        if config.family != "points":
+            return {"probs": probs}
+        return {"probs": probs, "edges": edges_of(config), "tail_scale": np.full(2, config.tail_scale)}
+
+    def _logits(self, arrays: tuple[Tensor, ...]) -> Array:
+        """(dataset, query, category) in float64."""
+        device = next(self.network.parameters()).device
+        size = max(1, TOKENS // max(1, sum(a.shape[1] for a in arrays)))
+        with torch.inference_mode():
+            batches = zip(*(torch.split(a.to(device), size) for a in arrays), strict=True)
+            parts = [self.network(*batch) for batch in batches]
+        last = slice(-1, None) if self.network.config.family == "symbols" else slice(None)
+        return np.concatenate([to_float64(part[:, last]) for part in parts])
+
+
+def network_candidate(folder: Path, task: Task | None = None) -> NetworkCandidate:
+    """The candidate in a checkpoint folder; refuses one trained for another model than the task's.
+
+    Raises:
+        CheckpointError: see `load`.
+    """
+    return NetworkCandidate(load(folder, task)[0])
+
+
+def module_candidate(module: nn.Module) -> Callable[[Any, Any], Any]:
+    """Any torch module as candidate: called with (context, query) as tensors on its device; it returns a predictive form.
+
+    Integer arrays become int64 tensors, real ones the floating type of the module's parameters. Named tuples stay named tuples.
+    """
+    first = next(module.parameters(), torch.zeros(()))
+
+    def candidate(context: Any, query: Any) -> Any:
+        module.eval()
+        with torch.inference_mode():
+            return module(_to_tensors(context, first), _to_tensors(query, first))
+
+    return candidate
+
+
+def softmax(logits: Array) -> Array:
+    """exp(logits) normalised on the last axis; minus infinity gives exactly zero."""
+    odds = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(odds / odds.sum(-1, keepdims=True))
+
+
+def _to_tensors(value: Any, like: Tensor) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, tuple):
+        return type(value)(*(_to_tensors(v, like) for v in value))
+    array = np.array(value)  # a copy, since torch wants writable memory
+    kind = torch.int64 if np.issubdtype(array.dtype, np.integer) else like.dtype
+    return torch.from_numpy(array).to(like.device, kind)

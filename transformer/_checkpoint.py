@@ -1,0 +1,175 @@
+"""Checkpoints: weights as safetensors beside a card in JSON; never pickle.
+
+A folder holds `weights.safetensors` (float32) and `card.json`. The card says for which model the weights were trained, how
+they can be made again, and what they scored. Nothing is believed that can be checked: `load` recomputes the file's hash,
+compares the model's, and builds the network from the card before any tensor enters it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from veribayes.errors import CheckpointError, InputError
+from veribayes.models._task import Task
+from veribayes.transformer.network import Network, NetworkConfig
+
+SCHEMA = "veribayes.checkpoint/1"
+WEIGHTS, CARD = "weights.safetensors", "card.json"
+MAX_CARD_BYTES = 1_000_000  # a card is some kilobytes; anything beyond was not written here
+PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a checkpoint says about itself.
+
+    Attributes:
+        task, model_hash: what it was trained for; the hash binds, the name informs.
+        network: fields of `NetworkConfig`.
+        recipe: fields of `Recipe`, steps included.
+        seed: of initialisation and data.
+        command: makes the checkpoint again.
+        weights_sha256: of the weights file.
+        parameters: number of them.
+        hardware, threads, versions, seconds: where and how long it was trained.
+        curve: measurements during training: step, training divergence, and what `evaluate` returned.
+        scores: what `evaluate` returned at the end.
+    """
+
+    task: str
+    model_hash: str
+    network: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    seed: int
+    command: str
+    weights_sha256: str
+    parameters: int
+    hardware: str
+    threads: int
+    versions: Mapping[str, str]
+    seconds: float
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    schema: str = SCHEMA
+
+
+def save(folder: Path, card: Card, weights: bytes) -> None:
+    """Write weights, then card; a folder without a card is not a checkpoint, so an interrupted write leaves none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / WEIGHTS, weights)
+    write_atomically(folder / CARD, (json.dumps(asdict(card), indent=1, allow_nan=False) + "\n").encode())
+
+
+def load(folder: Path, task: Task | None = None) -> tuple[Network, Card]:
+    """The network in evaluation mode and its card.
+
+    Raises:
+        CheckpointError: the folder is no checkpoint, a file was changed, the tensors do not fit the card, or the card is
+            for another model than `task`'s.
+    """
+    card = read_card(folder)
+    if task is not None and card.model_hash != task.model_hash:
+        raise CheckpointError(
+            f"a checkpoint for the model of task '{task.name}' ({task.model_hash[:12]}…)",
+            f"one for '{card.task}' ({card.model_hash[:12]}…)",
+            "train one: veribayes train TASK",
+        )
+    content = read_weights(folder, card)
+    try:
+        with torch.device("meta"):  # without memory: whatever the card asks for, only the file's tensors take any
+            network = Network(NetworkConfig.from_dict(card.network))
+        network.load_state_dict(content, assign=True)
+    except (InputError, RuntimeError, TypeError) as error:
+        raise CheckpointError("weights that fit the card's network", str(error).splitlines()[0]) from None
+    return network.eval(), card
+
+
+def read_card(folder: Path) -> Card:
+    """Read `card.json` by its schema.
+
+    Raises:
+        CheckpointError: missing, not JSON, too large, or not a card.
+    """
+    path = Path(folder) / CARD
+    if not path.is_file():
+        raise CheckpointError(f"a folder with {CARD} and {WEIGHTS}", _described(Path(folder)))
+    if path.stat().st_size > MAX_CARD_BYTES:
+        raise CheckpointError(f"a card of at most {MAX_CARD_BYTES} bytes", f"{path.stat().st_size} bytes")
+    try:
+        plain = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CheckpointError("a card in JSON", str(error)) from None
+    names = {f.name for f in fields(Card)}
+    if not isinstance(plain, dict) or set(plain) != names or plain["schema"] != SCHEMA:
+        raise CheckpointError(f"a card of schema {SCHEMA}", _difference(plain, names))
+    return Card(**plain)
+
+
+def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
+    """The tensors, after their file's hash was found equal to the card's."""
+    path = Path(folder) / WEIGHTS
+    if not path.is_file():
+        raise CheckpointError(f"{WEIGHTS} beside the card", _described(Path(folder)))
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != card.weights_sha256:
+        expected = f"weights with SHA-256 {card.weights_sha256[:12]}…"
+        raise CheckpointError(expected, f"{found[:12]}…", "the file was changed; make it again")
+    return decode(content)
+
+
+def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """Tensors as safetensors bytes."""
+    return tensors_to_bytes({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, dict(metadata or {}))
+
+
+def decode(content: bytes) -> dict[str, Tensor]:
+    """Tensors from safetensors bytes; finite ones only.
+
+    Raises:
+        CheckpointError: another format (a pickle, say), or NaN.
+    """
+    try:
+        tensors = tensors_from_bytes(content)
+    except SafetensorError as error:
+        raise CheckpointError("a file in the safetensors format", str(error), "pickles are never opened") from None
+    if not all(torch.isfinite(t).all() for t in tensors.values()):
+        raise CheckpointError("finite weights", "NaN or infinite entries")
+    return tensors
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write to a temporary name, then rename: a reader sees the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def _described(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"'{folder}', which is no folder"
+    listed = sorted(p.name for p in folder.iterdir())
+    pickles = [name for name in listed if Path(name).suffix in PICKLES]
+    if pickles:
+        return f"a pickle, {pickles[0]}, which is never opened"
+    return f"a folder with {', '.join(listed[:5]) or 'nothing'}"
+
+
+def _difference(plain: object, names: set[str]) -> str:
+    if not isinstance(plain, dict):
+        return type(plain).__name__
+    if plain.get("schema") != SCHEMA:
+        return f"schema {plain.get('schema')!r}"
+    return f"missing {sorted(names - set(plain))}, unknown {sorted(set(plain) - names)}"

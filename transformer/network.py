@@ -1,0 +1,254 @@
+"""One transformer for three families, in one file.
+
+    NetworkConfig     every choice that shapes the tensors; JSON goes in and out
+    Network           tokens -> blocks -> logits
+      RowTokens         Bayesian network: one-hot rows; a query is a row prefix seen through a map of its target
+      SymbolTokens      mixture transition distribution: symbols after a start token
+      PointTokens       Gaussian process: (x, y) pairs; a query is x alone
+      Block, Attention  pre-norm residual block; who may read whom
+
+Sets and sequences differ in two lines. In a **set** every token reads the sink and the context, nobody reads a query, and
+there are no positions: predictions do not depend on the order of the context or on the other queries. Softmax averages
+cannot count; the share of attention that stays on the sink can, and the sink is told log(1 + n). In a **sequence** every
+token reads itself and what came before, with rotary positions (arXiv 2104.09864), because lags are relative.
+
+Shapes: B data sets, N context tokens with the sink, Q queries, D width, H heads, K categories or cells, M nodes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from veribayes.errors import InputError
+from veribayes.models._check import choice, integer, mapping, number, sequence
+
+Family = Literal["rows", "symbols", "points"]
+FREQUENCIES = (
+    0.5,
+    1.0,
+    2.0,
+    4.0,
+)  # radians per unit of x: wavelengths from 12 to 1.6, the scales of inputs near [-3, 3]
+LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory
+ROTARY_BASE = 1000.0  # contexts are at most some hundred tokens; the usual 10,000 would leave the slow pairs unused
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of a network.
+
+    Attributes:
+        family: which tokens: `rows` (Bayesian network), `symbols` (MTD), `points` (Gaussian process).
+        states: number of categories of each node (`rows`), or of the one symbol (`symbols`); empty for `points`.
+        inputs: dimension of x (`points`), else 0.
+        width, layers, heads, expansion: of the blocks; the hidden layer of a block has expansion * width units.
+        cells, reach, tail_scale: `points` only: equal bins on [-reach, reach] and the scale of the half-normal tails.
+    """
+
+    family: Family
+    states: tuple[int, ...] = ()
+    inputs: int = 0
+    width: int = 64
+    layers: int = 4
+    heads: int = 4
+    expansion: int = 2
+    cells: int = 0
+    reach: float = 0.0
+    tail_scale: float = 0.0
+
+    def __post_init__(self) -> None:
+        choice("family", self.family, ("rows", "symbols", "points"))
+        states = tuple(integer("states", k, at_least=2, at_most=LARGEST) for k in sequence("states", self.states))
+        object.__setattr__(self, "states", states)
+        points = self.family == "points"
+        for name in ("width", "layers", "heads", "expansion", *(("inputs", "cells") if points else ())):
+            integer(name, getattr(self, name), at_least=1, at_most=LARGEST)
+        for name in ("reach", "tail_scale") if points else ():
+            number(name, getattr(self, name), above=0)
+        if self.width % (2 * self.heads):
+            raise InputError("an even width per head", f"width {self.width} for {self.heads} heads")
+        if points != (not states) or (self.family == "symbols" and len(states) > 1):
+            raise InputError("states of each node, or of the one symbol, and none for points", f"{states}")
+
+    @property
+    def outputs(self) -> int:
+        """Number of logits: the widest variable's categories, or the cells with their two tails."""
+        return self.cells + 2 if self.family == "points" else max(self.states)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "states": list(self.states)}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> NetworkConfig:
+        return cls(**mapping("a network", plain, allowed=[f.name for f in fields(cls)], required=["family"]))
+
+
+class Network(nn.Module):
+    """Logits of the predictive at every query, or after every prefix of a sequence."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        tokens = {"rows": RowTokens, "symbols": SymbolTokens, "points": PointTokens}
+        self.tokens = tokens[config.family](config)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.head = nn.Linear(config.width, config.outputs)
+
+    def forward(self, *arrays: Tensor) -> Tensor:
+        """Arrays of the family's tokens -> logits (B, Q, K); for symbols, Q = t + 1 prefixes of length 0..t."""
+        tokens, readable = self.tokens(*arrays)  # (B, N + Q, D); the first N may be read
+        for block in self.blocks:
+            tokens = block(tokens, readable)
+        if self.config.family != "symbols":
+            tokens = tokens[:, readable:]
+        logits: Tensor = self.head(self.norm(tokens))
+        return self._mask(logits, arrays[-1]) if self.config.family == "rows" else logits
+
+    def _mask(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Minus infinity beyond the number of states of each query's target (B, Q)."""
+        states = torch.tensor(self.config.states, device=logits.device)
+        category = torch.arange(logits.shape[-1], device=logits.device)
+        return logits.masked_fill(category >= states[target][..., None], -torch.inf)
+
+    def initialise(self, seed: int) -> Network:
+        """Weights as a function of the seed: variance 1/fan-in, output maps scaled down by the depth, biases zero."""
+        generator = torch.Generator().manual_seed(seed)
+        for name, weight in self.named_parameters():
+            if weight.ndim >= 2:
+                depth = math.sqrt(2 * self.config.layers) if name.endswith("out.weight") else 1.0
+                nn.init.normal_(weight, std=1 / (math.sqrt(weight.shape[-1]) * depth), generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(weight)
+        return self
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.norm_1, self.norm_2 = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
+        self.attention = Attention(config)
+        self.hidden = nn.Linear(config.width, config.expansion * config.width)
+        self.out = nn.Linear(config.expansion * config.width, config.width)
+
+    def forward(self, x: Tensor, readable: int) -> Tensor:
+        x = x + self.attention(self.norm_1(x), readable)
+        changed: Tensor = x + self.out(F.gelu(self.hidden(self.norm_2(x))))
+        return changed
+
+
+class Attention(nn.Module):
+    """Multi-head attention in which only the first `readable` tokens have keys and values."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.heads, self.causal = config.heads, config.family == "symbols"
+        self.query = nn.Linear(config.width, config.width, bias=False)
+        self.key_value = nn.Linear(config.width, 2 * config.width, bias=False)
+        self.out = nn.Linear(config.width, config.width, bias=False)
+
+    def forward(self, x: Tensor, readable: int) -> Tensor:
+        q = self._split(self.query(x))  # (B, H, N + Q, D / H)
+        k, v = (self._split(half) for half in self.key_value(x[:, :readable]).chunk(2, dim=-1))  # (B, H, N, D / H)
+        if self.causal:
+            q, k = rotate(q), rotate(k)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))  # (B, N + Q, D)
+        return joined
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)  # (B, T, D) -> (B, H, T, D / H)
+
+
+def rotate(x: Tensor) -> Tensor:
+    """Turn each pair of channels, as a complex number, by position times frequency; scores then depend on distance alone."""
+    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))  # (B, H, T, D / 2H)
+    frequency = ROTARY_BASE ** (-torch.arange(pairs.shape[-1], device=x.device) / pairs.shape[-1])
+    angle = torch.arange(x.shape[-2], device=x.device)[:, None] * frequency  # (T, D / 2H)
+    return torch.view_as_real(pairs * torch.polar(torch.ones_like(angle), angle)).flatten(-2)
+
+
+class Sink(nn.Module):
+    """The token every other one may read: a learned vector plus log(1 + n) times another."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(torch.zeros(2, width))
+
+    def forward(self, context: Tensor) -> Tensor:
+        """(B, n, D) -> (B, 1 + n, D)."""
+        sink = self.vectors[0] + math.log1p(context.shape[1]) * self.vectors[1]
+        return torch.cat([sink.expand(context.shape[0], 1, -1), context], dim=1)
+
+
+class RowTokens(nn.Module):
+    """Complete rows, and row prefixes whose next node is asked for.
+
+    Which nodes matter depends on the target, so a query is embedded by a matrix of its target's own: the gate on the
+    parents that the construction of arXiv 2501.02547 spends its first layer on, here learned.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.nodes, self.categories = len(config.states), max(config.states)
+        self.sink = Sink(config.width)
+        self.context = nn.Linear(self.nodes * self.categories, config.width)
+        self.query = nn.Parameter(torch.zeros(self.nodes, config.width, self.nodes * self.categories + 1))
+
+    def forward(self, rows: Tensor, query: Tensor, target: Tensor) -> tuple[Tensor, int]:
+        """Rows (B, n, M), query prefixes (B, Q, M) with -1 = not given, target nodes (B, Q)."""
+        context = self.sink(self.context(self.one_hot(rows)))
+        given = F.pad(self.one_hot(query), (0, 1), value=1.0)  # (B, Q, M K + 1); the last one carries the target itself
+        asked = F.one_hot(target, self.nodes).to(given.dtype)  # (B, Q, M)
+        gated = (asked[..., :, None] * given[..., None, :]).flatten(2)  # (B, Q, M (M K + 1))
+        queries = gated @ self.query.transpose(1, 2).flatten(0, 1)
+        return torch.cat([context, queries], dim=1), context.shape[1]
+
+    def one_hot(self, rows: Tensor) -> Tensor:
+        """(B, T, M) -> (B, T, M K); -1 becomes zeros."""
+        category = torch.arange(self.categories, device=rows.device)
+        return (rows[..., None] == category).flatten(2).to(self.query.dtype)
+
+
+class SymbolTokens(nn.Module):
+    """A start token, then the symbols; the start token is what a prefix of length 0 ends in."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.start = config.states[0]
+        self.embedding = nn.Embedding(self.start + 1, config.width)
+
+    def forward(self, symbols: Tensor) -> tuple[Tensor, int]:
+        """Symbols (B, t)."""
+        tokens = self.embedding(F.pad(symbols, (1, 0), value=self.start))
+        return tokens, tokens.shape[1]
+
+
+class PointTokens(nn.Module):
+    """Pairs (x, y); x enters with sines and cosines, in which a stationary kernel is a bilinear form."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        features = config.inputs * (2 + 2 * len(FREQUENCIES))
+        self.sink = Sink(config.width)
+        self.context = nn.Linear(features + 1, config.width)
+        self.query = nn.Linear(features, config.width)
+
+    def forward(self, x: Tensor, y: Tensor, x_query: Tensor) -> tuple[Tensor, int]:
+        """Context x (B, n, d) with y (B, n), queries (B, Q, d)."""
+        context = self.sink(self.context(torch.cat([self.features(x), y[..., None]], dim=-1)))
+        return torch.cat([context, self.query(self.features(x_query))], dim=1), context.shape[1]
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, T, d) -> (B, T, d (2 + 2 frequencies))."""
+        angle = (x[..., None] * torch.tensor(FREQUENCIES, device=x.device)).flatten(2)
+        return torch.cat([x, x * x / 2, angle.sin(), angle.cos()], dim=-1)

@@ -1,0 +1,78 @@
+"""Bar-distribution algebra: the mass that a law on the real line puts into a candidate's cells.
+
+Cells are always the C bins and the two outer half-lines, C + 2 in all; a candidate without tails puts nothing outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import logsumexp
+
+from veribayes.predictive import Array, Bins, Categorical, Normal, NormalMixture, Predictive, log_normal_interval
+from veribayes.validation.metrics._metric import Kernel, log_sum_exp
+
+Formula = Callable[[Array, Array], Array]  # log masses of candidate and reference, (row, cell) each -> (row,)
+BINNED = [("bins", "normal"), ("bins", "mixture"), ("bins", "bins")]
+
+
+def discrete(formula: Formula) -> dict[tuple[str, str], Kernel]:
+    """Kernels of a formula on masses: between categories, and between bins and the same cells of any other law."""
+
+    def categories(candidate: Categorical, reference: Categorical) -> Array:
+        return formula(log(candidate.probs), log(reference.probs))
+
+    def bins(candidate: Bins, reference: Predictive) -> Array:
+        return formula(log_probs(candidate), log_masses(reference, candidate))
+
+    return {("categorical", "categorical"): categories, **dict.fromkeys(BINNED, bins)}
+
+
+def log(x: Array) -> Array:
+    """Logarithm in which the logarithm of zero is minus infinity, without a warning."""
+    with np.errstate(divide="ignore"):
+        return np.log(x)
+
+
+def log_masses(law: Predictive, candidate: Bins) -> Array:
+    """Log mass of `law` in each cell of the candidate, (row, cell); no cancellation in either tail."""
+    edges = np.concatenate([[-np.inf], candidate.edges, [np.inf]])
+    if isinstance(law, Normal):
+        return _normal(law.mean, law.sd, edges)
+    if isinstance(law, NormalMixture):
+        return log_sum_exp(_normal(law.mean, law.sd, edges) + log(law.weights)[..., None])
+    below = law.cdf(np.tile(candidate.edges, (*law.shape, 1)))
+    return log(np.diff(below, prepend=0.0, append=1.0))
+
+
+def probs(candidate: Bins) -> Array:
+    """Probability of the candidate in each cell, (row, cell)."""
+    return candidate.probs if candidate.tail_scale is not None else np.pad(candidate.probs, ((0, 0), (1, 1)))
+
+
+def log_probs(candidate: Bins) -> Array:
+    """Its logarithm."""
+    return log(probs(candidate))
+
+
+def conditioned(masses: Array, candidate: Bins) -> Array:
+    """The masses, given that the candidate can speak: without tails, given that y lies between the borders."""
+    if candidate.tail_scale is not None:
+        return masses
+    inner = masses[..., 1:-1] - logsumexp(masses[..., 1:-1], axis=-1, keepdims=True)
+    return np.pad(inner, ((0, 0), (1, 1)), constant_values=-np.inf)
+
+
+def outside_mass(candidate: Bins, reference: Predictive) -> Array:
+    """Reference mass outside the borders of a candidate without tails (zero for one with tails); the leading shape."""
+    if candidate.tail_scale is not None:
+        return np.zeros(reference.shape)
+    ends = np.tile(candidate.edges[[0, -1]], (*reference.shape, 1))
+    below = reference.cdf(ends)
+    return np.asarray(below[..., 0] + 1.0 - below[..., 1])
+
+
+def _normal(mean: Array, sd: Array, edges: Array) -> Array:
+    z = (edges - mean[..., None]) / sd[..., None]
+    return log_normal_interval(z[..., :-1], z[..., 1:])

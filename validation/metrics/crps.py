@@ -1,0 +1,153 @@
+"""CRPS divergence: integral of (F - G)^2, in the unit of the observation; the primary endpoint of draws and quantiles.
+
+It equals E|X - Y| - E|X - X'| / 2 - E|Y - Y'| / 2 (candidate X, reference Y), and each term has a closed form: for normals
+and mixtures by E|N(d, s^2)|, for bins by the second integral of it, with Owen's T function in the half-normal tails. Draws
+use the fair estimator (pairs of different draws only): unbiased, so it may be negative. Quantiles are read as their form
+says: linear between levels, an atom at either end. Mixtures of more than 64 components are integrated numerically.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import erf, ndtr, owens_t
+
+from veribayes.predictive import LOG_SQRT_2PI, Array, Bins, Draws, Normal, NormalMixture, Predictive, Quantiles
+from veribayes.validation.metrics._cells import probs
+from veribayes.validation.metrics._metric import Metric
+from veribayes.validation.metrics._quadrature import DENSITIES, integrate
+from veribayes.validation.metrics.kl_density import components
+
+MANY = 64  # components from which quadrature at some 400 points is cheaper than all pairs
+NARROW = 1e-3  # bin width / sd under which the midpoint rule is exact to 1e-15 sd, and a difference of integrals is not
+HALF_NORMAL_MEAN = float(np.sqrt(2 / np.pi))
+
+
+def _densities(candidate: Predictive, reference: Predictive) -> Array:
+    assert isinstance(candidate, Normal | NormalMixture) and isinstance(reference, Normal | NormalMixture)
+    if max(components(candidate)[0].shape[-1], components(reference)[0].shape[-1]) > MANY:
+        return _integrated(candidate, reference)
+    return _pairs(candidate, reference) - 0.5 * _pairs(candidate, candidate) - 0.5 * _pairs(reference, reference)
+
+
+def _draws(candidate: Draws, reference: Normal | NormalMixture) -> Array:
+    weights, mean, sd = components(reference)
+    distance = _absolute(candidate.draws[..., None] - mean[:, None], sd[:, None]).mean(1)
+    return np.asarray((weights * distance).sum(-1) - 0.5 * _fair_spread(candidate.draws) - 0.5 * _spread(reference))
+
+
+def _bins(candidate: Bins, reference: Normal | NormalMixture) -> Array:
+    mass, edges = probs(candidate), candidate.edges[None]
+    distance, spread = _bars_to_normals(edges, mass[:, 1:-1], reference), _bars_spread(edges, np.cumsum(mass, -1)[:, :-1])
+    if candidate.tail_scale is not None:
+        tails = mass[:, [0, -1]]
+        distance = distance + (tails * _tails_to_normals(candidate, reference)).sum(-1)
+        spread = spread + _tails_spread(tails, candidate.tail_scale)
+    return np.asarray(distance - 0.5 * spread - 0.5 * _spread(reference))
+
+
+def _quantiles(candidate: Quantiles, reference: Normal | NormalMixture) -> Array:
+    weights, mean, sd = components(reference)
+    ends = candidate.values[:, [0, -1]]
+    atoms = _absolute(ends[..., None] - mean[:, None], sd[:, None]) @ weights[..., None]
+    distance = atoms[..., 0] @ np.array([candidate.levels[0], 1 - candidate.levels[-1]])
+    inner = np.tile(np.diff(candidate.levels), (len(mean), 1))
+    distance = distance + _bars_to_normals(candidate.values, inner, reference)
+    return np.asarray(distance - 0.5 * _bars_spread(candidate.values, candidate.levels[None]) - 0.5 * _spread(reference))
+
+
+def _absolute(d: Array, s: Array) -> Array:
+    """E|N(d, s^2)| = d erf(d / (s sqrt 2)) + 2 s phi(d / s)."""
+    z = d / s
+    return np.asarray(d * erf(z * np.sqrt(0.5)) + 2 * s * np.exp(-0.5 * z * z - LOG_SQRT_2PI))
+
+
+def _pairs(one: Normal | NormalMixture, other: Normal | NormalMixture) -> Array:
+    """E|X - Y| of two independent mixtures."""
+    (u, m, s), (v, n, t) = components(one), components(other)
+    distance = _absolute(m[:, :, None] - n[:, None, :], np.hypot(s[:, :, None], t[:, None, :]))
+    return np.asarray((u[:, :, None] * v[:, None, :] * distance).sum((-2, -1)))
+
+
+def _spread(law: Normal | NormalMixture) -> Array:
+    """E|Y - Y'|."""
+    if isinstance(law, Normal):
+        return 2 * law.sd / np.sqrt(np.pi)
+    if law.mean.shape[-1] <= MANY:
+        return _pairs(law, law)
+    return integrate(lambda below: 2 * below * (1 - below), [law], read=_cdf)
+
+
+def _integrated(candidate: Predictive, reference: Predictive) -> Array:
+    return integrate(lambda below, exact: (below - exact) ** 2, [candidate, reference], read=_cdf)
+
+
+def _cdf(law: Predictive, points: Array) -> Array:
+    return law.cdf(points)
+
+
+def _fair_spread(draws: Array) -> Array:
+    """Mean |x - x'| over pairs of different draws, by order statistics."""
+    n = draws.shape[-1]
+    ordered = np.sort(draws - draws.mean(-1, keepdims=True), -1)
+    return np.asarray(ordered @ (2 * np.arange(1, n + 1) - n - 1.0) * (2 / (n * (n - 1))))
+
+
+def _bars_to_normals(edges: Array, mass: Array, reference: Normal | NormalMixture) -> Array:
+    """Sum over bars of mass times E|U - Y|, U uniform on the bar; edges (row or 1, edge), mass (row, bar)."""
+    weights, mean, sd = components(reference)
+    z = (edges[:, None] - mean[..., None]) / sd[..., None]  # (row, component, edge)
+    width, middle = np.diff(z), 0.5 * (z[..., 1:] + z[..., :-1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        average = np.diff(_second_integral(z)) / width
+    narrow = width < NARROW
+    average[narrow] = _average_of_narrow(middle[narrow], width[narrow])
+    return np.asarray(((weights * sd)[..., None] * average * mass[:, None]).sum((-2, -1)))
+
+
+def _second_integral(z: Array) -> Array:
+    """Antiderivative of E|z - Z|, Z standard normal: (z^2 + 1) Phi(z) + z phi(z) - z^2 / 2."""
+    return np.asarray((z * z + 1) * ndtr(z) + z * np.exp(-0.5 * z * z - LOG_SQRT_2PI) - 0.5 * z * z)
+
+
+def _average_of_narrow(z: Array, width: Array) -> Array:
+    """Mean of E|z - Z| over a narrow bar around z, by its second-order expansion."""
+    return np.asarray(_absolute(z, np.ones_like(z)) + width**2 / 12 * np.exp(-0.5 * z * z - LOG_SQRT_2PI))
+
+
+def _bars_spread(edges: Array, cumulative: Array) -> Array:
+    """2 integral of F (1 - F) between the outer edges, F linear on each bar."""
+    a, b = cumulative[:, :-1], cumulative[:, 1:]
+    return np.asarray(2 * (np.diff(edges) * ((a + b) / 2 - (a * a + a * b + b * b) / 3)).sum(-1))
+
+
+def _tails_spread(tails: Array, scale: Array) -> Array:
+    """2 integral of F (1 - F) over both half-normal tails, F = 2 p Phi there."""
+    density = np.exp(-LOG_SQRT_2PI)
+    return np.asarray((4 * scale * (tails * density - 2 * tails**2 * (density - 0.5 / np.sqrt(np.pi)))).sum(-1))
+
+
+def _tails_to_normals(candidate: Bins, reference: Normal | NormalMixture) -> Array:
+    """E|X - Y| of each half-normal tail against the reference, (row, tail); the left one is mirrored."""
+    assert candidate.tail_scale is not None
+    weights, mean, sd = components(reference)
+    gaps = np.stack([mean - candidate.edges[0], candidate.edges[-1] - mean], -1)  # from Y's centre outwards to the border
+    return np.asarray((weights[..., None] * _half_normal_gap(gaps, candidate.tail_scale, sd[..., None])).sum(-2))
+
+
+def _half_normal_gap(c: Array, tau: Array, s: Array) -> Array:
+    """E|c + tau |Z| - s W|: V = tau |Z| - s W is skew-normal (scale omega, shape alpha), cdf Phi(k) - 2 T(k, alpha)."""
+    omega, alpha = np.hypot(tau, s), tau / s
+    k = -c / omega
+    above = ndtr(-k) + 2 * owens_t(k, alpha)
+    density = np.exp(-0.5 * k * k - LOG_SQRT_2PI)
+    positive = omega * 2 * density * ndtr(alpha * k) + HALF_NORMAL_MEAN * tau * ndtr(-k * np.hypot(1, alpha)) + c * above
+    return np.asarray(2 * positive - c - HALF_NORMAL_MEAN * tau)
+
+
+PART = Metric(
+    name="crps", symbol="∫(F - G)²", unit="observation", ideal=0.0, needs="an ordered candidate, and a normal or mixture reference",
+    citation="Gneiting & Raftery 2007, doi:10.1198/016214506000001437; fair: Ferro 2014, doi:10.1002/qj.2270",
+    kernels={**dict.fromkeys(DENSITIES, _densities),
+             **{(form, r): kernel for form, kernel in (("bins", _bins), ("quantiles", _quantiles), ("draws", _draws))
+                for r in ("normal", "mixture")}},
+)  # fmt: skip

@@ -1,0 +1,32 @@
+"""Log-score regret at the outcome: log exact(y) - log candidate(y), in nats.
+
+Its expectation over outcomes drawn from the exact predictive is KL(exact || candidate), between densities for bins; use
+it where only realised values are known, at about four times the standard error. Infinite where the candidate calls
+what happened impossible.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from veribayes.errors import InputError
+from veribayes.predictive import Array, Predictive
+from veribayes.validation.metrics._metric import Metric
+
+DENSITIES = ("normal", "mixture", "bins")
+
+
+def _kernel(candidate: Predictive, reference: Predictive, outcome: Array, v: Array) -> Array:
+    del v  # nothing is randomised
+    exact = reference.log_prob(outcome[:, None])[:, 0]
+    if np.isneginf(exact).any():
+        raise InputError("outcomes that are possible under the reference", f"{int(np.isneginf(exact).sum())} impossible ones",
+                         "the simulator is not the declared model")  # fmt: skip
+    return exact - candidate.log_prob(outcome[:, None])[:, 0]
+
+
+PART = Metric(
+    name="log_score_regret", symbol="log exact(y) - log candidate(y)", unit="nats", ideal=0.0, needs="categories, or densities on both sides",
+    citation="Good 1952, doi:10.1111/j.2517-6161.1952.tb00104.x",
+    kernels={("categorical", "categorical"): _kernel, **{(c, r): _kernel for c in DENSITIES for r in DENSITIES}}, sees_outcome=True,
+)  # fmt: skip

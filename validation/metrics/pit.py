@@ -1,0 +1,58 @@
+"""Probability integral transform of the outcome through the candidate: uniform on (0, 1) for the exact predictive.
+
+Continuous forms: F(y). Atoms are randomised, u = F(y-) + V (F(y) - F(y-)), with V a function of the data set's number.
+Categories are taken in the order of their index. Draws: (number below + V (1 + number equal)) / (S + 1), which is exactly
+uniform when y and the S draws are exchangeable. Quantiles say nothing beyond their outer levels: u is spread over the
+level that is left.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from veribayes.predictive import FORMS, Array, Categorical, Draws, Predictive, Quantiles
+from veribayes.validation.metrics._metric import Metric
+
+
+def _continuous(candidate: Predictive, reference: Predictive, outcome: Array, v: Array) -> Array:
+    del reference, v  # the outcome is the judge, and there is no atom
+    return candidate.cdf(outcome[:, None])[:, 0]
+
+
+def _categories(candidate: Categorical, reference: Predictive, outcome: Array, v: Array) -> Array:
+    del reference
+    y = outcome.astype(np.int64)[:, None]
+    mass = np.take_along_axis(candidate.probs, y, -1)
+    below = np.take_along_axis(np.cumsum(candidate.probs, -1), y, -1) - mass
+    return np.asarray((below + v[:, None] * mass)[:, 0])
+
+
+def _draws(candidate: Draws, reference: Predictive, outcome: Array, v: Array) -> Array:
+    del reference
+    below = (candidate.draws < outcome[:, None]).sum(-1)
+    equal = (candidate.draws == outcome[:, None]).sum(-1)
+    return (below + v * (1 + equal)) / (candidate.draws.shape[-1] + 1)
+
+
+def _quantiles(candidate: Quantiles, reference: Predictive, outcome: Array, v: Array) -> Array:
+    del reference
+    levels = np.concatenate([[0.0], candidate.levels, [1.0]])
+    values = np.pad(candidate.values, ((0, 0), (1, 1)), constant_values=np.inf)
+    values[:, 0] = -np.inf
+    first = (values < outcome[:, None]).sum(-1)  # first knot at or above the outcome
+    last = np.maximum((values <= outcome[:, None]).sum(-1) - 1, first)  # last knot of a tie with it
+    low, high = (np.take_along_axis(values, i[:, None], -1)[:, 0] for i in (first - 1, first))
+    inside = np.isfinite(low) & np.isfinite(high)
+    share = np.divide(outcome - low, high - low, out=v.copy(), where=inside)
+    interpolated = levels[first - 1] + share * (levels[first] - levels[first - 1])
+    return np.asarray(np.where(high == outcome, levels[first] + v * (levels[last] - levels[first]), interpolated))
+
+
+CANDIDATES = {"categorical": _categories, "normal": _continuous, "mixture": _continuous, "bins": _continuous,
+              "quantiles": _quantiles, "draws": _draws}  # fmt: skip
+
+PART = Metric(
+    name="pit", symbol="F(y)", unit="1", ideal=0.5, needs="any candidate; the reference is not looked at",
+    citation="Dawid 1984, doi:10.2307/2981683; randomised: Czado, Gneiting & Held 2009, doi:10.1111/j.1541-0420.2009.01191.x",
+    kernels={(form, r): kernel for form, kernel in CANDIDATES.items() for r in FORMS}, sees_outcome=True,
+)  # fmt: skip

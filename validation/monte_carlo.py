@@ -1,0 +1,112 @@
+"""What Monte Carlo error adds to a Kullback-Leibler divergence, and its removal.
+
+KL is convex: noise in the reference p raises KL(p || q) by half of sum Var(p) / p on average, noise in the candidate q by
+half of sum p Var(q) / q^2, and averaging over data sets takes neither away. Two independent runs show it. Score their mean
+p = (p1 + p2) / 2 and subtract sum (p1 - p2)^2 / (8 p); for a candidate, sum p (q1 - q2)^2 / (8 q^2). With
+(a - b) / (a + b) = tanh((log a - log b) / 2) both are sum p tanh^2 / 2, and what is left is of the next order, sum p tanh^4 / 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from veribayes.errors import InputError
+from veribayes.predictive import Array, Bins, Categorical, Normal, NormalMixture, Predictive
+from veribayes.validation.metrics._cells import conditioned, log, log_masses, log_probs
+from veribayes.validation.metrics._metric import rowwise
+from veribayes.validation.metrics._quadrature import integrate
+from veribayes.validation.metrics.kl import PART as KL
+from veribayes.validation.metrics.kl_density import components
+
+Runs = tuple[Predictive, Predictive]  # two independent runs of one length
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """KL(exact || candidate) without its Monte Carlo bias, in nats; every array (dataset, position, query).
+
+    Attributes:
+        value: corrected; may be negative and is not clipped.
+        raw: as scored.
+        remainder: size of what the correction leaves; its mean belongs into the decision's `reference_error`.
+    """
+
+    value: Array
+    raw: Array
+    remainder: Array
+
+
+def corrected_kl(candidate: Predictive | Runs, reference: Predictive | Runs, outcome: Array) -> Corrected:
+    """KL between the averages of the runs, less the bias of each side that was run twice.
+
+    Args:
+        candidate, reference: a predictive that is exact, or two independent runs of a Monte Carlo one.
+        outcome: realised values (dataset, position, query); NaN where a query does not apply.
+    """
+    q, p = (average(*law) if isinstance(law, tuple) else law for law in (candidate, reference))
+    raw = KL.score(q, p, outcome)
+    excess = np.zeros((2, *raw.shape))
+    for law in (candidate, reference):
+        if isinstance(law, tuple):
+            excess += _excess(q, p, law, ~np.isnan(raw))
+    return Corrected(raw - excess[0], raw, np.where(np.isnan(raw), np.nan, excess[1]))
+
+
+def average(first: Predictive, second: Predictive) -> Predictive:
+    """The predictive of both runs together: the equal mixture of theirs."""
+    if first.shape != second.shape:
+        raise InputError("two runs with one leading shape", f"{first.shape} and {second.shape}")
+    if isinstance(first, Categorical) and isinstance(second, Categorical):
+        return Categorical(0.5 * (first.probs + second.probs))
+    if isinstance(first, Bins) and isinstance(second, Bins) and _same_cells(first, second):
+        return Bins(0.5 * (first.probs + second.probs), first.edges, first.tail_scale)
+    if isinstance(first, Normal | NormalMixture) and isinstance(second, Normal | NormalMixture):
+        weights, mean, sd = (np.concatenate(pair, -1) for pair in zip(components(first), components(second), strict=True))
+        return NormalMixture(0.5 * weights, mean, sd)
+    raise InputError("two runs of one form with a density", f"'{first.form}' and '{second.form}'", "draws have their own debiased metrics")
+
+
+def _excess(candidate: Predictive, reference: Predictive, runs: Runs, asked: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Array:
+    """Bias and remainder that the noise between two runs causes, (2, dataset, position, query)."""
+    rows = rowwise(_kernel, candidate[asked], reference[asked], runs[0][asked], runs[1][asked])
+    out = np.zeros((2, *asked.shape))
+    out[:, asked] = rows.reshape(-1, 2).T
+    return out
+
+
+def _kernel(candidate: Predictive, reference: Predictive, first: Predictive, second: Predictive) -> Array:
+    if isinstance(candidate, Categorical | Bins):
+        logs = [_log_cells(law, candidate) for law in (reference, first, second)]
+        return np.stack([_bias(*logs).sum(-1), _remainder(*logs).sum(-1)], -1)
+    laws = [reference, first, second]
+    return np.stack([integrate(_bias, laws), integrate(_remainder, laws)], -1)
+
+
+def _bias(log_p: Array, first: Array, second: Array) -> Array:
+    return 0.5 * np.exp(log_p) * _contrast(first, second) ** 2
+
+
+def _remainder(log_p: Array, first: Array, second: Array) -> Array:
+    return np.exp(log_p) * _contrast(first, second) ** 4 / 3
+
+
+def _contrast(first: Array, second: Array) -> Array:
+    """(a - b) / (a + b) from the logarithms; zero where both are zero."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isneginf(first) & np.isneginf(second), 0.0, np.tanh(0.5 * (first - second)))
+
+
+def _log_cells(law: Predictive, candidate: Categorical | Bins) -> Array:
+    """Log masses of any law where the candidate has its cells, as `kl` sees them."""
+    if isinstance(law, Categorical):
+        return log(law.probs)
+    assert isinstance(candidate, Bins)
+    if isinstance(law, Bins) and _same_cells(law, candidate):
+        return log_probs(law)
+    return conditioned(log_masses(law, candidate), candidate)
+
+
+def _same_cells(one: Bins, other: Bins) -> bool:
+    return np.array_equal(one.edges, other.edges) and (one.tail_scale is None) == (other.tail_scale is None)
