@@ -15,7 +15,9 @@ from scipy.special import betaln
 
 from veribayes.predictive import Array
 
-RULE_ERROR = 2e-12  # of `beta_rule`: posterior means of Beta(.1 to 10, .1 to 10) laws on up to 252 nodes, measured 9e-13
+RULE_ERROR = (
+    2e-12  # of `beta_rule`: posterior means of Beta(.1 to 10, .1 to 10) laws on up to 252 nodes, measured 9e-13
+)
 TINY = 1e-300  # Lentz's guard against a zero denominator
 MAX_TERMS = 10_000  # O(sqrt(a + b)) terms suffice on the smaller tail: 60 at 500 observations
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from scipy.special import softmax
 
-from veribayes.inference._engine import EPS, Engine, equal_chunks, moments, require_family
+from veribayes.inference._engine import EPS, Engine, equal_chunks, float64, moments, require_family
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array, Normal, NormalMixture, Predictive
@@ -57,8 +57,11 @@ def condition(solve: Solver, model: GaussianProcess, data: Data, theta: Mapping[
     longest = max(int(data.positions.max()), 1)
     x, y, query = data.arrays["x"][:, :longest], data.arrays["y"][:, :longest], data.arrays["x_query"]
     size = CHUNK // (theta["noise_sd"].size * longest * (longest + query.shape[1]))
-    with jax.enable_x64(True):
-        parts = [jax.tree.map(np.asarray, solve(theta, x[i], y[i], query[i], data.positions)) for i in equal_chunks(len(y), size)]
+    with float64():
+        parts = [
+            jax.tree.map(np.asarray, solve(theta, x[i], y[i], query[i], data.positions))
+            for i in equal_chunks(len(y), size)
+        ]
     return cast(Conditioned, jax.tree.map(lambda *p: np.concatenate(p)[: len(y)], *parts))
 
 
@@ -72,7 +75,9 @@ def predictive(model: GaussianProcess, found: Conditioned, theta: Mapping[str, A
     return NormalMixture(np.broadcast_to(weights, mean.shape), mean, sd)
 
 
-def posterior(model: GaussianProcess, data: Data, found: Conditioned, theta: Mapping[str, Array], prior: Array) -> dict[str, dict[str, Array]]:
+def posterior(
+    model: GaussianProcess, data: Data, found: Conditioned, theta: Mapping[str, Array], prior: Array
+) -> dict[str, dict[str, Array]]:
     """Mean and sd of f at the context points, NaN beyond a prefix; or of every hyperparameter that has a prior."""
     if not model.fixed:
         weights = node_weights(found, prior)

@@ -104,7 +104,7 @@ def _intervals(prior: UniformInterval | UniformMixture, counts: IntArray) -> tup
     used = np.zeros(side * side, dtype=bool)
     used[code.ravel()] = True
     pairs = np.flatnonzero(used)
-    ones, zeros = pairs // side + 1.0, pairs % side + 1.0
+    ones, zeros = (part.astype(np.float64) + 1 for part in (pairs // side, pairs % side))
     moments, bound = np.zeros((3, side * side)), 0.0
     for j in range(3):
         moments[j, pairs], error = _log_evidence(prior, ones + j, zeros)

@@ -18,7 +18,16 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 
 from veribayes.inference._engine import certify, require_positive
-from veribayes.inference._gaussian import LIMIT, Conditioned, Solver, condition, gaussian, posterior, predictive, rounding_bound
+from veribayes.inference._gaussian import (
+    LIMIT,
+    Conditioned,
+    Solver,
+    condition,
+    gaussian,
+    posterior,
+    predictive,
+    rounding_bound,
+)
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Predictive
@@ -76,14 +85,18 @@ class Cholesky:
 def _difference(one: Predictive, other: Predictive) -> float:
     """Largest difference of means in sds, or of relative sds."""
     sd = other.standard_deviation()
-    return float((np.abs(one.expectation() - other.expectation()) / sd + np.abs(one.standard_deviation() / sd - 1)).max())
+    return float(
+        (np.abs(one.expectation() - other.expectation()) / sd + np.abs(one.standard_deviation() / sd - 1)).max()
+    )
 
 
 @lru_cache(maxsize=16)
 def _solver(model: GaussianProcess, latents: bool) -> Solver:
     """Compiled over data sets and nodes."""
 
-    def solve(theta: dict[str, jax.Array], x: jax.Array, y: jax.Array, query: jax.Array, positions: jax.Array) -> Conditioned:
+    def solve(
+        theta: dict[str, jax.Array], x: jax.Array, y: jax.Array, query: jax.Array, positions: jax.Array
+    ) -> Conditioned:
         covariance = model.covariance(x, x, theta)
         factor = jnp.linalg.cholesky(covariance + theta["noise_sd"] ** 2 * jnp.eye(y.size))
         z = solve_triangular(factor, y, lower=True)

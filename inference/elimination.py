@@ -107,7 +107,9 @@ def _marginals(model: BayesianNetwork, buckets: tuple[Bucket, ...], evidence: In
     return out, log_evidence
 
 
-def _upwards(model: BayesianNetwork, buckets: tuple[Bucket, ...], evidence: IntArray) -> tuple[list[Array], list[Array], Array]:
+def _upwards(
+    model: BayesianNetwork, buckets: tuple[Bucket, ...], evidence: IntArray
+) -> tuple[list[Array], list[Array], Array]:
     """Tables of all buckets with everything below them multiplied in, their rescaled messages, and log P(evidence)."""
     lanes, log_evidence = len(evidence), np.zeros(len(evidence))
     tables: list[Array] = []

@@ -31,7 +31,9 @@ class Enumeration:
         model = known_network(self, task)
         entries = math.prod(model.cardinalities.tolist())
         if entries > LARGEST:
-            raise ReferenceRefused(name_of(self), [f"the joint table has {entries:.2e} entries, more than {LARGEST:.1e}; use elimination"])
+            raise ReferenceRefused(
+                name_of(self), [f"the joint table has {entries:.2e} entries, more than {LARGEST:.1e}; use elimination"]
+            )
         joint = _joint(model)
         rows = [_marginals(joint, row, model.width) for row in data.arrays["evidence"]]
         probs, mass = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
@@ -42,11 +44,12 @@ class Enumeration:
 
 def _joint(model: BayesianNetwork) -> Array:
     """P(x_1, ..., x_M), one axis a node."""
-    out = np.ones(())
-    nodes = list(range(len(model.nodes)))
-    for node, parents in enumerate(model.parents):  # topological order: the joint of the first nodes times one table
-        out = np.einsum(out, nodes[:node], model.table(node), [*parents, node], nodes[: node + 1])
-    return np.asarray(out)
+    out = np.ones((1,) * len(model.nodes))
+    for node, parents in enumerate(model.parents):
+        axes = (*parents, node)
+        table = model.table(node).transpose(np.argsort(axes))  # axes in the order of the nodes
+        out = out * table.reshape([model.cardinalities[v] if v in axes else 1 for v in range(out.ndim)])
+    return out
 
 
 def _marginals(joint: Array, evidence: IntArray, width: int) -> tuple[Array, float]:

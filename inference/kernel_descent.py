@@ -15,11 +15,11 @@ import jax
 import numpy as np
 
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.inference._engine import certify, name_of, require_positive
+from veribayes.inference._engine import certify, float64, name_of, require_positive
 from veribayes.inference._gaussian import gaussian
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
-from veribayes.predictive import Array, Normal, stack
+from veribayes.predictive import Array, Normal
 from veribayes.tree import Branch, Data
 
 
@@ -44,14 +44,20 @@ class KernelDescent:
         del seed  # deterministic
         model = gaussian(self, task)
         if not isinstance(model.noise_sd, float) or not model.fixed:
-            raise InputError(f"fixed hyperparameters for the engine '{name_of(self)}'", f"a prior over {', '.join(model.priors)}")
+            raise InputError(
+                f"fixed hyperparameters for the engine '{name_of(self)}'", f"a prior over {', '.join(model.priors)}"
+            )
         noise = model.noise_sd**2
-        with jax.enable_x64(True):
+        with float64():
             covariance, across, prior = map(np.asarray, _kernels(model)(data.arrays["x"], data.arrays["x_query"]))
-        moments = [self._descend(covariance[:, :n, :n], across[:, :n], data.arrays["y"][:, :n], noise) for n in data.positions]
+        moments = [
+            self._descend(covariance[:, :n, :n], across[:, :n], data.arrays["y"][:, :n], noise) for n in data.positions
+        ]
         variance = np.stack([prior + noise - reduction for _, reduction in moments], axis=1)
         if not np.all(variance > 0):
-            raise ReferenceRefused(name_of(self), [f"the iteration diverges at eta {self.eta}: a variance of {variance.min():.2g}"])
+            raise ReferenceRefused(
+                name_of(self), [f"the iteration diverges at eta {self.eta}: a variance of {variance.min():.2g}"]
+            )
         mean = np.stack([m for m, _ in moments], axis=1)
         return Branch(Normal(mean, np.sqrt(variance)), certify(self.method, 1e-9, kind="estimate", steps=self.steps))
 
@@ -64,7 +70,9 @@ class KernelDescent:
         eta = self.eta or 1 / values[:, -1:]
         reached = (1 - (1 - eta * values) ** self.steps) / values
         rotated = vectors.mT @ across
-        return np.einsum("bnq,bn,bn->bq", rotated, reached, (vectors.mT @ y[..., None])[..., 0]), np.einsum("bnq,bn->bq", rotated**2, reached)
+        return np.einsum("bnq,bn,bn->bq", rotated, reached, (vectors.mT @ y[..., None])[..., 0]), np.einsum(
+            "bnq,bn->bq", rotated**2, reached
+        )
 
 
 @lru_cache(maxsize=16)

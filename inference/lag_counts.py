@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from veribayes.errors import ReferenceRefused
-from veribayes.inference._engine import EPS, certify, equal_chunks, moments, name_of, require_family
+from veribayes.inference._engine import EPS, certify, equal_chunks, float64, moments, name_of, require_family
 from veribayes.inference._simplex import next_symbol, terms
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
@@ -46,16 +46,23 @@ class LagCounts:
         weights = moments(first[:, used], second[:, used])
         rounding = 4 * EPS * factors.shape[1] * (model.m + 4)  # sums of positive terms, some roundings a symbol and lag
         # a weight lost below the smallest float could have grown by at most 1 / P(all symbols)
-        lost = float(np.exp(np.minimum(np.log(TINY) - log_evidence, 0.0)).max(initial=0.0)) * (factors.shape[1] + 1) ** model.m
-        return Branch(next_symbol(model, data, weights["mean"]), certify(self.method, rounding + lost), {"weights": weights})
+        lost = (
+            float(np.exp(np.minimum(np.log(TINY) - log_evidence, 0.0)).max(initial=0.0))
+            * (factors.shape[1] + 1) ** model.m
+        )
+        return Branch(
+            next_symbol(model, data, weights["mean"]), certify(self.method, rounding + lost), {"weights": weights}
+        )
 
     def _moments(self, factors: Array, alpha: float) -> tuple[Array, Array, Array]:
         """First and second raw moment of the weights after 0, 1, ... factors (dataset, factor, lag), and the log evidence."""
         datasets, length, lags = factors.shape
         cells = (length + 1) ** (lags - 1)
         if cells > LARGEST:
-            raise ReferenceRefused(name_of(self), [f"{length} symbols and {lags} lags need {cells:.1e} cells, more than {LARGEST:.0e}"])
-        with jax.enable_x64(True):
+            raise ReferenceRefused(
+                name_of(self), [f"{length} symbols and {lags} lags need {cells:.1e} cells, more than {LARGEST:.0e}"]
+            )
+        with float64():
             parts = [np.asarray(_filter(factors[i], alpha)) for i in equal_chunks(datasets, CHUNK // cells)]
         out = np.concatenate(parts)[:datasets]
         if not np.all(np.isfinite(out)):

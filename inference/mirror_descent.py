@@ -54,7 +54,9 @@ class MirrorDescent:
         etas = (self.eta,) * len(positions) if self.eta else best_etas(model, positions, self.steps, seed)
         weights = [descend(a[:, model.m : n], eta, self.steps) for n, eta in zip(positions, etas, strict=True)]
         answer = next_symbol(model, data, np.stack(weights, axis=1))
-        return Branch(answer, certify(self.method, 8 * EPS * a.shape[1] * self.steps, eta_first=etas[0], eta_last=etas[-1]))
+        return Branch(
+            answer, certify(self.method, 8 * EPS * a.shape[1] * self.steps, eta_first=etas[0], eta_last=etas[-1])
+        )
 
 
 def descend(a: Array, eta: float, steps: int) -> Array:

@@ -46,7 +46,9 @@ class RowQuadrature:
         # each state's mean is integrated on its own: that they sum to one measures the error
         defect = float(np.abs(probs.sum(-1) - 1).max(initial=0.0))
         longest = int(data.positions.max(initial=0))
-        return Branch(Categorical(probs), certify(self.method, defect + 8 * EPS * (longest + 1), kind="estimate", defect=defect))
+        return Branch(
+            Categorical(probs), certify(self.method, defect + 8 * EPS * (longest + 1), kind="estimate", defect=defect)
+        )
 
 
 def _parents(model: BayesianNetwork, query: RowQuery) -> Mask:

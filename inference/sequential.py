@@ -14,7 +14,16 @@ import jax
 import jax.numpy as jnp
 
 from veribayes.inference._engine import certify, require_positive
-from veribayes.inference._gaussian import LIMIT, Conditioned, Solver, condition, gaussian, posterior, predictive, rounding_bound
+from veribayes.inference._gaussian import (
+    LIMIT,
+    Conditioned,
+    Solver,
+    condition,
+    gaussian,
+    posterior,
+    predictive,
+    rounding_bound,
+)
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.tree import Branch, Data
@@ -53,7 +62,9 @@ class Sequential:
 def _solver(model: GaussianProcess) -> Solver:
     """Compiled over data sets and nodes."""
 
-    def solve(theta: dict[str, jax.Array], x: jax.Array, y: jax.Array, query: jax.Array, positions: jax.Array) -> Conditioned:
+    def solve(
+        theta: dict[str, jax.Array], x: jax.Array, y: jax.Array, query: jax.Array, positions: jax.Array
+    ) -> Conditioned:
         points, size = jnp.concatenate([x, query]), y.size
         noise = theta["noise_sd"] ** 2
 
@@ -69,8 +80,12 @@ def _solver(model: GaussianProcess) -> Solver:
         start = jnp.zeros(len(points)), prior, zero, zero
         _, after = jax.lax.scan(observe, start, jnp.arange(size))
         before = start[0], jnp.diag(prior), zero, zero
-        mean, variance, fit, log_det = (jnp.concatenate([b[None], a])[positions] for b, a in zip(before, after, strict=True))
-        return Conditioned(mean[:, size:], variance[:, size:], fit, log_det, jnp.diag(prior).max(), mean[:, :size], variance[:, :size])
+        mean, variance, fit, log_det = (
+            jnp.concatenate([b[None], a])[positions] for b, a in zip(before, after, strict=True)
+        )
+        return Conditioned(
+            mean[:, size:], variance[:, size:], fit, log_det, jnp.diag(prior).max(), mean[:, :size], variance[:, :size]
+        )
 
     over_nodes = jax.vmap(solve, in_axes=(0, None, None, None, None))
     return jax.jit(jax.vmap(over_nodes, in_axes=(None, 0, 0, 0, None)))

@@ -18,7 +18,7 @@ import numpy as np
 
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.inference._beta import RULE_ERROR, beta_rule
-from veribayes.inference._engine import EPS, certify, equal_chunks, moments, name_of, require_family
+from veribayes.inference._engine import EPS, certify, equal_chunks, float64, moments, name_of, require_family
 from veribayes.inference._simplex import next_symbol, terms
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
@@ -56,7 +56,9 @@ class SimplexQuadrature:
         exact, nodes = self._resolution(factors.shape[1], model.m)
         first, second = self._moments(factors, model.concentration, nodes, data.positions)
         predictive, posterior = next_symbol(model, data, first), {"weights": moments(first, second)}
-        if nodes >= exact:  # sums of positive terms: a node's weight is a product of n factors, rounded 2m + 2 times each
+        if (
+            nodes >= exact
+        ):  # sums of positive terms: a node's weight is a product of n factors, rounded 2m + 2 times each
             bound = 4 * EPS * factors.shape[1] * (2 * model.m + 2) + model.m * RULE_ERROR
             return Branch(predictive, certify("exact", bound, nodes=nodes), posterior)
         finer, _ = self._moments(factors, model.concentration, 2 * nodes, data.positions)
@@ -74,11 +76,16 @@ class SimplexQuadrature:
         """First and second raw moment of the weights after each prefix, (dataset, position, lag)."""
         datasets, length, lags = factors.shape
         if nodes ** (lags - 1) > LARGEST:
-            raise ReferenceRefused(name_of(self), [f"{nodes} nodes on {lags - 1} axes exceed {LARGEST:.0e} nodes; use fewer nodes or 'nuts'"])
+            raise ReferenceRefused(
+                name_of(self),
+                [f"{nodes} nodes on {lags - 1} axes exceed {LARGEST:.0e} nodes; use fewer nodes or 'nuts'"],
+            )
         grid, log_weight = _grid(lags, nodes, alpha)
         padded = np.pad(factors, ((0, 0), (1, -(length + 1) % BLOCK), (0, 0)), constant_values=1.0)  # in front: no data
-        with jax.enable_x64(True):
-            parts = [np.asarray(_filter(padded[i], grid, log_weight)) for i in equal_chunks(datasets, CHUNK // len(grid))]
+        with float64():
+            parts = [
+                np.asarray(_filter(padded[i], grid, log_weight)) for i in equal_chunks(datasets, CHUNK // len(grid))
+            ]
         chosen = np.concatenate(parts, axis=1)[positions, :datasets].swapaxes(0, 1)
         if not np.all(np.isfinite(chosen)):
             raise ReferenceRefused(name_of(self), ["a sequence has probability zero under every weight"])

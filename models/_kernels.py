@@ -41,7 +41,9 @@ class HyperPrior(ABC):
 
     def distribution(self) -> Any:
         """The NumPyro distribution."""
-        raise ModelError("a continuous hyperprior", f"'{self.kind}'", "a grid has an exact answer: use the engine cholesky")
+        raise ModelError(
+            "a continuous hyperprior", f"'{self.kind}'", "a grid has an exact answer: use the engine cholesky"
+        )
 
     def spec(self) -> dict[str, Any]:
         return {"kind": self.kind, **{f.name: plain(getattr(self, f.name)) for f in fields(self)}}  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
 """Priors over the rows of conditional probability tables; all rows of a network are independent and share one prior.
 
-    dirichlet         a row of K states ~ Dirichlet(c, …, c); for two states this is Beta(c, c)
-    uniform           two states: P(second state) ~ U(low, high)
-    uniform_mixture   two states: P(second state) ~ sum_j w_j U(low_j, high_j)
+dirichlet         a row of K states ~ Dirichlet(c, …, c); for two states this is Beta(c, c)
+uniform           two states: P(second state) ~ U(low, high)
+uniform_mixture   two states: P(second state) ~ sum_j w_j U(low_j, high_j)
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class Dirichlet(RowPrior):
         theta = jnp.zeros((states.size, width))
         for k in np.unique(states):
             rows = np.flatnonzero(states == k)
-            draw = numpyro.sample(f"rows_of_{k}", dist.Dirichlet(jnp.full((rows.size, k), self.concentration)).to_event(1))
+            draw = numpyro.sample(
+                f"rows_of_{k}", dist.Dirichlet(jnp.full((rows.size, k), self.concentration)).to_event(1)
+            )
             theta = theta.at[rows, :k].set(draw)
         return theta
 

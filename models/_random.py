@@ -36,7 +36,9 @@ def keys(seed: int, stream: str, index: npt.ArrayLike) -> jax.Array:
 
     number = np.asarray(index, dtype=np.int64)
     if not 0 <= seed < LIMIT or number.ndim != 1 or np.any((number < 0) | (number >= LIMIT)):
-        raise InputError("a seed and one axis of data set numbers in [0, 2**32)", f"seed {seed}, index of shape {number.shape}")
+        raise InputError(
+            "a seed and one axis of data set numbers in [0, 2**32)", f"seed {seed}, index of shape {number.shape}"
+        )
     base = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), zlib.crc32(stream.encode()))
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(base, number.astype(np.uint32))
 

@@ -45,8 +45,10 @@ def load_task(name_or_path: str | Path) -> Task:
         plugged: Task = registry.load("task", str(name_or_path))
         return plugged
     if not path.exists():
-        raise InputError("a shipped task or a file", f"'{name_or_path}'", f"shipped tasks: {', '.join(registry.names('task'))}")
-    if path.name.endswith(YAML_SUFFIXES):
+        raise InputError(
+            "a shipped task or a file", f"'{name_or_path}'", f"shipped tasks: {', '.join(registry.names('task'))}"
+        )
+    if path.name.lower().endswith(YAML_SUFFIXES):
         spec = read_yaml(path)
         if isinstance(spec, Mapping) and "model" in spec:
             return task_from_dict(spec)
@@ -105,7 +107,9 @@ def task_from_dict(spec: Any) -> Task:
     design = mapping("design", given.pop("design", {}), allowed=[f.name for f in fields(Design)])
     limits = [f.name for f in fields(Tolerance)]
     if given.get("tolerance") is not None:
-        given["tolerance"] = Tolerance(**mapping("tolerance", given["tolerance"], allowed=limits, required=["kl", "draws"]))
+        given["tolerance"] = Tolerance(
+            **mapping("tolerance", given["tolerance"], allowed=limits, required=["kl", "draws"])
+        )
     return task_of(model, **given, **design)
 
 
@@ -144,7 +148,9 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2 scalars: only `true` and `false` are truth values, `1e-5` is a number."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - a table of the base class
-        first: [(tag, pattern) for tag, pattern in table if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")]
+        first: [
+            (tag, pattern) for tag, pattern in table if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
+        ]
         for first, table in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -164,7 +170,9 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^(?:[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf)|\.nan)$"),
+    re.compile(
+        r"^(?:[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf)|\.nan)$"
+    ),
     list("-+0123456789."),
 )
 

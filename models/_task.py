@@ -129,7 +129,9 @@ class Task:
     reference: str
     second_route: str
     rivals: tuple[str, ...] = ()
-    wrong_prior: Mapping[str, Any] = field(default_factory=dict)  # fields of the model's spec that the wrong prior replaces
+    wrong_prior: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # fields of the model's spec that the wrong prior replaces
     tolerance: Tolerance | None = None  # None: computed by the pipeline before the first comparison
     training: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""

@@ -274,7 +274,9 @@ class BayesianNetwork:
 
     def _simulate_inference(self, design: Design, key: jax.Array, index: IntArray) -> Simulation:
         if len(design.positions) != 1:
-            raise InputError("one position where the tables are known", f"{design.positions}", "the evidence is the context")
+            raise InputError(
+                "one position where the tables are known", f"{design.positions}", "the evidence is the context"
+            )
         row, observed = (np.array(a) for a in _inference_simulator(self)(key, self.theta))
         arrays = {"evidence": np.where(observed, row, -1), "target": np.arange(len(self.nodes))}
         return Simulation(
@@ -444,7 +446,9 @@ def _cycle(names: Sequence[str], links: Sequence[tuple[int, ...]], done: set[int
 def _labels(names: tuple[str, ...], states: Any) -> list[tuple[str, ...]]:
     """State names of each node, in the given order."""
     if isinstance(states, Mapping):
-        given = mapping("states", {_text("node", k): v for k, v in states.items()}, allowed=dict.fromkeys(names), required=names)
+        given = mapping(
+            "states", {_text("node", k): v for k, v in states.items()}, allowed=dict.fromkeys(names), required=names
+        )
         each: Iterable[Any] = [given[n] for n in names]
     elif isinstance(states, int):
         each = [states] * len(names)
@@ -473,7 +477,9 @@ def _text(what: str, value: Any) -> str:
 
 def _in_order(names: tuple[str, ...], cpts: Any, order: Sequence[int]) -> list[Any]:
     if isinstance(cpts, Mapping):
-        given = mapping("cpts", {_text("node", k): v for k, v in cpts.items()}, allowed=dict.fromkeys(names), required=names)
+        given = mapping(
+            "cpts", {_text("node", k): v for k, v in cpts.items()}, allowed=dict.fromkeys(names), required=names
+        )
         return [given[names[i]] for i in order]
     tables = sequence("cpts", cpts)
     if len(tables) != len(names):

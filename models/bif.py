@@ -87,18 +87,25 @@ class _Reader:
                 self._probability(start)
             else:
                 self._fail("network, variable or probability", shown(word), start)
-        if not self.states:
-            self._fail("at least one variable", "none", self.at)
-        tables = {}
-        for child in self.states:
-            if child not in self.blocks:
-                raise ModelError(f"a probability block for each variable in {self.name}", f"none for {shown(child)}")
-            tables[child] = self._table(child, self.blocks[child])
-        parents = {c: b.parents for c, b in self.blocks.items()}
+        self._check_names()
+        parents = {child: block.parents for child, block in self.blocks.items()}
+        tables = {child: self._table(child, block) for child, block in self.blocks.items()}
         try:
             return BayesianNetwork(list(self.states), parents, self.states, cpts=tables)
         except ModelError as error:
             raise ModelError(f"{error.expected} in {self.name}", error.got, error.remedy) from None
+
+    def _check_names(self) -> None:
+        """Every name is declared, at any place in the file, and every variable has its table."""
+        if not self.states:
+            self._fail("at least one variable", "none", self.at)
+        for child, block in self.blocks.items():
+            for name in (child, *block.parents):
+                if name not in self.states:
+                    self._fail("a declared variable", shown(name), block.start)
+        for name in self.states:
+            if name not in self.blocks:
+                raise ModelError(f"a probability block for each variable in {self.name}", f"none for {shown(name)}")
 
     # -- blocks -------------------------------------------------------------------------------------------------------
 
@@ -146,13 +153,8 @@ class _Reader:
     def _probability(self, start: int) -> None:
         self._expect("(")
         child, *parents = self._names(")", "names of variables") or [""]
-        if child not in self.states:
-            self._fail("a declared variable", shown(child), start)
         if child in self.blocks:
             self._fail("one probability block for each variable", f"two for {shown(child)}", start)
-        for parent in parents:
-            if parent not in self.states:
-                self._fail(f"a declared parent of {shown(child)}", shown(parent), start)
         block = self.blocks[child] = _Block(parents, start)
         self._expect("{")
         while (word := self._next("table, default, a row or '}'")) != "}":
@@ -184,7 +186,9 @@ class _Reader:
         sizes = [len(self.states[p]) for p in block.parents]
         shape = (math.prod(sizes), len(self.states[child]))
         if math.prod(shape) > MAX_ENTRIES:
-            self._fail(f"at most {MAX_ENTRIES} entries in a table", f"{math.prod(shape)} for {shown(child)}", block.start)
+            self._fail(
+                f"at most {MAX_ENTRIES} entries in a table", f"{math.prod(shape)} for {shown(child)}", block.start
+            )
         if block.table is not None:
             if block.rows or block.default:
                 self._fail("either a table or rows", f"both for {shown(child)}", block.start)
@@ -209,7 +213,9 @@ class _Reader:
                 self._fail(f"each row of {shown(child)} once", f"{shown(labels)} twice", start)
             found[where] = self._floats(raw, start, shape[1])
         if block.default is None and len(found) < shape[0]:
-            self._fail(f"{shape[0]} rows for {shown(child)}", f"{len(found)}", block.start, "a missing row is not guessed")
+            self._fail(
+                f"{shape[0]} rows for {shown(child)}", f"{len(found)}", block.start, "a missing row is not guessed"
+            )
         rest = self._floats(*block.default, shape[1]) if block.default else np.empty(shape[1])
         values = np.tile(rest, (shape[0], 1))
         for where, row in found.items():

@@ -118,7 +118,12 @@ class GaussianProcess:
         return tuple(Variable(n, (), "positive") for n in self.priors)
 
     def spec(self) -> dict[str, Any]:
-        return {"kernel": self.kernel.spec(), "noise_sd": plain(self.noise_sd), "d": self.d, "input_law": self.input_law}
+        return {
+            "kernel": self.kernel.spec(),
+            "noise_sd": plain(self.noise_sd),
+            "d": self.d,
+            "input_law": self.input_law,
+        }
 
     @classmethod
     def from_spec(cls, spec: Any) -> GaussianProcess:
@@ -142,7 +147,9 @@ class GaussianProcess:
             theta, x, f, y = _simulator(self, n, queries)(keys(seed, stream, index))
         x, f, y = np.array(x), np.array(f), np.array(y)
         if not np.all(np.isfinite(y)):
-            raise ModelError("noise that is not negligible beside the kernel", "a singular covariance", "raise noise_sd")
+            raise ModelError(
+                "noise that is not negligible beside the kernel", "a singular covariance", "raise noise_sd"
+            )
         positions = np.array(design.positions, dtype=np.int64)
         latents = {"f": f[:, :n], **{name: np.array(theta[name]) for name in self.priors}}
         arrays = {"x": x[:, :n], "y": y[:, :n], "x_query": x[:, n:]}

@@ -36,7 +36,7 @@ class MTD:
     Attributes:
         q, m: number of symbols and of lags.
         concentration: parameter of the symmetric Dirichlet law of the weights.
-        matrix_seed: draw the matrix rows from Dirichlet(1) with this seed; or give
+        matrix_seed: draw the matrix rows from Dirichlet(1) with this seed (0 unless given), or take
         matrix: rows of probabilities, (q, q), or (m, q, q) with `per_lag`.
         per_lag: one matrix for each lag instead of a shared one (MTDg).
 
@@ -59,12 +59,13 @@ class MTD:
         put(self, "concentration", number("concentration", self.concentration, above=0))
         if not isinstance(self.per_lag, bool):
             raise ModelError("true or false for 'per_lag'", shown(self.per_lag))
-        if (self.matrix is None) == (self.matrix_seed is None):
-            raise ModelError("either a matrix or a matrix_seed", "neither" if self.matrix is None else "both")
-        if self.matrix_seed is not None:
-            put(self, "matrix_seed", integer("matrix_seed", self.matrix_seed, at_least=0))
-        else:
+        if self.matrix is None:
+            seed = 0 if self.matrix_seed is None else self.matrix_seed
+            put(self, "matrix_seed", integer("matrix_seed", seed, at_least=0))
+        elif self.matrix_seed is None:
             put(self, "matrix", _nested(self._checked_matrix()))
+        else:
+            raise ModelError("either a matrix or a matrix_seed", "both")
 
     @property
     def n_categories(self) -> int:
@@ -124,7 +125,9 @@ class MTD:
         import jax
 
         if design.positions[0] < self.m:
-            raise InputError(f"positions of at least m = {self.m}", f"{design.positions[0]}", "the first m symbols are uniform")
+            raise InputError(
+                f"positions of at least m = {self.m}", f"{design.positions[0]}", "the first m symbols are uniform"
+            )
         positions = np.array(design.positions, dtype=np.int64)
         with jax.enable_x64(True):
             simulator = _simulator(self, int(positions[-1]) + 1)
@@ -171,7 +174,9 @@ class MTD:
             raise ModelError(f"a matrix of shape {shape}", f"{matrix.shape}")
         total = matrix.sum(-1)
         if not np.all(np.isfinite(matrix)) or np.any(matrix < 0) or np.any(np.abs(total - 1) > ROW_SUM_TOLERANCE):
-            raise ModelError("matrix rows that are >= 0 and sum to one", f"sums from {total.min():g} to {total.max():g}")
+            raise ModelError(
+                "matrix rows that are >= 0 and sum to one", f"sums from {total.min():g} to {total.max():g}"
+            )
         return matrix
 
 

@@ -150,10 +150,10 @@ def make_batch(
         return [make_group(task, config, targets, replace(data, positions=prefixes))]
     sizes = context_sizes(largest, recipe.groups, seed, step)
     each = recipe.batch // recipe.groups
-    parts = [
-        replace(data.select(slice(g * each, (g + 1) * each)), positions=np.array([n])) for g, n in enumerate(sizes)
-    ]
-    return [make_group(task, config, targets, part) for part in parts]
+    parts = [data.select(slice(g * each, (g + 1) * each)) for g in range(recipe.groups)]
+    # the largest size is asked for as well: an engine compiled for the arrays it needs is then compiled once
+    shaped = [replace(part, positions=np.array([n, largest])) for part, n in zip(parts, sizes, strict=True)]
+    return [make_group(task, config, targets, part) for part in shaped]
 
 
 def context_sizes(largest: int, groups: int, seed: int, step: int) -> list[int]:
@@ -167,13 +167,14 @@ def context_sizes(largest: int, groups: int, seed: int, step: int) -> list[int]:
 
 
 def make_group(task: Task, config: NetworkConfig, targets: Targets, data: Data) -> Group:
-    context, query = task.model.inputs(data, len(data.positions) - 1)
-    predictive = targets(data)  # (B, P, Q)
-    probs = torch.from_numpy(probabilities(config, predictive).astype(np.float32))
+    """Sequence: all positions of `data`, read at the longest. Set: the first position."""
+    sequence = config.family == "symbols"
+    context, query = task.model.inputs(data, len(data.positions) - 1 if sequence else 0)
+    exact = probabilities(config, targets(data) if sequence else targets(data)[:, :1])
+    probs = torch.from_numpy(exact.astype(np.float32))  # (B, P, Q, K)
     first, last = int(data.positions[0]), int(data.positions[-1])
-    if config.family == "symbols":
-        return Group(tensors(config.family, context, query), slice(first, last + 1), probs[:, :, 0])
-    return Group(tensors(config.family, context, query), slice(None), probs[:, 0])
+    at, wanted = (slice(first, last + 1), probs[:, :, 0]) if sequence else (slice(None), probs[:, 0])
+    return Group(tensors(config.family, context, query), at, wanted)
 
 
 def probabilities(config: NetworkConfig, predictive: Predictive) -> npt.NDArray[np.float64]:

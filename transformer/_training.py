@@ -1,46 +1,31 @@
-"""The training loop: from a task, a recipe and a seed to a checkpoint; it may be killed at any step.
+"""The training loop: from a task, a recipe and a seed to a checkpoint; it may be killed at any step and continued.
 
-    train        the loop
-    Run          what changes while it runs, and how it is stored
-    prefetched   the next batch, made while the network learns from this one
-
-The batch of a step is a function of (recipe, seed, step), and the state holds the rest, so a run that was stopped and
-continued gives the same bits as one that was not (same machine, versions and threads).
+train        the loop
+prefetched   the next batch, made while the network learns from this one
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import platform
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from veribayes.errors import CheckpointError, InputError, Interrupted
-from veribayes.models._task import Task, hash_of
-from veribayes.transformer._batches import Group, Recipe, Targets, config_of, divergence, make_batch
-from veribayes.transformer._candidates import Candidate, NetworkCandidate
-from veribayes.transformer._checkpoint import CARD, Card, decode, encode, read_card, save, write_atomically
-from veribayes.transformer.network import Network
+from veribayes.errors import InputError, Interrupted
+from veribayes.models._task import Task
+from veribayes.transformer._batches import Group, Recipe, Targets, make_batch
+from veribayes.transformer._checkpoint import Card
+from veribayes.transformer._run import Evaluate, Run
 
 STATE = "state.safetensors"
-BETAS = (0.9, 0.98)  # forgets squared gradients sooner than the default .999: runs are thousands of steps, not millions
 SAVE_SECONDS = 60.0
-
-Evaluate = Callable[[Candidate], Mapping[str, Any]]
 
 
 def train(
@@ -76,8 +61,8 @@ def train(
     """
     where = _device(device)
     run = Run.start(task, recipe, seed, where)
-    if (Path(out) / CARD).exists():
-        return _finished(Path(out), run)
+    if (card := run.finished(Path(out))) is not None:
+        return card
     run.resume(Path(out) / STATE)
     with _stop_flag() as stop, _bar(recipe.steps, run.step, progress) as tick, _events(tensorboard) as log:
         saved = time.monotonic()
@@ -92,152 +77,9 @@ def train(
                 saved = time.monotonic()
             if stop.is_set() and run.step < recipe.steps:
                 raise Interrupted(f"stopped after step {run.step} of {recipe.steps}; the same command continues")
-    return run.finish(task, Path(out), command, evaluate)
-
-
-@dataclass
-class Run:
-    """Network, optimiser and measurements after `step` steps."""
-
-    recipe: Recipe
-    seed: int
-    model_hash: str
-    identity: str  # hash of everything that decides the weights
-    network: Network
-    optimisers: tuple[torch.optim.Optimizer, ...]
-    step: int = 0
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    recent: float = math.nan  # running mean of the training divergence
-    clock: float = field(default_factory=time.monotonic)
-
-    @classmethod
-    def start(cls, task: Task, recipe: Recipe, seed: int, device: torch.device) -> Run:
-        config = config_of(task, recipe.network)
-        network = Network(config).initialise(seed).to(device)
-        parts = {
-            "model": task.model_hash,
-            "positions": list(task.design.positions),
-            "recipe": asdict(recipe),
-            "seed": seed,
-        }
-        return cls(recipe, seed, task.model_hash, hash_of(parts), network, optimisers_of(network, recipe))
-
-    @property
-    def milestones(self) -> set[int]:
-        """Steps after which the curve is measured, evenly spaced; the last one is the end's own measurement."""
-        n = self.recipe.evaluations
-        return {self.recipe.steps * i // n for i in range(1, n)}
-
-    def learn(self, groups: list[Group]) -> float:
-        """One step of the optimiser; returns the batch's divergence before it, nats."""
-        for optimiser in self.optimisers:
-            optimiser.param_groups[0]["lr"] = learning_rate(self.recipe, self.step)
-            optimiser.zero_grad(set_to_none=True)
-        value = 0.0
-        for group in groups:  # each group has its own context size: gradients add up, as if it were one batch
-            loss = divergence(self.network, group) / len(groups)
-            loss.backward()  # type: ignore[no-untyped-call]
-            value += loss.item()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-        for optimiser in self.optimisers:
-            optimiser.step()
-        self.step += 1
-        self.recent = value if math.isnan(self.recent) else 0.98 * self.recent + 0.02 * value
-        return value
-
-    def measure(self, evaluate: Evaluate, log: Callable[[str, float, int], None]) -> None:
-        """Add a point to the curve."""
-        scores = dict(evaluate(NetworkCandidate(self.network)))
-        self.curve.append({"step": self.step, "training": self.recent, "seconds": round(self._elapsed(), 1), **scores})
-        for name, score in scores.items():
-            if isinstance(score, float):
-                log(name, score, self.step)
-
-    def save(self, path: Path) -> None:
-        """Everything needed to continue, in one file: tensors, and the rest as its metadata."""
-        tensors: dict[str, Tensor] = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        for which, optimiser in enumerate(self.optimisers):
-            for i, slots in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{which}.{i}.{k}": v for k, v in slots.items()}
-        rest = {"identity": self.identity, "step": self.step, "recent": self.recent, "curve": self.curve}
-        rest["seconds"] = self._elapsed()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, encode(tensors, {"run": json.dumps(rest)}))
-
-    def resume(self, path: Path) -> None:
-        """Take over a saved state, if there is one.
-
-        Raises:
-            CheckpointError: the state is damaged or belongs to another run.
-        """
-        if not path.exists():
-            return
-        content = path.read_bytes()
-        tensors, rest = decode(content), _metadata(content)
-        if rest["identity"] != self.identity:
-            raise CheckpointError(
-                "the state of this run", f"another run's in '{path}'", "choose another --out, or remove it"
-            )
-        self.network.load_state_dict(
-            {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-        )
-        for which, optimiser in enumerate(self.optimisers):
-            slots: dict[int, dict[str, Tensor]] = {}
-            for name, value in tensors.items():
-                if name.startswith(f"optimiser.{which}."):
-                    i, slot = name.split(".")[2:]
-                    slots.setdefault(int(i), {})[slot] = value
-            optimiser.load_state_dict({**optimiser.state_dict(), "state": slots})
-        self.step, self.recent, self.curve = rest["step"], rest["recent"], rest["curve"]
-        self.clock = time.monotonic() - rest["seconds"]
-
-    def finish(self, task: Task, out: Path, command: str, evaluate: Evaluate) -> Card:
-        """Measure, write weights and card, drop the state."""
-        weights = encode(self.network.state_dict())
-        card = Card(
-            task=task.name,
-            model_hash=task.model_hash,
-            network=self.network.config.to_dict(),
-            recipe=asdict(self.recipe),
-            seed=self.seed,
-            command=command,
-            weights_sha256=hashlib.sha256(weights).hexdigest(),
-            parameters=sum(p.numel() for p in self.network.parameters()),
-            hardware=hardware(next(self.network.parameters()).device),
-            threads=torch.get_num_threads(),
-            versions={name: version(name) for name in ("torch", "jax", "numpy", "safetensors")},
-            seconds=round(self._elapsed(), 1),
-            curve=self.curve,
-            scores=dict(evaluate(NetworkCandidate(self.network))),
-        )
-        save(out, card, weights)
-        (out / STATE).unlink(missing_ok=True)
-        return card
-
-    def _elapsed(self) -> float:
-        return time.monotonic() - self.clock
-
-
-def optimisers_of(network: Network, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:
-    """Muon (arXiv 2502.16982) for the matrices of the blocks, AdamW for tokens, norms and head.
-
-    Muon orthogonalises each update; with its updates scaled to AdamW's size one learning rate serves both. On the Gaussian
-    process it reached .015 nats after 400 steps where AdamW alone stood at .047.
-    """
-    matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
-    chosen = {id(p) for p in matrices}
-    rest = [p for p in network.parameters() if id(p) not in chosen]
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    return (
-        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=rate, weight_decay=decay, betas=BETAS),
-    )
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then half a cosine to zero."""
-    warm = (step + 1) / max(1.0, recipe.warmup * recipe.steps)
-    return recipe.learning_rate * min(warm, 0.5 * (1 + math.cos(math.pi * step / recipe.steps)))
+    card = run.finish(task, Path(out), command, evaluate)
+    (Path(out) / STATE).unlink(missing_ok=True)
+    return card
 
 
 def prefetched(task: Task, run: Run, targets: Targets) -> Iterator[list[Group]]:
@@ -254,36 +96,6 @@ def prefetched(task: Task, run: Run, targets: Targets) -> Iterator[list[Group]]:
             if step + 1 < last:
                 coming = worker.submit(make, step + 1)
             yield groups
-
-
-def hardware(device: torch.device) -> str:
-    """The processor's name, as far as the system tells."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
-
-
-def _finished(out: Path, run: Run) -> Card:
-    card = read_card(out)
-    same = (card.network, card.recipe, card.seed) == (run.network.config.to_dict(), asdict(run.recipe), run.seed)
-    if not same or card.model_hash != run.model_hash:
-        raise CheckpointError(
-            "an empty folder or this run's checkpoint", f"another one in '{out}'", "choose another --out"
-        )
-    return card
-
-
-def _metadata(content: bytes) -> dict[str, Any]:
-    """The JSON that `save` put into the header of a safetensors file."""
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
-    try:
-        return dict(json.loads(header["__metadata__"]["run"]))
-    except (KeyError, ValueError):
-        raise CheckpointError("the state of a training run", "a safetensors file without it") from None
 
 
 def _device(name: str) -> torch.device:

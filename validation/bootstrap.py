@@ -85,7 +85,9 @@ def recovery(divergence: Array, baseline: Array, *, seed: int = 0) -> Interval |
     None where it is undefined: the baseline itself is exact (context 0) or infinite.
     """
     if divergence.shape != baseline.shape or np.isnan(divergence).any() or np.isnan(baseline).any():
-        raise InputError("one divergence and one baseline a data set", f"shapes {divergence.shape}, {baseline.shape}, or NaN")
+        raise InputError(
+            "one divergence and one baseline a data set", f"shapes {divergence.shape}, {baseline.shape}, or NaN"
+        )
     if not np.isfinite(baseline).all() or baseline.mean() <= 0:
         return None
     if not np.isfinite(divergence).all():
@@ -132,7 +134,7 @@ def studentised(values: Array, *, seed: int) -> Studentised:
     present = ~np.isnan(flat)
     clusters = present.sum(0)
     mean = np.where(present, flat, 0.0).sum(0) / np.maximum(clusters, 1)
-    centred = _centred(np.where(present, flat, mean), mean)
+    centred = _rounded_off(np.where(present, flat, mean) - mean, mean)
     count, first, second = np.split(resampled(np.concatenate([present, centred, centred**2], -1), seed), 3, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = first / count
@@ -141,10 +143,9 @@ def studentised(values: Array, *, seed: int) -> Studentised:
     return _scaled(mean, mean + shift, error, spread, clusters, values.shape[1:])
 
 
-def _centred(flat: Array, mean: Array) -> Array:
-    """Deviations from the mean; exactly zero where they are the rounding of equal values, which would studentise to noise."""
-    centred = flat - mean
-    return np.where(np.abs(centred).max(0) > ROUNDING * np.abs(mean), centred, 0.0)
+def _rounded_off(deviations: Array, size: Array) -> Array:
+    """Zero in columns that hold nothing but the rounding of numbers of this size, which would studentise to noise."""
+    return np.where(np.abs(deviations).max(0) > ROUNDING * np.abs(size), deviations, 0.0)
 
 
 def resampled(columns: Array, seed: int) -> Array:
@@ -164,19 +165,21 @@ def _weights(n: int, seed: int) -> Iterator[Array]:
 
 def _ratio(divergence: Array, baseline: Array, seed: int) -> Studentised:
     """Bootstrap-t of mean(divergence) / mean(baseline), standard errors by the delta method."""
-    n, unit = divergence.size, baseline.mean()
-    a, b = divergence / unit, baseline / unit
-    ratio = a.mean()
-    sums = resampled(np.stack([a, b, a * a, a * b, b * b], -1), seed) / n
+    n, ratio = divergence.size, divergence.mean() / baseline.mean()
+    b = baseline / baseline.mean()
+    rest = _rounded_off(divergence / baseline.mean() - ratio * b, ratio * b.max())  # what proportionality leaves
+    sums = resampled(np.stack([b, rest, rest**2, rest * b, b**2], -1), seed) / n
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = sums[:, 0] / sums[:, 1]
-        squares = sums[:, 2] - 2 * found * sums[:, 3] + found**2 * sums[:, 4]
-        spread = np.sqrt(np.maximum(squares, 0.0) / (n - 1)) / sums[:, 1]
-    error = np.sqrt(((a - ratio * b) ** 2).mean() / (n - 1))
-    return _scaled(ratio[None], found[:, None], error[None], spread[:, None], np.array([n]), ())
+        shift = sums[:, 1] / sums[:, 0]
+        squares = sums[:, 2] - 2 * shift * sums[:, 3] + shift**2 * sums[:, 4]
+        spread = np.sqrt(np.maximum(squares, 0.0) / (n - 1)) / sums[:, 0]
+    error = np.sqrt((rest**2).mean() / (n - 1))
+    return _scaled(ratio[None], ratio + shift[:, None], error[None], spread[:, None], np.array([n]), ())
 
 
-def _scaled(mean: Array, means: Array, error: Array, spread: Array, clusters: npt.NDArray[np.int64], shape: tuple[int, ...]) -> Studentised:
+def _scaled(
+    mean: Array, means: Array, error: Array, spread: Array, clusters: npt.NDArray[np.int64], shape: tuple[int, ...]
+) -> Studentised:
     """Studentise on the log scale where that is defined throughout."""
     log = (mean > 0) & np.all((means > 0) | np.isnan(means), axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -184,7 +187,13 @@ def _scaled(mean: Array, means: Array, error: Array, spread: Array, clusters: np
         t = shift / np.where(log, spread / means, spread)
         scale = np.where(log, error / mean, error)
     t = np.where(np.isnan(t), 0.0, t)
-    return Studentised(mean.reshape(shape), scale.reshape(shape), log.reshape(shape), t.reshape(REPLICATES, *shape), clusters.reshape(shape))
+    return Studentised(
+        mean.reshape(shape),
+        scale.reshape(shape),
+        log.reshape(shape),
+        t.reshape(REPLICATES, *shape),
+        clusters.reshape(shape),
+    )
 
 
 def _order(t: Array, level: float) -> Array:
@@ -207,5 +216,9 @@ def _column(values: Array) -> Array:
     if values.ndim != 1:
         raise ShapeError("one value a data set, (dataset,)", f"{values.shape}")
     if not np.isfinite(values).all():
-        raise InputError("finite values", f"{int((~np.isfinite(values)).sum())} of {values.size} that are not", "an infinite divergence has no interval")
+        raise InputError(
+            "finite values",
+            f"{int((~np.isfinite(values)).sum())} of {values.size} that are not",
+            "an infinite divergence has no interval",
+        )
     return values

@@ -7,7 +7,7 @@ n = 1,000 take seconds. `table` prints what the decision record states.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +54,9 @@ def lognormal(sd: float) -> Law:
 
 def gamma(shape_parameter: float) -> Law:
     """Gamma with mean 1; 0.5 is the law of a squared normal error."""
-    return Law(f"gamma {shape_parameter:g}", 1.0, lambda rng, shape: rng.gamma(shape_parameter, 1 / shape_parameter, shape))
+    return Law(
+        f"gamma {shape_parameter:g}", 1.0, lambda rng, shape: rng.gamma(shape_parameter, 1 / shape_parameter, shape)
+    )
 
 
 def pool(values: Array, name: str = "pool") -> Law:
@@ -73,44 +75,64 @@ def disasters(rate: float = 0.01, size: float = 50.0, sd: float = 0.5) -> Law:
 
 def signed(shift: float = 0.0, sd: float = 1.0) -> Law:
     """Skewed values around a mean that may be zero: a debiased divergence of a candidate that is nearly exact."""
-    return Law(f"signed, mean {shift:g}", shift, lambda rng, shape: shift + sd * (rng.standard_gamma(2.0, shape) - 2.0) / math.sqrt(2.0))
+    return Law(
+        f"signed, mean {shift:g}",
+        shift,
+        lambda rng, shape: shift + sd * (rng.standard_gamma(2.0, shape) - 2.0) / math.sqrt(2.0),
+    )
 
 
-def coverage(law: Law, clusters: int, *, nulls: int = 2000, seed: int = 0) -> Coverage:
-    """Coverage of `bootstrap.interval`'s limits over `nulls` experiments of `clusters` data sets."""
-    low, high = (np.concatenate(x) for x in zip(*(bootstrap.limits(v, seed=seed) for v in _experiments(law, clusters, nulls, seed)), strict=True))
-    below, above = float((high < law.mean).mean()), float((low > law.mean).mean())
-    return Coverage(1 - below - above, below, above, float((high - low).mean()))
+@dataclass(frozen=True)
+class Experiments:
+    """Limits that many runs with `clusters` data sets each would report, all (run,)."""
+
+    law: Law
+    clusters: int
+    low: Array
+    high: Array
+    upper: Array
+
+    @property
+    def coverage(self) -> Coverage:
+        """How often the 95 % interval holds the true mean."""
+        below, above = float((self.high < self.law.mean).mean()), float((self.low > self.law.mean).mean())
+        return Coverage(1 - below - above, below, above, float((self.high - self.low).mean()))
+
+    def rates(self, ratio: float, reference_error: float = 0.0) -> Rates:
+        """How often each verdict is given when the tolerance is the true mean divided by `ratio`.
+
+        ratio 1: every `equivalent` or `different` is false. ratio 0.5: `equivalent` is power. ratio 2: `different` is.
+        """
+        verdict = verdicts(self.low, self.upper, self.clusters, self.law.mean / ratio, reference_error)
+        return Rates(*(float((verdict == name).mean()) for name in ("equivalent", "different", "undecided")))
 
 
-def rates(law: Law, clusters: int, *, ratio: float, reference_error: float = 0.0, nulls: int = 2000, seed: int = 0) -> Rates:
-    """How often each verdict is given when the tolerance is the true mean divided by `ratio`.
-
-    ratio 1: every `equivalent` or `different` is false. ratio 0.5: `equivalent` is power. ratio 2: `different` is.
-    """
+def experiments(law: Law, clusters: int, *, nulls: int = 2000, seed: int = 0) -> Experiments:
+    """Run the interval on `nulls` samples; sample block i is a function of (seed, clusters, i)."""
     found = []
-    for values in _experiments(law, clusters, nulls, seed):
+    for block, start in enumerate(range(0, nulls, COLUMNS)):
+        rng = np.random.default_rng([seed, clusters, block])
+        values = law.draw(rng, (clusters, min(COLUMNS, nulls - start)))
         low, high = bootstrap.limits(values, seed=seed)
-        upper = high + RULE_OF_THREE * np.maximum(values.max(0), 0.0) / clusters
-        found.append(verdicts(low, upper, clusters, law.mean / ratio, reference_error))
-    verdict = np.concatenate(found)
-    return Rates(*(float((verdict == name).mean()) for name in ("equivalent", "different", "undecided")))
+        found.append((low, high, high + RULE_OF_THREE * np.maximum(values.max(0), 0.0) / clusters))
+    return Experiments(law, clusters, *(np.concatenate(x) for x in zip(*found, strict=True)))
 
 
-def band_coverage(law: Law, clusters: int, *, positions: int = 20, common: float = 0.5, nulls: int = 400, seed: int = 0) -> float:
+def band_coverage(
+    law: Law, clusters: int, *, positions: int = 20, common: float = 0.5, nulls: int = 400, seed: int = 0
+) -> float:
     """Share of simultaneous bands that hold the whole true curve, which falls as 1 / position.
 
-    Each data set multiplies a factor of its own, to the power `common`, into all its positions: they are correlated.
+    A share `common` of each value is the data set's own and the same at all its positions: they are correlated.
     """
     rng, shape = np.random.default_rng([seed, clusters, positions]), (clusters, COLUMNS // positions + 1)
-    held = []
-    while len(held) * shape[1] < nulls:
-        own, shared = law.draw(rng, (*shape, positions)), law.draw(rng, (*shape, 1))
-        truth = law.mean**2 / np.arange(1, positions + 1)
-        values = truth / law.mean**2 * (common * shared * law.mean + (1 - common) * own * law.mean)
-        _, low, high = bootstrap.band(values, seed=seed)
-        held.append(((low <= truth) & (truth <= high)).all(-1))
-    return float(np.concatenate(held).mean())
+    decay = 1 / np.arange(1, positions + 1)
+    held = np.empty(0, dtype=bool)
+    while held.size < nulls:
+        mixed = common * law.draw(rng, (*shape, 1)) + (1 - common) * law.draw(rng, (*shape, positions))
+        _, low, high = bootstrap.band(decay * mixed, seed=seed)
+        held = np.append(held, ((low <= decay * law.mean) & (decay * law.mean <= high)).all(-1))
+    return float(held.mean())
 
 
 def table(laws: tuple[Law, ...], sizes: tuple[int, ...] = (50, 200, 1000), *, nulls: int = 2000, seed: int = 0) -> str:
@@ -118,12 +140,9 @@ def table(laws: tuple[Law, ...], sizes: tuple[int, ...] = (50, 200, 1000), *, nu
     lines = [f"{'law':28s}{'n':>6s}{'coverage':>10s}{'false =':>9s}{'false !=':>9s}{'power':>7s}"]
     for law in laws:
         for n in sizes:
-            held, at, half = coverage(law, n, nulls=nulls, seed=seed), rates(law, n, ratio=1.0, nulls=nulls, seed=seed), rates(law, n, ratio=0.5, nulls=nulls, seed=seed)
-            lines.append(f"{law.name:28s}{n:6d}{held.covered:10.3f}{at.equivalent:9.3f}{at.different:9.3f}{half.equivalent:7.3f}")
+            found = experiments(law, n, nulls=nulls, seed=seed)
+            held, at, half = found.coverage.covered, found.rates(1.0), found.rates(0.5)
+            lines.append(
+                f"{law.name:28s}{n:6d}{held:10.3f}{at.equivalent:9.3f}{at.different:9.3f}{half.equivalent:7.3f}"
+            )
     return "\n".join(lines)
-
-
-def _experiments(law: Law, clusters: int, nulls: int, seed: int) -> Iterator[Array]:
-    """Blocks of experiments, (dataset, experiment); block i is a function of (seed, clusters, i)."""
-    for block, start in enumerate(range(0, nulls, COLUMNS)):
-        yield law.draw(np.random.default_rng([seed, clusters, block]), (clusters, min(COLUMNS, nulls - start)))

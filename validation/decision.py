@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -98,7 +98,14 @@ class Where:
     worst: tuple[Worst, ...]
 
 
-def decide(cluster_values: Array, *, tolerance: float, reference_error: float = 0.0, seed: int = 0, zero_mass: float | None = None) -> Decision:
+def decide(
+    cluster_values: Array,
+    *,
+    tolerance: float,
+    reference_error: float = 0.0,
+    seed: int = 0,
+    zero_mass: float | None = None,
+) -> Decision:
     """Three-way decision on the mean divergence.
 
     Args:
@@ -113,21 +120,10 @@ def decide(cluster_values: Array, *, tolerance: float, reference_error: float = 
     values = _checked(cluster_values, tolerance, reference_error)
     if np.isposinf(values).any():
         return _infinite(values, tolerance, zero_mass)
-    n, mean = values.size, float(values.mean())
-    low, high = _limits(values, reference_error, seed)
-    upper = high + RULE_OF_THREE * max(float(values.max()), 0.0) / n
-    verdict = verdicts(np.array(low), np.array(upper), n, tolerance, reference_error).item()
-    needed = _more(values, tolerance, reference_error) if verdict == "undecided" else None
-    findings = ()
-    if verdict == "undecided" and needed is None:
-        findings = (f"reference_error: the mean {mean:.3g} is too close to the tolerance {tolerance:.3g}, "
-                    f"given the reference's own error {reference_error:.3g}; more data sets cannot settle it",)  # fmt: skip
-    known = n > 1
-    return Decision(verdict, mean, low if known else None, high if known else None, upper if known else None, tolerance,
-                    DETECTABLE * _standard_error(values) if known else None, needed, n, 0.0, findings, (_unseen(n),))  # fmt: skip
+    return _finite(values, tolerance, reference_error, seed)
 
 
-def verdicts(low: Array, upper: Array, clusters: int, tolerance: float, reference_error: float) -> npt.NDArray[np.str_]:
+def verdicts(low: Array, upper: Array, clusters: int, tolerance: float, reference_error: float) -> npt.NDArray[Any]:
     """The verdict for each pair of limits."""
     equivalent = (clusters >= FEWEST_EQUIVALENT) & (upper + reference_error < tolerance)
     different = (clusters >= FEWEST_DIFFERENT) & (low - reference_error > tolerance)
@@ -148,9 +144,9 @@ def datasets_needed(values: Array, tolerance: float, reference_error: float = 0.
 
 
 def cluster_means(scores: Array) -> Array:
-    """One value a data set: equal average over the queries that apply, then over positions; (dataset, position, query) -> (dataset,).
+    """One value a data set, (dataset, position, query) -> (dataset,).
 
-    NaN for a data set in which no query applies.
+    Queries that apply (are not NaN) are averaged equally, then positions. NaN for a data set in which no query applies.
     """
     weights = _weights(scores)
     means = _weighted(scores, weights).sum((1, 2))
@@ -165,7 +161,9 @@ def curve(scores: Array, context: IntArray, *, seed: int = 0) -> Profile:
         context: number of observations, (dataset, position); it may differ between data sets.
     """
     if scores.ndim != 3 or context.shape != scores.shape[:2]:
-        raise ShapeError("scores (dataset, position, query) and context (dataset, position)", f"{scores.shape} and {context.shape}")
+        raise ShapeError(
+            "scores (dataset, position, query) and context (dataset, position)", f"{scores.shape} and {context.shape}"
+        )
     return _profile(scores, np.broadcast_to(context[..., None], scores.shape), seed)
 
 
@@ -185,10 +183,36 @@ def _checked(values: Array, tolerance: float, reference_error: float) -> Array:
     if values.ndim != 1 or not values.size:
         raise ShapeError("one value a data set, (dataset,)", f"{values.shape}")
     if np.isnan(values).any() or np.isneginf(values).any():
-        raise InputError("a divergence for every data set", f"NaN or -inf in {int((~(values > -np.inf)).sum())} of {values.size}")
+        raise InputError(
+            "a divergence for every data set", f"NaN or -inf in {int((~(values > -np.inf)).sum())} of {values.size}"
+        )
     if not (0 < tolerance < math.inf and 0 <= reference_error < math.inf):
-        raise InputError("a positive tolerance and a reference error that is not negative", f"{tolerance} and {reference_error}")
+        raise InputError(
+            "a positive tolerance and a reference error that is not negative", f"{tolerance} and {reference_error}"
+        )
     return values
+
+
+def _finite(values: Array, tolerance: float, reference_error: float, seed: int) -> Decision:
+    n, mean = values.size, float(values.mean())
+    low, high = _limits(values, reference_error, seed)
+    upper = high + RULE_OF_THREE * max(float(values.max()), 0.0) / n
+    verdict: Verdict = verdicts(np.array(low), np.array(upper), n, tolerance, reference_error).item()
+    needed = _more(values, tolerance, reference_error) if verdict == "undecided" else None
+    hopeless = verdict == "undecided" and needed is None
+    limits: tuple[float | None, float | None, float | None] = (low, high, upper) if n > 1 else (None, None, None)
+    detectable = DETECTABLE * float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None
+    findings = (_too_close(mean, tolerance, reference_error),) if hopeless else ()
+    return Decision(
+        verdict, mean, *limits, tolerance, detectable, needed, n, findings=findings, statements=(_unseen(n),)
+    )
+
+
+def _too_close(mean: float, tolerance: float, reference_error: float) -> str:
+    return (
+        f"reference_error: the mean {mean:.3g} is too close to the tolerance {tolerance:.3g}, given the reference's own "
+        f"error {reference_error:.3g}; more data sets cannot settle it"
+    )
 
 
 def _limits(values: Array, reference_error: float, seed: int) -> tuple[float, float]:
@@ -203,17 +227,15 @@ def _limits(values: Array, reference_error: float, seed: int) -> tuple[float, fl
 def _infinite(values: Array, tolerance: float, zero_mass: float | None) -> Decision:
     share = float(np.isposinf(values).mean())
     mass = "" if zero_mass is None else f"; the exact mass concerned is {zero_mass:.3g}"
-    finding = f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets{mass}"
+    finding = (
+        f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets{mass}"
+    )
     n = values.size
     return Decision("different", None, None, None, None, tolerance, None, None, n, share, (finding,), (_unseen(n),))
 
 
 def _unseen(n: int) -> str:
     return f"defects in fewer than {min(1.0, RULE_OF_THREE / n):.2%} of contexts (3/n) are not excluded"
-
-
-def _standard_error(values: Array) -> float:
-    return float(values.std(ddof=1)) / math.sqrt(values.size)
 
 
 def _planned_upper(mean: float, spread: float, top: float, n: int) -> float:

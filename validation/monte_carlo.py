@@ -2,8 +2,9 @@
 
 KL is convex: noise in the reference p raises KL(p || q) by half of sum Var(p) / p on average, noise in the candidate q by
 half of sum p Var(q) / q^2, and averaging over data sets takes neither away. Two independent runs show it. Score their mean
-p = (p1 + p2) / 2 and subtract sum (p1 - p2)^2 / (8 p); for a candidate, sum p (q1 - q2)^2 / (8 q^2). With
-(a - b) / (a + b) = tanh((log a - log b) / 2) both are sum p tanh^2 / 2, and what is left is of the next order, sum p tanh^4 / 3.
+p = (p1 + p2) / 2 and subtract sum (p1 - p2)^2 / (8 p); for a candidate, sum p (q1 - q2)^2 / (8 q^2). Since
+(a - b) / (a + b) = tanh((log a - log b) / 2), both are sum p tanh^2 / 2, and what is left is of the next order,
+sum p tanh^4 / 3.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from veribayes.errors import InputError
 from veribayes.predictive import Array, Bins, Categorical, Normal, NormalMixture, Predictive
@@ -63,12 +65,18 @@ def average(first: Predictive, second: Predictive) -> Predictive:
     if isinstance(first, Bins) and isinstance(second, Bins) and _same_cells(first, second):
         return Bins(0.5 * (first.probs + second.probs), first.edges, first.tail_scale)
     if isinstance(first, Normal | NormalMixture) and isinstance(second, Normal | NormalMixture):
-        weights, mean, sd = (np.concatenate(pair, -1) for pair in zip(components(first), components(second), strict=True))
+        weights, mean, sd = (
+            np.concatenate(pair, -1) for pair in zip(components(first), components(second), strict=True)
+        )
         return NormalMixture(0.5 * weights, mean, sd)
-    raise InputError("two runs of one form with a density", f"'{first.form}' and '{second.form}'", "draws have their own debiased metrics")
+    raise InputError(
+        "two runs of one form with a density",
+        f"'{first.form}' and '{second.form}'",
+        "draws have their own debiased metrics",
+    )
 
 
-def _excess(candidate: Predictive, reference: Predictive, runs: Runs, asked: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Array:
+def _excess(candidate: Predictive, reference: Predictive, runs: Runs, asked: npt.NDArray[np.bool_]) -> Array:
     """Bias and remainder that the noise between two runs causes, (2, dataset, position, query)."""
     rows = rowwise(_kernel, candidate[asked], reference[asked], runs[0][asked], runs[1][asked])
     out = np.zeros((2, *asked.shape))

@@ -10,9 +10,9 @@ import hashlib
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -123,8 +123,8 @@ def _checkpoint(name: str, folder: Path, task: Task) -> Candidate:
 
     card = checkpoint.read_card(folder)
     call = network_candidate(folder, task)
-    identity = digest_of({"card": card, "source": source_digest()})
-    return Candidate(name, identity, lambda task, data, seed: predict(call, task, data), "checkpoint", card)
+    identity = digest_of({"card": asdict(card), "source": source_digest()})
+    return Candidate(name, identity, lambda task, data, seed: predict(call, task, data), "checkpoint", asdict(card))
 
 
 def of_object(reference: str, task: Task) -> Candidate:
@@ -160,13 +160,13 @@ def import_object(reference: str) -> Any:
 def _recorded(path: Path) -> Candidate:
     """Predictions stored by `--keep-predictions`, matched to data sets by their number."""
     tree = read_tree(path)
-    if "candidate" not in tree.children or "index" not in tree:
+    if not {"candidate", "observed_data"} <= set(tree.children) or "index" not in tree["observed_data"]:
         raise InputError(
-            "a predictions file with 'index' and a group 'candidate'",
+            "a predictions file with the groups 'candidate' and 'observed_data'",
             f"'{path.name}' without them",
             "write one with 'veribayes verify --keep-predictions'",
         )
-    stored, index = predictive_of(tree["candidate"].to_dataset()), tree["index"].to_numpy()
+    stored, index = predictive_of(tree["candidate"].to_dataset()), tree["observed_data/index"].to_numpy()
     row = {int(number): i for i, number in enumerate(index)}
 
     def infer(task: Task, data: Data, seed: int) -> Branch:
@@ -187,7 +187,7 @@ def _as_function(value: object) -> tuple[Callable[[Any, Any], object], str]:
     if any(c.__module__.startswith("torch.") and c.__name__ == "Module" for c in type(value).__mro__):
         from veribayes.transformer._candidates import module_candidate
 
-        return module_candidate(value), type(value).__name__
+        return module_candidate(cast(Any, value)), type(value).__name__
     if callable(value):
         return value, name
     raise InputError("a callable (context, query) -> predictive", type(value).__name__)

@@ -453,7 +453,12 @@ class Draws(Predictive):
 
 
 FORMS: Mapping[str, type[Predictive]] = {
-    c.form: c for c in (Categorical, Normal, NormalMixture, Bins, Quantiles, Draws)
+    "categorical": Categorical,
+    "normal": Normal,
+    "mixture": NormalMixture,
+    "bins": Bins,
+    "quantiles": Quantiles,
+    "draws": Draws,
 }
 
 
@@ -530,7 +535,7 @@ def _from_mapping(output: object) -> Predictive:
     if {"probs", "edges"} <= names:
         form: type[Predictive] = Bins
     else:
-        choices = {
+        choices: dict[frozenset[str], type[Predictive]] = {
             frozenset({"probs"}): Categorical,
             frozenset({"mean", "sd"}): Normal,
             frozenset({"weights", "mean", "sd"}): NormalMixture,

@@ -95,7 +95,7 @@ def assemble(
         "by_query": _by_query(where.by_query, names),
         "worst": [_worst(w, run, names, labels) for w in where.worst],
         "audit": _audit_entry(audit),
-        "findings": _findings(run, decided, others, audit),
+        "findings": _findings(task, run, decided, others, audit),
     }
     groups = {f"/scores/{role}": store.scores_dataset(scores) for role, scores in run.scores.items()}
     groups["/observed_data"] = xr.Dataset(
@@ -129,13 +129,10 @@ def _primary(primary: Endpoint, decided: decision.Decision, error: float) -> dic
 def _reference_error(run: Scored) -> float:
     """Bound b (nats) on what the reference's own error can still contribute to the mean.
 
-    Exact engines: their error bound. Monte Carlo: half of the correction that was subtracted, which removes the bias to
-    second order; what remains is of third order in the Monte Carlo error.
+    Exact engines: their error bound. Monte Carlo: what the bias correction leaves, to the next order.
     """
-    mine = run.scores["candidate"]
-    if "kl_raw" in mine:
-        return 0.5 * float(np.nanmean(np.abs(mine["kl_raw"] - mine["kl"])))
-    return run.certificate.error_bound
+    left = run.scores["candidate"].get("kl_remainder")
+    return run.certificate.error_bound if left is None else float(np.nanmean(decision.cluster_means(left)))
 
 
 def _zero_mass(run: Scored) -> float | None:
@@ -185,6 +182,8 @@ def _score_entries(run: Scored, seed: int) -> dict[str, Any]:
     """Mean and interval of every metric of the candidate, clustered by data set; null where a value is infinite."""
     out = {}
     for name, values in run.scores["candidate"].items():
+        if name == "pit":  # a position in the predictive, no divergence: its mean says nothing
+            continue
         clusters = decision.cluster_means(values)
         infinite = float(np.isinf(clusters).mean())
         found = None if infinite else bootstrap.interval(clusters, seed=seed)
@@ -215,7 +214,7 @@ def _worst(w: decision.Worst, run: Scored, names: list[str], labels: npt.NDArray
         "mean": store.number(w.mean),
         "context": int(run.context[w.dataset, w.position]),
         "position": w.position,
-        "query": names[labels[w.query]],
+        "query": names[labels[w.query]] if len(names) > 1 else w.query,
         "query_index": w.query,
         "kl": store.number(w.score),
     }
@@ -253,10 +252,11 @@ def _audit_entry(audit: xr.Dataset | None) -> dict[str, Any] | None:
 
 
 def _findings(
-    run: Scored, decided: decision.Decision, others: Mapping[str, Any], audit: xr.Dataset | None
+    task: Task, run: Scored, decided: decision.Decision, others: Mapping[str, Any], audit: xr.Dataset | None
 ) -> list[dict[str, Any]]:
     """What a reader must not miss, each with a stable name."""
-    found = [_finding(*sentence.split(": ", 1)) for sentence in decided.findings]
+    found = [_finding("model_repaired", note) for note in getattr(task.model, "notes", ())]
+    found += [_finding(*sentence.split(": ", 1)) for sentence in decided.findings]
     for role, other in others.items():
         if other["passes"]:
             text = f"'{role}' is equivalent too at this tolerance: it cannot tell the candidate from that"

@@ -30,21 +30,23 @@ def pgmpy_files() -> Path:
     return Path(spec.origin).parent / "utils" / "example_models"
 
 
-@pytest.mark.parametrize("name", ["asia", "cancer", "earthquake", "survey", "sachs", "child", "alarm", "insurance", "water"])
+@pytest.mark.parametrize(
+    "name", ["asia", "cancer", "earthquake", "survey", "sachs", "child", "alarm", "insurance", "water"]
+)
 def test_real_files_agree_with_another_reader(name: str) -> None:
     from pgmpy.readwrite import BIFReader
 
     path = pgmpy_files() / f"{name}.bif.gz"
     ours = read_bif(path)
     theirs = BIFReader(string=gzip.decompress(path.read_bytes()).decode())
-    assert set(ours.nodes) == set(theirs.get_variables())
-    parents, values, states = theirs.get_parents(), theirs.get_values(), theirs.get_states()
+    assert set(ours.nodes) == set(theirs.variable_names)
+    parents, values, states = theirs.variable_parents, theirs.variable_cpds, theirs.variable_states
     for i, node in enumerate(ours.nodes):
         assert [ours.nodes[p] for p in ours.parents[i]] == list(parents[node])
         assert list(ours.states[i]) == list(states[node])
         table = ours.table(i).reshape(-1, len(states[node]))
-        # the other reader keeps float32 and does not renormalise: measured at most 3.5e-5
-        assert np.abs(table - np.asarray(values[node]).T).max() < 5e-5
+        # the other reader does not renormalise: measured at most 7e-8
+        assert np.abs(table - np.asarray(values[node]).T).max() < 2e-7
 
 
 def test_every_network_that_pgmpy_carries_is_read() -> None:
@@ -55,12 +57,11 @@ def test_every_network_that_pgmpy_carries_is_read() -> None:
 
 
 def test_asia_is_read_to_the_last_digit() -> None:
-    """P(dysp = yes, xray = yes) by enumeration: .07040... in float64, where float32 tables are wrong in the eighth digit."""
-    m = read_bif(pgmpy_files() / "asia.bif.gz")
-    t = {n: m.table(i) for i, n in enumerate(m.nodes)}
-    joint = np.einsum("a,at,s,sl,sb,lte,ex,bed->dx", *(t[n] for n in ("asia", "tub", "smoke", "lung", "bronc", "either", "xray", "dysp")))
-    assert abs(joint.sum() - 1) < 1e-15
-    assert abs(joint[:, 0].sum() - 0.11029004) < 1e-15
+    """P(xray = yes) by enumeration is .11029004; tables kept in float32 give .110290045."""
+    model = read_bif(pgmpy_files() / "asia.bif.gz")
+    assert model.nodes == ("asia", "tub", "smoke", "lung", "bronc", "either", "xray", "dysp")
+    xray = np.einsum("a,at,s,sl,sb,lte,ex,bed->x", *map(model.table, range(8)))
+    assert abs(xray[0] - 0.11029004) < 1e-15
 
 
 SAME: dict[str, str] = {
@@ -69,10 +70,11 @@ SAME: dict[str, str] = {
     "a default for what is not listed": HEAD + PRIOR + "probability ( b | a ) { default 0.3, 0.3, 0.4; (yes) 0.1, 0.2, 0.7; }",
     "CRLF": (HEAD + PRIOR + ROWS).replace("\n", "\r\n"),
     "one line": (HEAD + PRIOR + ROWS).replace("\n", " "),
-    "blocks in another order": PRIOR.join([HEAD, ""]).replace("network tiny { }\n", "") + "network late { }" + ROWS,
+    "blocks in another order": ROWS + HEAD.replace("network tiny { }", PRIOR),
     "no commas": (HEAD + PRIOR + ROWS).replace(",", " ").replace("|", " "),
     "quotes": (HEAD + PRIOR + ROWS).replace("yes", '"yes"').replace(" b ", ' "b" '),
-    "comments": HEAD + "// one; { more\n/* two;\n } */" + PRIOR + ROWS.replace("0.2,", "0.2, // half; done\n").replace("0.4", "/* ; */ 0.4"),
+    "comments": HEAD + "// one; { more\n/* two;\n } */" + PRIOR.replace("0.25,", "0.25, // half; done\n")
+    + ROWS.replace("0.4", "/* ; */ 0.4"),
     "properties": HEAD.replace("{ }", '{ property "author = x; y"; property url http://x.y/z; property 12" pipe; }').replace(
         "};", "}; property position = (1, 2);") + PRIOR.replace("{", "{ property note { odd };") + ROWS,
     "numbers": HEAD + PRIOR.replace("0.25", "2.5e-1").replace("0.75", ".75") + ROWS.replace("0.1", "+1E-1"),
@@ -101,9 +103,14 @@ def test_odd_names_are_names() -> None:
 
 
 def test_latin_1_is_read(tmp_path: Path) -> None:
-    (tmp_path / "x.bif").write_bytes("variable größe { type discrete [ 1 ] { é }; } probability ( größe ) { table 1; }".encode("latin-1"))
+    (tmp_path / "x.bif").write_bytes(
+        "variable größe { type discrete [ 1 ] { é }; } probability ( größe ) { table 1; }".encode("latin-1")
+    )
     assert read_bif(tmp_path / "x.bif").nodes == ("größe",)
 
+
+HUGE = "".join(f"variable v{i} {{ type discrete [2] {{ a, b }}; }} probability ( v{i} {'|' if i == 0 else ')'} " + (
+    " ".join(f"v{j}" for j in range(1, 60)) + " )" if i == 0 else "") + "{ default 0.5, 0.5; }" for i in range(60))  # fmt: skip
 
 REFUSED: list[tuple[str, str, str]] = [
     ("empty", "", "at least one variable"),
@@ -113,15 +120,15 @@ REFUSED: list[tuple[str, str, str]] = [
     ("cut between blocks", HEAD + PRIOR, "a probability block for each variable in x.bif, got none for 'b'"),
     ("open comment", HEAD + "/* never closed", "line 4"),
     ("duplicate variable", HEAD + HEAD, "different names in x.bif, line 5, got 'a' twice"),
-    ("duplicate block", HEAD + PRIOR + PRIOR + ROWS, "one probability block for each variable in x.bif, line 5, got two for 'a'"),
+    ("duplicate block", HEAD + PRIOR + PRIOR + ROWS, "one probability block for each variable in x.bif, line 5"),
     ("undeclared variable", HEAD + PRIOR.replace("( a )", "( z )"), "a declared variable in x.bif, line 4, got 'z'"),
-    ("undeclared parent", HEAD + PRIOR + ROWS.replace("| a", "| z"), "a declared parent of 'b' in x.bif, line 5, got 'z'"),
-    ("cycle", HEAD + "probability ( a | b ) { (low) .5 .5; (mid) .5 .5; (high) .5 .5; }" + ROWS, "without cycles in x.bif, got"),
-    ("own parent", HEAD + PRIOR.replace("( a )", "( a | a )").replace("table", "default") + ROWS, "cycles in x.bif, got a -> a"),
-    ("parent twice", HEAD + PRIOR + ROWS.replace("| a", "| a, a").replace("(yes)", "(yes, no)").replace("(no)", "default"), "each parent of 'b' once"),
-    ("missing row", HEAD + PRIOR + ROWS.replace("(no) 0.3, 0.3, 0.4;", ""), "2 rows for 'b' in x.bif, line 5, got 1; a missing row"),
+    ("undeclared parent", HEAD + PRIOR + ROWS.replace("| a", "| z"), "a declared variable in x.bif, line 5, got 'z'"),
+    ("cycle", HEAD + "probability ( a | b ) { default .5 .5; }" + ROWS, "without cycles in x.bif, got a -> b -> a"),
+    ("own parent", HEAD + "probability ( a | a ) { default .5 .5; }" + ROWS, "cycles in x.bif, got a -> a"),
+    ("parent twice", HEAD + PRIOR + "probability ( b | a, a ) { default .2 .3 .5; }", "each parent of 'b' once"),
+    ("missing row", HEAD + PRIOR + ROWS.replace("(no) 0.3, 0.3, 0.4;", ""), "2 rows for 'b' in x.bif, line 5, got 1"),
     ("row twice", HEAD + PRIOR + ROWS.replace("(no)", "(yes)"), "each row of 'b' once"),
-    ("unknown label", HEAD + PRIOR + ROWS.replace("(no)", "(never)"), "a state of each parent of 'b' in x.bif, line 5, got \\['never'\\]"),
+    ("unknown label", HEAD + PRIOR + ROWS.replace("(no)", "(never)"), "a state of each parent of 'b' in x.bif, line 5"),
     ("too many labels", HEAD + PRIOR + ROWS.replace("(no)", "(no, no)"), "a state of each parent"),
     ("too few values", HEAD + PRIOR + ROWS.replace("0.1, ", ""), "3 numbers in x.bif, line 5, got 2"),
     ("too many values", HEAD + PRIOR + ROWS.replace("0.1, ", "0.1, 0, "), "3 numbers in x.bif, line 5, got more"),
@@ -132,18 +139,17 @@ REFUSED: list[tuple[str, str, str]] = [
     ("NaN", HEAD + PRIOR.replace("0.25", "nan") + ROWS, "a number in x.bif, line 4, got 'nan'"),
     ("underscore", HEAD + PRIOR.replace("0.25", "0.2_5") + ROWS, "a number"),
     ("overflow", HEAD + PRIOR.replace("0.25", "1e999") + ROWS, "finite probabilities .* line 4, got inf"),
-    ("negative", HEAD + PRIOR.replace("0.25, 0.75", "-0.25, 1.25") + ROWS, ">= 0 in the table of 'a' in x.bif, line 4, got -0.25"),
+    ("negative", HEAD + PRIOR.replace("0.25, 0.75", "-0.25, 1.25") + ROWS, "in the table of 'a' in x.bif, line 4, got -0.25"),
     ("sum .3", HEAD + PRIOR + ROWS.replace("0.7", "0"), "sum to one in the table of 'b' in x.bif, line 5, got 0.3 in row 1"),
     ("sum 1500", HEAD + PRIOR + ROWS.replace("0.7", "1499.7"), "got 1500 in row 1"),
-    ("noisy max", HEAD + PRIOR + "probability ( b | a ) { property function max; (yes) 0, 0, 0; (no) 0, 0, 0; }", "'function max' .* write the full table"),
-    ("2 declared, 3 listed", (HEAD + PRIOR + ROWS).replace("[ 3 ]", "[ 2 ]"), "2 states of 'b' as declared in x.bif, line 3, got 3 listed"),
+    ("noisy max", HEAD + PRIOR + "probability ( b | a ) { property function max; default 0, 0, 0; }", "write the full table"),
+    ("2 declared, 3 listed", HEAD.replace("[ 3 ]", "[ 2 ]"), "2 states of 'b' as declared in x.bif, line 3, got 3 listed"),
     ("state twice", (HEAD + PRIOR + ROWS).replace("low, mid", "mid, mid"), "different states of 'b'"),
     ("continuous", HEAD.replace("discrete [ 2 ] { yes, no }", "continuous"), "only finite variables are read"),
     ("no type", HEAD.replace("type discrete [ 2 ] { yes, no };", ""), "the type of 'a' in x.bif, line 2"),
     ("missing semicolon", HEAD + PRIOR.replace(";", "") + ROWS, "';' in x.bif, line 4, got '}'"),
     ("missing brace", HEAD.replace("}; }\nvariable b", "};\nvariable b"), "got 'variable'"),
-    ("huge table", "".join(f"variable v{i} {{ type discrete [2] {{ a, b }}; }}" for i in range(60))
-     + f"probability ( v0 | {', '.join(f'v{i}' for i in range(1, 60))} ) {{ default 0.5, 0.5; }}", "entries in a table"),
+    ("huge table", HUGE, "entries in a table in x.bif, line 1, got 1152921504606846976 for 'v0'"),
     ("binary", "\x00\x01\x02", "line 1"),
 ]  # fmt: skip
 
@@ -159,7 +165,7 @@ def test_what_is_no_network_is_refused_in_one_line(text: str, message: str, tmp_
 
 
 def test_unreadable_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="a readable file, got 'none.bif'"):
+    with pytest.raises(InputError, match=r"a readable file, got 'none\.bif'"):
         read_bif(tmp_path / "none.bif")
     with pytest.raises(InputError, match="a readable file"):
         read_bif(tmp_path)

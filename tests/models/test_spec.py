@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import doctest
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from veribayes import registry
+from veribayes import models, registry
 from veribayes.errors import InputError, ModelError
 from veribayes.models import _spec
 from veribayes.models._kernels import RBF, Grid, Linear
 from veribayes.models._priors import Dirichlet, UniformInterval
 from veribayes.models._spec import (
-    load_model_file, load_task, model_from_spec, read_yaml, replaced, task_from_dict, task_of, write_yaml,
+    load_model_file,
+    load_task,
+    model_from_spec,
+    read_yaml,
+    replaced,
+    task_from_dict,
+    task_of,
+    write_yaml,
 )  # fmt: skip
 from veribayes.models._task import Design, Model, Task, Tolerance
 from veribayes.models.bayesian_network import BayesianNetwork
@@ -110,10 +119,12 @@ REFUSED: list[tuple[Any, str]] = [
     ({**TASK, "name": 3}, "text for 'name'"), ({**TASK, "name": "x" * 65}, "a task name"),
     ({**TASK, "model": {"kind": "hmm"}}, "kind of the model"), ({**TASK, "model": {"q": 3}}, "kind of the model"),
     ({**TASK, "model": {"kind": "mtd", "q": 3, "m": 2, "seed": 0}}, "known keys"),
-    ({**TASK, "design": {"positions": [4, 4]}}, "increasing positions"), ({**TASK, "design": {"positions": []}}, "at least one"),
+    ({**TASK, "design": {"positions": [4, 4]}}, "increasing positions"),
+    ({**TASK, "design": {"positions": []}}, "at least one"),
     ({**TASK, "design": {"positions": [4.5]}}, "an integer 'positions'"), ({**TASK, "design": {"positions": 4}}, "a list"),
-    ({**TASK, "design": {"positions": [-1, 4]}}, "'positions' between 0"), ({**TASK, "design": {"queries": 0}}, "'queries' between"),
-    ({**TASK, "design": {"positions": list(range(4, 17))}}, "at most 12 positions"), ({**TASK, "design": {"batch": 1}}, "known keys"),
+    ({**TASK, "design": {"positions": [-1, 4]}}, "'positions' between 0"),
+    ({**TASK, "design": {"queries": 0}}, "'queries' between"), ({**TASK, "design": {"batch": 1}}, "known keys"),
+    ({**TASK, "design": {"positions": list(range(4, 17))}}, "at most 12 positions"),
     ({**TASK, "design": {"shard": True}}, "an integer 'shard'"), ({**TASK, "tolerance": {"kl": 1e-3}}, "the key 'draws'"),
     ({**TASK, "tolerance": {"kl": 0, "draws": 1}}, "'kl' above 0"), ({**TASK, "rivals": "mle"}, "a list for 'rivals'"),
     ({**TASK, "rivals": [1]}, "text for 'rivals'"), ({**TASK, "wrong_prior": {"alpha": 2}}, "known keys in wrong_prior"),
@@ -131,7 +142,8 @@ def test_what_is_no_task_is_refused_in_one_line(spec: Any, message: str) -> None
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("a: [1, 2", "valid YAML in x.yaml"), ("a: 1\na: 2", "the key 'a' occurs 2 times"), ("a: &x [1]\nb: *x", "aliases are refused"),
+    ("a: [1, 2", "valid YAML in x.yaml"), ("a: 1\na: 2", "the key 'a' occurs 2 times"),
+    ("a: &x [1]\nb: *x", "aliases are refused"),
     ("!!python/object/apply:os.system ['true']", "valid YAML"), ("[" * 100_000, "reasonable depth"), ("\x00", "valid YAML"),
     ("", "kind of the model"), ("model: 3", "the key 'name'"), ("just words", "kind of the model"),
 ])  # fmt: skip
@@ -166,9 +178,20 @@ def test_specifications_of_unknown_things() -> None:
 
 
 def test_reading_a_task_needs_no_heavy_library() -> None:
-    code = (
-        "import sys; from veribayes.models._spec import load_task; load_task('bn-asia').hash; "
-        "print([m for m in ('jax', 'numpyro', 'torch', 'xarray', 'pgmpy', 'matplotlib', 'pydantic') if m in sys.modules])")  # fmt: skip
+    heavy = ("jax", "numpyro", "torch", "xarray", "pgmpy", "matplotlib", "pydantic")
+    code = f"""import sys
+from veribayes.models._spec import load_task
+load_task("bn-asia").hash
+print([m for m in {heavy} if m in sys.modules])"""
     path = str(registry.HERE.parent)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": path})
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": path}
+    )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_public_surface() -> None:
+    visible = {n for n, v in vars(models).items() if not n.startswith("_") and not isinstance(v, ModuleType)}
+    assert visible == set(models.__all__)
+    assert models.MTD(q=5, m=3) == MTD(5, 3, matrix_seed=0)
+    assert doctest.testmod(models).failed == 0

@@ -84,7 +84,7 @@ def test_divergence_is_zero_for_the_target_itself_and_finite_for_impossible_cate
     uniform = Group((torch.zeros(1, 1, 3, requires_grad=True),), slice(None), p)
     value = divergence(said, uniform)
     assert value.item() == pytest.approx(float(np.log(3) - 0.5623351446), abs=1e-6)  # minus the entropy of (1/4, 3/4)
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     gradient = uniform.arrays[0].grad
     assert gradient is not None
     torch.testing.assert_close(gradient, torch.full((1, 1, 3), 1 / 3) - p)

@@ -99,7 +99,7 @@ def test_categories_that_a_target_lacks_get_exactly_zero() -> None:
 
 def test_probabilities_sum_to_one(each: Any) -> None:
     net = network(config_of(each.task, each.recipe.network))
-    data = each.task.simulate(range(3), seed=0, stream="replicate").data
+    data = each.task.simulate(range(4), seed=0, stream="replicate").data
     for k in range(len(data.positions)):
         said = NetworkCandidate(net)(*each.task.model.inputs(data, k))
         assert said["probs"].dtype == np.float64
@@ -108,7 +108,7 @@ def test_probabilities_sum_to_one(each: Any) -> None:
 
 def test_batches_inside_a_candidate_change_nothing(each: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     candidate = NetworkCandidate(network(config_of(each.task, each.recipe.network)))
-    context, query = each.task.model.inputs(each.task.simulate(range(5), seed=0, stream="replicate").data, 2)
+    context, query = each.task.model.inputs(each.task.simulate(range(4), seed=0, stream="replicate").data, 2)
     whole = candidate(context, query)["probs"]
     monkeypatch.setattr("veribayes.transformer._candidates.TOKENS", 1)
     np.testing.assert_allclose(candidate(context, query)["probs"], whole, rtol=0, atol=ROUNDING)
@@ -152,7 +152,7 @@ def test_what_is_no_network(plain: dict[str, Any]) -> None:
 
 def test_one_target_vector_serves_every_data_set(make_case: Callable[..., Any]) -> None:
     case = make_case("bayesian_network")
-    context, query = case.task.model.inputs(case.task.simulate(range(2), seed=0).data, 0)
+    context, query = case.task.model.inputs(case.task.simulate(range(4), seed=0).data, 0)
     rows, prefix, target = tensors("rows", context, query)
-    assert rows.shape == (2, 1, 3)
+    assert rows.shape == (4, 1, 3)
     assert prefix.shape == (*target.shape, 3)

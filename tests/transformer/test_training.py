@@ -15,7 +15,8 @@ import torch
 from veribayes.errors import CheckpointError, InputError, Interrupted
 from veribayes.transformer._batches import config_of, divergence, make_batch
 from veribayes.transformer._checkpoint import WEIGHTS, load
-from veribayes.transformer._training import STATE, learning_rate, train
+from veribayes.transformer._run import learning_rate
+from veribayes.transformer._training import STATE, train
 
 
 def run(case: Any, out: Path, **changes: Any) -> Any:
@@ -119,7 +120,9 @@ def test_the_learning_rate_warms_up_and_cools_to_zero(make_case: Callable[..., A
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda"])
-def test_devices_that_are_not_there(device: str, make_case: Callable[..., Any], tmp_path: Path, monkeypatch: Any) -> None:
+def test_devices_that_are_not_there(
+    device: str, make_case: Callable[..., Any], tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError):
         run(make_case("mtd"), tmp_path, device=device)

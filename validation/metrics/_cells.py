@@ -64,15 +64,6 @@ def conditioned(masses: Array, candidate: Bins) -> Array:
     return np.pad(inner, ((0, 0), (1, 1)), constant_values=-np.inf)
 
 
-def outside_mass(candidate: Bins, reference: Predictive) -> Array:
-    """Reference mass outside the borders of a candidate without tails (zero for one with tails); the leading shape."""
-    if candidate.tail_scale is not None:
-        return np.zeros(reference.shape)
-    ends = np.tile(candidate.edges[[0, -1]], (*reference.shape, 1))
-    below = reference.cdf(ends)
-    return np.asarray(below[..., 0] + 1.0 - below[..., 1])
-
-
 def _normal(mean: Array, sd: Array, edges: Array) -> Array:
     z = (edges - mean[..., None]) / sd[..., None]
     return log_normal_interval(z[..., :-1], z[..., 1:])

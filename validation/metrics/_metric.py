@@ -50,7 +50,9 @@ class Metric:
         """Whether this pair of forms can be compared."""
         return (candidate_form, reference_form) in self.kernels
 
-    def score(self, candidate: Predictive, reference: Predictive, outcome: Array, *, index: IntArray | None = None) -> Array:
+    def score(
+        self, candidate: Predictive, reference: Predictive, outcome: Array, *, index: IntArray | None = None
+    ) -> Array:
         """Score of every query, (dataset, position, query); NaN where `outcome` is NaN (the query does not apply).
 
         Args:
@@ -68,21 +70,29 @@ class Metric:
         extra = (outcome[asked], uniforms(self.name, outcome.shape, index)[asked]) if self.sees_outcome else ()
         scores = rowwise(kernel, candidate[asked], reference[asked], *extra)
         if np.isnan(scores).any():
-            raise ArithmeticError(f"{self.name} is NaN in {int(np.isnan(scores).sum())} of {scores.size} queries that apply")
+            raise ArithmeticError(
+                f"{self.name} is NaN in {int(np.isnan(scores).sum())} of {scores.size} queries that apply"
+            )
         out = np.full(outcome.shape, np.nan)
         out[asked] = scores
         return out
 
     def _kernel(self, candidate: Predictive, reference: Predictive, shape: tuple[int, ...]) -> Kernel:
         if not self.applies(candidate.form, reference.form):
-            raise InputError(f"forms that {self.name} compares ({self.needs})", f"candidate '{candidate.form}', reference '{reference.form}'",
-                             "choose another metric")  # fmt: skip
+            raise InputError(
+                f"forms that {self.name} compares ({self.needs})",
+                f"candidate '{candidate.form}', reference '{reference.form}'",
+                "choose another metric",
+            )
         if candidate.shape != shape or reference.shape != shape:
-            raise ShapeError(f"candidate and reference with the leading shape {shape} of the outcomes", f"{candidate.shape} and {reference.shape}")
+            raise ShapeError(
+                f"candidate and reference with the leading shape {shape} of the outcomes",
+                f"{candidate.shape} and {reference.shape}",
+            )
         return self.kernels[candidate.form, reference.form]
 
 
-def rowwise(kernel: Kernel, candidate: Predictive, reference: Predictive, *extra: Array) -> Array:
+def rowwise(kernel: Kernel, candidate: Predictive, reference: Predictive, *extra: Array | Predictive) -> Array:
     """Apply a kernel to blocks of rows; the widest temporary has a row for each pair of trailing entries."""
     (rows,) = reference.shape
     step = max(1, BLOCK // (_width(candidate) * _width(reference)))

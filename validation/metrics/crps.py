@@ -22,8 +22,7 @@ NARROW = 1e-3  # bin width / sd under which the midpoint rule is exact to 1e-15 
 HALF_NORMAL_MEAN = float(np.sqrt(2 / np.pi))
 
 
-def _densities(candidate: Predictive, reference: Predictive) -> Array:
-    assert isinstance(candidate, Normal | NormalMixture) and isinstance(reference, Normal | NormalMixture)
+def _densities(candidate: Normal | NormalMixture, reference: Normal | NormalMixture) -> Array:
     if max(components(candidate)[0].shape[-1], components(reference)[0].shape[-1]) > MANY:
         return _integrated(candidate, reference)
     return _pairs(candidate, reference) - 0.5 * _pairs(candidate, candidate) - 0.5 * _pairs(reference, reference)
@@ -37,7 +36,8 @@ def _draws(candidate: Draws, reference: Normal | NormalMixture) -> Array:
 
 def _bins(candidate: Bins, reference: Normal | NormalMixture) -> Array:
     mass, edges = probs(candidate), candidate.edges[None]
-    distance, spread = _bars_to_normals(edges, mass[:, 1:-1], reference), _bars_spread(edges, np.cumsum(mass, -1)[:, :-1])
+    distance = _bars_to_normals(edges, mass[:, 1:-1], reference)
+    spread = _bars_spread(edges, np.cumsum(mass, -1)[:, :-1])
     if candidate.tail_scale is not None:
         tails = mass[:, [0, -1]]
         distance = distance + (tails * _tails_to_normals(candidate, reference)).sum(-1)
@@ -50,9 +50,9 @@ def _quantiles(candidate: Quantiles, reference: Normal | NormalMixture) -> Array
     ends = candidate.values[:, [0, -1]]
     atoms = _absolute(ends[..., None] - mean[:, None], sd[:, None]) @ weights[..., None]
     distance = atoms[..., 0] @ np.array([candidate.levels[0], 1 - candidate.levels[-1]])
-    inner = np.tile(np.diff(candidate.levels), (len(mean), 1))
-    distance = distance + _bars_to_normals(candidate.values, inner, reference)
-    return np.asarray(distance - 0.5 * _bars_spread(candidate.values, candidate.levels[None]) - 0.5 * _spread(reference))
+    distance = distance + _bars_to_normals(candidate.values, np.diff(candidate.levels)[None], reference)
+    spread = _bars_spread(candidate.values, candidate.levels[None])
+    return np.asarray(distance - 0.5 * spread - 0.5 * _spread(reference))
 
 
 def _absolute(d: Array, s: Array) -> Array:
@@ -93,7 +93,7 @@ def _fair_spread(draws: Array) -> Array:
 
 
 def _bars_to_normals(edges: Array, mass: Array, reference: Normal | NormalMixture) -> Array:
-    """Sum over bars of mass times E|U - Y|, U uniform on the bar; edges (row or 1, edge), mass (row, bar)."""
+    """Sum over bars of mass times E|U - Y|, U uniform on the bar; edges (row or 1, edge), mass (row or 1, bar)."""
     weights, mean, sd = components(reference)
     z = (edges[:, None] - mean[..., None]) / sd[..., None]  # (row, component, edge)
     width, middle = np.diff(z), 0.5 * (z[..., 1:] + z[..., :-1])
@@ -130,7 +130,9 @@ def _tails_to_normals(candidate: Bins, reference: Normal | NormalMixture) -> Arr
     """E|X - Y| of each half-normal tail against the reference, (row, tail); the left one is mirrored."""
     assert candidate.tail_scale is not None
     weights, mean, sd = components(reference)
-    gaps = np.stack([mean - candidate.edges[0], candidate.edges[-1] - mean], -1)  # from Y's centre outwards to the border
+    gaps = np.stack(
+        [mean - candidate.edges[0], candidate.edges[-1] - mean], -1
+    )  # from Y's centre outwards to the border
     return np.asarray((weights[..., None] * _half_normal_gap(gaps, candidate.tail_scale, sd[..., None])).sum(-2))
 
 
@@ -140,14 +142,25 @@ def _half_normal_gap(c: Array, tau: Array, s: Array) -> Array:
     k = -c / omega
     above = ndtr(-k) + 2 * owens_t(k, alpha)
     density = np.exp(-0.5 * k * k - LOG_SQRT_2PI)
-    positive = omega * 2 * density * ndtr(alpha * k) + HALF_NORMAL_MEAN * tau * ndtr(-k * np.hypot(1, alpha)) + c * above
+    positive = (
+        omega * 2 * density * ndtr(alpha * k) + HALF_NORMAL_MEAN * tau * ndtr(-k * np.hypot(1, alpha)) + c * above
+    )
     return np.asarray(2 * positive - c - HALF_NORMAL_MEAN * tau)
 
 
 PART = Metric(
-    name="crps", symbol="∫(F - G)²", unit="observation", ideal=0.0, needs="an ordered candidate, and a normal or mixture reference",
+    name="crps",
+    symbol="∫(F - G)²",
+    unit="observation",
+    ideal=0.0,
+    needs="an ordered candidate, and a normal or mixture reference",
     citation="Gneiting & Raftery 2007, doi:10.1198/016214506000001437; fair: Ferro 2014, doi:10.1002/qj.2270",
-    kernels={**dict.fromkeys(DENSITIES, _densities),
-             **{(form, r): kernel for form, kernel in (("bins", _bins), ("quantiles", _quantiles), ("draws", _draws))
-                for r in ("normal", "mixture")}},
-)  # fmt: skip
+    kernels={
+        **dict.fromkeys(DENSITIES, _densities),
+        **{
+            (form, r): kernel
+            for form, kernel in (("bins", _bins), ("quantiles", _quantiles), ("draws", _draws))
+            for r in ("normal", "mixture")
+        },
+    },
+)

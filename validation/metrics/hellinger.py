@@ -24,7 +24,9 @@ def _formula(log_q: Array, log_p: Array) -> Array:
 def _normals(candidate: Normal, reference: Normal) -> Array:
     """sqrt(1 - BC), BC = sqrt(2 s t / (s^2 + t^2)) exp(-(m - n)^2 / (4 (s^2 + t^2))), without cancellation."""
     total = candidate.sd**2 + reference.sd**2
-    log_affinity = 0.5 * np.log1p(-((candidate.sd - reference.sd) ** 2) / total) - (candidate.mean - reference.mean) ** 2 / (4 * total)
+    log_affinity = 0.5 * np.log1p(-((candidate.sd - reference.sd) ** 2) / total) - (
+        candidate.mean - reference.mean
+    ) ** 2 / (4 * total)
     return np.sqrt(-np.expm1(log_affinity))
 
 
@@ -33,7 +35,11 @@ def _densities(candidate: Predictive, reference: Predictive) -> Array:
 
 
 PART = Metric(
-    name="hellinger", symbol="H(exact, candidate)", unit="1", ideal=0.0, needs="categories, or a candidate with a density",
+    name="hellinger",
+    symbol="H(exact, candidate)",
+    unit="1",
+    ideal=0.0,
+    needs="categories, or a candidate with a density",
     citation="Hellinger 1909, doi:10.1515/crll.1909.136.210",
     kernels={**discrete(_formula), **dict.fromkeys(DENSITIES, _densities), ("normal", "normal"): _normals},
-)  # fmt: skip
+)

@@ -31,7 +31,11 @@ def _formula(log_q: Array, log_p: Array) -> Array:
 
 
 PART = Metric(
-    name="js", symbol="JS(exact, candidate)", unit="nats", ideal=0.0, needs="categories, or a candidate with a density",
+    name="js",
+    symbol="JS(exact, candidate)",
+    unit="nats",
+    ideal=0.0,
+    needs="categories, or a candidate with a density",
     citation="Lin 1991, doi:10.1109/18.61115",
     kernels={**discrete(_formula), **continuous(_terms)},
-)  # fmt: skip
+)

@@ -2,7 +2,7 @@
 
 KL(p || q) = sum p log(p / q), with p exact and q the candidate. Categories: the sum. Two normals: closed form. Mixtures:
 quadrature. Bins against a continuous reference: between the masses of all C + 2 cells; a candidate without tails is
-compared with the reference given that y lies between the borders (`_cells.outside_mass` says how much that leaves out).
+compared with the reference given that y lies between the borders (the metric `missed_mass` says how much that leaves out).
 0 log 0 = 0; a zero where the exact mass is positive gives infinity. Nothing is clipped: rounding may leave -1e-16.
 """
 
@@ -40,7 +40,16 @@ def _integrand(log_q: Array, log_p: Array) -> Array:
 
 
 PART = Metric(
-    name="kl", symbol="KL(exact‖candidate)", unit="nats", ideal=0.0, needs="categories, or a candidate with a density",
+    name="kl",
+    symbol="KL(exact‖candidate)",
+    unit="nats",
+    ideal=0.0,
+    needs="categories, or a candidate with a density",
     citation="Kullback & Leibler 1951, doi:10.1214/aoms/1177729694",
-    kernels={**discrete(relative_entropy), **continuous(_integrand), ("normal", "normal"): normals, **dict.fromkeys(BINNED, _bins)},
-)  # fmt: skip
+    kernels={
+        **discrete(relative_entropy),
+        **continuous(_integrand),
+        ("normal", "normal"): normals,
+        **dict.fromkeys(BINNED, _bins),
+    },
+)

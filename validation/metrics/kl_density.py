@@ -1,9 +1,9 @@
 """Kullback-Leibler divergence between densities, in nats: what bins cost on top of their masses.
 
 For bins, KL(p || q) = sum over cells of P log(P / q), which `kl` reports, plus the floor within the cells,
-sum P KL(p given the cell || uniform or half-normal): about h^2 / (24 s^2) for a normal of standard deviation s. Both are exact here, by truncated
-moments. A candidate without tails is compared with the reference given that y lies between its borders.
-Every other form has no floor: equal to `kl`.
+sum P KL(p given the cell || uniform or half-normal): about h^2 / (24 s^2) for bins of width h and a normal of standard
+deviation s. Both are exact here, by truncated moments. A candidate without tails is compared with the reference given
+that y lies between its borders. Every other form has no floor: equal to `kl`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp, ndtr
 
-from veribayes.predictive import LOG_SQRT_2PI, Array, Bins, Normal, NormalMixture, Predictive
+from veribayes.predictive import LOG_SQRT_2PI, Array, Bins, Normal, NormalMixture
 from veribayes.validation.metrics import kl
 from veribayes.validation.metrics._cells import conditioned, log, log_masses, log_probs
 from veribayes.validation.metrics._metric import Metric
@@ -73,7 +73,12 @@ def _p_log_p(log_p: Array) -> Array:
 
 
 PART = Metric(
-    name="kl_density", symbol="KL(exact‖candidate), densities", unit="nats", ideal=0.0, needs="categories, or a candidate with a density",
+    name="kl_density",
+    symbol="KL(exact‖candidate), densities",
+    unit="nats",
+    ideal=0.0,
+    needs="categories, or a candidate with a density",
     citation="Kullback & Leibler 1951, doi:10.1214/aoms/1177729694",
-    kernels={k: v for k, v in kl.PART.kernels.items() if k[0] != "bins"} | {("bins", "normal"): _bins, ("bins", "mixture"): _bins},
-)  # fmt: skip
+    kernels={k: v for k, v in kl.PART.kernels.items() if k[0] != "bins"}
+    | {("bins", "normal"): _bins, ("bins", "mixture"): _bins},
+)

@@ -1,23 +1,18 @@
 """Reverse Kullback-Leibler divergence KL(candidate || exact), in nats.
 
 0 log 0 = 0, so categories that the candidate rules out cost nothing here; infinite where it puts mass on impossible
-ones (`impossible_mass` says how much). Bins are compared with the whole reference, also when they have no tails.
+ones (the metric `impossible_mass` says how much). Bins are compared with the whole reference, also when they have no tails.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from veribayes.predictive import Array, Categorical, Normal
+from veribayes.predictive import Array, Normal
 from veribayes.validation.metrics._cells import discrete
 from veribayes.validation.metrics._metric import Metric
 from veribayes.validation.metrics._quadrature import continuous
 from veribayes.validation.metrics.kl import normals, relative_entropy
-
-
-def impossible_mass(candidate: Categorical, reference: Categorical) -> Array:
-    """Candidate mass on categories that are impossible under the reference; the leading shape."""
-    return np.asarray(np.where(reference.probs == 0, candidate.probs, 0.0).sum(-1))
 
 
 def _formula(log_q: Array, log_p: Array) -> Array:
@@ -33,7 +28,11 @@ def _integrand(log_q: Array, log_p: Array) -> Array:
 
 
 PART = Metric(
-    name="kl_reverse", symbol="KL(candidate‖exact)", unit="nats", ideal=0.0, needs="categories, or a candidate with a density",
+    name="kl_reverse",
+    symbol="KL(candidate‖exact)",
+    unit="nats",
+    ideal=0.0,
+    needs="categories, or a candidate with a density",
     citation="Kullback & Leibler 1951, doi:10.1214/aoms/1177729694",
     kernels={**discrete(_formula), **continuous(_integrand), ("normal", "normal"): _normals},
-)  # fmt: skip
+)

@@ -20,13 +20,21 @@ def _kernel(candidate: Predictive, reference: Predictive, outcome: Array, v: Arr
     del v  # nothing is randomised
     exact = reference.log_prob(outcome[:, None])[:, 0]
     if np.isneginf(exact).any():
-        raise InputError("outcomes that are possible under the reference", f"{int(np.isneginf(exact).sum())} impossible ones",
-                         "the simulator is not the declared model")  # fmt: skip
+        raise InputError(
+            "outcomes that are possible under the reference",
+            f"{int(np.isneginf(exact).sum())} impossible ones",
+            "the simulator is not the declared model",
+        )
     return exact - candidate.log_prob(outcome[:, None])[:, 0]
 
 
 PART = Metric(
-    name="log_score_regret", symbol="log exact(y) - log candidate(y)", unit="nats", ideal=0.0, needs="categories, or densities on both sides",
+    name="log_score_regret",
+    symbol="log exact(y) - log candidate(y)",
+    unit="nats",
+    ideal=0.0,
+    needs="categories, or densities on both sides",
     citation="Good 1952, doi:10.1111/j.2517-6161.1952.tb00104.x",
-    kernels={("categorical", "categorical"): _kernel, **{(c, r): _kernel for c in DENSITIES for r in DENSITIES}}, sees_outcome=True,
-)  # fmt: skip
+    kernels={("categorical", "categorical"): _kernel, **{(c, r): _kernel for c in DENSITIES for r in DENSITIES}},
+    sees_outcome=True,
+)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from veribayes.predictive import FORMS, Array, Categorical, Draws, Predictive, Quantiles
-from veribayes.validation.metrics._metric import Metric
+from veribayes.validation.metrics._metric import Kernel, Metric
 
 
 def _continuous(candidate: Predictive, reference: Predictive, outcome: Array, v: Array) -> Array:
@@ -48,11 +48,22 @@ def _quantiles(candidate: Quantiles, reference: Predictive, outcome: Array, v: A
     return np.asarray(np.where(high == outcome, levels[first] + v * (levels[last] - levels[first]), interpolated))
 
 
-CANDIDATES = {"categorical": _categories, "normal": _continuous, "mixture": _continuous, "bins": _continuous,
-              "quantiles": _quantiles, "draws": _draws}  # fmt: skip
+CANDIDATES: dict[str, Kernel] = {
+    "categorical": _categories,
+    "normal": _continuous,
+    "mixture": _continuous,
+    "bins": _continuous,
+    "quantiles": _quantiles,
+    "draws": _draws,
+}
 
 PART = Metric(
-    name="pit", symbol="F(y)", unit="1", ideal=0.5, needs="any candidate; the reference is not looked at",
+    name="pit",
+    symbol="F(y)",
+    unit="1",
+    ideal=0.5,
+    needs="any candidate; the reference is not looked at",
     citation="Dawid 1984, doi:10.2307/2981683; randomised: Czado, Gneiting & Held 2009, doi:10.1111/j.1541-0420.2009.01191.x",
-    kernels={(form, r): kernel for form, kernel in CANDIDATES.items() for r in FORMS}, sees_outcome=True,
-)  # fmt: skip
+    kernels={(form, r): kernel for form, kernel in CANDIDATES.items() for r in FORMS},
+    sees_outcome=True,
+)

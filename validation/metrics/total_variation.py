@@ -49,7 +49,7 @@ def _densities(candidate: Predictive, reference: Predictive) -> Array:
     q, p, start = candidate[row], reference[row], above[row, gap]
     crossing = _root(q, p, points[row, gap], points[row, gap + 1], start)[:, None]
     peak = (q.cdf(crossing) - p.cdf(crossing))[:, 0]
-    return np.bincount(row, np.where(start, peak, -peak), minlength=len(points))
+    return np.asarray(np.bincount(row, np.where(start, peak, -peak), minlength=len(points)), dtype=np.float64)
 
 
 def _root(q: Predictive, p: Predictive, low: Array, high: Array, start: npt.NDArray[np.bool_]) -> Array:
@@ -65,7 +65,11 @@ def _above(q: Predictive, p: Predictive, points: Array) -> npt.NDArray[np.bool_]
 
 
 PART = Metric(
-    name="total_variation", symbol="TV(exact, candidate)", unit="1", ideal=0.0, needs="categories, or a candidate with a density",
+    name="total_variation",
+    symbol="TV(exact, candidate)",
+    unit="1",
+    ideal=0.0,
+    needs="categories, or a candidate with a density",
     citation="Levin & Peres, Markov Chains and Mixing Times, ISBN 978-1-4704-2962-1",
     kernels={**discrete(_formula), **dict.fromkeys(DENSITIES, _densities), ("normal", "normal"): _normals},
-)  # fmt: skip
+)

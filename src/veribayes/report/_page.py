@@ -5,7 +5,6 @@ Autoescape is on; the only markup that passes is `_svg.inline`, which escapes wh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,14 +17,12 @@ from markupsafe import Markup
 from veribayes.report import _context, _svg, figures
 from veribayes.report import _words as words
 from veribayes.report._cases import Case, cases
+from veribayes.report._details import as_json, details, findings
 from veribayes.report._run import Run, mapping
 from veribayes.report._style import DARK, LIGHT
 
 TEMPLATES = files("veribayes.report") / "templates"
 WORST_SHOWN, MEDIAN_SHOWN = 3, 1  # examples: an even number fills the grid
-ROWS_SHOWN = 8
-BRIEF = 200  # characters; longer values wait in the JSON
-TOLD = frozenset({"rule_of_three", "tolerance_passes_rival", "zero_probability"})  # findings that the page says itself
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ def _template(name: str) -> str:
 
 
 def _title(runs: Sequence[Run]) -> str:
-    first = str(runs[0].result.get("task", "run"))
+    first = str(runs[0].result.get("task") or "run")
     return f"{first}: verification report" if len(runs) == 1 else f"Verification report: {len(runs)} tasks"
 
 
@@ -94,7 +91,7 @@ def _section(run: Run, number: int) -> dict[str, Any]:
         "examples": _examples(run, number, power),
         **_compared(run),
         **_decided(run, power),
-        **_details(run, power),
+        **details(run, power),
     }
 
 
@@ -102,18 +99,18 @@ def _compared(run: Run) -> dict[str, Any]:
     """Who was compared with whom, on what."""
     result, reference = run.result, mapping(run.result.get("reference"))
     return {
-        "task": str(result.get("task", "unnamed task")),
+        "task": str(result.get("task") or "unnamed task"),
         "description": str(result.get("description") or ""),
-        "candidate": str(result.get("candidate", "candidate")),
+        "candidate": str(result.get("candidate") or "candidate"),
         "about_candidate": str(result.get("candidate_kind") or ""),
-        "engine": str(reference.get("engine", "unknown engine")),
+        "engine": str(reference.get("engine") or "unknown engine"),
         "certificate": words.certificate(reference),
         "reasons": [str(r) for r in mapping(reference.get("certificate")).get("reasons") or []],
         "model": words.model(run.model),
-        "model_json": _json(run.model),
+        "model_json": as_json(run.model),
         "datasets": words.count(result.get("datasets")),
         "design": _design(run),
-        "seed": result.get("seed", words.MISSING),
+        "seed": words.MISSING if result.get("seed") is None else str(result["seed"]),
         "context_word": words.observations(run.family),
     }
 
@@ -139,24 +136,7 @@ def _decided(run: Run, power: int) -> dict[str, Any]:
         "rivals": rivals,
         "passing": [r.name for r in rivals if r.verdict.word == "equivalent"],
         "best_rival": next((r for r in rivals if r.role != "prior_only"), None),
-        "findings": _findings(run),
-    }
-
-
-def _details(run: Run, power: int) -> dict[str, Any]:
-    """What a doubtful reader asks for next."""
-    return {
-        "spread": _spread(run, power),
-        "curve_metric": words.metric(run.curve_metric),
-        "curve_differs": run.curve_metric != run.metric,
-        "worst": _worst(run, power),
-        "scores": _scores(run, power),
-        "audit": mapping(run.result.get("audit")),
-        "audit_numbers": _audit_numbers(run),
-        "provenance": _brief(run.provenance),
-        "provenance_json": _json(run.provenance),
-        "task_hash": str(run.result.get("task_hash", words.MISSING)),
-        "result_json": _json(run.result),
+        "findings": findings(run),
     }
 
 
@@ -192,7 +172,7 @@ def _examples(run: Run, number: int, power: int) -> list[Example]:
 def _example(run: Run, case: Case, power: int, salt: str) -> Example:
     title = "Among the worst data sets" if case.why == "worst" else "A median data set"
     context = words.observations(case.family, case.context)
-    facts = f"{context} · {words.number(case.score, power=power)} {run.primary.get('unit', '')}"
+    facts = f"{context} · {words.number(case.score, power=power)} {run.primary.get('unit') or ''}"
     figure = _svg.inline(figures.examples([case]), f"Predictive distributions for data set {case.index}", salt=salt)
     return Example(f"{title} · no. {case.index}", facts, _context.show(run, case), figure)
 
@@ -241,83 +221,3 @@ def _design(run: Run) -> str:
     several = 1 if outcome is None else outcome.shape[-1]
     each = f"{several} queries each" if several > 1 else "one query each"
     return f"{', '.join(map(str, sizes))} {words.observations(run.family)}; {each}"
-
-
-def _findings(run: Run) -> list[str]:
-    """What the run found beyond what the page says anyway, one sentence each."""
-    found = [f if isinstance(f, Mapping) else {"text": str(f)} for f in run.result.get("findings") or []]
-    return [_finding(f) for f in found if f.get("name") not in TOLD]
-
-
-def _finding(finding: Mapping[str, Any]) -> str:
-    name = str(finding.get("name", "")).replace("_", " ")
-    text = str(finding.get("text", finding.get("message", "")))
-    return ": ".join(filter(None, [name, text]))
-
-
-def _spread(run: Run, power: int) -> str:
-    """Quantiles of the data sets' own mean divergences: the mean hides a heavy tail."""
-    scores = run.scores
-    if scores is None:
-        return ""
-    cells = np.isfinite(scores)
-    weight = cells.sum((1, 2))
-    each = np.where(cells, scores, 0.0).sum((1, 2))[weight > 0] / weight[weight > 0]
-    if not each.size:
-        return ""
-    low, high, top = (words.number(float(v), power=power) for v in (*np.quantile(each, [0.5, 0.95]), each.max()))
-    unit = run.primary.get("unit", "")
-    finite = ", leaving infinite cells out" if np.isinf(scores).any() else ""
-    return f"Half of the data sets lie below {low}, 95{words.THIN}% below {high}; the largest has {top} {unit}{finite}."
-
-
-def _worst(run: Run, power: int) -> list[dict[str, str]]:
-    entries = (run.result.get("worst") or [])[:ROWS_SHOWN]
-    return [
-        {
-            **{k: str(entry.get(k, words.MISSING)) for k in ("index", "context", "query")},
-            "divergence": "∞" if entry.get("kl", 0) is None else words.number(entry.get("kl"), power=power),
-        }
-        for entry in entries
-    ]
-
-
-def _scores(run: Run, power: int) -> list[tuple[str, str, str]]:
-    """Name, estimate with interval and unit of every score beside the primary one."""
-    found = {n: mapping(e) for n, e in mapping(run.result.get("scores")).items() if n != run.metric}
-    return [(words.metric(name), _score(entry, power), _unit(entry)) for name, entry in found.items()]
-
-
-def _score(entry: Mapping[str, Any], power: int) -> str:
-    if entry.get("infinite_share"):
-        return f"infinite in {words.share(entry['infinite_share'])} of data sets"
-    return str(words.interval(entry, power if _unit(entry) == "nats" else None))
-
-
-def _unit(entry: Mapping[str, Any]) -> str:
-    return "" if str(entry.get("unit", "")) == "1" else str(entry.get("unit", ""))
-
-
-def _audit_numbers(run: Run) -> str:
-    """The summary of the audit; the worst diagnostics where they were stored."""
-    found = mapping(run.result.get("audit"))
-    parts = [f"{found['datasets']} data sets"] if "datasets" in found else []
-    parts += [f"{words.observations(run.family, found['context'])}"] if isinstance(found.get("context"), int) else []
-    parts += [f"{found['latents']} means"] if "latents" in found else []
-    parts += [f"largest |z| {words.number(found['max_abs_z'])}"] if "max_abs_z" in found else []
-    if "sd_z" in found:
-        parts.append(f"standard deviation of z {words.number(found['sd_z'])} (1 when the Monte Carlo errors are right)")
-    r_hat, ess = run.array("/audit", "rank_r_hat"), run.array("/audit", "ess_bulk")
-    parts += [f"largest rank R-hat {np.nanmax(r_hat):.4f}"] if r_hat is not None and np.isfinite(r_hat).any() else []
-    parts += [f"smallest bulk ESS {np.nanmin(ess):,.0f}"] if ess is not None and np.isfinite(ess).any() else []
-    return ", ".join(parts)
-
-
-def _brief(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Plain data as (name, text) pairs, without what is too long to read in a line."""
-    pairs = [(str(k).replace("_", " "), words.plain(v)) for k, v in values.items() if v is not None]
-    return [(name, text) for name, text in pairs if 0 < len(text) <= BRIEF]
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False)

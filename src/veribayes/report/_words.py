@@ -14,6 +14,7 @@ MISSING = "–"
 THIN = "\u202f"  # narrow no-break space between a number and its unit
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PLAIN_FROM, PLAIN_TO = 1e-3, 1e6  # outside, a power of ten reads better than zeros
+EMPTY: tuple[object, ...] = (None, "", [], {})
 NODES_NAMED = 12  # a larger graph does not fit a sentence
 LEGIBLE = 1e-3  # a tolerance below this sets the power of ten of its task
 
@@ -106,7 +107,7 @@ def number(x: object, digits: int = 2, power: int | None = None) -> str:
         return "0"
     power = _power(x, power)
     scaled = x / 10.0**power
-    return _signed(f"{scaled:,.{_decimals(scaled, abs(scaled), digits)}f}") + _times(power)
+    return _fixed(scaled, _decimals(scaled, abs(scaled), digits)) + _times(power)
 
 
 def interval(entry: Mapping[str, Any], power: int | None = None) -> Interval:
@@ -118,7 +119,7 @@ def interval(entry: Mapping[str, Any], power: int | None = None) -> Interval:
     power = _power(estimate or high, power)
     estimate, low, high = (v / 10.0**power for v in (estimate, low, high))
     decimals = _decimals(estimate, (high - low) / 2, _spread_digits(low, high))
-    first, lower, upper = (_signed(f"{v:,.{decimals}f}") for v in (estimate, low, high))
+    first, lower, upper = (_fixed(v, decimals) for v in (estimate, low, high))
     return Interval(first, f"[{lower}, {upper}]", _times(power))
 
 
@@ -126,11 +127,11 @@ def percent(entry: Mapping[str, Any]) -> Interval:
     """Recovery as `98.7 % [98.6, 98.8]`."""
     values = [entry.get(k) for k in ("estimate", "low", "high")]
     if not all(map(_real, values)):
-        return Interval(share(values[0]))
+        return Interval(f"{_fixed(100 * values[0], 1)}{THIN}%" if _real(values[0]) else MISSING)
     estimate, low, high = (100.0 * float(v) for v in values if v is not None)
     half = (high - low) / 2
     decimals = min(max(1, _spread_digits(low, high) - 1 - _floor_log10(half)), 4) if half > 0 else 1
-    first, lower, upper = (_signed(f"{v:.{decimals}f}") for v in (estimate, low, high))
+    first, lower, upper = (_fixed(v, decimals) for v in (estimate, low, high))
     return Interval(f"{first}{THIN}%", f"[{lower}, {upper}]")
 
 
@@ -141,7 +142,7 @@ def share(value: object) -> str:
 
 def verdict(result: Mapping[str, Any]) -> Verdict:
     """The verdict of a result entry; an unknown word is shown as it is."""
-    word = str(result.get("verdict", "undecided"))
+    word = str(result.get("verdict") or "undecided")
     return VERDICTS.get(word, Verdict(word, "•", "This verdict is not one that this version knows."))
 
 
@@ -238,7 +239,9 @@ def _process(spec: Mapping[str, Any]) -> str:
 def plain(value: object) -> str:
     """Plain data in one line; an object with a `kind` as `kind (field value, …)`."""
     if isinstance(value, Mapping):
-        fields = ", ".join(f"{str(k).replace('_', ' ')} {plain(v)}" for k, v in value.items() if k != "kind")
+        fields = ", ".join(
+            f"{str(k).replace('_', ' ')} {plain(v)}" for k, v in value.items() if k != "kind" and v not in EMPTY
+        )
         kind = str(value.get("kind", "")).replace("_", " ")
         return f"{kind} ({fields})" if kind and fields else kind or fields
     if isinstance(value, list):
@@ -277,18 +280,19 @@ def _decimals(x: float, spread: float, digits: int) -> int:
 
 
 def _spread_digits(low: float, high: float) -> int:
-    """Digits of a half width: two where its first digit is 1 or 2, so that rounding moves it by at most a tenth or so."""
-    half = (high - low) / 2
-    return 2 if half > 0 and half / 10.0 ** _floor_log10(half) < 3 else 1
+    """Digits of a half width: two where its first digit is 1 or 2, where one would round too coarsely."""
+    first = f"{(high - low) / 2:.6e}"[0]  # six digits: a width of .0003 may come as .00029999999
+    return 2 if first in "12" else 1
 
 
 def _floor_log10(x: float) -> int:
-    return math.floor(math.log10(abs(x)))
+    return int(f"{abs(x):.6e}".split("e")[1])
 
 
 def _times(power: int) -> str:
     return f"{THIN}×{THIN}10{str(power).translate(SUPERSCRIPT)}" if power else ""
 
 
-def _signed(text: str) -> str:
-    return text.replace("-", "−")
+def _fixed(x: float, decimals: int) -> str:
+    """Fixed decimals with a real minus sign, and no minus before zero."""
+    return f"{round(x, decimals) + 0.0:,.{decimals}f}".replace("-", "−")

@@ -36,6 +36,7 @@ Triple = tuple[float, float, float]
 RIVAL_COLOURS = ("first", "second", "third", "fourth")
 RIVAL_MARKERS = ("s", "^", "D", "v")
 QUERIES_SHOWN = 16
+LOWEST = 1e-4  # of the tolerance; what is smaller is drawn here
 PIT_BINS = 20
 PIT_CLUSTERS = 30  # fewer data sets have no normal approximation
 MCSE_LIMIT = 4  # standard errors within which an exact and a Monte Carlo mean count as equal
@@ -48,7 +49,7 @@ def overview(runs: Sequence[Source]) -> Figure:
     figure = sheet(0.75 + 0.27 * len(rows))
     axes = figure.add_subplot()
     positive = [v for _, _, triple in rows for v in triple if np.isfinite(v) and v > 0]
-    left, right = min([0.05, *positive]) / 1.8, max([20.0, *positive]) * 1.8
+    left, right = max(min([0.05, *positive]) / 1.8, LOWEST), max([20.0, *positive]) * 1.8
     axes.set(xscale="log", xlim=(left, right), xlabel="divergence as a multiple of the tolerance")
     axes.axvspan(left, 1, color=LIGHT["within"], zorder=0, linewidth=0)
     axes.axvline(1, color=LIGHT["ink"], linewidth=1)
@@ -62,12 +63,13 @@ def overview(runs: Sequence[Source]) -> Figure:
 def curve(run: Source) -> Figure:
     """Mean divergence by context size with the simultaneous 95 % band; the rivals' means; the tolerance of the overall mean."""
     run = read(run)
-    figure, means = sheet(3.3), _curve(run)
+    means, rivals, tolerance = _curve(run), _rival_means(run), _tolerance(run)
+    figure = sheet(2.9 + 0.1 * len(rivals))
     if means is None:
         return note(figure, "no curve was stored")
     axes = figure.add_subplot()
     axes.set(yscale="log", xlabel=words.observations(run.family), ylabel=_label(run))
-    context, rivals, tolerance = means.pop("context"), _rival_means(run), _tolerance(run)
+    context = means.pop("context")
     floor = _floor([*means.values(), *rivals.values()], tolerance)
     estimate, low, high = (np.maximum(means[n], floor) for n in ("estimate", "low", "high"))
     axes.fill_between(context, low, high, color=LIGHT["candidate"], alpha=0.22, linewidth=0)
@@ -194,14 +196,15 @@ def _rival_lines(axes: Axes, context: Array, rivals: Mapping[str, Array]) -> Non
             "linewidth": 1.1,
             "linestyle": "--",
         }
-        axes.plot(context, values, label=short(words.predictor(name)), **line)
+        label = short(words.predictor(name)) + (" (∞ in part)" if np.isinf(values).any() else "")
+        axes.plot(context, np.where(np.isfinite(values), values, np.nan), label=label, **line)
 
 
 def _floor(arrays: Sequence[Array], tolerance: float) -> float:
-    """Lowest value drawn on a log axis: the smallest positive one, but at most four decades below the tolerance."""
+    """Lowest value drawn on a log axis: the smallest positive one, but no less than `LOWEST` of the tolerance."""
     positive = [float(v) for a in arrays for v in np.ravel(a) if np.isfinite(v) and v > 0]
     lowest = min(positive, default=1e-12)
-    return max(lowest, 1e-4 * tolerance) if np.isfinite(tolerance) else lowest
+    return max(lowest, LOWEST * tolerance) if np.isfinite(tolerance) else lowest
 
 
 def _tolerance(run: Run) -> float:

@@ -1,0 +1,153 @@
+"""Intervals and bands: a slow transcription of the formula, their invariances, and the cases at the edge."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from veribayes.errors import InputError, ShapeError
+from veribayes.predictive import Array
+from veribayes.validation import bootstrap
+
+
+def sample(n: int = 200, sd: float = 1.0, seed: int = 0) -> Array:
+    return np.exp(sd * np.random.default_rng(seed).normal(size=n))
+
+
+def test_the_formula_written_out() -> None:
+    """T* = (log m* - log m) / (s* / (m* sqrt n)), limits m exp(-T* s / (m sqrt n)), on the same resamples."""
+    x, n = sample(40), 40
+    sums = bootstrap.resampled(np.stack([x, x**2], -1), seed=0)
+    means = sums[:, 0] / n
+    spreads = np.sqrt((sums[:, 1] - n * means**2) / (n - 1))
+    t = np.sort((np.log(means) - np.log(x.mean())) / (spreads / (means * np.sqrt(n))))
+    step = x.std(ddof=1) / (x.mean() * np.sqrt(n))
+    found = bootstrap.interval(x)
+    assert found.low == pytest.approx(x.mean() * np.exp(-t[1949] * step), rel=1e-10)  # (B + 1) .975 = 1950
+    assert found.high == pytest.approx(x.mean() * np.exp(-t[49] * step), rel=1e-10)
+
+
+def test_scale_and_order_do_not_matter_and_the_seed_decides() -> None:
+    x = sample()
+    one, scaled = bootstrap.interval(x), bootstrap.interval(1e-9 * x)
+    assert (scaled.low, scaled.high) == pytest.approx((1e-9 * one.low, 1e-9 * one.high), rel=1e-9)
+    assert one == bootstrap.interval(x)
+    assert one != bootstrap.interval(x, seed=1)
+    assert one.low < one.estimate < one.high
+
+
+def test_chunks_do_not_change_the_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = sample()[:, None]
+    whole = bootstrap.resampled(x, seed=3)
+    monkeypatch.setattr(bootstrap, "CHUNK", 7 * 200)
+    np.testing.assert_allclose(bootstrap.resampled(x, seed=3), whole, rtol=1e-12)
+
+
+def test_columns_are_analysed_as_if_alone() -> None:
+    x, y = sample(seed=1), sample(seed=2)
+    low, high = bootstrap.limits(np.stack([x, y], -1))
+    for i, column in enumerate((x, y)):
+        found = bootstrap.interval(column)
+        assert (low[i], high[i]) == pytest.approx((found.low, found.high), rel=1e-12)
+
+
+def test_signed_quantities_stay_on_their_own_scale() -> None:
+    x = np.random.default_rng(3).normal(0.0, 1.0, 300)
+    found, negated = bootstrap.interval(x), bootstrap.interval(-x)
+    assert found.low < 0 < found.high
+    assert (-negated.high, -negated.low) == pytest.approx((found.low, found.high))
+    paired = bootstrap.difference(sample(seed=4), sample(seed=4) * 1.5)
+    assert paired.high < 0
+    assert paired.estimate == pytest.approx(-0.5 * sample(seed=4).mean())
+
+
+def test_one_spike_among_zeros_has_no_upper_limit() -> None:
+    """A resample without the spike has mean zero: nothing bounds the tail, and the interval says so."""
+    x = np.zeros(200)
+    x[17] = 1.0
+    found = bootstrap.interval(x)
+    assert found.high == np.inf
+
+
+class TestRecovery:
+    def test_known_ratios(self) -> None:
+        base = sample(400)
+        noisy = 0.02 * base * sample(400, 0.5, seed=9)
+        found = bootstrap.recovery(noisy, base)
+        assert found is not None
+        assert found.low < found.estimate < found.high < 1
+        assert found.estimate == pytest.approx(1 - noisy.mean() / base.mean())
+
+    @pytest.mark.parametrize(("factor", "wanted"), [(0.0, 1.0), (1.0, 0.0), (3.0, -2.0)])
+    def test_proportional_divergences_leave_no_doubt(self, factor: float, wanted: float) -> None:
+        found = bootstrap.recovery(factor * sample(), sample())
+        assert found is not None
+        assert (found.low, found.estimate, found.high) == pytest.approx((wanted, wanted, wanted), abs=1e-6)
+
+    def test_debiased_divergences_may_recover_more_than_everything(self) -> None:
+        base = sample(400)
+        found = bootstrap.recovery(1e-3 * np.random.default_rng(5).normal(size=400), base)
+        assert found is not None
+        assert found.low < 1 < found.high
+
+    def test_infinite_and_undefined(self) -> None:
+        base, bad = sample(), sample()
+        bad[3] = np.inf
+        found = bootstrap.recovery(bad, base)
+        assert found is not None
+        assert found.estimate == -np.inf
+        assert bootstrap.recovery(base, np.zeros(200)) is None  # context 0: the prior predictive is exact
+        assert bootstrap.recovery(base, bad) is None
+
+    def test_coverage(self) -> None:
+        """Ratio .05 of two correlated log-normal means, n = 200."""
+        rng, held = np.random.default_rng(6), 0
+        for i in range(300):
+            common, own = rng.normal(size=(2, 200))
+            base, mine = np.exp(0.7 * common), 0.05 * np.exp(0.7 * common + 0.5 * own - 0.125)
+            found = bootstrap.recovery(mine, base, seed=i)
+            held += found is not None and found.low <= 0.95 <= found.high
+        assert held / 300 >= 0.91  # nominal .95, standard error .013; measured .957
+
+
+class TestBand:
+    def test_it_is_wider_than_each_interval_and_narrower_than_bonferroni(self) -> None:
+        x = np.stack([sample(seed=i) for i in range(8)], -1)
+        estimate, low, high = bootstrap.band(x)
+        alone_low, alone_high = bootstrap.limits(x)
+        np.testing.assert_allclose(estimate, x.mean(0))
+        assert (np.log(high / low) > np.log(alone_high / alone_low)).all()
+        assert (np.log(high / low) < 1.6 * np.log(alone_high / alone_low)).all()  # normal theory: 2.73 / 1.96
+
+    def test_a_perfectly_dependent_curve_needs_no_correction(self) -> None:
+        x = sample()[:, None] * np.array([1.0, 0.5, 0.25])
+        _, low, high = bootstrap.band(x)
+        one_low, one_high = (v[0] for v in bootstrap.band(x[:, :1])[1:])
+        np.testing.assert_allclose(low, one_low * np.array([1.0, 0.5, 0.25]), rtol=1e-9)
+        np.testing.assert_allclose(high, one_high * np.array([1.0, 0.5, 0.25]), rtol=1e-9)
+
+    def test_missing_few_and_infinite_columns(self) -> None:
+        rng = np.random.default_rng(7)
+        x = np.stack([sample(seed=i) for i in range(4)], -1)
+        full = bootstrap.band(x[:, :1])
+        x[rng.random(200) < 0.5, 1] = np.nan
+        x[5:, 2] = np.nan  # five data sets
+        x[0, 3] = np.inf
+        estimate, low, high = bootstrap.band(x)
+        assert estimate[1] == pytest.approx(np.nanmean(x[:, 1]))
+        assert low[1] < estimate[1] < high[1]
+        assert estimate[2] == pytest.approx(x[:5, 2].mean())
+        assert np.isnan([low[2], high[2], low[3]]).all()
+        assert estimate[3] == high[3] == np.inf
+        assert low[0] <= full[1][0] + 1e-12  # two usable columns: wider than one
+
+
+def test_bad_input_is_named() -> None:
+    with pytest.raises(ShapeError, match="dataset"):
+        bootstrap.interval(np.ones((3, 2)))
+    with pytest.raises(InputError, match="at least two data sets"):
+        bootstrap.interval(np.ones(1))
+    with pytest.raises(InputError, match="infinite divergence has no interval"):
+        bootstrap.interval(np.array([1.0, np.inf]))
+    with pytest.raises(InputError, match="one baseline"):
+        bootstrap.recovery(np.ones(3), np.ones(4))

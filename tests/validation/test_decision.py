@@ -1,0 +1,172 @@
+"""The decision table, step by step, and where the candidate is worst."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from veribayes.errors import InputError, ShapeError
+from veribayes.predictive import Array
+from veribayes.validation import bootstrap, decision
+
+
+def sample(n: int, mean: float = 1.0, sd: float = 0.7, seed: int = 0) -> Array:
+    x = np.exp(sd * np.random.default_rng(seed).normal(size=n))
+    return np.asarray(mean * x / x.mean())
+
+
+@pytest.mark.parametrize(
+    ("n", "mean", "verdict"),
+    [
+        (200, 0.3, "equivalent"), (1000, 0.8, "equivalent"),  # mean in units of the tolerance
+        (200, 3.0, "different"), (30, 3.0, "different"), (1000, 1.3, "different"),
+        (199, 0.3, "undecided"), (29, 3.0, "undecided"), (200, 1.0, "undecided"), (8, 0.1, "undecided"), (1, 0.1, "undecided"),
+    ],
+)  # fmt: skip
+def test_verdicts(n: int, mean: float, verdict: str) -> None:
+    assert decision.decide(sample(n, mean), tolerance=1.0).verdict == verdict
+
+
+def test_the_reference_error_counts_against_either_claim() -> None:
+    x = sample(1000, 0.8)
+    assert decision.decide(x, tolerance=1.0, reference_error=0.15).verdict == "undecided"
+    y = sample(1000, 1.3)
+    assert decision.decide(y, tolerance=1.0, reference_error=0.25).verdict == "undecided"
+    hopeless = decision.decide(sample(1000, 1.05), tolerance=1.0, reference_error=0.1)
+    assert hopeless.datasets_needed is None
+    assert "more data sets cannot settle it" in hopeless.findings[0]
+
+
+def test_numbers_of_a_decision() -> None:
+    x = sample(400, 0.5)
+    found, limits = decision.decide(x, tolerance=1.0, seed=4), bootstrap.interval(x, seed=4)
+    assert (found.estimate, found.low, found.high) == pytest.approx((limits.estimate, limits.low, limits.high))
+    assert found.upper == pytest.approx(limits.high + 3 * x.max() / 400)
+    assert found.minimum_detectable == pytest.approx(2.8 * x.std(ddof=1) / 20)
+    assert (found.clusters, found.infinite_share, found.datasets_needed) == (400, 0.0, None)
+    assert found.statements == ("defects in fewer than 0.75% of contexts (3/n) are not excluded",)
+
+
+def test_unseen_tails_can_prevent_equivalence() -> None:
+    x = sample(200, 0.5)
+    x[0] = 30.0  # mean .65, but a third of it is one data set: 3 max / n = .45
+    found = decision.decide(x, tolerance=1.0)
+    assert found.verdict == "undecided"
+    assert found.upper is not None
+    assert found.high is not None
+    assert found.upper - found.high == pytest.approx(0.45)
+
+
+def test_infinite_divergences_are_different_and_named() -> None:
+    x = sample(50, 0.01)
+    x[:5] = np.inf
+    found = decision.decide(x, tolerance=1.0, zero_mass=0.03)
+    assert (found.verdict, found.estimate, found.low, found.high, found.upper) == ("different", None, None, None, None)
+    assert found.infinite_share == 0.1
+    assert found.findings == ("zero_probability: the candidate calls possible outcomes impossible in 10.0% of the data sets; "
+                              "the exact mass concerned is 0.03",)  # fmt: skip
+
+
+def test_rounding_alone_is_equivalent_without_a_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(bootstrap, "interval")
+    rounding = 1e-16 * np.random.default_rng(0).integers(-3, 4, 200).astype(float)
+    found = decision.decide(rounding, tolerance=1e-3, reference_error=1e-12)
+    assert found.verdict == "equivalent"
+    assert decision.decide(rounding[:199], tolerance=1e-3, reference_error=1e-12).datasets_needed == 200
+    assert decision.decide(rounding, tolerance=1e-3, reference_error=1e-2).verdict == "undecided"
+
+
+@pytest.mark.parametrize("mean", [0.5, 0.85, 1.2, 2.0])
+@pytest.mark.parametrize("n", [8, 29, 100])
+def test_data_sets_needed_settle_it(n: int, mean: float) -> None:
+    """Ask for the number, then simulate that many: it should settle in 80 %."""
+    first = decision.decide(sample(n, mean), tolerance=1.0)
+    if first.verdict != "undecided":
+        return
+    needed = first.datasets_needed
+    assert needed is not None
+    assert needed >= (200 if mean < 1 else 30)
+    rng = np.random.default_rng(n)
+    again = [rng.choice(sample(n, mean), needed) for _ in range(20)]
+    settled = [decision.decide(x, tolerance=1.0).verdict != "undecided" for x in again]
+    assert np.mean(settled) >= 0.6  # nominal .8, standard error .09; measured .75 to 1
+
+
+def test_an_undecided_run_never_needs_fewer_data_sets_than_it_has() -> None:
+    x = np.full(500, 0.1)
+    x[:2] = 60.0  # mean .34, no limit on the tail
+    found = decision.decide(x, tolerance=1.0)
+    assert found.verdict == "undecided"
+    assert found.datasets_needed is not None
+    assert found.datasets_needed > 500
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        (np.array([1.0, np.nan]), {"tolerance": 1.0}, "NaN"),
+        (np.array([1.0, -np.inf]), {"tolerance": 1.0}, "-inf"),
+        (np.ones(3), {"tolerance": 0.0}, "positive tolerance"),
+        (np.ones(3), {"tolerance": 1.0, "reference_error": np.inf}, "reference error"),
+    ],
+)
+def test_bad_input(values: Array, options: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        decision.decide(values, **options)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError):
+        decision.decide(np.empty(0), tolerance=1.0)
+
+
+def test_cluster_means_weigh_queries_then_positions_equally() -> None:
+    scores = np.array([[[1.0, 3.0], [5.0, np.nan]], [[np.nan, np.nan], [4.0, 6.0]], [[np.nan] * 2] * 2])
+    np.testing.assert_array_equal(decision.cluster_means(scores), [(2 + 5) / 2, 5.0, np.nan])
+    scores[0, 0, 0] = np.inf
+    assert decision.cluster_means(scores)[0] == np.inf
+
+
+def test_curve_and_shares_with_contexts_that_differ_between_data_sets() -> None:
+    rng = np.random.default_rng(1)
+    context = rng.integers(0, 5, (400, 1))
+    scores = np.exp(rng.normal(size=(400, 1, 6))) / (1 + context[..., None])
+    scores[rng.random(scores.shape) < 0.4] = np.nan
+    scores[:, :, 0] = 1.0  # every data set has a query
+    found = decision.curve(scores, context)
+    np.testing.assert_array_equal(found.key, np.arange(5))
+    means = decision.cluster_means(scores)
+    for k in range(5):
+        assert found.estimate[k] == pytest.approx(means[context[:, 0] == k].mean())
+        assert found.share[k] == pytest.approx(means[context[:, 0] == k].sum() / means.sum())
+    assert found.share.sum() == pytest.approx(1)
+    assert found.clusters.sum() == 400
+    assert ((found.low < found.estimate) & (found.estimate < found.high)).all()
+
+
+def test_where_points_at_the_planted_defect() -> None:
+    rng = np.random.default_rng(2)
+    context = np.broadcast_to([1, 10, 100], (300, 3))
+    scores = 0.01 * np.exp(rng.normal(size=(300, 3, 4)))
+    scores[:, 2, 1] *= 20  # query 1 at context 100
+    scores[7, 0, 3] = 50.0  # one data set
+    found = decision.where(scores, context, worst=3)
+    assert found.by_query.key[np.argmax(found.by_query.low)] == 1
+    assert found.by_context.key[np.argmax(found.by_context.low)] == 100
+    assert len(found.worst) == 3
+    first = found.worst[0]
+    assert (first.dataset, first.position, first.query, first.score) == (7, 0, 3, 50.0)
+    assert first.mean == pytest.approx(scores[7].mean())
+    merged = decision.where(scores, context, label=np.array([0, 1, 0, 1]))
+    np.testing.assert_array_equal(merged.by_query.key, [0, 1])
+    assert merged.by_query.estimate[1] == pytest.approx(scores[:, :, [1, 3]].mean())
+
+
+def test_queries_that_never_apply_are_left_out_and_infinite_ones_shown() -> None:
+    scores = np.ones((50, 2, 3))
+    scores[:, :, 1] = np.nan
+    scores[4, 1, 2] = np.inf
+    found = decision.where(scores, np.broadcast_to([1, 2], (50, 2)))
+    np.testing.assert_array_equal(found.by_query.key, [0, 2])
+    np.testing.assert_array_equal(found.by_query.estimate, [1.0, np.inf])
+    np.testing.assert_array_equal(found.by_context.estimate, [1.0, np.inf])
+    assert found.worst[0].score == np.inf
+    with pytest.raises(ShapeError):
+        decision.curve(scores, np.zeros(50, dtype=np.int64))

@@ -1,0 +1,126 @@
+"""Monte Carlo error raises KL; two runs take that away. Everything here is measured over many data sets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from veribayes import registry
+from veribayes.errors import InputError
+from veribayes.predictive import Array, Bins, Categorical, Draws, Normal, NormalMixture, Predictive
+from veribayes.validation.metrics._cells import log_masses
+from veribayes.validation.monte_carlo import average, corrected_kl
+
+SHAPE = (4000, 1, 1)
+OUTCOME = np.zeros(SHAPE)
+K, DRAWS = 10, 100
+
+
+def same(row: Array) -> Array:
+    return np.broadcast_to(row, (*SHAPE, row.size))
+
+
+def run(rng: np.random.Generator, law: Array) -> Categorical:
+    return Categorical(rng.multinomial(DRAWS, law, SHAPE) / DRAWS)
+
+
+def mean_and_error(scores: Array) -> tuple[float, float]:
+    return float(scores.mean()), float(scores.std() / np.sqrt(scores.size))
+
+
+def test_reference_of_two_runs() -> None:
+    rng = np.random.default_rng(0)
+    law, other = rng.dirichlet(np.full(K, 5.0)), rng.dirichlet(np.full(K, 5.0))
+    q = Categorical(same(other))
+    exact = registry.load("metric", "kl").score(q, Categorical(same(law)), OUTCOME).mean()
+    found = corrected_kl(q, (run(rng, law), run(rng, law)), OUTCOME)
+    value, error = mean_and_error(found.value)
+    assert found.raw.mean() - exact == pytest.approx((K - 1) / (2 * 2 * DRAWS), rel=0.15)  # .0225; measured .0226
+    assert abs(value - exact) < 4 * error + found.remainder.mean()  # measured: 2e-5, error 7e-4
+    assert found.remainder.mean() < 0.2 * (found.raw - found.value).mean()
+
+
+def test_equal_laws_are_zero_on_average_and_negative_half_of_the_time() -> None:
+    rng = np.random.default_rng(1)
+    law = rng.dirichlet(np.full(K, 5.0))
+    found = corrected_kl(Categorical(same(law)), (run(rng, law), run(rng, law)), OUTCOME)
+    value, error = mean_and_error(found.value)
+    assert abs(value) < 4 * error + found.remainder.mean()  # measured: 2e-4, error 2e-4, raw .023
+    assert 0.3 < (found.value < 0).mean() < 0.7
+
+
+def test_candidate_of_two_runs() -> None:
+    rng = np.random.default_rng(2)
+    law = rng.dirichlet(np.full(K, 5.0))
+    runs = [Categorical(0.02 / K + 0.98 * run(rng, law).probs) for _ in range(2)]  # no zeros
+    target = 0.02 / K + 0.98 * law
+    found = corrected_kl((runs[0], runs[1]), Categorical(same(target)), OUTCOME)
+    value, error = mean_and_error(found.value)
+    assert found.raw.mean() > 20 * error
+    assert abs(value) < 4 * error + found.remainder.mean()  # measured: 3e-4 of a raw .023
+
+
+@pytest.mark.parametrize("form", ["normal", "bins"])
+def test_mixture_reference_of_two_runs(form: str) -> None:
+    """Rao-Blackwell predictives: S posterior draws of a mean with sd .5, noise sd 1; exactly N(0, 1.25)."""
+    rng = np.random.default_rng(3)
+    shape, s = (300, 1, 1), 20
+    runs = [
+        NormalMixture(np.full((*shape, s), 1 / s), rng.normal(0, 0.5, (*shape, s)), np.ones((*shape, s)))
+        for _ in range(2)
+    ]
+    exact = Normal(np.zeros(shape), np.full(shape, np.sqrt(1.25)))
+    candidate: Predictive = exact
+    if form == "bins":
+        edges = np.linspace(-4, 4, 33)
+        cells = Bins(np.full((1, 34), 1 / 34), edges, np.ones(2))
+        mass = np.exp(log_masses(Normal(np.zeros(1), np.full(1, np.sqrt(1.25))), cells))
+        candidate = Bins(np.broadcast_to(mass, (*shape, 34)), edges, np.ones(2))
+    found = corrected_kl(candidate, (runs[0], runs[1]), np.zeros(shape))
+    value, error = mean_and_error(found.value)
+    assert found.raw.mean() > 20 * error
+    assert abs(value) < 4 * error + found.remainder.mean()  # measured: 3e-4, error 3e-4
+
+
+def test_exact_sides_are_left_alone_and_nan_stays() -> None:
+    rng = np.random.default_rng(4)
+    p, q = Categorical(rng.dirichlet(np.ones(3), (3, 1, 2))), Categorical(rng.dirichlet(np.ones(3), (3, 1, 2)))
+    outcome = np.zeros((3, 1, 2))
+    outcome[1, 0, 1] = np.nan
+    found = corrected_kl(q, p, outcome)
+    np.testing.assert_array_equal(found.value, found.raw)
+    same_twice = corrected_kl((q, q), (p, p), outcome)
+    np.testing.assert_allclose(same_twice.value, found.raw, rtol=1e-12)
+    assert np.isnan(same_twice.remainder[1, 0, 1])
+
+
+def test_average_of_runs() -> None:
+    a, b = Normal(np.zeros(2), np.ones(2)), Normal(np.ones(2), np.ones(2))
+    both = average(a, b)
+    np.testing.assert_allclose(
+        np.exp(both.log_prob([[0.3], [0.4]])),
+        0.5 * (np.exp(a.log_prob([[0.3], [0.4]])) + np.exp(b.log_prob([[0.3], [0.4]]))),
+    )
+    with pytest.raises(InputError, match="one form"):
+        average(a, Draws(np.zeros((2, 5))))
+    with pytest.raises(InputError, match="leading shape"):
+        average(a, Normal(np.zeros(3), np.ones(3)))
+
+
+@pytest.mark.parametrize(("shift", "bound"), [(0.0, 4.0), (0.5, 4.0)])
+def test_draws_are_debiased_at_and_away_from_equality(shift: float, bound: float) -> None:
+    rng = np.random.default_rng(5)
+    p = rng.dirichlet(np.full(K, 5.0))
+    q = (1 - shift) * p + shift * rng.dirichlet(np.full(K, 5.0))
+    candidate = Draws(Categorical(same(q)).sample(rng, 1000))
+    exact = float((q * np.log(q / p)).sum())
+    value, error = mean_and_error(registry.load("metric", "kl_draws").score(candidate, Categorical(same(p)), OUTCOME))
+    assert abs(value - exact) < bound * error  # measured: .1 and .4 standard errors; the plug-in is 4.5e-3 too large
+    assert error < (K - 1) / 2000 / 20
+
+
+def test_draws_on_impossible_categories_are_infinite() -> None:
+    kl_draws = registry.load("metric", "kl_draws")
+    p = Categorical(np.array([[[[0.5, 0.5, 0.0]]]]))
+    assert np.isfinite(kl_draws.score(Draws(np.array([[[[0.0, 1.0, 0.0]]]])), p, np.zeros((1, 1, 1)))).all()
+    assert kl_draws.score(Draws(np.array([[[[0.0, 1.0, 2.0]]]])), p, np.zeros((1, 1, 1))).item() == np.inf
