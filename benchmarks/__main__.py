@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-
 from veribayes import registry, store
 from veribayes.models import _spec
 from veribayes.models._task import Task
@@ -123,9 +122,8 @@ def main() -> int:
     warnings.simplefilter("ignore")  # peers warn about their own future
     rows = [part() for part in (gp, bn, mtd)]
     for r in rows:
-        print(
-            f"{r['work']:<34} {r['engine']:<20} {r['microseconds']:>10.1f} us   {r['peer']:<28} {r['peer_microseconds']:>12.1f} us   x {r['ratio']:.0f}"
-        )
+        print(f"{r['work']:<34} {r['engine']:<20} {r['microseconds']:>10.1f} us", end="   ")
+        print(f"{r['peer']:<28} {r['peer_microseconds']:>12.1f} us   x {r['ratio']:.0f}")
     path = Path("runs/benchmarks.json")
     store.write_text(
         path, json.dumps({"schema": "veribayes.benchmarks/1", "rows": rows, "provenance": store.provenance()}, indent=1)

@@ -1,8 +1,8 @@
 """Convergence of Markov chains, for many posteriors at once; every gate fails closed.
 
 Draws have the axes (dataset, latent, chain, draw); results have (dataset, latent). Rank-normalised split R-hat, bulk and
-tail effective sample size follow Vehtari et al. (2021), arXiv 1903.08008, E-BFMI Betancourt (2016), arXiv 1604.00695. NaN draws,
-a constant latent, a single chain and separated modes give NaN or a failing number, and NaN passes no gate.
+tail effective sample size follow Vehtari et al. (2021), arXiv 1903.08008, E-BFMI Betancourt (2016), arXiv 1604.00695.
+NaN draws, a constant latent, a single chain and separated modes give NaN or a failing number, and NaN passes no gate.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ def name_of(engine: Engine) -> str:
 def require_family(engine: Engine, task: Task) -> None:
     """Refuse a model of a family that the engine does not serve."""
     if engine.families and task.model.kind not in engine.families:
-        raise InputError(f"a model of kind {' or '.join(engine.families)} for the engine '{name_of(engine)}'",
-                         f"'{task.model.kind}' in the task '{task.name}'", "see 'veribayes list engines'")  # fmt: skip
+        wanted = f"a model of kind {' or '.join(engine.families)} for the engine '{name_of(engine)}'"
+        raise InputError(wanted, f"'{task.model.kind}' in the task '{task.name}'", "see 'veribayes list engines'")
 
 
 def require_positive(engine: Engine, **options: float) -> None:

@@ -27,8 +27,8 @@ def learning(engine: Engine, task: Task) -> tuple[BayesianNetwork, RowPrior]:
     require_family(engine, task)
     model = task.model
     if not isinstance(model, BayesianNetwork) or model.prior is None:
-        raise InputError(f"a network with a prior over its tables for the engine '{name_of(engine)}'", f"the task '{task.name}'",
-                         "networks with known tables are served by elimination and enumeration")  # fmt: skip
+        wanted = f"a network with a prior over its tables for the engine '{name_of(engine)}'"
+        raise InputError(wanted, f"the task '{task.name}'", "known tables are served by elimination and enumeration")
     return model, model.prior
 
 

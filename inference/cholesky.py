@@ -1,7 +1,8 @@
 """Exact Gaussian process regression at every prefix from one Cholesky factorisation.
 
 With K + s^2 I = L L^T for the longest prefix, z = L^-1 y and V = L^-1 K(x, x*), the predictive given the first n points is
-    mean_n = sum_{i <= n} V_i z_i,   variance_n = k(x*, x*) - sum_{i <= n} V_i^2,   log p(y_1..n) = -sum_{i <= n} (z_i^2 / 2 + log L_ii) + const,
+    mean_n = sum_{i <= n} V_i z_i,      log p(y_1..n) = -sum_{i <= n} (z_i^2 / 2 + log L_ii) + const,
+    variance_n = k(x*, x*) - sum_{i <= n} V_i^2,
 because the leading block of L factorises the leading block of the matrix. Hyperparameters with a prior are summed over a grid
 or a quadrature, whose error is measured by doubling its nodes.
 """

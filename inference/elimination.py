@@ -47,10 +47,9 @@ class Elimination:
         buckets = _plan(model)
         entries = sum(b.entries for b in buckets)
         if 16 * entries > self.memory * GIB:
-            largest = max(b.entries for b in buckets)
-            raise ReferenceRefused(name_of(self), [
-                f"the largest clique has {largest:.2e} entries and all tables need {16 * entries / GIB:.3g} GiB, more than {self.memory:g} GiB"
-            ])  # fmt: skip
+            largest = f"the largest clique has {max(b.entries for b in buckets):.2e} entries"
+            need = f"all tables need {16 * entries / GIB:.3g} GiB, more than {self.memory:g} GiB"
+            raise ReferenceRefused(name_of(self), [f"{largest} and {need}; set memory, if the machine has it"])
         evidence = data.arrays["evidence"]
         size = int(np.clip(CHUNK // entries, 1, LANES))
         parts = [_marginals(model, buckets, evidence[i : i + size]) for i in range(0, len(evidence), size)]
@@ -66,8 +65,8 @@ def known_network(engine: Engine, task: Task) -> BayesianNetwork:
     require_family(engine, task)
     model = task.model
     if not isinstance(model, BayesianNetwork) or model.cpts is None:
-        raise InputError(f"a network with known tables for the engine '{name_of(engine)}'", f"the task '{task.name}'",
-                         "tables with a prior are learned by conjugate")  # fmt: skip
+        wanted = f"a network with known tables for the engine '{name_of(engine)}'"
+        raise InputError(wanted, f"the task '{task.name}'", "tables with a prior are learned by conjugate")
     return model
 
 
@@ -75,9 +74,8 @@ def require_possible(engine: Engine, log_evidence: Array) -> None:
     """Refuse evidence of probability zero."""
     impossible = np.flatnonzero(np.isneginf(log_evidence))
     if impossible.size:
-        raise ReferenceRefused(name_of(engine), [
-            f"the evidence of {impossible.size} of {log_evidence.size} data sets has probability zero, first in number {impossible[0]} of the batch"
-        ])  # fmt: skip
+        found = f"the evidence of {impossible.size} of {log_evidence.size} data sets has probability zero"
+        raise ReferenceRefused(name_of(engine), [f"{found}, first in number {impossible[0]} of the batch"])
 
 
 def at_positions(probs: Array, data: Data) -> Categorical:

@@ -65,16 +65,13 @@ class Nuts:
             self, warmup=self.warmup, draws=self.draws, chains=self.chains, target_accept=self.target_accept
         )
         if self.draws < 4 or not self.target_accept < 1 or not 0 <= self.max_refused < 1:
-            raise InputError(f"draws >= 4, target_accept < 1 and max_refused in [0, 1) for the engine '{name_of(self)}'",
-                             f"{self.draws}, {self.target_accept}, {self.max_refused}")  # fmt: skip
+            wanted = f"draws >= 4, target_accept < 1 and max_refused in [0, 1) for the engine '{name_of(self)}'"
+            raise InputError(wanted, f"{self.draws}, {self.target_accept}, {self.max_refused}")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         if not task.model.latents:
-            raise InputError(
-                "a model with unknown latents for the engine 'nuts'",
-                f"the task '{task.name}' without any",
-                "use 'elimination'",
-            )
+            wanted = "a model with unknown latents for the engine 'nuts'"
+            raise InputError(wanted, f"the task '{task.name}' without any", "use 'elimination'")
         runs = [self._certain(task.model, data, position, seed) for position in range(data.positions.size)]
         halves = tuple(stack([run.halves[i] for run in runs], axis=1) for i in (0, 1))
         posterior = {
@@ -115,16 +112,16 @@ class Nuts:
                 found, energy, diverging = jax.tree.map(
                     np.asarray, sampler(lanes, {k: v[chunk] for k, v in program.items()})
                 )
-            halves = [_conditional(model, data.select(datasets=chunk), position, {n: d[:, part] for n, d in found.items()}, components)
-                      for part in (slice(self.chains), slice(self.chains, None))]  # fmt: skip
-            parts.append(
-                Run((halves[0], halves[1]), *_judged(found, energy, diverging, {k: v[chunk] for k, v in mask.items()}))
-            )
+            some = data.select(datasets=chunk)
+            first = _conditional(model, some, position, {n: d[:, : self.chains] for n, d in found.items()}, components)
+            second = _conditional(model, some, position, {n: d[:, self.chains :] for n, d in found.items()}, components)
+            judged = _judged(found, energy, diverging, {k: v[chunk] for k, v in mask.items()})
+            parts.append(Run((first, second), *judged))
         return reduce(Run.joined, parts).taken(np.arange(data.index.size))
 
     def _certificate(self, runs: list[Run]) -> Certificate:
         """Trusted when few enough data sets fail at every position."""
-        gates = [run.gates for run in runs]
+        gates = [r.gates for r in runs]
         share = max(float((~g.passed).mean()) for g in gates)
         kept = [g.taken(g.passed if share <= self.max_refused else slice(None)) for g in gates]
         worst = {"rank_r_hat": np.max, "ess_bulk": np.min, "ess_tail": np.min, "divergences": np.max, "e_bfmi": np.min}
@@ -133,9 +130,11 @@ class Nuts:
         }
         reasons: tuple[str, ...] = ()
         if share > self.max_refused:
-            head = f"{share:.1%} of data sets fail a gate with {self.draws} draws a chain, and with {LONGER * self.draws}; {self.max_refused:.1%} may"
+            run = f"{2 * self.chains} chains of {self.draws} draws"
+            again = ", and with longer ones" * any(r.rerun for r in runs)
+            head = f"{share:.1%} of data sets fail a gate with {run}{again}; {self.max_refused:.1%} may"
             reasons = (head, *dict.fromkeys(reason for g in gates for reason in g.reasons()))
-        diagnostics |= {"refused_share": share, "rerun_share": max(run.rerun / run.gates.passed.size for run in runs)}
+        diagnostics |= {"refused_share": share, "rerun_share": max(r.rerun / r.gates.passed.size for r in runs)}
         bound = 1 / np.sqrt(diagnostics["ess_bulk"]) if diagnostics["ess_bulk"] > 0 else np.inf
         return Certificate(
             "refused" if reasons else "trusted", self.method, float(bound), "montecarlo", reasons, diagnostics

@@ -30,12 +30,8 @@ from veribayes.errors import InputError
 from veribayes.models._check import choice, integer, mapping, number, sequence
 
 Family = Literal["rows", "symbols", "points"]
-FREQUENCIES = (
-    0.5,
-    1.0,
-    2.0,
-    4.0,
-)  # radians per unit of x: wavelengths from 12 to 1.6, the scales of inputs near [-3, 3]
+# radians per unit of x: wavelengths from 12 to 1.6, the scales of inputs near [-3, 3]
+FREQUENCIES = (0.5, 1.0, 2.0, 4.0)
 LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory
 ROTARY_BASE = 1000.0  # contexts are at most some hundred tokens; the usual 10,000 would leave the slow pairs unused
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from veribayes import registry
-from veribayes.errors import InputError, Interrupted, ReferenceRefused, VeribayesError
+from veribayes import registry, terminal
+from veribayes.errors import InputError, Interrupted, VeribayesError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -121,7 +121,7 @@ def verify(
     trees: list[xr.DataTree] = []
     codes: list[int] = []
     for name in tasks:
-        with _task_errors(name, codes, debug), _progress(name, datasets) as advance:
+        with _task_errors(name, codes, debug), terminal.progress(name, datasets) as advance:
             trees.append(_verify_one(name, candidate, options, tolerance, out, advance))
             codes.append(EXIT_OF_VERDICT[json.loads(trees[-1].attrs["result"])["verdict"]])
     if trees:
@@ -129,7 +129,7 @@ def verify(
     if as_json:
         print(json.dumps(api.document(trees), indent=1))
     elif trees:
-        print_table(api.document(trees)["results"])
+        terminal.print_table(api.document(trees)["results"])
         print(f"report: {out / 'report.html'}")
     raise typer.Exit(next((c for c in PRECEDENCE if c in codes), 0))
 
@@ -160,7 +160,7 @@ def reference(
     made = api.task(task)
     given = api.split_options(_settings(set_))["reference"]
     options = pipeline.Options(datasets=datasets, seed=seed, reference=engine, reference_options=given)
-    with _progress(made.name, datasets) as advance:
+    with terminal.progress(made.name, datasets) as advance:
         tree = pipeline.reference(made, options, advance)
     path = out or Path(
         f"{store.folder_name(made.name, made.model_hash, registry.task_path(made.name) is not None)}-reference.nc"
@@ -198,7 +198,8 @@ def train(
     card = training.train_task(
         task, preset=preset, device=device, out=folder, seed=seed, threads=threads, tensorboard=tensorboard
     )
-    kl, recovery = _interval_of(card["scores"], "kl", ".3g"), _interval_of(card["scores"], "recovery", ".2%")
+    kl = _measured(card["scores"], "kl", terminal.number)
+    recovery = _measured(card["scores"], "recovery", terminal.percent)
     print(
         f"{task}: KL {kl} nats, recovery {recovery} on {card['scores']['datasets']} data sets; checkpoint in {folder}"
     )
@@ -234,49 +235,9 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(0 if not found["problems"] else 2)
 
 
-def print_table(entries: list[dict[str, Any]]) -> None:
-    """One row a task: verdict, primary endpoint, recovery, rival."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in (
-        "task",
-        "candidate",
-        "verdict",
-        "KL [95 %] nats",
-        "tolerance",
-        "recovery [95 %]",
-        "also passes",
-        "data sets needed",
-    ):
-        table.add_column(column, no_wrap=column in ("task", "verdict"))
-    colour = {"equivalent": "green", "different": "red", "undecided": "yellow"}
-    for e in entries:
-        p, r = e["primary"], e["recovery"]
-        passing = ", ".join(n for n, o in e["rivals"].items() if o["passes"]) or "none"
-        table.add_row(
-            e["task"],
-            e["candidate"],
-            f"[{colour[e['verdict']]}]{e['verdict']}[/]",
-            _interval(p, ".3g"),
-            f"{p['tolerance']:.3g}",
-            _interval(r, ".2%"),
-            passing,
-            str(p["datasets_needed"] or "–"),
-        )
-    Console(width=None if sys.stdout.isatty() else 150).print(table)
-
-
-def _interval(plain: dict[str, Any], form: str) -> str:
-    if plain["estimate"] is None:
-        return "infinite" if "metric" in plain else "undefined"
-    bounds = ", ".join("–" if plain[k] is None else format(plain[k], form) for k in ("low", "high"))
-    return f"{plain['estimate']:{form}} ({bounds})"
-
-
-def _interval_of(scores: dict[str, Any], name: str, form: str) -> str:
-    return _interval({"estimate": scores[name], "low": scores[f"{name}_low"], "high": scores[f"{name}_high"]}, form)
+def _measured(scores: dict[str, Any], name: str, form: Callable[[float], str]) -> str:
+    limits = {"estimate": scores[name], "low": scores[f"{name}_low"], "high": scores[f"{name}_high"]}
+    return terminal.interval(limits, form)
 
 
 def _listing(kind: str) -> list[tuple[str, str]]:
@@ -307,31 +268,6 @@ def _settings(texts: list[str] | None) -> dict[str, str]:
             raise InputError("ROLE.OPTION=VALUE", f"'{text}'", "for example --set reference.draws=20")
         out[key] = value
     return out
-
-
-@contextmanager
-def _progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error while data sets are done; silent where nobody watches."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        row = bar.add_task(name, total=total)
-        yield lambda done: bar.update(row, completed=done)
 
 
 @contextmanager
@@ -384,6 +320,3 @@ def main() -> NoReturn:
     else:
         code = 0
     sys.exit(code)
-
-
-__all__ = ["ReferenceRefused", "app", "main", "print_table"]

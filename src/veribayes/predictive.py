@@ -449,7 +449,10 @@ class Draws(Predictive):
             raise InputError(
                 f"draws that are categories 0..{categories - 1}", "other values", "return the index of the category"
             )
-        return (index[..., None] == np.arange(categories)).sum(-2).astype(float), self.draws.shape[-1]
+        rows = index.reshape(-1, index.shape[-1])
+        cells = rows + categories * np.arange(len(rows))[:, None]
+        counts = np.bincount(cells.ravel(), minlength=len(rows) * categories)
+        return counts.reshape(*self.shape, categories).astype(float), self.draws.shape[-1]
 
 
 FORMS: Mapping[str, type[Predictive]] = {

@@ -1,0 +1,93 @@
+"""What a person reads on the terminal: the table of verdicts, numbers with fitting digits, a progress bar."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+COLOUR = {"equivalent": "green", "different": "red", "undecided": "yellow"}
+HEADINGS = (
+    "task",
+    "candidate",
+    "verdict",
+    "divergence, 95 %",
+    "tolerance",
+    "recovery, 95 %",
+    "also passes",
+    "data sets needed",
+)
+PLAIN_WIDTH = 160  # where nobody watches there is no width to fit into
+NAMES = {"kl": "KL", "kl_draws": "KL of draws", "crps": "CRPS"}
+
+
+def print_table(entries: Sequence[Mapping[str, Any]]) -> None:
+    """One row a task: verdict, primary endpoint against its tolerance, recovery, and who else would pass."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in HEADINGS:
+        table.add_column(heading, overflow="fold")
+    for e in entries:
+        cells = [Text(c) for c in row(e)]  # Text: names from files are never read as markup
+        cells[2].stylize(COLOUR[e["verdict"]])
+        table.add_row(*cells)
+    Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
+
+
+def row(e: Mapping[str, Any]) -> tuple[str, ...]:
+    """The cells of one result entry."""
+    p, r = e["primary"], e["recovery"]
+    passing = ", ".join(name for name, other in e["rivals"].items() if other["passes"]) or "none"
+    size = "infinite" if p["estimate"] is None else interval(p, number)
+    share = "undefined" if r["estimate"] is None else interval(r, percent)
+    return (e["task"], e["candidate"], e["verdict"], f"{NAMES[p['metric']]} {size}", number(p["tolerance"]), share, passing,
+            str(p["datasets_needed"] or "–"))  # fmt: skip
+
+
+def interval(plain: Mapping[str, Any], form: Callable[[float], str]) -> str:
+    """Estimate and limits, e.g. `0.0031 [0.0028, 0.0034]`."""
+    low, high = ("–" if plain[k] is None else form(plain[k]) for k in ("low", "high"))
+    return f"{form(plain['estimate'])} [{low}, {high}]"
+
+
+def number(value: float) -> str:
+    """Three significant digits."""
+    return f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """A share with two significant digits of what is missing to 100 %: 85 %, 99.31 %, 99.9955 %."""
+    missing = abs(1 - share) * 100
+    digits = 0 if missing >= 10 or missing < 1e-10 else 1 - math.floor(math.log10(missing))
+    return f"{share * 100 + 0.0:.{digits}f} %".replace("-0 %", "0 %")
+
+
+@contextmanager
+def progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error while data sets are done; silent where nobody watches."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        job = bar.add_task(escape(name), total=total)
+        yield lambda done: bar.update(job, completed=done)
