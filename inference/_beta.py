@@ -15,9 +15,7 @@ from scipy.special import betaln, roots_jacobi
 
 from veribayes.predictive import Array
 
-RULE_ERROR = (
-    2e-12  # of posterior means by `beta_rule` with parameters .1 to 20 and up to 252 nodes; measured 9e-13
-)
+RULE_ERROR = 2e-12  # of posterior means by `beta_rule` with parameters .1 to 20 and up to 252 nodes; measured 9e-13
 TINY = 1e-300  # Lentz's guard against a zero denominator
 MAX_TERMS = 10_000  # O(sqrt(a + b)) terms suffice on the smaller tail: 60 at 500 observations
 

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.inference._engine import certify, float64, name_of, require_positive
-from veribayes.inference._gaussian import gaussian
+from veribayes.inference._engine import EPS, certify, float64, name_of, require_positive
+from veribayes.inference._gaussian import LIMIT, gaussian
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array, Normal
@@ -49,30 +49,26 @@ class KernelDescent:
             )
         noise = model.noise_sd**2
         with float64():
-            covariance, across, prior = map(np.asarray, _kernels(model)(data.arrays["x"], data.arrays["x_query"]))
-        moments = [
-            self._descend(covariance[:, :n, :n], across[:, :n], data.arrays["y"][:, :n], noise) for n in data.positions
-        ]
-        variance = np.stack([prior + noise - reduction for _, reduction in moments], axis=1)
-        if not np.all(variance > 0):
-            raise ReferenceRefused(
-                name_of(self), [f"the iteration diverges at eta {self.eta}: a variance of {variance.min():.2g}"]
-            )
-        mean = np.stack([m for m, _ in moments], axis=1)
-        return Branch(Normal(mean, np.sqrt(variance)), certify(self.method, 1e-9, kind="estimate", steps=self.steps))
+            k, across, prior = map(np.asarray, _kernels(model)(data.arrays["x"], data.arrays["x_query"]))
+            found = [self._descend(k[:, :n, :n], across[:, :n], data.arrays["y"][:, :n], noise) for n in data.positions]
+        mean, reduction = (np.stack(column, axis=1) for column in zip(*found, strict=True))
+        condition = 1 + k.shape[1] * float(k.max()) / noise  # of A; eigenvectors are known to a rounding times this
+        certificate = certify(self.method, EPS * k.shape[1] * condition, kind="estimate", limit=LIMIT, steps=self.steps)
+        return Branch(Normal(mean, np.sqrt(prior[:, None] + noise - reduction)), certificate)
 
-    def _descend(self, covariance: Array, across: Array, y: Array, noise: float) -> tuple[Array, Array]:
+    def _descend(self, k: Array, across: Array, y: Array, noise: float) -> tuple[Array, Array]:
         """Mean and reduction of the variance (dataset, query) after the steps, along the eigenvectors of A."""
-        if y.shape[1] == 0:
-            return np.zeros_like(across[:, 0:0].sum(1)), np.zeros_like(across[:, 0:0].sum(1))
-        values, vectors = np.linalg.eigh(covariance)
+        values, vectors = np.linalg.eigh(k)
         values = values + noise
         eta = self.eta or 1 / values[:, -1:]
+        if np.any(eta * values >= 2):
+            limit = 2 / values.max()
+            raise ReferenceRefused(
+                name_of(self), [f"the iteration diverges: eta {eta:g} must be below {limit:.3g} at n = {y.shape[1]}"]
+            )
         reached = (1 - (1 - eta * values) ** self.steps) / values
-        rotated = vectors.mT @ across
-        return np.einsum("bnq,bn,bn->bq", rotated, reached, (vectors.mT @ y[..., None])[..., 0]), np.einsum(
-            "bnq,bn->bq", rotated**2, reached
-        )
+        rotated, projected = vectors.mT @ across, (vectors.mT @ y[..., None])[..., 0]
+        return np.einsum("bnq,bn->bq", rotated, reached * projected), np.einsum("bnq,bn->bq", rotated**2, reached)
 
 
 @lru_cache(maxsize=16)

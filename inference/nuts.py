@@ -107,7 +107,7 @@ class Nuts:
         sampler = _sampler(model, self.warmup, self.draws, self.target_accept)
         parts = []
         for chunk in equal_chunks(data.index.size, LANES // (2 * self.chains)):
-            with float64():
+            with float64(), jax.numpy_rank_promotion("allow"):  # NumPyro's transforms rely on it
                 lanes = _lanes(key[chunk], int(data.positions[position]), 2 * self.chains)
                 found, energy, diverging = jax.tree.map(
                     np.asarray, sampler(lanes, {k: v[chunk] for k, v in program.items()})

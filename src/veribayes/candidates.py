@@ -1,4 +1,4 @@
-"""Who is judged: an engine, a shipped checkpoint, a checkpoint folder, a callable, or recorded predictions.
+"""Who is judged: an engine, a construction, a shipped checkpoint, a checkpoint folder, a callable, or recorded predictions.
 
 Whatever it is, it becomes a `Candidate`: a name, an identity that a stored shard can bind to, and a function from a batch
 of data sets to predictives. A candidate sees `Data` or (context, query); neither holds outcomes, latents or references.
@@ -32,7 +32,7 @@ class Candidate:
         name: shown to the reader.
         identity: hash of everything its answers depend on, or None for a bare callable, whose run never resumes.
         infer: (task, data, seed) -> branch with leading shape (dataset, position, query).
-        kind: engine, checkpoint, callable or predictions.
+        kind: engine, construction, checkpoint, callable or predictions.
         card: a checkpoint's card.
     """
 
@@ -64,6 +64,25 @@ def of_engine(name: str, made: Any) -> Candidate:
     """An engine in the role of the candidate."""
     identity = digest_of({"engine": name, "options": repr(made), "source": source_digest()})
     return Candidate(name, identity, lambda task, data, seed: made(task, data, seed=seed), "engine")
+
+
+def of_construction(name: str, made: Any) -> Candidate:
+    """A transformer whose weights are written down."""
+    identity = digest_of({"construction": name, "options": repr(made), "source": source_digest()})
+
+    def infer(task: Task, data: Data, seed: int) -> Branch:
+        return predict(_with_step_size(made, task, data, seed)(task), task, data)
+
+    return Candidate(name, identity, infer, "construction")
+
+
+def _with_step_size(made: Any, task: Task, data: Data, seed: int) -> Any:
+    """Mirror descent without a step size gets the best for each prefix length, by the search of the engine of that name."""
+    if task.model.kind not in made.families or getattr(made, "searched_by", None) is None or made.eta is not None:
+        return made
+    engine = importlib.import_module(f"veribayes.inference.{made.searched_by}")
+    positions = tuple(data.positions.tolist())
+    return replace(made, eta=dict(zip(positions, engine.best_etas(task.model, positions, made.steps, seed), strict=True)))
 
 
 def of_callable(function: object, task: Task, name: str | None = None, identity: str | None = None) -> Candidate:
@@ -106,12 +125,14 @@ def _named(name: str, task: Task, options: dict[str, str]) -> Candidate:
         return _checkpoint(name if registry.checkpoint_path(name) else folder.name, folder, task)
     if name.replace("-", "_") in registry.names("engine"):
         return of_engine(name, registry.engine(name, options))
+    if name.replace("-", "_") in registry.names("construction"):
+        return of_construction(name, registry.configured("construction", name, options))
     if name.endswith(".nc"):
         return _recorded(Path(name))
     if ":" in name:
         return of_object(name, task)
     raise InputError(
-        "a checkpoint, an engine, a predictions file (.nc) or package.module:callable",
+        "a checkpoint, an engine, a construction, a predictions file (.nc) or package.module:callable",
         f"'{name}'",
         "see 'veribayes list candidates'",
     )

@@ -245,7 +245,8 @@ def _listing(kind: str) -> list[tuple[str, str]]:
         return [(name, _description(name)) for name in registry.names("task")]
     if kind == "candidates":
         shipped = [(n, "shipped checkpoint") for n in registry.names("checkpoint")]
-        return shipped + [(n, f"engine: {registry.summary('engine', n)}") for n in registry.names("engine")]
+        kinds = ("construction", "engine")
+        return shipped + [(n, f"{kind}: {registry.summary(kind, n)}") for kind in kinds for n in registry.names(kind)]
     single = kind.removesuffix("s")
     return [(name, registry.summary(single, name)) for name in registry.names(single)]
 

@@ -2,7 +2,7 @@
 
 A plain module in a part folder is a part and its name is the part's name; an underscored module is frame. Hyphens and
 underscores are the same in a name. Other distributions add parts through the entry point groups `veribayes.task`,
-`veribayes.engine`, `veribayes.metric`; a shipped part wins over a plug-in of the same name, with a warning.
+`veribayes.engine`, `veribayes.construction`, `veribayes.metric`; a shipped part wins over a plug-in of the same name, with a warning.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ HERE = Path(__file__).resolve().parent
 FOLDERS = {
     "engine": ("veribayes.inference", HERE / "inference"),
     "metric": ("veribayes.validation.metrics", HERE / "validation" / "metrics"),
+    "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
 }
 
 
 def names(kind: str) -> list[str]:
-    """Names of all parts of a kind (`engine`, `metric`, `task`, `checkpoint`), shipped and plugged in, sorted."""
+    """Names of all parts of a kind (`engine`, `construction`, `metric`, `task`, `checkpoint`), shipped and plugged in, sorted."""
     return sorted({*_shipped(kind), *_plugged(kind)})
 
 
@@ -56,12 +57,17 @@ def load(kind: str, name: str) -> Any:
 
 
 def engine(name: str, options: Mapping[str, str] | None = None) -> Any:
-    """An engine by name, its options given as text and read as the type of the field they set.
+    """An engine by name with its options; see `configured`."""
+    return configured("engine", name, options)
+
+
+def configured(kind: str, name: str, options: Mapping[str, str] | None = None) -> Any:
+    """A part that is a frozen dataclass, its options given as text and read as the type of the field they set.
 
     Raises:
-        InputError: unknown engine, unknown option, or text that is not of the option's type.
+        InputError: unknown part, unknown option, or text that is not of the option's type.
     """
-    part = load("engine", name)
+    part = load(kind, name)
     known = {f.name: f for f in fields(part)}
     values = {}
     for key, text in (options or {}).items():
@@ -104,8 +110,15 @@ def _typed(text: object, default: object, where: str) -> object:
             return {"true": True, "false": False}[text.lower()]
         if isinstance(default, int):
             return int(text)
-        if isinstance(default, float) or (default is None and text.replace(".", "", 1).isdigit()):
+        if isinstance(default, float):
             return float(text)
     except (ValueError, KeyError):
         raise InputError(f"{type(default).__name__} for {where}", f"'{text}'") from None
-    return text
+    return _number_or_text(text) if default is None else text
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -67,7 +67,9 @@ def test_dirichlet_closed_form() -> None:
     share = (counts + 0.7) / (12 + 2.1)
     np.testing.assert_allclose(branch.predictive.probs[:, 0, 0], share, rtol=1e-14)
     np.testing.assert_allclose(branch.posterior["theta"]["mean"][:, 0, 0], share, rtol=1e-14)
-    np.testing.assert_allclose(branch.posterior["theta"]["sd"][:, 0, 0], np.sqrt(share * (1 - share) / 15.1), rtol=1e-12)
+    np.testing.assert_allclose(
+        branch.posterior["theta"]["sd"][:, 0, 0], np.sqrt(share * (1 - share) / 15.1), rtol=1e-12
+    )
 
 
 def test_posterior_of_an_interval_by_grid() -> None:
@@ -87,7 +89,9 @@ def test_posterior_of_an_interval_by_grid() -> None:
 
 @pytest.mark.parametrize(("ones", "zeros"), [(0, 340), (0, 500), (500, 0), (7, 993), (1000, 0), (3, 40), (250, 250)])
 @pytest.mark.parametrize(("low", "high"), [(0.1, 0.9), (0.7, 0.85), (0.0, 1.0), (0.4, 0.6)])
-def test_interval_integrals_hold_where_the_literal_difference_fails(ones: int, zeros: int, low: float, high: float) -> None:
+def test_interval_integrals_hold_where_the_literal_difference_fails(
+    ones: int, zeros: int, low: float, high: float
+) -> None:
     """The plain difference gives .1155 for (0, 340) on [.1, .9], and 0/0 for (0, 500)."""
     with mpmath.workdps(1200):
 
@@ -102,7 +106,9 @@ def test_interval_integrals_hold_where_the_literal_difference_fails(ones: int, z
         assert found == pytest.approx(0.1026, abs=5e-5)
 
 
-@pytest.mark.parametrize(("a", "b"), [(0.1, 0.3), (0.1, 0.1), (0.5, 0.5), (1.0, 1.0), (1.0, 2.0), (5.0, 10.0), (0.1, 20.0)])
+@pytest.mark.parametrize(
+    ("a", "b"), [(0.1, 0.3), (0.1, 0.1), (0.5, 0.5), (1.0, 1.0), (1.0, 2.0), (5.0, 10.0), (0.1, 20.0)]
+)
 def test_beta_rule_reproduces_posterior_means(a: float, b: float) -> None:
     at, weight = beta_rule(252, a, b)
     for ones, zeros in ((0, 500), (1, 499), (250, 250), (500, 0), (0, 0)):
@@ -119,13 +125,27 @@ def test_counts_agree_at_every_prefix() -> None:
     relevant = np.array([[p in model.parents[t] for p in range(5)] for t in query.target])
     passed = at_query(model, prefix_counts(model, data.arrays["rows"], data.positions), query)
     assert np.array_equal(passed, matching_counts(model, data, relevant))
-    assert np.array_equal(prefix_counts(model, data.arrays["rows"], data.positions)[:, 0], model.count(data.arrays["rows"]))
+    assert np.array_equal(
+        prefix_counts(model, data.arrays["rows"], data.positions)[:, 0], model.count(data.arrays["rows"])
+    )
 
 
 # TV to the truth, averaged over nodes; unseen configurations score 1 for maximum likelihood. Rows: N = 1, 5, 10, 20, 50, 100.
 TABLE = [
-    ("general5", "ABCDE", GENERAL5, (0.604, 0.284, 0.191, 0.123, 0.074, 0.051), (0.182, 0.142, 0.120, 0.093, 0.064, 0.048)),
-    ("chain7", "ABCDEFG", CHAIN7, (0.615, 0.256, 0.162, 0.109, 0.067, 0.047), (0.183, 0.142, 0.116, 0.091, 0.061, 0.044)),
+    (
+        "general5",
+        "ABCDE",
+        GENERAL5,
+        (0.604, 0.284, 0.191, 0.123, 0.074, 0.051),
+        (0.182, 0.142, 0.120, 0.093, 0.064, 0.048),
+    ),
+    (
+        "chain7",
+        "ABCDEFG",
+        CHAIN7,
+        (0.615, 0.256, 0.162, 0.109, 0.067, 0.047),
+        (0.183, 0.142, 0.116, 0.091, 0.061, 0.044),
+    ),
 ]
 
 
@@ -156,7 +176,9 @@ def test_maximum_likelihood_is_uniform_where_nothing_was_seen() -> None:
     simulation = task.simulate(range(20), seed=0)
     found = run("mle", task, simulation).predictive.probs
     states = task.model.cardinalities[simulation.data.arrays["target"]]
-    np.testing.assert_allclose(found[:, 0], np.broadcast_to((np.arange(4) < states[:, None]) / states[:, None], found[:, 0].shape))
+    np.testing.assert_allclose(
+        found[:, 0], np.broadcast_to((np.arange(4) < states[:, None]) / states[:, None], found[:, 0].shape)
+    )
     assert np.any(found[:, 1] == 0)
 
 

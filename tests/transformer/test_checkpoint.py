@@ -131,7 +131,7 @@ def test_shipped_checkpoints(name: str) -> None:
     exact = registry.load("engine", task.reference)()(task, data, seed=0).predictive
     said = network_candidate(folder, task)(*task.model.inputs(data, 3))["probs"]
     assert said.shape[:2] == exact.shape[::2]
-    if name != "gp-rbf-1d":  # measured 3e-4 to 2e-3 over the three
+    if name != "gp-rbf-1d":  # measured 6e-4 to 1e-3 over the three
         assert np.abs(said - exact.probs[:, 3]).mean() < 0.01
 
 

@@ -14,7 +14,7 @@ from veribayes.transformer._batches import config_of, integers, reals, tensors
 from veribayes.transformer._candidates import NetworkCandidate
 from veribayes.transformer.network import Network, NetworkConfig, rotate
 
-ROUNDING = 2e-6  # float32 sums in another order; measured 4e-7 on logits of size 1
+ROUNDING = 5e-6  # float32 sums in another order; measured 4e-7 on probabilities, 2e-6 on rotary scores of size 10
 ROWS = NetworkConfig("rows", states=(2, 3, 2), width=16, layers=2, heads=2)
 SYMBOLS = NetworkConfig("symbols", states=(4,), width=16, layers=2, heads=2)
 POINTS = NetworkConfig("points", inputs=2, cells=8, reach=3.0, tail_scale=0.4, width=16, layers=2, heads=2)
@@ -53,7 +53,7 @@ def test_a_set_has_no_order(config: NetworkConfig) -> None:
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     in_context = 1 if config.family == "rows" else 2  # arrays that hold context
     shuffled = [a[:, order] if i < in_context else a for i, a in enumerate(arrays)]
-    torch.testing.assert_close(said(net, shuffled), said(net, arrays), rtol=0, atol=10 * ROUNDING)
+    torch.testing.assert_close(said(net, shuffled), said(net, arrays), rtol=0, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("config", [ROWS, POINTS], ids=lambda c: c.family)
@@ -62,7 +62,7 @@ def test_the_size_of_a_set_is_seen(config: NetworkConfig) -> None:
     net, arrays = network(config), arguments(config)
     in_context = 1 if config.family == "rows" else 2
     doubled = [torch.cat([a, a], 1) if i < in_context else a for i, a in enumerate(arrays)]
-    assert (said(net, doubled) - said(net, arrays)).abs().max() > 0.01  # measured .3
+    assert (said(net, doubled) - said(net, arrays)).abs().max() > 0.01  # measured .10 and .19
 
 
 @pytest.mark.parametrize("config", [ROWS, POINTS], ids=lambda c: c.family)
@@ -70,7 +70,7 @@ def test_queries_do_not_see_each_other(config: NetworkConfig) -> None:
     net, arrays = network(config), arguments(config)
     in_context = 1 if config.family == "rows" else 2
     alone = [a if i < in_context else a[:, :1] for i, a in enumerate(arrays)]
-    torch.testing.assert_close(said(net, alone), said(net, arrays)[:, :1], rtol=0, atol=10 * ROUNDING)
+    torch.testing.assert_close(said(net, alone), said(net, arrays)[:, :1], rtol=0, atol=ROUNDING)
 
 
 def test_a_sequence_sees_only_its_past() -> None:
@@ -78,16 +78,16 @@ def test_a_sequence_sees_only_its_past() -> None:
     changed = symbols.clone()
     changed[:, 4] = (changed[:, 4] + 1) % 4
     before, after = net(symbols), net(changed)
-    torch.testing.assert_close(after[:, :5], before[:, :5], rtol=0, atol=10 * ROUNDING)  # prefixes of length 0..4
-    assert (after[:, 5:] - before[:, 5:]).abs().max() > 0.01
-    torch.testing.assert_close(net(symbols[:, :3]), before[:, :4], rtol=0, atol=10 * ROUNDING)
+    torch.testing.assert_close(after[:, :5], before[:, :5], rtol=0, atol=ROUNDING)  # prefixes of length 0..4
+    assert (after[:, 5:] - before[:, 5:]).abs().max() > 0.01  # measured 1.7
+    torch.testing.assert_close(net(symbols[:, :3]), before[:, :4], rtol=0, atol=ROUNDING)
 
 
 def test_rotary_scores_depend_on_distance() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k = (torch.randn(8, generator=generator).expand(10, 8) for _ in range(2))
     scores = rotate(q) @ rotate(k).T
-    torch.testing.assert_close(scores[1:, 1:], scores[:-1, :-1], rtol=0, atol=ROUNDING * 10)
+    torch.testing.assert_close(scores[1:, 1:], scores[:-1, :-1], rtol=0, atol=ROUNDING)
 
 
 def test_categories_that_a_target_lacks_get_exactly_zero() -> None:

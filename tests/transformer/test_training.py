@@ -96,7 +96,7 @@ def test_a_tiny_task_is_learned(make_case: Callable[..., Any], tmp_path: Path) -
     (fresh,) = make_batch(case.task, case.recipe, network.config, case.targets, 1, 0)
     untrained = type(network)(network.config).initialise(0)
     with torch.no_grad():
-        # measured .0012 against .27 over seeds 1..3
+        # measured .0017 to .0029 against .34 to .65 over three seeds
         assert divergence(network, fresh) < 0.02 * divergence(untrained, fresh)
 
 

@@ -1,0 +1,215 @@
+"""Mixture of transition distributions: attention layers that make steps of mirror descent (arXiv 2604.10848).
+
+One step is a disentangled transformer: three layers of one head, no feed-forward, causal, residual by concatenation, tables
+R_A and R_V indexed by the distance i - j (0 for a token itself):
+
+    e_ij = h_i^T W_A h_j + h_i^T R_A[i - j],   h_i <- Concat(h_i, sum_j softmax_j(e_ij) Concat(h_j, R_V[i - j]))
+
+    layer 1   W_A = (log pi)^T, R_A open for the distances 1..m, R_V[g] = e_g: the attention A_{i,i-g} is the responsibility
+              gamma_i(g) = a_ig / sum_h a_ih of lag g, a_ig = pi(y_{i-g}, y_i), and R_V writes it into the stream
+    layer 2   open for the distances 0..T-m-1: at the last position, the average of gamma over the T - m terms
+    layer 3   open for the distances 0..m-1, plus eta m (T - m) times coordinate g of that average: A_{T,T+1-g} = lambda_g
+    output    pi^T on the block of the attended symbol
+
+The tables are exact at the last position of the one length T that they are written for. Several steps need the gradient at
+weights that only the last position of a causal network would know: they are made by an attention that sees both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from veribayes.errors import InputError
+from veribayes.models._check import integer, number
+from veribayes.models._task import Task
+from veribayes.models.mtd import MTD
+from veribayes.predictive import Array
+from veribayes.transformer.constructions._frame import in_batches, require_family, tensor, weight
+from veribayes.tree import IntArray
+
+IMPOSSIBLE = 1e-300  # stands for a zero of pi, whose logarithm would turn the scores into NaN
+CLOSED = 800.0  # below log(1e-300) = -691 by enough that exp is exactly zero
+THEOREM = "theorem"
+
+
+@dataclass(frozen=True)
+class MTDMirrorDescent:
+    """Exponentiated gradient from equal weights.
+
+    Attributes:
+        steps: 1: the three-layer network; more: two layers a step.
+        eta: step size: a number, one for each prefix length, or `theorem`: 1 / (concentration m + 1), at which one step equals
+            the posterior mean to first order where there is no evidence. None: a run takes the best for each prefix length,
+            as the engine `mirror_descent` does.
+    """
+
+    steps: int = 1
+    eta: float | str | Mapping[int, float] | None = None
+    families: ClassVar[tuple[str, ...]] = ("mtd",)
+    searched_by: ClassVar[str] = "mirror_descent"  # the engine that makes the same steps
+
+    def __post_init__(self) -> None:
+        integer("steps", self.steps, at_least=1, at_most=1000)
+        values = self.eta.values() if isinstance(self.eta, Mapping) else [self.eta]
+        for eta in values:
+            if eta is not None and eta != THEOREM:
+                number("eta", eta, above=0)
+
+    def __call__(self, task: Task) -> SymbolPredictor:
+        """Raises InputError for another family, a matrix for each lag, or no step size."""
+        require_family(self, task)
+        model = cast(MTD, task.model)
+        if model.per_lag:
+            raise InputError("one matrix shared by all lags", f"one for each in the task '{task.name}'")
+        if self.eta is None:
+            raise InputError("a step size", "none", f"set eta to a number or to '{THEOREM}'")
+        eta = theorem(model) if isinstance(self.eta, str) else self.eta
+        return SymbolPredictor(model, self.steps, eta)
+
+
+def theorem(model: MTD) -> float:
+    """Step size of Theorem 1 of arXiv 2604.10848, for a symmetric Dirichlet law of the weights."""
+    return 1 / (model.concentration * model.m + 1)
+
+
+class SymbolPredictor:
+    """The candidate: a network for each length of the prefix."""
+
+    def __init__(self, model: MTD, steps: int, eta: float | Mapping[int, float]) -> None:
+        self.model, self.steps, self.eta = model, steps, eta
+
+    def network(self, length: int) -> OneStepNetwork | ManyStepNetwork:
+        """The network for prefixes of this length, at least m."""
+        eta = self.eta[length] if isinstance(self.eta, Mapping) else self.eta
+        if self.steps == 1:
+            return OneStepNetwork(self.model, length, eta)
+        return ManyStepNetwork(self.model, length, eta, self.steps)
+
+    def __call__(self, context: IntArray, query: None) -> dict[str, Array]:
+        """Prefixes (B, t) -> probs (B, 1, q); uniform before there are m symbols."""
+        del query  # the next symbol is all that can be asked
+        datasets, length = context.shape
+        y = tensor(context)
+        if length < self.model.m:
+            return {"probs": torch.full((datasets, 1, self.model.q), 1 / self.model.q, dtype=torch.float64).numpy()}
+        return {"probs": in_batches(self.network(length), length**2, y)[:, None]}
+
+
+class OneStepNetwork(nn.Module):
+    """Disentangled transformer of three layers. B sequences, T positions, q symbols, m lags."""
+
+    def __init__(self, model: MTD, length: int, eta: float) -> None:
+        super().__init__()
+        q, m = model.q, model.m
+        pi = tensor(model.matrices[0])
+        self.symbols = q
+        self.responsibilities = DisentangledAttention(q, length, m)
+        self.responsibilities.score[:] = pi.clamp_min(IMPOSSIBLE).log().T
+        self.responsibilities.open(slice(1, m + 1), slice(q))
+        self.responsibilities.distance_value[1 : m + 1] = torch.eye(m, dtype=torch.float64)[:length - 1]
+        width = 2 * q + m  # [symbol | attended symbol | gamma]
+        self.average = DisentangledAttention(width, length)
+        self.average.open(slice(length - m), slice(q))
+        self.weights = DisentangledAttention(2 * width, length)
+        self.weights.open(slice(m), slice(q))
+        mean_gamma = slice(width + 2 * q, 2 * width)
+        self.weights.distance_score[:m, mean_gamma] = eta * m * (length - m) * torch.eye(m, dtype=torch.float64)
+        self.attended = slice(2 * width, 2 * width + q)  # what layer 3 writes into the stream begins with symbols
+        self.output = weight(q, q)
+        self.output[:] = pi
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Symbols (B, T) -> probabilities of the next one (B, q)."""
+        h = F.one_hot(y, self.symbols).double()  # (B, T, q)
+        for layer in (self.responsibilities, self.average, self.weights):
+            h = layer(h)
+        return h[:, -1, self.attended] @ self.output
+
+
+class DisentangledAttention(nn.Module):
+    """One causal head with relative positions; its output is concatenated to its input. D coordinates in, 2 D + V out."""
+
+    def __init__(self, width: int, length: int, values: int = 0) -> None:
+        super().__init__()
+        self.score = weight(width, width)  # W_A
+        self.distance_score = weight(length, width)  # R_A
+        self.distance_value = weight(length, values)  # R_V
+
+    def open(self, distances: slice, on: slice) -> None:
+        """Close all other distances, through the coordinates `on`, of which exactly one is 1 in every token."""
+        opened = self.distance_score[distances, on].clone()
+        self.distance_score[:, on] = -CLOSED
+        self.distance_score[distances, on] = opened
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, 2 D + V)."""
+        attention = self.attention(h)
+        values = torch.einsum("bij,ijv->biv", attention, self.distance_value[distances(h.shape[1]).clamp_min(0)])
+        return torch.cat([h, attention @ h, values], dim=-1)
+
+    def attention(self, h: Tensor) -> Tensor:
+        """(B, T, T), rows sum to one."""
+        distance = distances(h.shape[1])
+        relative = (h @ self.distance_score.T).gather(2, distance.clamp_min(0).expand(len(h), -1, -1))
+        scores = h @ self.score @ h.mT + relative
+        return scores.masked_fill(distance < 0, -torch.inf).softmax(-1)
+
+
+class ManyStepNetwork(nn.Module):
+    """Two layers a step, with tokens [symbol | term | log weights]: responsibilities, then their average.
+
+    `term` is 1 from position m on, where a symbol is a term of the likelihood; the log weights start at zero and are the
+    same in all tokens. The gradient is the sum of the responsibilities divided by the weights.
+    """
+
+    def __init__(self, model: MTD, length: int, eta: float, steps: int) -> None:
+        super().__init__()
+        q, m = model.q, model.m
+        self.symbols, self.lags, self.steps = q, m, steps
+        self.scale = eta * (length - m)  # of the average, to make it eta times the sum
+        width = q + 1 + m
+        pi = tensor(model.matrices[0])
+        log_weights = slice(q + 1, width)
+        self.responsibilities = DisentangledAttention(width, length, m)
+        self.responsibilities.score[:q, :q] = pi.clamp_min(IMPOSSIBLE).log().T
+        self.responsibilities.open(slice(1, m + 1), slice(q))
+        self.responsibilities.distance_score[1 : m + 1, log_weights] = torch.eye(m, dtype=torch.float64)[:length - 1]
+        self.responsibilities.distance_value[1 : m + 1] = torch.eye(m, dtype=torch.float64)[:length - 1]
+        self.term_score = weight(width)  # the average reads the tokens whose `term` is 1
+        self.term_score[q] = CLOSED
+        self.weights = DisentangledAttention(width, length)
+        self.weights.open(slice(m), slice(q))
+        self.weights.distance_score[:m, log_weights] = torch.eye(m, dtype=torch.float64)
+        self.output = weight(q, q)
+        self.output[:] = pi
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Symbols (B, T) -> probabilities of the next one (B, q)."""
+        z = self.tokens(y)  # (B, T, q + 1 + m)
+        for _ in range(self.steps):
+            gamma = self.responsibilities(z)[..., -self.lags :]  # (B, T, m)
+            mean = (z @ self.term_score).softmax(-1)[:, None] @ gamma  # (B, 1, m), the same for every reader
+            log_weights = z[..., -self.lags :]
+            z = torch.cat([z[..., : -self.lags], log_weights + self.scale * mean / log_weights.softmax(-1)], dim=-1)
+        attended = self.weights.attention(z)[:, -1:] @ z[..., : self.symbols]  # (B, 1, q)
+        return attended[:, 0] @ self.output
+
+    def tokens(self, y: Tensor) -> Tensor:
+        symbol = F.one_hot(y, self.symbols).double()
+        term = (torch.arange(y.shape[1]) >= self.lags).double()[:, None].expand(len(y), -1, 1)
+        return torch.cat([symbol, term, symbol.new_zeros(*y.shape, self.lags)], dim=-1)
+
+
+def distances(length: int) -> Tensor:
+    """i - j, (T, T)."""
+    position = torch.arange(length)
+    return position[:, None] - position
+
+
+PART = MTDMirrorDescent

@@ -1,0 +1,31 @@
+"""Simulated nulls, p-values that count the observed statistic among them, and Holm's correction."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from veribayes.predictive import Array
+
+REPLICATES = 9_999  # (B + 1) .05 is an integer, so the test has its nominal size; error of a p of .05: .002
+ROUNDING = 1e-10  # relative; statistics closer than that are ties
+
+
+def generator(seed: int, stream: str, *index: int) -> np.random.Generator:
+    """A generator that is a function of (seed, stream, index)."""
+    return np.random.default_rng([seed, zlib.crc32(stream.encode()), *index])
+
+
+def p_value(statistic: float, null: Array) -> float:
+    """(1 + number of null statistics at or above the observed) / (1 + B), doi:10.2202/1544-6115.1585; `null` is sorted."""
+    least = statistic - ROUNDING * abs(statistic) if np.isfinite(statistic) else statistic
+    return float((1 + null.size - np.searchsorted(null, least)) / (1 + null.size))
+
+
+def holm(p: Mapping[str, float]) -> dict[str, float]:
+    """p-values adjusted for their number, doi:10.2307/4615733; the smallest is that of the intersection."""
+    order = sorted(p, key=p.__getitem__)
+    steps = np.maximum.accumulate([p[name] * (len(p) - i) for i, name in enumerate(order)])
+    return {name: min(1.0, float(step)) for name, step in zip(order, steps, strict=True)}

@@ -1,0 +1,239 @@
+"""Nulls and planted defects for every test, in NumPy: what its size and power are measured on.
+
+amortised   theta ~ N(0, I_2), four observations x | theta ~ N(theta, I_2), 100 draws of a candidate's posterior for each data
+            set; x is summarised by its mean. z is whitened under the exact posterior N(4/5 mean x, I / 5).
+two-sample  independent draws of N(0, I_4) against another law.
+predictive  one outcome a data set; a candidate that is too wide, shifted or heavy-tailed, or whose probabilities are tempered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import signal, special
+
+from veribayes.predictive import Array
+from veribayes.validation.tests._ranks import ranks
+
+Rng = np.random.Generator
+Given = tuple[tuple[Array, ...], dict[str, Any]]  # what a test's `run` takes: arrays and options
+NULL = "none"
+DRAWS, OBSERVATIONS, DIMENSIONS = 100, 4, 2
+CHAIN = 0.9  # lag-one autocorrelation; unthinned, a permutation test rejects 62 % of such nulls
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Data sets with their truth: theta and mean x (dataset, 2), and the mean of the first half of the observations."""
+
+    truth: Array
+    mean: Array
+    half: Array
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A test on data that may be planted: `draw(rng, n, defect)`; `n` is the sample size that `defects` are measured at."""
+
+    test: str
+    table: str
+    draw: Callable[[Rng, int, str], Given]
+    sizes: tuple[int, int, int]
+    n: int
+    defects: tuple[str, ...]
+    remark: str = ""
+
+    @property
+    def title(self) -> str:
+        """Heading in a table."""
+        return f"{self.test} {self.remark}".strip()
+
+
+def scene(rng: Rng, n: int) -> Scene:
+    """Conjugate Gaussian data sets."""
+    truth = rng.standard_normal((n, DIMENSIONS))
+    halves = truth + rng.standard_normal((2, n, DIMENSIONS)) / np.sqrt(OBSERVATIONS / 2)
+    return Scene(truth, halves.mean(0), halves[0])
+
+
+def posterior(mean: Array, observations: int) -> tuple[Array, float]:
+    """Mean (dataset, 1, 2) and sd of theta given the mean of some observations."""
+    return mean[:, None] * observations / (observations + 1), float(np.sqrt(1 / (observations + 1)))
+
+
+def _scaled(factor: float) -> Callable[[Scene, Array], Array]:
+    return lambda s, z: factor * z
+
+
+def _shifted(by: float) -> Callable[[Scene, Array], Array]:
+    return lambda s, z: z + by
+
+
+def _correlated(rho: float) -> Callable[[Scene, Array], Array]:
+    return lambda s, z: z @ np.linalg.cholesky(np.array([[1.0, rho], [rho, 1.0]])).T
+
+
+def _by_law(observations: int) -> Callable[[Scene, Array], Array]:
+    """Draws from the posterior given fewer observations (0: the prior), whitened under the exact one."""
+
+    def planted(s: Scene, z: Array) -> Array:
+        mean, sd = posterior(s.half, observations)
+        exact_mean, exact_sd = posterior(s.mean, OBSERVATIONS)
+        return (mean + sd * z - exact_mean) / exact_sd
+
+    return planted
+
+
+def _biased(s: Scene, z: Array) -> Array:
+    return z + 0.5 * np.sign(s.mean[:, None]) * [1.0, 0.0]
+
+
+def _heteroscedastic(s: Scene, z: Array) -> Array:
+    return z * np.where(s.mean[:, None, :1] > 0, 1.3, 0.7)
+
+
+POSTERIORS: Mapping[str, Callable[[Scene, Array], Array]] = {
+    NULL: lambda s, z: z,
+    "sd x 1.10": _scaled(1.1),
+    "sd x 0.90": _scaled(0.9),
+    "sd x 1.25": _scaled(1.25),
+    "shift .10 sd": _shifted(0.10),
+    "shift .25 sd": _shifted(0.25),
+    "correlation .3": _correlated(0.3),
+    "correlation .6": _correlated(0.6),
+    "posterior = prior": _by_law(0),
+    "half of the data": _by_law(OBSERVATIONS // 2),
+    "x-dependent bias .5 sd": _biased,
+    "heteroscedastic 1.3 / .7": _heteroscedastic,
+}
+
+SAMPLES: Mapping[str, Callable[[Rng, int], Array]] = {
+    NULL: lambda rng, n: rng.standard_normal((n, 4)),
+    "sd x 1.10": lambda rng, n: 1.1 * rng.standard_normal((n, 4)),
+    "shift .15, all": lambda rng, n: rng.standard_normal((n, 4)) + 0.15,
+    "shift .3, one": lambda rng, n: rng.standard_normal((n, 4)) + [0.3, 0.0, 0.0, 0.0],
+    "correlation .3": lambda rng, n: np.sqrt(0.7) * rng.standard_normal((n, 4)) + np.sqrt(0.3) * rng.standard_normal((n, 1)),
+    "t5 tails": lambda rng, n: rng.standard_t(5, (n, 4)),
+}
+
+OUTCOMES: Mapping[str, Callable[[Rng, int], Array]] = {
+    NULL: lambda rng, n: rng.standard_normal(n),
+    "sd x 1.25": lambda rng, n: rng.standard_normal(n) / 1.25,
+    "sd x 0.80": lambda rng, n: rng.standard_normal(n) / 0.8,
+    "shift .25 sd": lambda rng, n: rng.standard_normal(n) - 0.25,
+    "t3 outcomes": lambda rng, n: rng.standard_t(3, n),
+}
+
+TEMPERATURES: Mapping[str, float] = {NULL: 1.0, "temperature 0.67": 0.67, "temperature 1.5": 1.5}
+
+
+def _amortised(rng: Rng, n: int, defect: str) -> tuple[Scene, Array]:
+    s = scene(rng, n)
+    return s, POSTERIORS[defect](s, rng.standard_normal((n, DRAWS, DIMENSIONS)))
+
+
+def _whitened(rng: Rng, n: int, defect: str) -> Given:
+    s, z = _amortised(rng, n, defect)
+    return (z, s.mean), {}
+
+
+def _draws(rng: Rng, n: int, defect: str) -> tuple[Scene, Array]:
+    s, z = _amortised(rng, n, defect)
+    mean, sd = posterior(s.mean, OBSERVATIONS)
+    return s, mean + sd * z
+
+
+def _parameter_ranks(rng: Rng, n: int, defect: str) -> Given:
+    s, draws = _draws(rng, n, defect)
+    return (ranks(s.truth, draws).astype(float),), {"draws": DRAWS}
+
+
+def _all_ranks(rng: Rng, n: int, defect: str) -> Given:
+    s, draws = _draws(rng, n, defect)
+    truth = np.concatenate([s.truth, _log_likelihood(s.truth, s.mean)[:, None]], -1)
+    drawn = np.concatenate([draws, _log_likelihood(draws, s.mean[:, None])[..., None]], -1)
+    return (ranks(truth, drawn).astype(float),), {"draws": DRAWS}
+
+
+def _likelihood_ranks(rng: Rng, n: int, defect: str) -> Given:
+    (found,), options = _all_ranks(rng, n, defect)
+    return (found[:, -1],), options
+
+
+def _log_likelihood(theta: Array, mean: Array) -> Array:
+    return np.asarray(-0.5 * OBSERVATIONS * ((theta - mean) ** 2).sum(-1))
+
+
+def _joint(rng: Rng, n: int, defect: str) -> Given:
+    s, draws = _draws(rng, n, defect)
+    return (s.truth, draws, s.mean), {}
+
+
+def _two_samples(rng: Rng, n: int, defect: str) -> Given:
+    return (SAMPLES[NULL](rng, n), SAMPLES[defect](rng, n)), {"thin": False}
+
+
+def _chains(rng: Rng, n: int, defect: str) -> Given:
+    """Two stationary AR(1) chains of one law, autocorrelation .9."""
+    del defect
+    noise = rng.standard_normal((2, n, 2)) * np.sqrt(1 - CHAIN**2)
+    noise[:, 0] /= np.sqrt(1 - CHAIN**2)
+    x, y = signal.lfilter([1.0], [1.0, -CHAIN], noise, axis=1)
+    return (x, y), {}
+
+
+def _pit(rng: Rng, n: int, defect: str) -> Given:
+    return (special.ndtr(OUTCOMES[defect](rng, n)),), {}
+
+
+def _counts(rng: Rng, n: int, defect: str) -> Given:
+    exact, planted = _categories(rng, n, defect)
+    return (rng.multinomial(10, planted).astype(float), exact), {"replicates": 199}
+
+
+def _bets(rng: Rng, n: int, defect: str) -> Given:
+    """Under the null outcomes follow the candidate and the bettor is wrong; else they follow the bettor."""
+    law, other = _categories(rng, n, "temperature 0.67" if defect == NULL else defect)
+    y = rng.multinomial(1, law).argmax(-1)[:, None]
+    candidate, bettor = (law, other) if defect == NULL else (other, law)
+    return tuple(np.log(np.take_along_axis(p, y, -1)[:, 0]) for p in (bettor, candidate)), {}
+
+
+def _categories(rng: Rng, n: int, defect: str) -> tuple[Array, Array]:
+    """Probabilities of four categories a data set, and the same tempered."""
+    probs = rng.dirichlet(np.full(4, 2.0), n)
+    tempered = probs ** (1 / TEMPERATURES[defect])
+    return probs, tempered / tempered.sum(-1, keepdims=True)
+
+
+def _planted(defects: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(name for name in defects if name != NULL)
+
+
+PROBLEMS: Mapping[str, Problem] = {
+    "rosenblatt": Problem("rosenblatt", "amortised", _whitened, (50, 100, 200), 200, _planted(POSTERIORS)),
+    "sbc_rank": Problem("sbc_rank", "amortised", _parameter_ranks, (50, 100, 200), 200, _planted(POSTERIORS)),
+    "sbc_rank-likelihood": Problem(
+        "sbc_rank", "amortised", _all_ranks, (50, 100, 200), 200, _planted(POSTERIORS), "+ log-likelihood"
+    ),
+    "ecdf_band": Problem(
+        "ecdf_band", "amortised", _likelihood_ranks, (50, 100, 200), 200, _planted(POSTERIORS), "of log-likelihood"
+    ),
+    "tarp": Problem("tarp", "amortised", _joint, (50, 100, 200), 200, _planted(POSTERIORS)),
+    "energy_permutation": Problem(
+        "energy_permutation", "two-sample", _two_samples, (20, 50, 100), 500, _planted(SAMPLES)
+    ),
+    "mmd_permutation": Problem("mmd_permutation", "two-sample", _two_samples, (20, 50, 100), 500, _planted(SAMPLES)),
+    "energy_permutation-chains": Problem(
+        "energy_permutation", "two-sample", _chains, (2000, 4000, 8000), 2000, (), "of chains, rho .9"
+    ),
+    "mmd_permutation-chains": Problem(
+        "mmd_permutation", "two-sample", _chains, (2000, 4000, 8000), 2000, (), "of chains, rho .9"
+    ),
+    "pit_uniform": Problem("pit_uniform", "predictive", _pit, (50, 200, 1000), 200, _planted(OUTCOMES)),
+    "g_test": Problem("g_test", "predictive", _counts, (10, 30, 100), 100, _planted(TEMPERATURES)),
+    "e_process": Problem("e_process", "predictive", _bets, (50, 200, 1000), 200, _planted(TEMPERATURES)),
+}

@@ -1,0 +1,120 @@
+"""The frame of a test: what it needs, from how many units on it answers, and how it fails.
+
+A test rejects a point null and is no verdict: any trained network differs from Bayes at large n. It fails closed: NaN, too
+few units and a sample without spread are errors, never a large p-value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from veribayes.errors import InputError, ShapeError
+from veribayes.predictive import Array
+
+Exactness = Literal["exact", "conservative", "asymptotic"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a test answers.
+
+    Attributes:
+        statistic: its value; large is evidence against the null.
+        p_value: of the whole test, multiplicity included.
+        n: units (data sets, or draws kept) behind it.
+        components: Holm-adjusted p-value of each part of the test; empty where it has one part.
+    """
+
+    statistic: float
+    p_value: float
+    n: int
+    components: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Test:
+    """A test by name; `run(*arrays, seed=, **options)` gives an `Outcome`.
+
+    Attributes:
+        name: the part's name.
+        needs: the arrays of `run`, with their axes.
+        null: what is true when it rejects falsely.
+        minimum: fewest units it accepts.
+        exactness: `exact` has its nominal size, `conservative` at most that, `asymptotic` nearly.
+        citation: source.
+        kernel: `(*arrays, seed=, **options) -> Outcome` on checked float64 arrays.
+        paired: whether all arrays have the data sets of the first axis in common.
+        infinite: whether infinite entries mean something.
+    """
+
+    __test__: ClassVar[bool] = False  # pytest collects classes of this name
+
+    name: str
+    needs: str
+    null: str
+    minimum: int
+    exactness: Exactness
+    citation: str
+    kernel: Callable[..., Outcome] = field(repr=False)
+    paired: bool = True
+    infinite: bool = False
+
+    def run(self, *arrays: npt.ArrayLike, seed: int = 0, **options: Any) -> Outcome:
+        """Test the arrays that `needs` describes.
+
+        Args:
+            seed: of the simulated null, the permutations or the reference points.
+            options: of the part, by name.
+
+        Raises:
+            InputError: NaN, infinite entries, fewer than `minimum` units, or what the part refuses.
+            ShapeError: wrong axes.
+            ArithmeticError: the p-value came out as NaN; it is never passed on.
+        """
+        checked = [self._checked(np.asarray(a, dtype=np.float64)) for a in arrays]
+        if self.paired and len({len(a) for a in checked}) > 1:
+            raise ShapeError(f"{self.needs}, with one first axis", f"lengths {[len(a) for a in checked]}")
+        found = self.kernel(*checked, seed=seed, **options)
+        if not 0 <= found.p_value <= 1:
+            raise ArithmeticError(f"{self.name} has the p-value {found.p_value}")
+        return found
+
+    def _checked(self, array: Array) -> Array:
+        if array.ndim == 0:
+            raise ShapeError(self.needs, "a number")
+        usable = ~np.isnan(array) if self.infinite else np.isfinite(array)
+        if not usable.all():
+            raise InputError(f"numbers for {self.name}", f"{int((~usable).sum())} of {array.size} NaN or infinite")
+        at_least(self.minimum, len(array), self.name)
+        return array
+
+
+def at_least(minimum: int, n: int, name: str) -> None:
+    """Refuse a sample that is too small to be tested."""
+    if n < minimum:
+        raise InputError(f"at least {minimum} units for {name}", f"{n}", "simulate more data sets or draws")
+
+
+def axes(array: Array, names: str) -> tuple[int, ...]:
+    """The shape of an array that must have the axes `names`, e.g. "dataset draw coordinate"."""
+    if array.ndim != len(names.split()) or not array.size:
+        raise ShapeError(f"({names.replace(' ', ', ')})", f"{array.shape}")
+    return array.shape
+
+
+def with_spread(array: Array, name: str) -> Array:
+    """Standardise the last axis' columns over all others; a column without spread is refused.
+
+    The result does not depend on the order of the rows, so it may be used before they are permuted.
+    """
+    rows = array.reshape(-1, array.shape[-1])
+    centred, size = rows - rows.mean(0), np.abs(rows).max(0)
+    sd = centred.std(0)
+    if (sd <= 1e-12 * size).any():
+        raise InputError(f"columns of {name} that vary", f"{int((sd <= 1e-12 * size).sum())} constant of {sd.size}")
+    return np.asarray((centred / sd).reshape(array.shape))
