@@ -32,7 +32,7 @@ from veribayes.tree import Branch, Certificate, Data, IntArray
 LANES = 512  # chains in lockstep: more fill no wider vector and wait for slower ones
 COMPONENTS = 500  # of a mixture over draws, each half: thinned evenly, since predictives of neighbours are alike
 START = 2.0  # starts are uniform on [-2, 2] in unconstrained space, wider than the posteriors that data make
-DEPTH = (7, 10)  # doublings of a trajectory while warming up and after: one lost lane must not hold up all others
+DEPTH = (5, 10)  # doublings of a trajectory while warming up and after: one lost lane must not hold up all others
 LONGER, SMALLER = 2, 0.95  # the second run: chains this many times as long, at this target acceptance
 
 Draws = Mapping[str, Array]

@@ -18,7 +18,7 @@ from veribayes.tree import Branch, Data
 class WrongPrior:
     """The task's reference engine, with default options, on the altered model."""
 
-    method: ClassVar[str] = "exact"
+    method: ClassVar[str] = "defect"
     families: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:

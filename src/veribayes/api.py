@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,17 +87,23 @@ def task(what: str | Path | Any, **design: Any) -> Task:
         design: for a model: `positions`, `queries`, `shard` instead of its family's default design.
 
     Raises:
-        InputError: nothing of that name, or a file that does not describe a model.
+        InputError: nothing of that name, a file that does not describe a model, or a design for what is a task already.
     """
-    if isinstance(what, Task):
-        return what
-    if not isinstance(what, str | Path):
+    if isinstance(what, str | Path):
+        return task(_found(str(what)), **design)
+    if not isinstance(what, Task):
         return _spec.task_of(what, **design)
-    text = str(what)
+    if design:
+        raise InputError("a design for a model", f"{', '.join(design)} for the task '{what.name}'", "give task.model")
+    return what
+
+
+def _found(text: str) -> Any:
+    """The task of that name or in that file, or whatever is behind `package.module:object`."""
     if ":" in text and not Path(text).exists():
         from veribayes.candidates import import_object
 
-        return task(import_object(text), **design)
+        return import_object(text)
     return _spec.load_task(text)
 
 
@@ -119,20 +125,22 @@ def verify(
     audit: int = pipeline.DEFAULT_AUDIT,
     out: str | Path | None = None,
     options: Mapping[str, str] | None = None,
+    keep_predictions: bool = False,
 ) -> Result:
     """Compare a candidate with the certified truth of a task, as distributions.
 
     Args:
         what: anything `task` understands.
-        candidate: a callable (context, query) -> one of the six predictive forms, a torch module, the name of a checkpoint
-            or engine; None is the checkpoint shipped for the task.
+        candidate: a callable (context, query) -> one of the six predictive forms, a torch module, an engine, recorded
+            predictions (a DataTree or its file), or the name of a checkpoint or engine; None is the task's own checkpoint.
         datasets: independent data sets; they are the unit of replication. A verdict `equivalent` needs 200.
         seed: with it every number of the run is determined.
         tolerance: of the primary endpoint, instead of the task's.
         reference: engine that computes the truth, instead of the task's.
         audit: data sets on which NUTS checks an exact reference; 0 for none.
         out: folder for shards, run and report; the run resumes from it.
-        options: `reference.NAME` and `candidate.NAME` options of engines.
+        options: `reference.NAME`, `candidate.NAME` and `audit.NAME` options of engines.
+        keep_predictions: keep all answers of the candidate in the tree; it is then a candidate itself.
 
     Returns:
         Result with verdict, recovery, table, plot and save.
@@ -149,6 +157,7 @@ def verify(
         reference_options=split["reference"],
         candidate_options=split["candidate"],
         audit_options=split["audit"],
+        keep_predictions=keep_predictions,
     )
     folder = Path(out) if out is not None else None
     result = Result(pipeline.run(made, candidate, chosen, out=folder))
@@ -170,14 +179,15 @@ def split_options(options: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return out
 
 
-def document(trees: list[xr.DataTree]) -> dict[str, Any]:
-    """The JSON document of several runs."""
-    return {"schema": results.SCHEMA, "results": [json.loads(t.attrs["result"]) for t in trees]}
+def document(trees: Sequence[xr.DataTree], errors: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The JSON document of several runs, and of the tasks that came to no result."""
+    found = {"schema": results.SCHEMA, "results": [json.loads(t.attrs["result"]) for t in trees], "errors": [*errors]}
+    return json.dumps(found, indent=1, allow_nan=False)
 
 
-def write_reports(trees: list[xr.DataTree], folder: Path) -> None:
+def write_reports(trees: list[xr.DataTree], folder: Path, errors: Sequence[Mapping[str, Any]] = ()) -> None:
     """`result.json` and `report.html`, each written whole or not at all."""
-    store.write_text(folder / "result.json", json.dumps(document(trees), indent=1) + "\n")
+    store.write_text(folder / "result.json", document(trees, errors) + "\n")
     report.write(trees, folder / "report.html")
 
 

@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from veribayes import registry, store
 from veribayes.candidates import Candidate
+from veribayes.errors import InputError
 from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.tree import DATASET, Certificate
@@ -25,15 +26,22 @@ def audited(
 
     z = (mean by NUTS - exact mean) / Monte Carlo standard error. Disagreement (a z that a correct engine shows with
     probability below 1e-4 over all latents) refuses the reference; a NUTS run that fails its own gate is reported.
+
+    Raises:
+        InputError: the reference says nothing about the latents.
+        ReferenceRefused: NUTS disagrees with it.
     """
     rows = np.arange(datasets, dtype=np.int64)
     simulation = task.model.simulate(task.design, seed, "audit", rows)
     middle = len(simulation.data.positions) // 2
     data = simulation.data.select(positions=np.array([middle]))
     exact = truth.infer(task, data, seed)
+    if missing := {v.name for v in task.model.latents} - set(exact.posterior):
+        wanted = f"a reference with the posterior of {', '.join(sorted(missing))}, to audit it"
+        raise InputError(wanted, f"'{truth.name}' without it", f"use '{task.reference}', or --audit 0")
     nuts = registry.engine("nuts", nuts_options)(task, data, seed=seed)
     columns = {k: _flat(nuts.posterior, k) for k in ("mean", "mcse", "rank_r_hat", "ess_bulk")}
-    truth_mean = _flat(exact.posterior, "mean")[:, : columns["mean"].shape[1]]
+    truth_mean = _flat({name: exact.posterior[name] for name in nuts.posterior}, "mean")
     z = np.divide(
         columns["mean"] - truth_mean, columns["mcse"], out=np.full(truth_mean.shape, np.nan), where=columns["mcse"] > 0
     )

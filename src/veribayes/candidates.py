@@ -6,22 +6,29 @@ of data sets to predictives. A candidate sees `Data` or (context, query); neithe
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
 import inspect
+import json
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import xarray as xr
 
 from veribayes import registry
-from veribayes.errors import InputError
+from veribayes.errors import InputError, VeribayesError
 from veribayes.models._task import Task, Tolerance
-from veribayes.predictive import as_predictive, stack
+from veribayes.predictive import Predictive, as_predictive, concatenate, stack
 from veribayes.store import digest_of, predictive_of, read_tree, source_digest
 from veribayes.tree import Branch, Certificate, Data
+
+PROBE = np.arange(2)  # data sets of the stream `replicate` that tell whether a callable is still the same
 
 
 @dataclass(frozen=True)
@@ -47,28 +54,43 @@ def resolve(candidate: object, task: Task, options: Mapping[str, str] | None = N
     """Find out what `candidate` is; None means the checkpoint that is shipped for the task.
 
     Raises:
-        InputError: nothing of that name, or a thing that cannot predict.
+        InputError: nothing of that name, a thing that cannot predict, or options for a thing that has none.
     """
     if candidate is None:
-        return _shipped_default(task)
+        found = _shipped_default(task)
+    elif isinstance(candidate, str | Path):
+        found, options = _named(str(candidate), task, options)
+    else:
+        found = _object(candidate)
+    if options:
+        given = f"{', '.join(options)} for the {found.kind} '{found.name}'"
+        raise InputError("candidate options for an engine or a construction by name", given)
+    return found
+
+
+def _object(candidate: object) -> Candidate:
+    """A candidate that is there already."""
     if isinstance(candidate, Candidate):
         return candidate
-    if isinstance(candidate, str | Path):
-        return _named(str(candidate), task, dict(options or {}))
-    if hasattr(candidate, "families") and callable(candidate):
-        return of_engine(type(candidate).__name__.lower(), candidate)
-    return of_callable(candidate, task)
+    if isinstance(candidate, xr.DataTree):
+        return recorded(candidate, "predictions")
+    made = _instance(candidate)
+    if hasattr(made, "families") and callable(made):
+        of = of_engine if hasattr(made, "method") else of_construction
+        return of(type(made).__name__.lower(), made)
+    return of_callable(made)
 
 
 def of_engine(name: str, made: Any) -> Candidate:
-    """An engine in the role of the candidate."""
-    identity = digest_of({"engine": name, "options": repr(made), "source": source_digest()})
-    return Candidate(name, identity, lambda task, data, seed: made(task, data, seed=seed), "engine")
+    """An engine, in whatever role."""
+    return Candidate(
+        name, _identity("engine", name, made), lambda task, data, seed: made(task, data, seed=seed), "engine"
+    )
 
 
 def of_construction(name: str, made: Any) -> Candidate:
     """A transformer whose weights are written down."""
-    identity = digest_of({"construction": name, "options": repr(made), "source": source_digest()})
+    identity = _identity("construction", name, made)
 
     def infer(task: Task, data: Data, seed: int) -> Branch:
         return predict(_with_step_size(made, task, data, seed)(task), task, data)
@@ -77,29 +99,49 @@ def of_construction(name: str, made: Any) -> Candidate:
 
 
 def _with_step_size(made: Any, task: Task, data: Data, seed: int) -> Any:
-    """Mirror descent without a step size gets the best for each prefix length, by the search of the engine of that name."""
-    if task.model.kind not in made.families or getattr(made, "searched_by", None) is None or made.eta is not None:
+    """Mirror descent without a step size gets the best for each prefix length, as the engine that makes the same steps does."""
+    if task.model.kind not in made.families or not getattr(made, "searches", False):
         return made
-    engine = importlib.import_module(f"veribayes.inference.{made.searched_by}")
+    from veribayes.inference.mirror_descent import best_etas
+
     positions = tuple(data.positions.tolist())
-    return replace(made, eta=dict(zip(positions, engine.best_etas(task.model, positions, made.steps, seed), strict=True)))
+    return replace(
+        made, eta=dict(zip(positions, best_etas(cast(Any, task.model), positions, made.steps, seed), strict=True))
+    )
 
 
-def of_callable(function: object, task: Task, name: str | None = None, identity: str | None = None) -> Candidate:
-    """A callable (context, query) -> one of the six forms, or an object with `predict_proba` or `predict`."""
-    call, label = _as_function(function)
-    return Candidate(name or label, identity, lambda task, data, seed: predict(call, task, data), "callable")
+def _identity(kind: str, name: str, made: Any) -> str:
+    """Hash of a part: its options, the file that defines it, and the package."""
+    return digest_of({kind: name, "options": repr(made), "file": _file_digest(made), "source": source_digest()})
+
+
+def of_callable(function: object) -> Candidate:
+    """A callable (context, query) -> one of the six forms, or a torch module."""
+    call, name = _as_function(function)
+    return Candidate(name, None, lambda task, data, seed: predict(call, task, data), "callable")
 
 
 def predict(call: Callable[[Any, Any], object], task: Task, data: Data) -> Branch:
-    """Ask a callable once for every design position and join its answers along `position`."""
-    parts = []
-    for k in range(len(data.positions)):
-        context, query = task.model.inputs(data, k)
-        parts.append(
-            as_predictive(call(context, query), (len(data.index), queries_of(task, data)), task.model.n_categories)
-        )
+    """Ask a callable once for every design position and join its answers along `position`.
+
+    Raises:
+        InputError: the callable failed, or its answer is not one of the six forms in the expected shape.
+    """
+    parts = [_answer(call, task, data, k) for k in range(len(data.positions))]
     return Branch(stack(parts, axis=1), Certificate("trusted", "candidate", 0.0))
+
+
+def _answer(call: Callable[[Any, Any], object], task: Task, data: Data, position: int) -> Predictive:
+    context, query = copy.deepcopy(task.model.inputs(data, position))  # a candidate may write into what it is given
+    shape = (len(data.index), queries_of(task, data))
+    try:
+        said = as_predictive(call(context, query), shape, task.model.n_categories)
+    except VeribayesError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a user's code raises is the user's to read
+        wanted = f"an answer of the candidate at position {data.positions[position]}"
+        raise InputError(wanted, f"{type(error).__name__}: {error}", "--debug shows where") from error
+    return concatenate([said])  # a copy: a candidate may use its buffers again
 
 
 def queries_of(task: Task, data: Data) -> int:
@@ -116,21 +158,22 @@ def _shipped_default(task: Task) -> Candidate:
             "none",
             "no checkpoint is shipped for it; name one with --candidate",
         )
-    return _named(task.name, task, {})
+    return _checkpoint(task.name, task)
 
 
-def _named(name: str, task: Task, options: dict[str, str]) -> Candidate:
-    folder = registry.checkpoint_path(name) or Path(name)
-    if (folder / "card.json").is_file() or registry.checkpoint_path(name):
-        return _checkpoint(name if registry.checkpoint_path(name) else folder.name, folder, task)
-    if name.replace("-", "_") in registry.names("engine"):
-        return of_engine(name, registry.engine(name, options))
-    if name.replace("-", "_") in registry.names("construction"):
-        return of_construction(name, registry.configured("construction", name, options))
+def _named(name: str, task: Task, options: Mapping[str, str] | None) -> tuple[Candidate, Mapping[str, str] | None]:
+    """The candidate and the options that it has not used."""
+    part = name.replace("-", "_")
+    if part in registry.names("engine"):
+        return of_engine(part, registry.engine(part, options)), None
+    if part in registry.names("construction"):
+        return of_construction(part, registry.configured("construction", part, options)), None
+    if registry.checkpoint_path(name) or (Path(name) / "card.json").is_file():
+        return _checkpoint(name, task), options
     if name.endswith(".nc"):
-        return _recorded(Path(name))
+        return recorded(read_tree(Path(name)), Path(name).stem), options
     if ":" in name:
-        return of_object(name, task)
+        return of_object(name, task), options
     raise InputError(
         "a checkpoint, an engine, a construction, a predictions file (.nc) or package.module:callable",
         f"'{name}'",
@@ -138,36 +181,75 @@ def _named(name: str, task: Task, options: dict[str, str]) -> Candidate:
     )
 
 
-def _checkpoint(name: str, folder: Path, task: Task) -> Candidate:
+def _checkpoint(name: str, task: Task) -> Candidate:
+    """A shipped checkpoint by its name, any other by its folder."""
     from veribayes.transformer import _checkpoint as checkpoint
     from veribayes.transformer._candidates import network_candidate
 
+    folder = registry.checkpoint_path(name) or Path(name).resolve()
     card = checkpoint.read_card(folder)
     call = network_candidate(folder, task)
     identity = digest_of({"card": asdict(card), "source": source_digest()})
-    return Candidate(name, identity, lambda task, data, seed: predict(call, task, data), "checkpoint", asdict(card))
+    return Candidate(
+        folder.name, identity, lambda task, data, seed: predict(call, task, data), "checkpoint", asdict(card)
+    )
 
 
 def of_object(reference: str, task: Task) -> Candidate:
-    """`package.module:callable`, imported because it was named explicitly."""
-    found = import_object(reference)
-    source = inspect.getsourcefile(found) if inspect.isroutine(found) or inspect.isclass(found) else None
-    identity = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else None
-    if inspect.isclass(found):
-        found = found()
-    return of_callable(found, task, reference, identity)
+    """`package.module:object`, imported because it was named explicitly.
+
+    The identity of a callable is its name, its file and what it answers to a probe: weights that it loads are in no source.
+    """
+    found = _instance(import_object(reference))
+    made, file = _object(found), _file_digest(found)
+    identity = made.identity
+    if identity is None and file is not None:
+        data = task.model.simulate(task.design, 0, "replicate", PROBE).data
+        answers = _digest(made.infer(task, data, 0).predictive)
+        identity = digest_of({"object": reference, "file": file, "answers": answers})
+    return replace(made, name=reference, identity=identity)
+
+
+def _instance(found: Any) -> Any:
+    """The object itself; of a class, what it makes without arguments."""
+    if not inspect.isclass(found):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        wanted = f"an object, or a class that needs no arguments, instead of '{found.__name__}'"
+        raise InputError(wanted, f"{type(error).__name__}: {error}") from error
+
+
+def _file_digest(thing: Any) -> str | None:
+    """SHA-256 of the file that defines a function or the class of an object; None for what is in no file."""
+    try:
+        source = inspect.getsourcefile(thing if inspect.isfunction(thing) else type(thing))
+    except (TypeError, OSError):  # built in, or typed in
+        return None
+    return hashlib.sha256(Path(source).read_bytes()).hexdigest() if source and Path(source).is_file() else None
+
+
+def _digest(predictive: Predictive) -> str:
+    """SHA-256 of a batch of predictives."""
+    digest = hashlib.sha256(predictive.form.encode())
+    for name, values in predictive.variables().items():
+        digest.update(f"{name} {values.shape} ".encode() + values.tobytes())
+    return digest.hexdigest()
 
 
 def import_object(reference: str) -> Any:
-    """The object behind `package.module:object`.
+    """The object behind `package.module:object`; modules in the working folder are found like installed ones.
 
     Raises:
         InputError: the module or the object is not there, or its import failed.
     """
     module, _, name = reference.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         found = importlib.import_module(module)
-    except Exception as error:  # whatever a user's module raises on import is the user's to read
+    except (Exception, SystemExit) as error:  # whatever a user's module raises on import is the user's to read
         raise InputError(
             f"an importable module '{module}'", f"{type(error).__name__}: {error}", "check PYTHONPATH and the name"
         ) from error
@@ -178,19 +260,31 @@ def import_object(reference: str) -> Any:
     return found
 
 
-def _recorded(path: Path) -> Candidate:
-    """Predictions stored by `--keep-predictions`, matched to data sets by their number."""
-    tree = read_tree(path)
+def made_for(task: Task, seed: int) -> str:
+    """The data sets that recorded predictions answer, as JSON: for others they mean nothing."""
+    design = {"positions": list(task.design.positions), "queries": task.design.queries}
+    return json.dumps({"model_hash": task.model_hash, **design, "seed": seed})
+
+
+def recorded(tree: xr.DataTree, name: str) -> Candidate:
+    """Predictions stored by `--keep-predictions`, matched to data sets by their number.
+
+    Raises:
+        InputError: the tree holds no predictions, or (when they are asked for) holds them for other data sets.
+    """
     if not {"candidate", "observed_data"} <= set(tree.children) or "index" not in tree["observed_data"]:
         raise InputError(
-            "a predictions file with the groups 'candidate' and 'observed_data'",
-            f"'{path.name}' without them",
-            "write one with 'veribayes verify --keep-predictions'",
+            "predictions with the groups 'candidate' and 'observed_data'",
+            f"'{name}' without them",
+            "write them with 'veribayes verify --keep-predictions'",
         )
     stored, index = predictive_of(tree["candidate"].to_dataset()), tree["observed_data/index"].to_numpy()
+    answered = str(tree["candidate"].attrs.get("made_for"))
     row = {int(number): i for i, number in enumerate(index)}
 
     def infer(task: Task, data: Data, seed: int) -> Branch:
+        if answered != made_for(task, seed):
+            raise InputError(f"predictions made for {made_for(task, seed)}", f"predictions made for {answered}")
         missing = [int(i) for i in data.index if int(i) not in row]
         if missing:
             raise InputError(
@@ -198,9 +292,12 @@ def _recorded(path: Path) -> Candidate:
                 f"{len(index)} recorded data sets",
                 f"use --datasets {len(index)} at most and the seed they were made with",
             )
-        return Branch(stored[np.array([row[int(i)] for i in data.index])], Certificate("trusted", "candidate", 0.0))
+        shape = (len(data.index), len(data.positions), queries_of(task, data))
+        said = as_predictive(stored[np.array([row[int(i)] for i in data.index])], shape, task.model.n_categories)
+        return Branch(said, Certificate("trusted", "candidate", 0.0))
 
-    return Candidate(path.stem, hashlib.sha256(path.read_bytes()).hexdigest(), infer, "predictions")
+    identity = digest_of({"answers": _digest(stored), "index": index.tolist(), "made_for": answered})
+    return Candidate(name, identity, infer, "predictions")
 
 
 def _as_function(value: object) -> tuple[Callable[[Any, Any], object], str]:

@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -46,11 +46,11 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="tasks, engines, candidates or metrics; all when left out.")] = "all",
+    what: Annotated[str, typer.Argument(help="tasks, engines, candidates, metrics or tests; all when left out.")] = "all",
     as_json: Json = False,
 ) -> None:
     """What there is, by name."""
-    kinds = ("tasks", "engines", "candidates", "metrics")
+    kinds = ("tasks", "engines", "candidates", "metrics", "tests")
     if what not in (*kinds, "all"):
         raise InputError(f"one of {', '.join(kinds)}", f"'{what}'")
     found = {kind: _listing(kind) for kind in (kinds if what == "all" else (what,))}
@@ -119,18 +119,20 @@ def verify(
         keep_predictions=keep_predictions,
     )
     trees: list[xr.DataTree] = []
-    codes: list[int] = []
+    errors: list[dict[str, Any]] = []
     for name in tasks:
-        with _task_errors(name, codes, debug), terminal.progress(name, datasets) as advance:
+        with _caught(name, errors, debug), terminal.progress(name, datasets) as advance:
             trees.append(_verify_one(name, candidate, options, tolerance, out, advance))
-            codes.append(EXIT_OF_VERDICT[json.loads(trees[-1].attrs["result"])["verdict"]])
     if trees:
-        api.write_reports(trees, out)
+        with _caught("report", errors, debug):
+            api.write_reports(trees, out, errors)
+    entries = [json.loads(tree.attrs["result"]) for tree in trees]
     if as_json:
-        print(json.dumps(api.document(trees), indent=1))
+        print(api.document(trees, errors))
     elif trees:
-        terminal.print_table(api.document(trees)["results"])
+        terminal.print_table(entries)
         print(f"report: {out / 'report.html'}")
+    codes = [e["exit_code"] for e in errors] + [EXIT_OF_VERDICT[e["verdict"]] for e in entries]
     raise typer.Exit(next((c for c in PRECEDENCE if c in codes), 0))
 
 
@@ -153,8 +155,10 @@ def reference(
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default TASK-reference.nc.")] = None,
     set_: Set = None,
     as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Compute, certify and store a reference."""
+    del debug  # read by main, which catches what escapes
     from veribayes import api, pipeline, store
 
     made = api.task(task)
@@ -190,11 +194,13 @@ def train(
         int | None, typer.Option("--threads", help="CPU threads of torch; bit-exact resume needs the same number.")
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log to OUT/tensorboard.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Train a transformer on a task by one of its recipes; resumable."""
+    del debug  # read by main
     from veribayes import training
 
-    folder = out or Path("runs/train") / f"{task}-{preset}"
+    folder = out or Path("runs/train") / f"{Path(task).name}-{preset}"
     card = training.train_task(
         task, preset=preset, device=device, out=folder, seed=seed, threads=threads, tensorboard=tensorboard
     )
@@ -211,8 +217,10 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", help="HTML file; default report.html in the folder of the run.")
     ] = None,
+    debug: Debug = False,
 ) -> None:
     """Rebuild the report from stored runs; needs neither torch nor JAX."""
+    del debug  # read by main
     from veribayes import report as pages
     from veribayes import store
 
@@ -220,6 +228,28 @@ def report(
     path = out or (run if run.is_dir() else run.parent) / "report.html"
     pages.write([store.read_tree(f) for f in files], path)
     print(f"report: {path}")
+
+
+@app.command("calibrate-tests")
+def calibrate_tests(
+    nulls: Annotated[
+        int, typer.Option("--nulls", metavar="N", help="Null data for each test and sample size.")
+    ] = 10_000,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of finished parts; an interrupted run continues from it.")
+    ] = Path("runs/calibration"),
+    seed: Seed = 0,
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes; default one a core.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how often every test rejects, under its null and under planted defects."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers, before they import NumPy
+    from veribayes.validation.tests import _measure
+
+    jobs = _measure.jobs(nulls, seed)
+    with terminal.progress("tests", len(jobs)) as advance:
+        rates = _measure.run(jobs, out, advance, workers=workers)
+    print(json.dumps(_measure.document(rates), indent=1) if as_json else _measure.tables(rates))
 
 
 @app.command()
@@ -272,16 +302,31 @@ def _settings(texts: list[str] | None) -> dict[str, str]:
 
 
 @contextmanager
-def _task_errors(name: str, codes: list[int], debug: bool) -> Iterator[None]:
-    """One task's failure is said, counted, and does not stop the others; interruption does."""
+def _caught(name: str, errors: list[dict[str, Any]], debug: bool) -> Iterator[None]:
+    """One task's failure is said, kept, and does not stop the others; interruption does. What candidates print is no result."""
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     except Interrupted:
         raise
-    except VeribayesError as error:
+    except Exception as error:
         _traceback(debug)
-        _say(f"{name}: {error}" if isinstance(error, InputError) else str(error))
-        codes.append(error.exit_code)
+        code, message = _explained(error)
+        _say(f"{name}: {message}")
+        errors.append({"task": name, "exit_code": code, "message": message})
+
+
+def _explained(error: Exception) -> tuple[int, str]:
+    """Exit code and one line."""
+    if isinstance(error, OSError) and error.filename:
+        error = InputError("files that can be read and written", f"{error.strerror} at '{error.filename}'")
+    if isinstance(error, VeribayesError):
+        return error.exit_code, _one_line(str(error))
+    return UNEXPECTED, _one_line(f"unexpected {type(error).__name__}: {error}; run again with --debug and report it")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _say(text: str) -> None:
@@ -296,7 +341,7 @@ def _traceback(wanted: bool) -> None:
 def _environment() -> None:
     """References are float64 on the CPU, compiled once and kept; set before JAX is imported."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "veribayes" / "jax"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "veribayes" / "jax"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
@@ -306,18 +351,15 @@ def main() -> NoReturn:
     _environment()
     debug = "--debug" in sys.argv
     try:
-        app(standalone_mode=True)
-    except (KeyboardInterrupt, Interrupted):
-        _say("interrupted; the same command continues")
+        app()
+    except SystemExit as end:  # typer ends in it, after an interruption too
+        code = end.code
+    except Interrupted:
         code = INTERRUPTED
-    except VeribayesError as error:
-        _traceback(debug)
-        _say(str(error))
-        code = error.exit_code
     except Exception as error:
         _traceback(debug)
-        _say(f"unexpected {type(error).__name__}: {error}; run again with --debug and report it")
-        code = UNEXPECTED
-    else:
-        code = 0
+        code, message = _explained(error)
+        _say(message)
+    if code == INTERRUPTED:
+        _say("interrupted; the same command continues")
     sys.exit(code)

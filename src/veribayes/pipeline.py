@@ -18,8 +18,9 @@ import xarray as xr
 
 from veribayes import registry, results, store
 from veribayes.audit import audited
-from veribayes.candidates import Candidate, of_engine, resolve
-from veribayes.errors import InputError
+from veribayes.candidates import Candidate, made_for, of_engine, resolve
+from veribayes.errors import InputError, ReferenceRefused
+from veribayes.models._check import integer
 from veribayes.models._task import Task, Tolerance
 from veribayes.predictive import Array, Predictive, concatenate
 from veribayes.results import Scored
@@ -29,6 +30,7 @@ from veribayes.validation import decision, monte_carlo
 DEFAULT_DATASETS = 1000
 DEFAULT_AUDIT = 4
 TOLERANCE_SHARE = 0.01  # of the prior predictive's mean divergence, i.e. 99 % recovery
+TRUTHS = ("exact", "quadrature", "mcmc")  # methods that compute the posterior; no other engine may be a reference
 
 Progress = Callable[[int], None]
 
@@ -47,10 +49,8 @@ class Options:
     keep_predictions: bool = False
 
     def __post_init__(self) -> None:
-        if self.datasets < 2:
-            raise InputError("at least 2 data sets", f"{self.datasets}", "use --datasets 200 or more for a verdict")
-        if self.audit < 0 or self.seed < 0:
-            raise InputError("an audit and a seed that are not negative", f"audit={self.audit}, seed={self.seed}")
+        for name, least in (("datasets", 2), ("seed", 0), ("audit", 0)):
+            object.__setattr__(self, name, integer(name, getattr(self, name), at_least=least))
 
 
 def run(
@@ -75,13 +75,10 @@ def run(
     started = time.perf_counter()
     judged = resolve(candidate, task, options.candidate_options)
     roles = _roles(task, options, judged)
-    task = frozen_tolerance(task, options)
-    truth = roles["reference"]
-    audit = None
+    scored = _merge(list(_shards(task, roles, options, out, progress)))  # first, since here a bad candidate fails
+    task, truth, audit = frozen_tolerance(task, options), roles["reference"], None
     if options.audit and truth.name != "nuts" and task.model.latents:  # known tables leave nothing to sample
         audit = audited(task, truth, options.audit, seed=options.seed, nuts_options=options.audit_options)
-    scored = _merge(list(_shards(task, roles, options, out, progress)))
-    scored.certificate.require(truth.name)
     groups = {
         "/": results.assemble(task, roles, scored, audit, seed=options.seed),
         "/examples": _examples(task, roles, scored, options),
@@ -162,12 +159,15 @@ def compute_tolerance(task: Task, *, seed: int = 0, datasets: int = 2000, option
 
     Both endpoints at once: KL in nats for densities, and what replaces it for draws (`results.endpoint`).
     """
-    truth = _reference(task, options or Options())
+    given = options or Options()
+    truth = _reference(task, given if given.reference is None else Options())
     prior = registry.engine("prior_only")
     totals: list[tuple[Array, Array]] = []
     for rows in _ranges(task, datasets):
         simulation = task.simulate(rows, seed=seed, stream="replicate")
-        exact = truth.infer(task, simulation.data, seed).predictive
+        branch = truth.infer(task, simulation.data, seed)
+        branch.certificate.require(truth.name)
+        exact = branch.predictive
         guess = prior(task, simulation.data, seed=seed).predictive
         for_draws = "kl_reverse" if task.model.n_categories else "crps"
         totals.append(
@@ -177,6 +177,8 @@ def compute_tolerance(task: Task, *, seed: int = 0, datasets: int = 2000, option
             )
         )
     kl, draws = (TOLERANCE_SHARE * float(np.mean(np.concatenate(t))) for t in zip(*totals, strict=True))
+    if not kl > 0:
+        raise InputError("a task whose context tells something", "a posterior that is the prior", "give a tolerance")
     if not np.isfinite(draws):  # the prior holds possible what the truth excludes: the reverse divergence sets no scale
         draws = kl
     return Tolerance(kl=float(f"{kl:.4g}"), draws=float(f"{draws:.4g}"), seed=seed, datasets=datasets)
@@ -192,7 +194,10 @@ def _roles(task: Task, options: Options, judged: Candidate) -> dict[str, Candida
 
 def _reference(task: Task, options: Options) -> Candidate:
     name = (options.reference or task.reference).replace("-", "_")
-    return of_engine(name, registry.engine(name, options.reference_options))
+    engine = registry.engine(name, options.reference_options)
+    if engine.method not in TRUTHS:
+        raise ReferenceRefused(name, (f"its method is '{engine.method}', which does not compute the posterior",))
+    return of_engine(name, engine)
 
 
 def _ranges(task: Task, datasets: int) -> Iterator[range]:
@@ -220,7 +225,7 @@ def _kept(task: Task, judged: Candidate, options: Options) -> xr.DataTree:
         judged.infer(task, task.simulate(rows, seed=options.seed).data, options.seed).predictive
         for rows in _ranges(task, options.datasets)
     ]
-    return xr.DataTree(store.predictive_dataset(concatenate(parts)))
+    return xr.DataTree(store.predictive_dataset(concatenate(parts)).assign_attrs(made_for=made_for(task, options.seed)))
 
 
 def _provenance(task: Task, roles: Mapping[str, Candidate], options: Options, seconds: float) -> dict[str, object]:
@@ -346,6 +351,9 @@ def _read_shard(path: Path, key: str, rows: range) -> Scored | None:
 
 def _merge(shards: list[Scored]) -> Scored:
     first = shards[0]
+    if any(s.forms != first.forms for s in shards):
+        found = sorted({s.forms["candidate"] for s in shards})
+        raise InputError("one predictive form throughout a run", f"{found}", "return the same form for every batch")
     scores = {
         role: {m: np.concatenate([s.scores[role][m] for s in shards]) for m in first.scores[role]}
         for role in first.scores

@@ -470,7 +470,7 @@ def as_predictive(output: object, shape: tuple[int, ...], n_categories: int | No
 
     Args:
         output: what the candidate returned; torch, JAX and NumPy arrays are all accepted.
-        shape: the leading shape it must have, (dataset, query).
+        shape: the leading shape it must have, (dataset, query) or (dataset, position, query).
         n_categories: number of categories of the support, or None for a real-valued support.
 
     Raises:
@@ -479,7 +479,8 @@ def as_predictive(output: object, shape: tuple[int, ...], n_categories: int | No
     """
     found = output if isinstance(output, Predictive) else _from_mapping(output)
     if found.shape != shape:
-        wanted = ", ".join(f"{name}={size}" for name, size in zip(("dataset", "query"), shape, strict=False))
+        names = ("dataset", "position", "query") if len(shape) == 3 else ("dataset", "query")
+        wanted = ", ".join(f"{name}={size}" for name, size in zip(names, shape, strict=True))
         raise ShapeError(
             f"'{found.form}' with leading axes ({wanted})",
             f"{found.shape}",

@@ -2,7 +2,8 @@
 
 A plain module in a part folder is a part and its name is the part's name; an underscored module is frame. Hyphens and
 underscores are the same in a name. Other distributions add parts through the entry point groups `veribayes.task`,
-`veribayes.engine`, `veribayes.construction`, `veribayes.metric`; a shipped part wins over a plug-in of the same name, with a warning.
+`veribayes.engine`, `veribayes.construction`, `veribayes.metric`, `veribayes.test`; a shipped part wins over a plug-in of the
+same name, with a warning.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ HERE = Path(__file__).resolve().parent
 FOLDERS = {
     "engine": ("veribayes.inference", HERE / "inference"),
     "metric": ("veribayes.validation.metrics", HERE / "validation" / "metrics"),
+    "test": ("veribayes.validation.tests", HERE / "validation" / "tests"),
     "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
 }
 
 
 def names(kind: str) -> list[str]:
-    """Names of all parts of a kind (`engine`, `construction`, `metric`, `task`, `checkpoint`), shipped and plugged in, sorted."""
+    """Names of all parts of a kind (a key of `FOLDERS`, `task`, `checkpoint`), shipped and plugged in, sorted."""
     return sorted({*_shipped(kind), *_plugged(kind)})
 
 

@@ -95,7 +95,7 @@ def assemble(
         "by_query": _by_query(where.by_query, names),
         "worst": [_worst(w, run, names, labels) for w in where.worst],
         "audit": _audit_entry(audit),
-        "findings": _findings(task, run, decided, others, audit),
+        "findings": _findings(task, roles, run, decided, others, audit),
     }
     groups = {f"/scores/{role}": store.scores_dataset(scores) for role, scores in run.scores.items()}
     groups["/observed_data"] = xr.Dataset(
@@ -252,20 +252,27 @@ def _audit_entry(audit: xr.Dataset | None) -> dict[str, Any] | None:
 
 
 def _findings(
-    task: Task, run: Scored, decided: decision.Decision, others: Mapping[str, Any], audit: xr.Dataset | None
+    task: Task,
+    roles: Mapping[str, Candidate],
+    run: Scored,
+    decided: decision.Decision,
+    others: Mapping[str, Any],
+    audit: xr.Dataset | None,
 ) -> list[dict[str, Any]]:
     """What a reader must not miss, each with a stable name."""
     found = [_finding("model_repaired", note) for note in getattr(task.model, "notes", ())]
+    if roles["candidate"].identity == roles["reference"].identity:
+        found.append(_finding("same_engine", "the candidate is the reference itself: that they agree proves nothing"))
     found += [_finding(*sentence.split(": ", 1)) for sentence in decided.findings]
     for role, other in others.items():
         if other["passes"]:
             text = f"'{role}' is equivalent too at this tolerance: it cannot tell the candidate from that"
             found.append(_finding("tolerance_passes_rival", text, rival=role))
     scores = run.scores["candidate"]
-    if "kl_density" in scores and run.forms["candidate"] == "bins":
+    if "kl_density" in scores and run.forms["candidate"] == "bins" and not decided.infinite_share:
         floor = float(np.nanmean(scores["kl_density"] - scores["kl"]))
         text = f"KL between densities is {floor:.3g} nats larger than KL between bin masses: the price of the bins"
-        found.append(_finding("discretisation_floor", text, value=floor))
+        found.append(_finding("discretisation_floor", text, value=store.number(floor)))
     if audit is not None and audit.attrs["verdict"] == "refused":
         reasons = json.loads(str(audit.attrs["certificate"]))["reasons"]
         found.append(_finding("audit_inconclusive", "NUTS failed its own gate in the audit: " + "; ".join(reasons)))

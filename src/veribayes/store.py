@@ -40,7 +40,7 @@ PACKAGES = (
     "h5netcdf",
     "matplotlib",
 )
-SOURCES = ("models", "inference", "transformer", "validation", ".")
+SOURCES = ("models", "inference", "transformer", "validation")
 
 
 def folder_name(name: str, digest: str, shipped: bool) -> str:
@@ -179,9 +179,8 @@ def source_digest() -> str:
     """SHA-256 over the package's own Python files: two runs with equal digests ran the same code."""
     here = Path(__file__).resolve().parent
     digest = hashlib.sha256()
-    for folder in SOURCES:
-        for path in sorted((here / folder).glob("**/*.py" if folder == "validation" else "*.py")):
-            digest.update(f"{folder}/{path.name}\0".encode() + path.read_bytes())
+    for path in sorted([*here.glob("*.py"), *(p for folder in SOURCES for p in (here / folder).rglob("*.py"))]):
+        digest.update(f"{path.relative_to(here).as_posix()}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -47,6 +47,7 @@ def train_task(
 
     task = _spec.load_task(name)
     command = f"veribayes train {shlex.quote(name)} --preset {preset} --seed {seed}"
+    command += f" --threads {threads}" if threads else ""
     card = train(
         task,
         Recipe.of(task, preset),

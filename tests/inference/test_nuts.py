@@ -13,7 +13,8 @@ from numpyro import distributions as dist
 
 from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.inference.nuts import Nuts
+from veribayes.inference._diagnostics import Gates
+from veribayes.inference.nuts import Nuts, Run
 from veribayes.models._kernels import RBF, LogUniform
 from veribayes.models._priors import Dirichlet, UniformInterval
 from veribayes.models._random import keys
@@ -42,7 +43,8 @@ FAMILIES = [
 def test_agreement_with_the_exact_posterior(model: Any, size: int, engine: str) -> None:
     """Every latent of 200 data sets within 4 Monte Carlo standard errors, z-scores with sd in [.8, 1.2].
 
-    Measured sd of z: .99 (interval), .96 (chain), .97 (process), 1.00 (states), .98 (hyperparameter).
+    Measured sd and largest z: 1.05, 3.9 (interval); 1.02, 3.4 (chain); 1.02, 3.8 (process); 1.00, 3.5 (states); 1.11, 3.2
+    (hyperparameter); all sds within .2 % in the median.
     """
     task = Task("audit", model, Design((size,), queries=1), engine, engine)
     data = task.simulate(range(200), seed=0, stream="audit").data
@@ -54,7 +56,6 @@ def test_agreement_with_the_exact_posterior(model: Any, size: int, engine: str) 
         z = ((found["mean"] - truth["mean"][:, 0]) / found["mcse"]).ravel()
         z = z[np.isfinite(z)]
         assert z.size >= 200
-        print('ZZ', type(model).__name__, name, z.size, z.std(), np.abs(z).max(), np.nanmedian(found['sd'] / truth['sd'][:, 0]))
         assert np.abs(z).max() < 4
         assert 0.8 < z.std() < 1.2
         ratio = found["sd"] / truth["sd"][:, 0]
@@ -87,24 +88,21 @@ def test_a_default_run_is_certified_and_reproducible() -> None:
 
 @dataclass(frozen=True)
 class Toy:
-    """One latent with two modes at distance `gap`, or none to learn; the predictive is a unit normal."""
+    """One latent with two modes at the distance that the data name."""
 
-    gap: float = 0.0
     kind: ClassVar[str] = "toy"
     n_categories: ClassVar[None] = None
     latents: ClassVar[tuple[Variable, ...]] = (Variable("x", (), "real"),)
 
     def spec(self) -> dict[str, Any]:
-        return {"gap": self.gap}
+        return {}
 
-    def program(self, y: Any) -> None:
-        modes = dist.MixtureSameFamily(
-            dist.Categorical(np.array([0.5, 0.5])), dist.Normal(np.array([-self.gap, self.gap]) / 2, 1.0)
-        )
-        numpyro.factor("data", -0.5 * (y - numpyro.sample("x", modes)) ** 2 * 1e-3)
+    def program(self, gap: Any) -> None:
+        x = numpyro.sample("x", dist.ImproperUniform(dist.constraints.real, (), ()))
+        numpyro.factor("modes", jax.numpy.logaddexp(-0.5 * (x - gap / 2) ** 2, -0.5 * (x + gap / 2) ** 2))
 
     def program_data(self, data: Data, position: int) -> dict[str, Any]:
-        return {"y": data.arrays["y"]}
+        return {"gap": data.arrays["gap"]}
 
     def latent_mask(self, data: Data, position: int) -> dict[str, Any]:
         return {"x": np.ones(data.index.size, dtype=bool)}
@@ -115,8 +113,8 @@ class Toy:
 
 
 def toy(gap: float) -> tuple[Task, Data]:
-    model: Any = Toy(gap)
-    data = Data({"y": np.array([0.0, 0.3])}, np.array([1]), np.arange(2))
+    model: Any = Toy()
+    data = Data({"gap": np.array([gap, gap])}, np.array([1]), np.arange(2))
     return Task("toy", model, Design((1,)), "nuts", "nuts"), data
 
 
@@ -134,13 +132,38 @@ def test_too_few_draws_are_refused_with_numbers() -> None:
 
 
 def test_separated_modes_are_refused() -> None:
-    """The pooled mean would look right: four chains sit in each mode, more or less."""
-    task, data = toy(60.0)
-    branch = Nuts(warmup=200, draws=100)(task, data, seed=0)
+    """The pooled mean would look right: about half of the chains sit in each mode."""
+    branch = Nuts(draws=20)(*toy(60.0), seed=0)
     assert branch.certificate.verdict == "refused"
     assert branch.certificate.diagnostics["rank_r_hat"] > 1.5
-    assert branch.certificate.diagnostics["rerun_share"] == 1.0
-    assert "and with longer ones" in branch.certificate.reasons[0]
+
+
+def test_data_sets_that_fail_are_replaced_by_a_longer_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data sets 1 and 3 of 5 fail at first, 3 fails again; the longer run's answers are marked by 100."""
+    lengths = []
+
+    def fake(self: Nuts, model: Any, data: Data, position: int, key: Any, draws: int | None = None) -> Run:
+        lengths.append((self.draws, data.index.size))
+        bad = np.isin(data.index, [3] if draws else [1, 3])
+        value = data.index + (100.0 if draws else 0.0)
+        good = np.ones(bad.size)
+        gates = Gates(np.where(bad, np.nan, 1.0), 1000 * good, 1000 * good, 0 * good, good)
+        half = NormalMixture(good[:, None, None], value[:, None, None], good[:, None, None])
+        return Run((half, half), gates, {"x": {"mean": value}})
+
+    monkeypatch.setattr(Nuts, "_run", fake)
+    task, _ = toy(0.0)
+    data = Data({"gap": np.zeros(5)}, np.array([1]), np.arange(5))
+    branch = Nuts()(task, data, seed=0)
+    assert lengths == [(500, 5), (1000, 2)]
+    np.testing.assert_array_equal(branch.predictive.expectation()[:, 0, 0], [0, 101, 2, 103, 4])
+    np.testing.assert_array_equal(branch.posterior["x"]["mean"][:, 0], [0, 101, 2, 103, 4])
+    assert branch.certificate.diagnostics["refused_share"] == pytest.approx(0.2)
+    reason = "20.0% of data sets fail a gate with 8 chains of 500 draws, and with longer ones; 1.0% may"
+    assert branch.certificate.reasons[0] == reason
+    lenient = Nuts(max_refused=0.2)(task, data, seed=0)
+    assert lenient.certificate.verdict == "trusted"
+    assert lenient.certificate.diagnostics["rank_r_hat"] == 1.0  # of those that passed; the share is stated beside it
 
 
 def test_a_model_without_latents_is_refused() -> None:

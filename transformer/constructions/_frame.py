@@ -48,5 +48,5 @@ def in_batches(network: Callable[..., Tensor], scores: int, *prompts: Tensor) ->
     """Run a network over prompts (prompt, ...), `scores` attention scores each, and join what it returns."""
     size = max(1, ENTRIES // max(1, scores))
     with torch.inference_mode():
-        parts = [network(*part) for part in zip(*(p.split(size) for p in prompts), strict=True)]
+        parts = [network(*part) for part in zip(*(torch.split(p, size) for p in prompts), strict=True)]
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)

@@ -7,7 +7,7 @@ A token is [x | p | f | G | x^]: x holds M blocks of K states one-hot, p the nod
               feed-forward x_m <- ReLU(x_m - (1 - G_m)): an exact gate, because x is 0 or 1
     layer 2   score(i) = beta * (number of parents on which row i agrees with the query), the query left out by its flag;
               x^ <- the average of the gated rows
-    readout   sum_m ReLU(x^_m - (1 - p_m)): the block of the target
+    readout   sum_m ReLU(x^_m - 2 (1 - p_m)): the block of the target
 
 With N rows in the context, n of them with the query's parent configuration, |out - MLE|_inf <= exp(-beta) (N - n) / n.
 Where n = 0 the MLE is undefined and the network averages the rows that agree on the most parents.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -60,7 +61,7 @@ class BNMaximumLikelihood:
         return RowPredictor(model, self.beta)
 
 
-def error_bound(beta: float, rows: int, matching: Any) -> Any:
+def error_bound(beta: float, rows: Any, matching: Any) -> Any:
     """Bound on |out - MLE|_inf for `matching` >= 1 rows with the query's parent configuration among `rows`."""
     return np.exp(-beta) * (rows - matching) / matching
 
@@ -133,7 +134,7 @@ class MaximumLikelihoodNetwork(nn.Module):
         z = z + self.gate(z)
         z = self.match(z)
         blocks = torch.relu(self.readout(z[:, -1]))  # (P, M K)
-        return blocks.unflatten(-1, (self.nodes, self.states)).sum(1)
+        return blocks.view(-1, self.nodes, self.states).sum(1)
 
     def tokens(self, rows: Tensor, query: Tensor, target: Tensor) -> Tensor:
         """(P, N + 1, D), the query last."""
@@ -150,7 +151,7 @@ class Slots:
 
     def __init__(self, nodes: int, states: int) -> None:
         ends = np.cumsum([0, nodes * states, nodes, 1, nodes, nodes * states]).tolist()
-        self.x, self.p, self.f, self.g, self.mean = (slice(a, b) for a, b in zip(ends, ends[1:], strict=False))
+        self.x, self.p, self.f, self.g, self.mean = (slice(a, b) for a, b in pairwise(ends))
         self.nodes, self.states, self.width = nodes, states, ends[-1]
 
     def each_state(self) -> Tensor:
@@ -192,12 +193,12 @@ def _gate(slots: Slots) -> nn.Sequential:
 
 
 def _readout(slots: Slots) -> nn.Linear:
-    """x^_m - (1 - p_m)."""
+    """x^_m - 2 (1 - p_m): with 1 for 2, as in the paper, an average rounded to more than one would pass."""
     units = slots.nodes * slots.states
     out = _linear(slots.width, units)
     out.weight[:, slots.mean] = torch.eye(units, dtype=torch.float64)
-    out.weight[:, slots.p] = slots.each_state()
-    out.bias[:] = -1.0
+    out.weight[:, slots.p] = 2 * slots.each_state()
+    out.bias[:] = -2.0
     return out
 
 

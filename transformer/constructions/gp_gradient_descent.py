@@ -11,9 +11,10 @@ softmax: Attn(z)_j = sum_i k(x_i, x_j) V z_i, over the context, in layer 0 over 
 With A = K + s^2 I the rows of the query after l steps are k_x^T [I - prod_l (I - eta_l A)] A^-1 v. With p_l(t) = prod_l
 (1 - eta_l t), the error of tau is at most k(x, x) max |p_l| over the spectrum of A. A network of L layers makes L - 1 steps.
 
-Normalised attention divides step and skip by s_j = sum_i k(x_i, x_j): the spectrum then lies in (s^2 / max s, 1 + s^2 / k(x, x)]
-for every n, and one step size serves all. Where s_j < eta s^2 / 2, far from the context, the query's own row diverges; s_j is
-therefore at least `floor` times k(x_j, x_j), which changes no context token and no limit. floor = 0 is the literature's.
+Normalised attention divides step and skip by s_j = sum_i k(x_i, x_j): the spectrum then lies between s^2 / max s and 1 +
+s^2 / k(x, x) for every n, and one step size serves all. Where s_j < eta s^2 / 2, far from the context, the query's own
+row diverges; s_j is therefore at least `floor` times k(x_j, x_j), which changes no context token and no limit. floor = 0
+is the literature's.
 
 Bins: logits (mean / variance) xi - xi^2 / (2 variance) at the midpoints xi, softmax; no tails.
 """
@@ -72,8 +73,8 @@ class GPGradientDescent:
     def __post_init__(self) -> None:
         integer("layers", self.layers, at_least=2, at_most=10_000)
         integer("bins", self.bins, at_least=0)
-        if not 0 <= self.floor < math.inf:
-            raise InputError("a floor of zero or more", f"{self.floor}")
+        if not 0 <= self.floor <= 1:
+            raise InputError("a floor from 0 to 1", f"{self.floor}")
         for name in ("lowest", "highest"):
             if getattr(self, name) is not None:
                 number(name, getattr(self, name), above=0)

@@ -52,7 +52,6 @@ class MTDMirrorDescent:
     steps: int = 1
     eta: float | str | Mapping[int, float] | None = None
     families: ClassVar[tuple[str, ...]] = ("mtd",)
-    searched_by: ClassVar[str] = "mirror_descent"  # the engine that makes the same steps
 
     def __post_init__(self) -> None:
         integer("steps", self.steps, at_least=1, at_most=1000)
@@ -60,6 +59,11 @@ class MTDMirrorDescent:
         for eta in values:
             if eta is not None and eta != THEOREM:
                 number("eta", eta, above=0)
+
+    @property
+    def searches(self) -> bool:
+        """Whether the step sizes are left to a search."""
+        return self.eta is None
 
     def __call__(self, task: Task) -> SymbolPredictor:
         """Raises InputError for another family, a matrix for each lag, or no step size."""
@@ -86,7 +90,9 @@ class SymbolPredictor:
 
     def network(self, length: int) -> OneStepNetwork | ManyStepNetwork:
         """The network for prefixes of this length, at least m."""
-        eta = self.eta[length] if isinstance(self.eta, Mapping) else self.eta
+        eta = self.eta.get(length) if isinstance(self.eta, Mapping) else self.eta
+        if eta is None:
+            raise InputError(f"a step size for prefixes of length {length}", "none")
         if self.steps == 1:
             return OneStepNetwork(self.model, length, eta)
         return ManyStepNetwork(self.model, length, eta, self.steps)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
 
+CONSTANT = 1e-12  # relative spread below which a column is constant: rounding alone gives 1e-16
 Exactness = Literal["exact", "conservative", "asymptotic"]
 
 
@@ -27,7 +28,7 @@ class Outcome:
         statistic: its value; large is evidence against the null.
         p_value: of the whole test, multiplicity included.
         n: units (data sets, or draws kept) behind it.
-        components: Holm-adjusted p-value of each part of the test; empty where it has one part.
+        components: p-value of each part of the test, adjusted where Holm puts them together; empty where it has one part.
     """
 
     statistic: float
@@ -112,9 +113,10 @@ def with_spread(array: Array, name: str) -> Array:
 
     The result does not depend on the order of the rows, so it may be used before they are permuted.
     """
-    rows = array.reshape(-1, array.shape[-1])
-    centred, size = rows - rows.mean(0), np.abs(rows).max(0)
-    sd = centred.std(0)
-    if (sd <= 1e-12 * size).any():
-        raise InputError(f"columns of {name} that vary", f"{int((sd <= 1e-12 * size).sum())} constant of {sd.size}")
-    return np.asarray((centred / sd).reshape(array.shape))
+    columns = np.ascontiguousarray(array.reshape(-1, array.shape[-1]).T)  # sums run along memory
+    centred = columns - columns.mean(1, keepdims=True)
+    sd = centred.std(1)
+    constant = sd <= CONSTANT * np.abs(columns).max(1)
+    if constant.any():
+        raise InputError(f"columns of {name} that vary", f"{int(constant.sum())} constant of {sd.size}")
+    return np.asarray((centred.T / sd).reshape(array.shape))

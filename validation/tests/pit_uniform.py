@@ -1,4 +1,4 @@
-"""Uniformity of one PIT value a data set: the smallest of three p-values (Kolmogorov-Smirnov, Cramér-von Mises, Anderson-Darling).
+"""Uniformity of one PIT value a data set: Kolmogorov-Smirnov, Cramér-von Mises and Anderson-Darling in one exact p-value.
 
 The three statistics are ranked in a pool of simulated uniform samples that contains the observed one; the smallest rank is
 compared with the smallest ranks of the pool. Observed and simulated samples are exchangeable, so the test is exact. Pass
@@ -13,6 +13,7 @@ import numpy as np
 
 from veribayes.errors import InputError
 from veribayes.predictive import Array
+from veribayes.tree import IntArray
 from veribayes.validation.tests._null import REPLICATES, generator
 from veribayes.validation.tests._test import Outcome, Test, axes
 
@@ -32,13 +33,12 @@ def statistics(u: Array) -> Array:
 
 
 @lru_cache(maxsize=16)
-def _null(n: int, seed: int) -> tuple[Array, Array]:
+def _null(n: int, seed: int) -> tuple[Array, IntArray]:
     """Statistics of simulated samples (replicate, 3), and how many of them are at or above each."""
     rng, step = generator(seed, "pit", n), max(1, BLOCK // n)
     blocks = [min(step, REPLICATES - start) for start in range(0, REPLICATES, step)]
     found = np.concatenate([statistics(_ordered(rng, size, n)) for size in blocks])
-    order = found.argsort(0).argsort(0)
-    return found, len(found) - order
+    return found, np.asarray(len(found) - found.argsort(0).argsort(0))
 
 
 def _ordered(rng: np.random.Generator, size: int, n: int) -> Array:

@@ -26,6 +26,7 @@ from veribayes.predictive import Array
 from veribayes.validation.tests._null import holm
 from veribayes.validation.tests._test import Outcome, Test, axes, with_spread
 
+COLLINEAR = 1e-9  # relative singular value below which a combination of covariates is no covariate
 EXTREME = 8.0  # normal scores end here: beyond, 1 - F has no digits left
 
 
@@ -36,8 +37,9 @@ def _kernel(z: Array, x: Array, *, seed: int) -> Outcome:
         raise InputError(f"fewer than {n - 1} covariates for {n} data sets", f"{x.shape[1]}")
     if n * draws < 4:
         raise ShapeError("at least four draws", f"{n * draws}")
-    squares, basis = (z**2).sum(-1), np.linalg.qr(with_spread(x, "x"))[0]
-    p = _margins(z.reshape(-1, d)) | _correlations(z.reshape(-1, d)) | _radius(squares.ravel(), d)
+    squares, basis = np.einsum("ijk,ijk->ij", z, z), _basis(x)
+    columns = np.ascontiguousarray(z.reshape(-1, d).T)  # sums run along memory
+    p = _margins(columns) | _correlations(columns) | _radius(squares.ravel(), d)
     means = np.sqrt(draws) * z.mean(1)
     p |= {f"mean {i} on x": _explained(means[:, i], basis) for i in range(d)}
     p["scale on x"] = _explained(_normal_scores(squares.sum(1), draws * d), basis)
@@ -46,9 +48,9 @@ def _kernel(z: Array, x: Array, *, seed: int) -> Outcome:
 
 
 def _margins(z: Array) -> dict[str, float]:
-    n = len(z)
-    means = 2 * special.ndtr(-np.abs(z.sum(0)) / np.sqrt(n))
-    total = (z**2).sum(0)
+    n = z.shape[1]
+    means = 2 * special.ndtr(-np.abs(z.sum(1)) / np.sqrt(n))
+    total = (z**2).sum(1)
     variances = np.minimum(1.0, 2 * np.minimum(special.chdtr(n, total), special.chdtrc(n, total)))
     return {f"mean {i}": float(v) for i, v in enumerate(means)} | {
         f"variance {i}": float(v) for i, v in enumerate(variances)
@@ -56,12 +58,11 @@ def _margins(z: Array) -> dict[str, float]:
 
 
 def _correlations(z: Array) -> dict[str, float]:
-    n, centred = len(z), z - z.mean(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scaled = centred / np.sqrt((centred**2).sum(0))
-        r = np.nan_to_num(scaled.T @ scaled)  # no spread: the variance component has rejected
-    pairs = combinations(range(z.shape[1]), 2)
-    return {f"correlation {i}, {j}": _correlation_p(float(r[i, j]), n) for i, j in pairs}
+    n, centred = z.shape[1], z - z.mean(1, keepdims=True)
+    covariance = centred @ centred.T
+    size = np.sqrt(np.maximum(covariance.diagonal(), np.finfo(float).tiny))  # no spread: the variance component rejects
+    r = covariance / size / size[:, None]
+    return {f"correlation {i}, {j}": _correlation_p(float(r[i, j]), n) for i, j in combinations(range(len(z)), 2)}
 
 
 def _correlation_p(r: float, n: int) -> float:
@@ -79,6 +80,12 @@ def _normal_scores(sums: Array, degrees: int) -> Array:
     """Exactly N(0, 1) for chi2(degrees) sums."""
     lower, upper = special.ndtri(special.chdtr(degrees, sums)), -special.ndtri(special.chdtrc(degrees, sums))
     return np.clip(np.where(lower < 0, lower, upper), -EXTREME, EXTREME)  # each tail from its own end
+
+
+def _basis(x: Array) -> Array:
+    """Orthonormal columns that span the centred covariates, (dataset, rank); collinear ones add nothing."""
+    u, size, _ = np.linalg.svd(with_spread(x, "x"), full_matrices=False)
+    return np.asarray(u[:, size > COLLINEAR * size[0]])
 
 
 def _explained(values: Array, basis: Array) -> float:

@@ -24,7 +24,8 @@ def _kernel(truth: Array, draws: Array, x: Array, *, references: int = 4, seed: 
         raise ShapeError(f"truth of shape {(n, d)}", f"{truth.shape}")
     both = with_spread(np.concatenate([truth[:, None], draws], 1), "draws")
     points = _points(with_spread(x, "x"), d, references, seed)
-    distance = ((both[:, :, None] - points[:, None]) ** 2).sum(-1)
+    gaps = both[:, :, None] - points[:, None]
+    distance = np.einsum("ijkl,ijkl->ijk", gaps, gaps)
     counts = cumulative(ranks(distance[:, 0], distance[:, 1:], seed).astype(np.float64), count)
     values, p = tested(anderson_darling, counts, n, seed)
     adjusted = holm({f"reference {i}": float(v) for i, v in enumerate(p)})

@@ -1,0 +1,394 @@
+"""Tests of tests: reduced size and power, oracles for their statistics, how they fail, and the museum they must not join.
+
+The full table (10,000 nulls, three sample sizes) is printed by `veribayes calibrate-tests`; docs/calibration.md has it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import signal, special, stats
+
+from veribayes import cli, registry
+from veribayes.errors import InputError, ShapeError
+from veribayes.predictive import Array
+from veribayes.validation.tests import _measure, _null, _problems, _ranks, _two_sample, ecdf_band, pit_uniform
+from veribayes.validation.tests import g_test as multinomial
+from veribayes.validation.tests._measure import Job, Rate
+from veribayes.validation.tests._problems import NULL, POSTERIORS, PROBLEMS
+from veribayes.validation.tests._test import Outcome, with_spread
+
+NULLS = 200  # of which 22 may reject: 99.9 % limit of a binomial with .05
+NAMES = registry.names("test")
+
+
+def outcome(name: str, *arrays: Array, **options: Any) -> Outcome:
+    found = registry.load("test", name).run(*arrays, **options)
+    assert isinstance(found, Outcome)
+    return found
+
+
+def given(problem: str, n: int, seed: int = 0, defect: str = NULL) -> tuple[tuple[Array, ...], dict[str, Any]]:
+    return PROBLEMS[problem].draw(np.random.default_rng(seed), n, defect)
+
+
+def rejections(problem: str, defect: str, n: int, replicates: int) -> int:
+    return _measure.measure(Job(problem, defect, n, replicates, seed=1)).rejected
+
+
+class TestEveryTest:
+    @pytest.mark.parametrize("name", NAMES)
+    def test_it_is_documented_and_measured(self, name: str) -> None:
+        part = registry.load("test", name)
+        assert part.name == name
+        assert part.exactness in ("exact", "conservative", "asymptotic")
+        assert part.needs
+        assert part.null
+        assert part.citation
+        assert name in {p.test for p in PROBLEMS.values()}
+
+    @pytest.mark.parametrize("problem", PROBLEMS)
+    def test_size(self, problem: str) -> None:
+        """Measured with 10,000 nulls: docs/calibration.md."""
+        assert rejections(problem, NULL, PROBLEMS[problem].sizes[0], NULLS) <= stats.binom.ppf(0.999, NULLS, 0.05)
+
+    @pytest.mark.parametrize("problem", PROBLEMS)
+    def test_it_fails_closed_on_nan(self, problem: str) -> None:
+        arrays, options = given(problem, PROBLEMS[problem].sizes[0])
+        for i in range(len(arrays)):
+            broken = [a.copy() for a in arrays]
+            broken[i].flat[0] = np.nan
+            with pytest.raises(InputError, match="NaN"):
+                outcome(PROBLEMS[problem].test, *broken, **options)
+
+    @pytest.mark.parametrize("problem", [p for p in PROBLEMS if registry.load("test", PROBLEMS[p].test).minimum > 1])
+    def test_it_refuses_too_few_units(self, problem: str) -> None:
+        arrays, options = given(problem, PROBLEMS[problem].sizes[0])
+        few = registry.load("test", PROBLEMS[problem].test).minimum - 1
+        with pytest.raises(InputError, match="at least"):
+            outcome(PROBLEMS[problem].test, *(a[:few] for a in arrays), **options)
+
+    @pytest.mark.parametrize("problem", PROBLEMS)
+    def test_it_is_a_function_of_the_seed_and_never_certain(self, problem: str) -> None:
+        arrays, options = given(problem, PROBLEMS[problem].sizes[0], seed=5)
+        first, again = (outcome(PROBLEMS[problem].test, *arrays, **options) for _ in range(2))
+        assert first == again
+        assert 0 < first.p_value <= 1
+        assert first.n >= 10
+
+
+class TestPower:
+    @pytest.mark.parametrize("defect", [d for d in POSTERIORS if d != NULL])
+    def test_the_battery_sees_every_planted_posterior(self, defect: str) -> None:
+        """200 data sets, 100 draws; measured over 200: 1.00 for all eleven."""
+        assert rejections("rosenblatt", defect, 200, 20) == 20
+
+    def test_parameters_alone_do_not_see_the_prior_but_the_likelihood_does(self) -> None:
+        assert rejections("sbc_rank", "posterior = prior", 200, 100) <= 14  # measured over 200: .02
+        assert rejections("sbc_rank-likelihood", "posterior = prior", 200, 20) == 20  # measured: 1.00
+        assert rejections("ecdf_band", "posterior = prior", 200, 20) == 20  # measured: 1.00
+
+    @pytest.mark.parametrize(
+        ("problem", "defect", "n", "least"),
+        [
+            ("tarp", "posterior = prior", 200, 20),  # measured over 200: 1.00
+            ("energy_permutation", "shift .3, one", 300, 13),  # at 500 measured: .98
+            ("mmd_permutation", "shift .3, one", 300, 13),  # at 500 measured: .97
+            ("pit_uniform", "t3 outcomes", 200, 16),  # measured: .96
+            ("g_test", "temperature 1.5", 200, 9),  # measured: .8
+            ("e_process", "temperature 0.67", 300, 14),  # at 200 measured: .86
+        ],
+    )
+    def test_others_see_what_they_are_for(self, problem: str, defect: str, n: int, least: int) -> None:
+        assert rejections(problem, defect, n, 20) >= least
+
+    def test_the_battery_names_what_is_wrong(self) -> None:
+        for defect, component in [
+            ("sd x 1.10", "variance 0"),
+            ("shift .10 sd", "mean 1"),
+            ("correlation .3", "correlation 0, 1"),
+            ("x-dependent bias .5 sd", "mean 0 on x"),
+            ("heteroscedastic 1.3 / .7", "scale on x"),
+        ]:
+            arrays, options = given("rosenblatt", 200, defect=defect)
+            assert outcome("rosenblatt", *arrays, **options).components[component] < 0.01
+
+
+class TestOracles:
+    def test_pit_statistics_are_those_of_scipy(self) -> None:
+        u = np.sort(np.random.default_rng(0).random(37))
+        ks, cvm, ad = pit_uniform.statistics(u)
+        assert ks == pytest.approx(stats.kstest(u, "uniform").statistic)
+        assert cvm == pytest.approx(stats.cramervonmises(u, "uniform").statistic)
+        i = np.arange(1, 38)
+        assert ad == pytest.approx(-37 - ((2 * i - 1) / 37 * np.log(u) + (2 * (37 - i) + 1) / 37 * np.log1p(-u)).sum())
+
+    def test_pit_of_exactly_zero_is_evidence(self) -> None:
+        u = np.random.default_rng(1).random(40)
+        u[3] = 0.0
+        assert outcome("pit_uniform", u).p_value < 0.001
+        with pytest.raises(InputError, match=r"\[0, 1\]"):
+            outcome("pit_uniform", u - 0.5)
+
+    def test_g_is_that_of_scipy_and_its_p_value_that_of_chi2(self) -> None:
+        rng = np.random.default_rng(2)
+        p = np.array([[0.5, 0.3, 0.2]])
+        counts = rng.multinomial(400, [0.45, 0.32, 0.23])[None].astype(float)
+        value = stats.power_divergence(counts[0], 400 * p[0], lambda_="log-likelihood")
+        found = outcome("g_test", counts, p, replicates=9999)
+        assert found.statistic == pytest.approx(value.statistic)
+        assert found.p_value == pytest.approx(value.pvalue, abs=0.02)  # standard error .005
+
+    def test_g_of_an_impossible_count(self) -> None:
+        assert np.isinf(multinomial.statistic(np.array([[1.0, 4.0]]), np.array([[0.0, 1.0]])))
+        assert outcome("g_test", np.array([[1.0, 4.0]]), np.array([[0.0, 1.0]])).p_value == 0.001
+        with pytest.raises(InputError, match="sum to one"):
+            outcome("g_test", np.array([[1.0, 4.0]]), np.array([[0.5, 0.6]]))
+
+    def test_holm_is_that_of_statsmodels(self) -> None:
+        from statsmodels.stats.multitest import multipletests
+
+        p = np.random.default_rng(3).random(7) ** 3
+        mine = _null.holm({str(i): v for i, v in enumerate(p)})
+        np.testing.assert_allclose([mine[str(i)] for i in range(7)], multipletests(p, method="holm")[1])
+
+    def test_the_u_statistic_written_out(self) -> None:
+        rng, m = np.random.default_rng(4), 5
+        kernel = np.exp(-rng.random((12, 12)))
+        kernel = kernel + kernel.T
+        np.fill_diagonal(kernel, 0.0)
+        labels = np.r_[np.ones(m), np.zeros(7)][None]
+        xx, yy, xy = kernel[:m, :m].sum() / (5 * 4), kernel[m:, m:].sum() / (7 * 6), kernel[:m, m:].mean()
+        assert _two_sample.unbiased(kernel, labels) == pytest.approx(xx + yy - 2 * xy)
+
+    def test_a_band_holds_whole_ecdfs(self) -> None:
+        """Museum 9: exact runs left a continuous band in 97 % of the cases (200 data sets, 100 draws)."""
+        low, high = ecdf_band.band(200, 100)
+        counts = np.random.default_rng(5).multinomial(200, np.full(101, 1 / 101), 2000).cumsum(-1)[:, :-1]
+        inside = ((low <= counts) & (counts <= high)).all(-1)
+        assert 0.935 <= inside.mean() <= 0.965  # standard error .005; measured .950
+        assert (low <= high).all()
+        ranks = [np.repeat(np.arange(101.0), np.diff(c, prepend=0, append=200)) for c in counts[:200]]
+        p = np.array([outcome("ecdf_band", r, draws=100).p_value for r in ranks])
+        assert ((p > 0.05) == inside[:200]).all()
+
+    def test_wealth_is_the_likelihood_ratio_and_impossible_outcomes_are_proofs(self) -> None:
+        exact, candidate = np.log([0.5, 0.2, 0.9]), np.log([0.25, 0.4, 0.1])
+        found = outcome("e_process", exact, candidate)
+        assert found.p_value == pytest.approx(1 / 9)
+        assert outcome("e_process", exact, np.r_[candidate[:2], -np.inf]).p_value == 0
+        assert outcome("e_process", np.r_[-np.inf, exact[1:]], candidate).p_value == 1
+        with pytest.raises(InputError, match="one of the two"):
+            outcome("e_process", np.array([-np.inf]), np.array([-np.inf]))
+
+    def test_every_component_of_the_battery_is_uniform_under_the_null(self) -> None:
+        """Adjusted values times their order undo Holm only for the smallest, so components are taken alone."""
+        from veribayes.validation.tests import rosenblatt
+
+        found: dict[str, list[float]] = {}
+        for i in range(400):
+            (z, x), _ = given("rosenblatt", 30, seed=i)
+            squares = (z**2).sum(-1)
+            columns, basis = z.reshape(-1, 2).T, rosenblatt._basis(x)
+            p = (
+                rosenblatt._margins(columns)
+                | rosenblatt._correlations(columns)
+                | rosenblatt._radius(squares.ravel(), 2)
+            )
+            p["mean on x"] = rosenblatt._explained(10 * z.mean(1)[:, 0], basis)
+            p["scale on x"] = rosenblatt._explained(rosenblatt._normal_scores(squares.sum(1), 200), basis)
+            for name, value in p.items():
+                found.setdefault(name, []).append(value)
+        for name, values in found.items():
+            assert stats.kstest(values, "uniform").pvalue > 1e-3, name  # nine components; smallest measured: .07
+
+    def test_ranks_break_ties_at_random(self) -> None:
+        """A constant quantity says nothing, and its ranks are uniform."""
+        found = _ranks.ranks(np.zeros((4000, 1)), np.zeros((4000, 9, 1)))
+        assert stats.chisquare(np.bincount(found[:, 0], minlength=10)).pvalue > 1e-3
+        assert (_ranks.ranks(np.full((3, 2), 0.5), np.broadcast_to(np.arange(4.0)[:, None], (3, 4, 2))) == 1).all()
+
+    @pytest.mark.parametrize(("rho", "low", "high"), [(0.0, 1, 2), (0.3, 2, 6), (0.6, 5, 13), (0.9, 20, 70)])
+    def test_thinning_follows_the_autocorrelation(self, rho: float, low: int, high: int) -> None:
+        """What leaves .02 of an AR(1) chain: 1, 4, 8 and 38 steps."""
+        noise = np.random.default_rng(6).standard_normal((5000, 2))
+        assert low <= _two_sample.thinning(signal.lfilter([1.0], [1.0, -rho], noise, axis=0)) <= high
+
+    def test_units_move_together(self) -> None:
+        """Ten rows a unit that share a shift: permuting rows rejects the null nearly always, permuting units at .05."""
+        unit = np.repeat(np.arange(12), 10)
+        wrong, right = 0, 0
+        for i in range(60):
+            rng = np.random.default_rng([7, i])
+            x, y = (rng.standard_normal((120, 1)) + rng.standard_normal((12, 1))[unit] for _ in range(2))
+            wrong += outcome("energy_permutation", x, y, thin=False).p_value <= 0.05
+            right += outcome("energy_permutation", x, y, units=(unit, unit)).p_value <= 0.05
+        assert wrong >= 15  # of 60; measured: 27
+        assert right <= 9  # 99.9 % limit of a binomial with .05; measured: 3
+        with pytest.raises(ShapeError, match="unit labels"):
+            outcome("energy_permutation", x, y, units=(unit, unit[1:]))
+        with pytest.raises(InputError, match="at least 10"):
+            outcome("energy_permutation", x[:90], y[:90], units=(unit[:90], unit[:90]))
+
+
+class TestMuseum:
+    """The numbers are those of published tests."""
+
+    def test_1_coverage_is_compared_with_its_law_and_not_with_a_grid(self) -> None:
+        """p was 1 for sd x 1.25 and for the prior; here it is small for both, and uniform for the exact posterior."""
+        for defect in ("sd x 1.25", "posterior = prior"):
+            arrays, _ = given("tarp", 400, defect=defect)
+            assert outcome("tarp", *arrays).p_value < 0.01
+
+    @pytest.mark.parametrize("n", [200, 1000])
+    def test_2_ranks_are_discrete(self, n: int) -> None:
+        """Continuous Kolmogorov-Smirnov on ranks 0, …, 20 rejected exact runs in 21 % (200) and 99.5 % (1000)."""
+        found = np.random.default_rng(n).integers(0, 21, (NULLS, n, 1)).astype(float)
+        continuous = sum(stats.kstest(r[:, 0] / 20, "uniform").pvalue <= 0.05 for r in found)
+        ours = sum(outcome("sbc_rank", r, draws=20).p_value <= 0.05 for r in found)
+        assert ours <= stats.binom.ppf(0.999, NULLS, 0.05)
+        assert continuous > 2 * stats.binom.ppf(0.999, NULLS, 0.05) or n == 200
+
+    def test_3_the_diagonal_is_gone(self) -> None:
+        """With it, "unbiased" MMD had a bias of .042 at n = 50."""
+        values = []
+        for i in range(400):
+            both = np.random.default_rng([3, i]).standard_normal((100, 2))
+            kernel = np.exp(-0.5 * ((both[:, None] - both) ** 2).sum(-1))
+            np.fill_diagonal(kernel, 0.0)
+            values.append(_two_sample.unbiased(kernel, np.repeat([1.0, 0.0], 50)[None]).item())
+        assert abs(np.mean(values)) < 4 * np.std(values) / 20  # measured: .4 standard errors; they are 3e-4
+
+    def test_4_and_5_it_rejects_what_is_different_and_p_is_never_zero(self) -> None:
+        rng = np.random.default_rng(4)
+        x, y = rng.standard_normal((60, 2)), rng.standard_normal((60, 2)) + 3
+        for name in ("energy_permutation", "mmd_permutation"):
+            assert outcome(name, x, y, thin=False).p_value == 1 / 200
+        assert _null.p_value(np.inf, np.zeros(99)) == 0.01
+
+    def test_6_identical_samples_are_as_near_as_noise(self) -> None:
+        """It came out as -10.8; a U-statistic of bounded kernels on n + n equal draws lies in [-2 / n, 0]."""
+        x = np.random.default_rng(6).standard_normal((40, 2))
+        kernel = np.exp(-0.5 * ((np.r_[x, x][:, None] - np.r_[x, x]) ** 2).sum(-1))
+        np.fill_diagonal(kernel, 0.0)
+        assert -2 / 40 <= _two_sample.unbiased(kernel, np.repeat([1.0, 0.0], 40)[None]).item() <= 0
+        assert outcome("mmd_permutation", x, x, thin=False).p_value > 0.5
+
+    @pytest.mark.parametrize("sizes", [(20, 100), (100, 100)])
+    def test_7_the_null_is_not_a_bootstrap_of_the_reference(self, sizes: tuple[int, int]) -> None:
+        """A reference bootstrapped against itself rejected exact candidates in 10 to 100 %, the more the larger both are."""
+        wrong = 0
+        for i in range(100):
+            rng = np.random.default_rng([7, *sizes, i])
+            x, y = (rng.standard_normal((n, 2)) for n in sizes)
+            wrong += outcome("energy_permutation", x, y, thin=False).p_value <= 0.05
+        assert wrong <= stats.binom.ppf(0.999, 100, 0.05)  # measured: 5 and 4
+
+    @pytest.mark.parametrize("name", ["energy_permutation", "mmd_permutation"])
+    def test_12_constants_and_one_mode_do_not_pass(self, name: str) -> None:
+        rng = np.random.default_rng(12)
+        constant = np.c_[rng.standard_normal(100), np.ones(100)]
+        with pytest.raises(InputError, match="constant"):
+            outcome(name, constant, constant)
+        two = rng.standard_normal((200, 1)) + np.where(rng.random((200, 1)) < 0.5, -4, 4)
+        assert outcome(name, rng.standard_normal((200, 1)) + 4, two).p_value < 0.01
+
+    def test_12_a_constant_regressor_or_draw_does_not_pass(self) -> None:
+        (z, x), _ = given("rosenblatt", 50)
+        with pytest.raises(InputError, match="constant"):
+            outcome("rosenblatt", z, np.c_[x, np.full(50, 0.1)])
+        assert outcome("rosenblatt", np.zeros_like(z), x).p_value < 1e-10
+        collinear = outcome("rosenblatt", z, np.c_[x, x])
+        assert collinear.p_value == pytest.approx(outcome("rosenblatt", z, x).p_value)
+
+    def test_ranks_out_of_range_are_refused(self) -> None:
+        for bad in (0.5, -1.0, 21.0):
+            with pytest.raises(InputError, match="integer ranks"):
+                outcome("sbc_rank", np.full((20, 1), bad), draws=20)
+
+
+def test_standardising_ignores_the_order_and_scale() -> None:
+    x = np.random.default_rng(8).standard_normal((50, 3))
+    np.testing.assert_allclose(with_spread(1e-9 * x[::-1] + 5e-9, "x")[::-1], with_spread(x, "x"), rtol=1e-7)
+    assert with_spread(x, "x").std(0) == pytest.approx(np.ones(3))
+
+
+class TestMeasure:
+    JOBS = _measure.jobs(20, 0, ["e_process", "pit_uniform"])
+
+    def test_shards_are_reused_and_bound_to_the_sources(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = _measure.run(self.JOBS, tmp_path, _nothing, workers=1)
+        assert len(list(tmp_path.glob("*.json"))) == len(self.JOBS) == 12
+        (tmp_path / "e_process-none-50.json").unlink()
+        measured: list[Job] = []
+        monkeypatch.setattr(_measure, "measure", lambda job: measured.append(job) or Rate(job, 0))
+        again = _measure.run(self.JOBS, tmp_path, _nothing, workers=1)
+        assert [job.path(tmp_path).name for job in measured] == ["e_process-none-50.json"]
+        assert again[1:3] == first[1:3]
+        monkeypatch.setattr(_measure, "source_digest", lambda: "other")
+        _measure.run(self.JOBS, tmp_path, _nothing, workers=1)
+        assert len(measured) == 1 + len(self.JOBS)
+
+    def test_processes_do_not_change_the_result(self, tmp_path: Path) -> None:
+        jobs = self.JOBS[:4]
+        seen: list[int] = []
+        spread = _measure.run(jobs, tmp_path, seen.append, workers=2)
+        assert spread == [_measure.measure(job) for job in jobs]
+        assert seen == [0, 1, 2, 3, 4]
+
+    def test_a_size_that_is_too_large_is_said(self) -> None:
+        job = Job("sbc_rank", NULL, 50, 10_000, 0)
+        assert Rate(job, 600).sound
+        assert not Rate(job, 601).sound
+        assert Rate(job, 500).limits == pytest.approx((0.0458, 0.0545), abs=1e-4)
+        assert "too large" in _measure.tables([Rate(job, 700)])
+        with pytest.raises(InputError, match="20 nulls"):
+            _measure.jobs(0, 0)
+
+    def test_the_command(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(_measure, "PROBLEMS", {k: PROBLEMS[k] for k in ("e_process", "sbc_rank")})
+        command = ["veribayes", "calibrate-tests", "--nulls", "20", "--out", str(tmp_path), "--workers", "1"]
+        texts = []
+        for more in ([], ["--json"]):
+            monkeypatch.setattr(sys, "argv", command + more)
+            with pytest.raises(SystemExit) as end:
+                cli.main()
+            assert not end.value.code
+            texts.append(capsys.readouterr().out)
+        assert "| sbc_rank | conservative | 50 |" in texts[0]
+        assert "| posterior = prior |" in texts[0]
+        document = json.loads(texts[1])
+        assert document["schema"] == "veribayes.calibration/1"
+        assert {(s["test"], s["n"]) for s in document["size"]} == {
+            (name, n) for name in ("e_process", "sbc_rank") for n in PROBLEMS[name].sizes
+        }
+        assert all(0 <= p["low"] <= p["rate"] <= p["high"] <= 1 for p in document["power"])
+
+
+def _nothing(done: int) -> None:
+    del done
+
+
+def test_problems_are_what_they_say() -> None:
+    """z is whitened: transforming it back gives the planted posterior."""
+    scene = _problems.scene(np.random.default_rng(9), 4000)
+    z = np.random.default_rng(10).standard_normal((4000, 50, 2))
+    mean, sd = _problems.posterior(scene.mean, 4)
+    prior = mean + sd * POSTERIORS["posterior = prior"](scene, z)
+    np.testing.assert_allclose(prior, z, atol=1e-12)
+    error = (scene.truth - mean[:, 0]) / sd
+    assert error.std() == pytest.approx(1, abs=0.03)  # standard error .008
+    assert abs((error * scene.mean).mean()) < 0.05
+    correlated = POSTERIORS["correlation .6"](scene, z).reshape(-1, 2)
+    assert np.corrcoef(correlated.T)[0, 1] == pytest.approx(0.6, abs=0.01)
+    tails: Callable[..., Array] = _problems.SAMPLES["t5 tails, unit variance"]
+    assert tails(np.random.default_rng(11), 100_000).std() == pytest.approx(1, abs=0.02)
+    assert special.ndtr(0.0) == 0.5
