@@ -73,7 +73,7 @@ BAD = {
         "gaussian_process",
     ),
     "no such module": (("verify", "bn-general5", "--candidate", "no_such_module:f"), "no_such_module"),
-    "too few data sets": (("verify", "bn-general5", "--datasets", "1"), "at least 2"),
+    "too few data sets": (("verify", "bn-general5", "--datasets", "1"), "between 2 and"),
     "negative tolerance": (("verify", "bn-general5", "--tolerance", "-1"), "positive"),
     "set without a value": (("verify", "bn-general5", "--set", "draws"), "ROLE.OPTION=VALUE"),
     "set of no role": (("verify", "bn-general5", "--set", "draws=3"), "reference"),

@@ -81,7 +81,7 @@ print([m for m in {forbidden!r} if m in sys.modules], file=sys.stderr)
 
 
 def test_parts_have_names_and_summaries() -> None:
-    for kind in ("engine", "metric"):
+    for kind in ("engine", "metric", "construction", "test"):
         assert registry.names(kind)
         for name in registry.names(kind):
             assert registry.summary(kind, name), f"{kind} {name} has no docstring"

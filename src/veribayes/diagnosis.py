@@ -34,7 +34,7 @@ def examine() -> dict[str, Any]:
         "versions": store.provenance()["packages"],
         "cores": os.cpu_count(),
         "devices": _devices(failed),
-        "parts": {kind: registry.names(kind) for kind in ("task", "engine", "metric", "checkpoint")},
+        "parts": {kind: registry.names(kind) for kind in ("task", "engine", "metric", "test", "construction", "checkpoint")},
         "missing_optional": missing,
         "problems": [f"{name}: {error}" for name, error in failed.items()],
     }

@@ -250,7 +250,7 @@ class Bins(Predictive):
                 raise ShapeError("tail_scale of shape (2,): left, right", f"{self.tail_scale.shape}")
             _positive("tail_scale", self.tail_scale)
         cells = self.edges.size - 1 + (2 if self.tail_scale is not None else 0)
-        if self.probs.shape[-1] != cells:
+        if not self.probs.ndim or self.probs.shape[-1] != cells:
             raise ShapeError(
                 f"{cells} cells for {self.edges.size} edges",
                 f"probs of shape {self.probs.shape}",
@@ -365,7 +365,7 @@ class Quantiles(Predictive):
             raise ShapeError(
                 "levels: one axis of at least two increasing numbers inside (0, 1)", f"shape {self.levels.shape}"
             )
-        if self.values.shape[-1] != self.levels.size:
+        if not self.values.ndim or self.values.shape[-1] != self.levels.size:
             raise ShapeError(f"{self.levels.size} values, one a level", f"values of shape {self.values.shape}")
         _finite("values", self.values)
         if np.any(np.diff(self.values, axis=-1) < 0):
@@ -518,7 +518,10 @@ def to_float64(value: object) -> Array:
     if callable(detach):
         value = detach().cpu().double().numpy()
     try:
-        return np.asarray(value, dtype=np.float64)
+        array = np.asarray(value)
+        if array.dtype.kind in "cSUMm":  # complex numbers, text and times would be converted in silence
+            raise TypeError(f"{array.dtype} is not real")
+        return np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ShapeError("an array of numbers", type(value).__name__, str(error)) from None
 

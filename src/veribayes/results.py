@@ -21,6 +21,7 @@ from veribayes.validation import bootstrap, decision
 SCHEMA = "veribayes.result/1"
 EXAMPLES_FIRST, EXAMPLES_EACH = 32, 8  # stored predictives: the first 32; the worst, median and best 8
 SHARED = frozenset({"target"})
+TRUNCATED = 0.01  # exact mass that bins without tails may leave out: a distance of at most 1 % in total variation
 
 Scores = Mapping[str, Array]
 
@@ -66,7 +67,7 @@ def assemble(
     """Decide and build the run tree (without /examples, which the pipeline adds)."""
     primary = endpoint(task, run.forms["candidate"])
     mine = run.scores["candidate"][primary.metric]
-    clusters = decision.cluster_means(mine)
+    clusters = _clusters(run, primary)
     error = _reference_error(run)
     decided = decision.decide(
         clusters, tolerance=primary.tolerance, reference_error=error, seed=seed, zero_mass=_zero_mass(run)
@@ -111,6 +112,17 @@ def assemble(
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = {"schema": store.SCHEMA, "result": json.dumps(entry)}
     return tree
+
+
+def _clusters(run: Scored, primary: Endpoint) -> Array:
+    """The candidate's mean score by data set; infinite where too much exact mass lies outside its bins.
+
+    Bins without tails are compared with the exact predictive inside their borders only, which could be anywhere.
+    """
+    clusters = decision.cluster_means(run.scores["candidate"][primary.metric])
+    if run.forms["candidate"] != "bins":
+        return clusters
+    return np.where(decision.cluster_means(run.scores["candidate"]["missed_mass"]) > TRUNCATED, np.inf, clusters)
 
 
 def _primary(primary: Endpoint, decided: decision.Decision, error: float) -> dict[str, Any]:

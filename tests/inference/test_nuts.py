@@ -49,7 +49,7 @@ def test_agreement_with_the_exact_posterior(model: Any, size: int, engine: str) 
     task = Task("audit", model, Design((size,), queries=1), engine, engine)
     data = task.simulate(range(200), seed=0, stream="audit").data
     exact = registry.load("engine", engine)()(task, data, seed=0)
-    run = Nuts(warmup=300, draws=300, chains=2)._run(model, data, 0, keys(0, "nuts", data.index))
+    run = Nuts(warmup=200, draws=200, chains=2)._run(model, data, 0, keys(0, "nuts", data.index))
     for name, found in run.latents.items():
         truth = exact.posterior[name]
         assert np.array_equal(np.isnan(found["mean"]), np.isnan(truth["mean"][:, 0]))
