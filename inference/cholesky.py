@@ -32,7 +32,7 @@ from veribayes.inference._gaussian import (
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Predictive
-from veribayes.tree import Branch, Certificate, Data
+from veribayes.tree import Branch, Certificate, Data, IntArray
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,18 @@ class Cholesky:
         if all(p.discrete for p in model.priors.values()):
             if bound <= LIMIT:
                 return certify(self.method, bound, limit=LIMIT)
-            change = _difference(answer[:, -1:], self._backwards(model, data))
+            longest = int(np.argmax(data.positions))  # the worst conditioned
+            change = _difference(answer[:, [longest]], self._backwards(model, data, data.positions[[longest]]))
             return certify(self.method, 10 * change, kind="estimate", limit=LIMIT)
         theta, prior = model.hyper_nodes(2 * self.nodes)
         finer = predictive(model, condition(_solver(model, False), model, data, theta), theta, prior)
         return certify("quadrature", _difference(answer, finer), kind="estimate", limit=LIMIT, nodes=self.nodes)
 
-    def _backwards(self, model: GaussianProcess, data: Data) -> Predictive:
-        """The answer at the last position from the same points in reverse order, which rounds differently."""
-        last = data.positions[-1:]
-        points = {k: data.arrays[k][:, : last[0]][:, ::-1] for k in ("x", "y")}
+    def _backwards(self, model: GaussianProcess, data: Data, position: IntArray) -> Predictive:
+        """The answer at one position from the same points in reverse order, which rounds differently."""
+        points = {k: data.arrays[k][:, : position[0]][:, ::-1] for k in ("x", "y")}
         theta, prior = model.hyper_nodes(self.nodes)
-        reverse = replace(data, arrays={**data.arrays, **points}, positions=last)
+        reverse = replace(data, arrays={**data.arrays, **points}, positions=position)
         return predictive(model, condition(_solver(model, False), model, reverse, theta), theta, prior)
 
 

@@ -334,10 +334,13 @@ def _read_shard(path: Path, key: str, rows: range) -> Scored | None:
         return None
     try:
         tree = store.read_tree(path)
-    except InputError:
+        same = tree.attrs["key"] == key and (tree.attrs["start"], tree.attrs["stop"]) == (rows.start, rows.stop)
+        return _shard_of(tree) if same else None
+    except (InputError, LookupError, ValueError, TypeError):
         return None  # damaged: compute it again
-    if tree.attrs.get("key") != key or (tree.attrs["start"], tree.attrs["stop"]) != (rows.start, rows.stop):
-        return None
+
+
+def _shard_of(tree: xr.DataTree) -> Scored:
     scores = {
         role: {str(n): v.to_numpy() for n, v in group.data_vars.items()}
         for role, group in tree["scores"].children.items()

@@ -141,10 +141,14 @@ def _primary(primary: Endpoint, decided: decision.Decision, error: float) -> dic
 def _reference_error(run: Scored) -> float:
     """Bound b (nats) on what the reference's own error can still contribute to the mean.
 
-    Exact engines: their error bound. Monte Carlo: what the bias correction leaves, to the next order.
+    Exact engines: their error bound. Monte Carlo: what the bias correction leaves, to the next order; for endpoints without
+    such a correction the square of the error in posterior sds, the order of the divergence that it causes.
     """
     left = run.scores["candidate"].get("kl_remainder")
-    return run.certificate.error_bound if left is None else float(np.nanmean(decision.cluster_means(left)))
+    if left is not None:
+        return float(np.nanmean(decision.cluster_means(left)))
+    bound = run.certificate.error_bound
+    return bound**2 if run.certificate.bound_kind == "montecarlo" else bound
 
 
 def _zero_mass(run: Scored) -> float | None:

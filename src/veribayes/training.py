@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,8 @@ def train_task(
 def exact_targets(task: Task) -> Callable[[Data], Predictive]:
     """The reference engine's predictive, refused like any reference when its certificate is."""
     engine = registry.engine(task.reference)
+    if hasattr(engine, "latents"):
+        engine = replace(engine, latents=False)  # targets are predictions; latents would cost more than they do
 
     def targets(data: Data) -> Predictive:
         branch = engine(task, data, seed=0)

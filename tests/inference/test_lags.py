@@ -157,7 +157,9 @@ TABLE = {
 
 
 def test_reference_table() -> None:
-    """Mean over three matrices; the table has another one, and over eight the Bayes entry at T = 32 varies by 13 % around .0187.
+    """Mean over three matrices; the table has another one.
+
+    Over eight matrices its Bayes entry at T = 32 varies by 13 % around .0187.
 
     Gaps between predictors are paired, so they hold more tightly than the levels do.
     """
@@ -180,8 +182,8 @@ def test_reference_table() -> None:
         totals.setdefault("etas", []).append(np.array(best_etas(model, task.design.positions, 1, 0)))
     mean = {name: np.mean(values, 0) for name, values in totals.items()}
     for name, wanted in TABLE.items():
-        np.testing.assert_allclose(mean[name], wanted, rtol=0.1 if name == "etas" else 0.25)  # 6 % and 13 %
-    np.testing.assert_allclose(mean["uniform"], 0.048, rtol=0.1)  # 3 %
+        np.testing.assert_allclose(mean[name], wanted, rtol=0.1 if name == "etas" else 0.25)  # 7 % and 17 %
+    np.testing.assert_allclose(mean["uniform"], 0.048, rtol=0.15)  # 7 %
     assert np.all((mean["gap1"] > 5e-5) & (mean["gap1"] < 1.5e-3))  # 1e-4 to 8e-4; the table's matrix 2e-4 to 1.3e-3
     assert np.all((mean["gap2"] > 5e-5) & (mean["gap2"] < 4e-4))  # 7e-5 to 2.4e-4; the table's matrix 1e-4 to 3e-4
     assert np.all(mean["gap2"] < mean["gap1"])

@@ -111,8 +111,9 @@ def test_the_order_and_the_subset_of_positions_do_not_matter() -> None:
 
 def test_the_rounding_bound_holds_and_gives_way_to_a_measurement() -> None:
     """Noise of 1e-3 on 96 points of a smooth kernel: the bound is too wide, and points in reverse order round alike."""
-    task = task_of(GaussianProcess(RBF(1.0, 0.6), 1e-3, 1, "uniform"), 96)
+    task = task_of(GaussianProcess(RBF(1.0, 0.6), 1e-3, 1, "uniform"), 5, 96)
     data = task.simulate(range(3), seed=0).data
+    data = replace(data, positions=data.positions[::-1])  # in any order
     branch = run("cholesky", task, data)
     other = run("sequential", task, data)
     assert branch.certificate.bound_kind == "estimate"
@@ -189,4 +190,4 @@ def test_discretisation_floor_of_linear_regression() -> None:
         density = np.exp(exact.log_prob(np.broadcast_to(middle, (*exact.shape, middle.size))))
         steps = density.reshape(*exact.shape, cells, -1)
         distance = np.abs(steps - steps.mean(-1, keepdims=True)).sum((-1, -2)) / 2 * (fine[1] - fine[0])
-        assert np.log(distance.mean()) == pytest.approx(wanted, abs=0.05)
+        assert np.log(distance.mean()) == pytest.approx(wanted, abs=0.04)  # .025

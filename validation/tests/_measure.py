@@ -1,8 +1,8 @@
 """Size and power of every test, measured: what `veribayes calibrate-tests` prints.
 
 A job is one test on one problem at one sample size. Replicate i is a function of (seed, problem, defect, n, i), so a job
-has one result whatever runs beside it; it is kept as a JSON shard and reused by the next run. Simulated nulls change every
-`SHARED_NULL` replicates: the size is that of the test as a user meets it, not that of one simulated null.
+has one result whatever runs beside it; it is kept as a JSON shard and reused by the next run. The test's own seed changes with
+the replicates too: the size is that of the test as a user meets it, not that of one simulated null.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from veribayes.validation.tests._test import Test
 NOMINAL = 0.05
 LARGEST = 0.06  # a size above is a defect of the test
 POWER_REPLICATES = 200  # standard error of a power of .95: .015
-SHARED_NULL = 1000
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def measure(job: Job) -> Rate:
     for i in range(job.replicates):
         rng = generator(job.seed, f"{job.problem}/{job.defect}", job.n, i)
         arrays, options = problem.draw(rng, job.n, job.defect)
-        rejected += test.run(*arrays, seed=i // SHARED_NULL, **options).p_value <= NOMINAL
+        rejected += test.run(*arrays, seed=i // problem.shares, **options).p_value <= NOMINAL
     return Rate(job, rejected)
 
 

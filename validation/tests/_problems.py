@@ -23,6 +23,7 @@ Rng = np.random.Generator
 Given = tuple[tuple[Array, ...], dict[str, Any]]  # what a test's `run` takes: arrays and options
 NULL = "none"
 DRAWS, OBSERVATIONS, DIMENSIONS = 100, 4, 2
+KEPT = 1000  # replicates that share a kept null; the size is an average over several of them
 CHAIN = 0.9  # lag-one autocorrelation; unthinned, a permutation test rejects 62 % of such nulls
 
 
@@ -47,6 +48,9 @@ class Problem:
     defects: tuple[str, ...]
     remark: str = ""
     exactness: Exactness | None = None  # where it is not what the test states
+    shares: int = (
+        1  # replicates with one seed of the test: many where its simulated null is kept, and costs more than testing
+    )
 
     @property
     def title(self) -> str:
@@ -220,14 +224,23 @@ def _planted(defects: Mapping[str, object]) -> tuple[str, ...]:
 
 PROBLEMS: Mapping[str, Problem] = {
     "rosenblatt": Problem("rosenblatt", "amortised", _whitened, (50, 100, 200), 200, _planted(POSTERIORS)),
-    "sbc_rank": Problem("sbc_rank", "amortised", _parameter_ranks, (50, 100, 200), 200, _planted(POSTERIORS)),
+    "sbc_rank": Problem(
+        "sbc_rank", "amortised", _parameter_ranks, (50, 100, 200), 200, _planted(POSTERIORS), shares=KEPT
+    ),
     "sbc_rank-likelihood": Problem(
-        "sbc_rank", "amortised", _all_ranks, (50, 100, 200), 200, _planted(POSTERIORS), "+ log-likelihood"
+        "sbc_rank", "amortised", _all_ranks, (50, 100, 200), 200, _planted(POSTERIORS), "+ log-likelihood", shares=KEPT
     ),
     "ecdf_band": Problem(
-        "ecdf_band", "amortised", _likelihood_ranks, (50, 100, 200), 200, _planted(POSTERIORS), "of log-likelihood"
+        "ecdf_band",
+        "amortised",
+        _likelihood_ranks,
+        (50, 100, 200),
+        200,
+        _planted(POSTERIORS),
+        "of log-likelihood",
+        shares=KEPT,
     ),
-    "tarp": Problem("tarp", "amortised", _joint, (50, 100, 200), 200, _planted(POSTERIORS)),
+    "tarp": Problem("tarp", "amortised", _joint, (50, 100, 200), 200, _planted(POSTERIORS), shares=KEPT),
     "energy_permutation": Problem(
         "energy_permutation", "two-sample", _two_samples, (20, 50, 100), 500, _planted(SAMPLES)
     ),
@@ -238,7 +251,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "mmd_permutation-chains": Problem(
         "mmd_permutation", "two-sample", _chains, (2000, 3000, 4000), 2000, (), "of chains, rho .9", "asymptotic"
     ),
-    "pit_uniform": Problem("pit_uniform", "predictive", _pit, (50, 200, 1000), 200, _planted(OUTCOMES)),
+    "pit_uniform": Problem("pit_uniform", "predictive", _pit, (50, 200, 1000), 200, _planted(OUTCOMES), shares=KEPT),
     "g_test": Problem("g_test", "predictive", _counts, (10, 30, 100), 200, _planted(TEMPERATURES)),
     "e_process": Problem("e_process", "predictive", _bets, (50, 200, 1000), 200, _planted(TEMPERATURES)),
 }
