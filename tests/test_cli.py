@@ -169,6 +169,135 @@ def test_several_tasks_one_broken(
     assert "different" in capsys.readouterr().out
 
 
+CANDIDATES = """
+import sys
+import numpy as np
+def half(context, query):
+    return {"probs": np.full((len(context), query.target.size, 2), 0.5)}
+def laplace(context, query):
+    p = (context[:, :, query.target].sum(1) + 1) / (context.shape[1] + 2)
+    return {"probs": np.stack([1 - p, p], -1)}
+def chatty(context, query):
+    print("debugging")
+    return half(context, query)
+def raises(context, query):
+    raise ValueError("two\\nlines")
+def leaves(context, query):
+    sys.exit(0)
+def deaf(context):
+    return None
+class Needy:
+    def __init__(self, weights): ...
+nothing = None
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module with candidates, in the working folder and nowhere else."""
+    name = f"candidates_{abs(hash(tmp_path))}"
+    (tmp_path / f"{name}.py").write_text(CANDIDATES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return name
+
+
+BROKEN = {
+    "raises": "ValueError: two lines",
+    "leaves": "SystemExit: 0",
+    "deaf": "TypeError",
+    "Needy": "needs no arguments",
+    "nothing": "NoneType",
+    "absent": "no such object",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_candidate_is_the_users_to_read(
+    name: str, module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, one line, and the same line in the document; never 0 because the candidate called sys.exit(0)."""
+    arguments = ("--candidate", f"{module}:{name}", "--datasets", "4", "--audit", "0", "--out", "out", "--json")
+    assert run(monkeypatch, "verify", "bn-general5", *arguments) == 2
+    said = capsys.readouterr()
+    assert len(said.err.strip().splitlines()) == 1
+    assert BROKEN[name] in said.err
+    (error,) = json.loads(said.out)["errors"]
+    assert (error["task"], error["exit_code"]) == ("bn-general5", 2)
+    assert BROKEN[name] in error["message"]
+
+
+def test_what_a_candidate_prints_is_no_result(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--candidate", f"{module}:chatty", "--datasets", "40", "--audit", "0", "--out", "out", "--json")
+    assert run(monkeypatch, "verify", "bn-general5", *arguments) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["errors"] == []
+    assert "debugging" in said.err
+
+
+def test_functions_of_one_file_do_not_share_shards(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    estimates = []
+    for name in ("half", "laplace"):
+        arguments = ("--candidate", f"{module}:{name}", "--datasets", "40", "--audit", "0", "--out", "out", "--json")
+        run(monkeypatch, "verify", "bn-general5", *arguments)
+        estimates.append(json.loads(capsys.readouterr().out)["results"][0]["primary"]["estimate"])
+    assert estimates[0] > 2 * estimates[1]  # .0650 and .0282
+
+
+def test_an_unexpected_error_in_one_task_keeps_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from veribayes import api
+
+    real = api.task
+
+    def broken(name: str) -> object:
+        if name == "mtd-q5-m3":
+            raise RuntimeError("a defect")
+        return real(name)
+
+    monkeypatch.setattr("veribayes.api.task", broken)
+    arguments = ("--candidate", "prior_only", "--datasets", "40", "--audit", "0", "--out", str(tmp_path), "--json")
+    assert run(monkeypatch, "verify", "mtd-q5-m3", "bn-general5", *arguments) == 70
+    document = json.loads(capsys.readouterr().out)
+    assert [e["exit_code"] for e in document["errors"]] == [70]
+    assert [r["task"] for r in document["results"]] == ["bn-general5"]
+
+
+def test_a_folder_that_is_a_file_is_bad_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("")
+    arguments = ("--candidate", "prior_only", "--datasets", "4", "--audit", "0", "--out", str(tmp_path / "out"))
+    assert run(monkeypatch, "verify", "bn-general5", *arguments) == 2
+    assert "Not a directory" in capsys.readouterr().err
+
+
+def test_names_never_become_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    from veribayes import api, store, training
+
+    task = api.task("bn-general5")
+    assert store.folder_name("bn-general5", task) == "bn-general5"
+    assert store.folder_name("mine.yaml", task) != "bn-general5"
+    assert store.folder_name("x", api.task(task.model, positions=(1, 2))) != store.folder_name(
+        "x", api.task(task.model)
+    )
+    folders = []
+
+    def stopped(name: str, *, out: Path, **options: object) -> None:
+        folders.append(out)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train_task", stopped)
+    for name in ("/etc/passwd", "../../x.yaml"):
+        assert run(monkeypatch, "train", name) == 130
+    assert folders == [Path("runs/train/passwd-quick"), Path("runs/train/x.yaml-quick")]
+
+
 def test_an_unexpected_error_is_70(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def broken(kind: str) -> list[str]:
         raise RuntimeError("a defect")

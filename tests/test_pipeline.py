@@ -114,10 +114,15 @@ def test_shards_of_another_candidate_seed_or_model_are_not_used(tmp_path: Path) 
     assert not np.array_equal(again["observed_data/outcome"], other["observed_data/outcome"])
 
 
-def test_a_damaged_shard_is_computed_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["truncated", "a flipped bit"])
+def test_a_damaged_shard_is_computed_again(damage: str, tmp_path: Path) -> None:
     task = small("bn-general5")
     first = pipeline.run(task, "row_quadrature", QUICK, out=tmp_path)
-    (tmp_path / "shards" / "00001.nc").write_bytes(b"not netCDF")
+    path = tmp_path / "shards" / "00001.nc"
+    content = bytearray(path.read_bytes())
+    scores = content.index(first["scores/candidate/kl"].to_numpy()[20:].tobytes())
+    content[scores + 7] ^= 1
+    path.write_bytes(content[:scores] if damage == "truncated" else content)
     assert entry(pipeline.run(task, "row_quadrature", QUICK, out=tmp_path)) == entry(first)
 
 
@@ -125,10 +130,20 @@ def test_recorded_predictions_score_like_their_maker(tmp_path: Path) -> None:
     task = small("bn-general5")
     options = pipeline.Options(datasets=40, audit=0, keep_predictions=True)
     made = pipeline.run(task, "all_predecessors", options, out=tmp_path)
-    read = pipeline.run(task, str(tmp_path / "run.nc"), QUICK)
-    np.testing.assert_array_equal(made["scores/candidate/kl"], read["scores/candidate/kl"])
-    with pytest.raises(InputError, match="recorded data sets"):
-        pipeline.run(task, str(tmp_path / "run.nc"), pipeline.Options(datasets=41, audit=0))
+    for recorded in (str(tmp_path / "run.nc"), made):
+        read = pipeline.run(task, recorded, QUICK)
+        np.testing.assert_array_equal(made["scores/candidate/kl"], read["scores/candidate/kl"])
+    refused = {
+        "recorded data sets": (task, pipeline.Options(datasets=41, audit=0)),
+        "seed 1": (task, pipeline.Options(datasets=40, audit=0, seed=1)),
+        "positions": (_spec.load_task("bn-general5"), QUICK),
+        "model_hash": (_spec.load_task("bn-asia"), QUICK),
+    }
+    for message, (other, given) in refused.items():
+        with pytest.raises(InputError, match=message):
+            pipeline.run(other, made, given)
+    with pytest.raises(InputError, match="another folder"):
+        pipeline.run(task, str(tmp_path / "run.nc"), QUICK, out=tmp_path)
 
 
 def test_a_bare_callable_sees_context_and_query_only() -> None:
@@ -146,6 +161,90 @@ def test_a_bare_callable_sees_context_and_query_only() -> None:
     assert all((query.row[:, q, target:] == -1).all() for q, target in enumerate(query.target))
     assert list(result.table().index) == [2, 5, 10]
     assert result.recovery.low <= result.recovery.estimate <= result.recovery.high
+
+
+def test_a_candidate_may_write_into_what_it_sees_and_use_its_buffers_again() -> None:
+    """Neither may change what it is judged by, nor what the others are."""
+    buffers: dict[int, Any] = {}
+
+    def careful(context: Any, query: Any) -> dict[str, Any]:
+        mean = context.y.mean(1, keepdims=True) + np.zeros(query.shape[:2])
+        return {"mean": mean, "sd": np.ones(query.shape[:2])}
+
+    def careless(context: Any, query: Any) -> dict[str, Any]:
+        said = careful(context, query)
+        mine = buffers.setdefault(len(query), {n: np.empty_like(v) for n, v in said.items()})
+        for name, values in said.items():
+            mine[name][:] = values
+        for array in (*context, query):
+            array[...] = 0.0
+        return dict(mine)
+
+    first, second = (vb.verify(small("gp-rbf-1d"), c, datasets=20, audit=0) for c in (careful, careless))
+    for role in ("candidate", "prior_only", "kernel_descent"):
+        np.testing.assert_array_equal(first.tree[f"scores/{role}/kl"], second.tree[f"scores/{role}/kl"])
+
+
+def test_bins_that_leave_the_truth_out_are_different() -> None:
+    """Inside a window of .02 every smooth density is flat: comparing there alone would call this Bayes."""
+
+    def window(context: Any, query: Any) -> dict[str, Any]:
+        return {"probs": np.full((*query.shape[:2], 4), 0.25), "edges": np.linspace(-0.01, 0.01, 5)}
+
+    result = vb.verify(small("gp-rbf-1d"), window, datasets=40, audit=0)
+    assert result.verdict == "different"
+    assert "zero_probability" in {f["name"] for f in result.entry["findings"]}
+
+
+def test_one_form_throughout_a_run() -> None:
+    calls: list[int] = []
+
+    def fickle(context: Any, query: Any) -> dict[str, Any]:
+        calls.append(1)
+        shape = query.shape[:2]
+        return {"mean": np.zeros(shape), "sd": np.ones(shape)} if len(calls) <= 3 else {"draws": np.zeros((*shape, 4))}
+
+    with pytest.raises(InputError, match="one predictive form"):
+        vb.verify(small("gp-rbf-1d"), fickle, datasets=40, audit=0)
+
+
+@pytest.mark.parametrize(
+    "engine", ["prior_only", "mle", "temperature", "wrong_prior", "finite_draws", "all_predecessors"]
+)
+def test_what_does_not_compute_the_posterior_is_no_reference(engine: str) -> None:
+    with pytest.raises(ReferenceRefused, match="does not compute the posterior"):
+        pipeline.run(small("bn-general5"), engine, pipeline.Options(datasets=200, audit=0, reference=engine))
+
+
+def test_the_reference_against_itself_is_said() -> None:
+    result = entry(pipeline.run(small("bn-general5"), "conjugate", QUICK))
+    assert "same_engine" in {f["name"] for f in result["findings"]}
+
+
+def test_a_reference_that_cannot_be_audited_is_said() -> None:
+    with pytest.raises(InputError, match="--audit 0"):
+        pipeline.run(
+            small("bn-general5"), "conjugate", pipeline.Options(datasets=20, audit=2, reference="row_quadrature")
+        )
+
+
+def test_options_are_for_what_has_them() -> None:
+    options = pipeline.Options(datasets=20, audit=0, candidate_options={"steps": "3"})
+    with pytest.raises(InputError, match="candidate options"):
+        pipeline.run(small("bn-general5"), "bn-general5", options)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    result = vb.verify(small("bn-general5"), "prior_only", datasets=np.int64(20), seed=np.int64(1), audit=np.int8(0))
+    assert (result.entry["datasets"], result.entry["seed"]) == (20, 1)
+
+
+@pytest.mark.parametrize("what", [3, None])
+def test_what_is_no_task_is_refused(what: object) -> None:
+    with pytest.raises(InputError, match="a task, a model"):
+        vb.task(what)
+    with pytest.raises(InputError, match="a design for a model"):
+        vb.task("bn-general5", positions=(1, 2))
 
 
 @pytest.mark.parametrize("answer", [{"mean": 0.0}, {"probs": np.ones((20, 5))}, None])

@@ -105,6 +105,10 @@ BAD = {
     ),
     "crossing quantiles": ({"levels": [0.2, 0.8], "values": np.tile([1.0, 0.0], (2, 3, 1))}, None, "crossing"),
     "not a dict": ([1, 2], None, "dict"),
+    "numbers as text": ({"mean": np.full((2, 3), "0"), "sd": np.ones((2, 3))}, None, "not real"),
+    "complex numbers": ({"mean": np.zeros((2, 3), complex), "sd": np.ones((2, 3))}, None, "not real"),
+    "one number for bins": ({"probs": 1.0, "edges": [0, 1]}, None, "1 cells"),
+    "one number for quantiles": ({"levels": [0.1, 0.9], "values": 1.0}, None, "2 values"),
     "text": ({"mean": "a", "sd": "b"}, None, "numbers"),
     "unknown variables": ({"mu": np.zeros((2, 3))}, None, "six predictive forms"),
 }

@@ -91,8 +91,10 @@ def task(what: str | Path | Any, **design: Any) -> Task:
     """
     if isinstance(what, str | Path):
         return task(_found(str(what)), **design)
-    if not isinstance(what, Task):
+    if hasattr(what, "default_design"):
         return _spec.task_of(what, **design)
+    if not isinstance(what, Task):
+        raise InputError("a task, a model, or the name or file of one", type(what).__name__)
     if design:
         raise InputError("a design for a model", f"{', '.join(design)} for the task '{what.name}'", "give task.model")
     return what

@@ -260,10 +260,10 @@ def import_object(reference: str) -> Any:
     return found
 
 
-def made_for(task: Task, seed: int) -> str:
-    """The data sets that recorded predictions answer, as JSON: for others they mean nothing."""
+def made_for(task: Task, seed: int) -> dict[str, Any]:
+    """The data sets that recorded predictions answer; for others they mean nothing."""
     design = {"positions": list(task.design.positions), "queries": task.design.queries}
-    return json.dumps({"model_hash": task.model_hash, **design, "seed": seed})
+    return {"model_hash": task.model_hash, **design, "seed": seed}
 
 
 def recorded(tree: xr.DataTree, name: str) -> Candidate:
@@ -279,12 +279,13 @@ def recorded(tree: xr.DataTree, name: str) -> Candidate:
             "write them with 'veribayes verify --keep-predictions'",
         )
     stored, index = predictive_of(tree["candidate"].to_dataset()), tree["observed_data/index"].to_numpy()
-    answered = str(tree["candidate"].attrs.get("made_for"))
+    answered = json.loads(str(tree["candidate"].attrs.get("made_for", "{}")))
     row = {int(number): i for i, number in enumerate(index)}
 
     def infer(task: Task, data: Data, seed: int) -> Branch:
-        if answered != made_for(task, seed):
-            raise InputError(f"predictions made for {made_for(task, seed)}", f"predictions made for {answered}")
+        for key, wanted in made_for(task, seed).items():
+            if answered.get(key) != wanted:
+                raise InputError(f"predictions made for {key} {wanted}", f"those of '{name}' for {answered.get(key)}")
         missing = [int(i) for i in data.index if int(i) not in row]
         if missing:
             raise InputError(

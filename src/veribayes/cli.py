@@ -142,7 +142,7 @@ def _verify_one(
     from veribayes import api, candidates, pipeline, store
 
     task = candidates.with_tolerance(api.task(name), tolerance)
-    folder = out / store.folder_name(task.name, task.model_hash, registry.task_path(task.name) is not None)
+    folder = out / store.folder_name(name, task)
     return pipeline.run(task, candidate, options, out=folder, progress=advance)
 
 
@@ -166,9 +166,7 @@ def reference(
     options = pipeline.Options(datasets=datasets, seed=seed, reference=engine, reference_options=given)
     with terminal.progress(made.name, datasets) as advance:
         tree = pipeline.reference(made, options, advance)
-    path = out or Path(
-        f"{store.folder_name(made.name, made.model_hash, registry.task_path(made.name) is not None)}-reference.nc"
-    )
+    path = out or Path(f"{store.folder_name(task, made)}-reference.nc")
     store.write_tree(tree, path)
     entry = json.loads(tree.attrs["result"])
     certificate = entry["reference"]["certificate"]

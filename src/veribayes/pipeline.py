@@ -73,6 +73,9 @@ def run(
         InputError: the candidate does not answer in one of the six forms.
     """
     started = time.perf_counter()
+    target = None if out is None else out / "run.nc"
+    if target and isinstance(candidate, str | Path) and Path(candidate).resolve() == target.resolve():
+        raise InputError("another folder for this run", "the one that holds the predictions it judges", "choose --out")
     judged = resolve(candidate, task, options.candidate_options)
     roles = _roles(task, options, judged)
     scored = _merge(list(_shards(task, roles, options, out, progress)))  # first, since here a bad candidate fails
@@ -94,8 +97,8 @@ def run(
         **groups["/"].attrs,
         "provenance": json.dumps(_provenance(task, roles, options, seconds)),
     }
-    if out is not None:
-        store.write_tree(tree, out / "run.nc")
+    if target:
+        store.write_tree(tree, target)
     return tree
 
 
@@ -225,7 +228,8 @@ def _kept(task: Task, judged: Candidate, options: Options) -> xr.DataTree:
         judged.infer(task, task.simulate(rows, seed=options.seed).data, options.seed).predictive
         for rows in _ranges(task, options.datasets)
     ]
-    return xr.DataTree(store.predictive_dataset(concatenate(parts)).assign_attrs(made_for=made_for(task, options.seed)))
+    answered = json.dumps(made_for(task, options.seed))
+    return xr.DataTree(store.predictive_dataset(concatenate(parts)).assign_attrs(made_for=answered))
 
 
 def _provenance(task: Task, roles: Mapping[str, Candidate], options: Options, seconds: float) -> dict[str, object]:

@@ -14,6 +14,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from veribayes import registry
 from veribayes.errors import InputError
+from veribayes.models._task import Task
 from veribayes.predictive import FORMS, Predictive
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
 
@@ -40,12 +43,16 @@ PACKAGES = (
     "h5netcdf",
     "matplotlib",
 )
+MOST_BYTES = 2**32  # of one chunk in HDF5
 SOURCES = ("models", "inference", "transformer", "validation")
 
 
-def folder_name(name: str, digest: str, shipped: bool) -> str:
-    """A folder for a task: its own name when shipped, otherwise letters of it and its hash, so that no name becomes a path."""
-    return name if shipped else f"{re.sub(r'[^A-Za-z0-9]+', '-', name)[:32].strip('-') or 'task'}-{digest[:10]}"
+def folder_name(given: str, task: Task) -> str:
+    """A folder for a task: its name when that was given and is shipped, else letters of it and a hash: no name is a path."""
+    if registry.task_path(given) is not None:
+        return given
+    letters = re.sub(r"[^A-Za-z0-9]+", "-", task.name)[:32].strip("-") or "task"
+    return f"{letters}-{digest_of([task.model_hash, asdict(task.design)])[:10]}"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -69,8 +76,8 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
 
 def _checksums(node: xr.DataTree) -> dict[Any, dict[str, Any]]:
     """A checksum for every array of numbers: a flipped bit makes the file unreadable instead of the result wrong."""
-    numbers = {name: v for name, v in node.data_vars.items() if v.ndim and v.dtype.kind in "iuf" and 0 < v.nbytes < 2**32}
-    return {name: {"fletcher32": True, "chunksizes": v.shape} for name, v in numbers.items()}
+    plain = [v for v in node.data_vars.values() if v.ndim and v.dtype.kind in "iuf" and 0 < v.nbytes < MOST_BYTES]
+    return {v.name: {"fletcher32": True, "chunksizes": v.shape} for v in plain}
 
 
 def read_tree(path: Path) -> xr.DataTree:
