@@ -268,13 +268,29 @@ def test_an_unexpected_error_in_one_task_keeps_the_others(
     assert [r["task"] for r in document["results"]] == ["bn-general5"]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "bn-general5", "--candidate", "prior_only", "--datasets", "4", "--audit", "0"),
+        ("train", "bn-general5"),
+    ],
+)
 def test_a_folder_that_is_a_file_is_bad_input(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "out").write_text("")
-    arguments = ("--candidate", "prior_only", "--datasets", "4", "--audit", "0", "--out", str(tmp_path / "out"))
-    assert run(monkeypatch, "verify", "bn-general5", *arguments) == 2
-    assert "Not a directory" in capsys.readouterr().err
+    monkeypatch.setattr("veribayes.transformer._training.train", lambda *a, **k: pytest.fail("it trains in vain"))
+    assert run(monkeypatch, *arguments, "--out", str(tmp_path / "out")) == 2
+    assert "files that can be read and written" in capsys.readouterr().err
+
+
+def test_a_terminal_without_unicode_shows_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "printed"
+    with path.open("w", encoding="ascii") as ascii_only:
+        monkeypatch.setattr(sys, "stdout", ascii_only)
+        arguments = ("--candidate", "prior_only", "--datasets", "40", "--audit", "0", "--out", str(tmp_path))
+        assert run(monkeypatch, "verify", "bn-general5", *arguments) == 1
+    assert "different" in path.read_text()
 
 
 def test_names_never_become_paths(monkeypatch: pytest.MonkeyPatch) -> None:

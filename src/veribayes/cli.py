@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -337,7 +338,9 @@ def _traceback(wanted: bool) -> None:
 
 
 def _environment() -> None:
-    """References are float64 on the CPU, compiled once and kept; set before JAX is imported."""
+    """References are float64 on the CPU, compiled once and kept; set before JAX is imported. Any terminal can show results."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "veribayes" / "jax"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))

@@ -46,11 +46,13 @@ def train_task(
     from veribayes.transformer._training import train
 
     task = _spec.load_task(name)
+    recipe = Recipe.of(task, preset)
+    out.mkdir(parents=True, exist_ok=True)  # fails now, not after the training
     command = f"veribayes train {shlex.quote(name)} --preset {preset} --seed {seed}"
     command += f" --threads {threads}" if threads else ""
     card = train(
         task,
-        Recipe.of(task, preset),
+        recipe,
         targets=exact_targets(task),
         evaluate=measurement(task),
         out=out,
