@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,19 @@ from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.bif import read_bif
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.models.mtd import MTD
+from veribayes.models.net import read_net
+from veribayes.models.numpyro_model import NumPyroModel
+from veribayes.models.uai import read_uai
+from veribayes.models.xdsl import read_xdsl
+from veribayes.models.xmlbif import read_xmlbif
 
 FAMILIES: Mapping[str, Any] = {c.kind: c for c in (BayesianNetwork, MTD, GaussianProcess)}
+MOST_LAGS = 4  # a grid over more lag weights is too large for long prefixes
 MAX_YAML_BYTES = 2**20  # YAML is read slowly: a larger table belongs in a model file
-YAML_SUFFIXES, BIF_SUFFIXES = (".yaml", ".yml"), (".bif", ".bif.gz")
+YAML_SUFFIXES = (".yaml", ".yml")
+READERS: Mapping[str, Callable[[Path], BayesianNetwork]] = {
+    ".bif": read_bif, ".xmlbif": read_xmlbif, ".xml": read_xmlbif, ".uai": read_uai, ".net": read_net, ".xdsl": read_xdsl,
+}  # each of them gzipped as well
 
 
 def load_task(name_or_path: str | Path) -> Task:
@@ -56,14 +65,16 @@ def load_task(name_or_path: str | Path) -> Task:
 
 
 def load_model_file(path: str | Path) -> Model:
-    """A model from `.bif`, `.bif.gz`, or the YAML of a model or a task."""
+    """A model from a network file (a suffix of `READERS`, plain or with `.gz`), or the YAML of a model or a task."""
     path = Path(path)
-    if path.name.lower().endswith(BIF_SUFFIXES):
-        return read_bif(path)
+    for suffix, reader in READERS.items():
+        if path.name.lower().removesuffix(".gz").endswith(suffix):
+            return reader(path)
     if path.name.lower().endswith(YAML_SUFFIXES):
         spec = read_yaml(path)
         return model_from_spec(spec["model"] if isinstance(spec, Mapping) and "model" in spec else spec)
-    raise InputError(f"a model file {', '.join((*BIF_SUFFIXES, *YAML_SUFFIXES))}", f"'{path.name}'")
+    known = ", ".join((*READERS, *YAML_SUFFIXES))
+    raise InputError(f"a model file {known}", f"'{path.name}'", "network files may be gzipped")
 
 
 def model_from_spec(spec: Any) -> Model:
@@ -181,17 +192,23 @@ def _defaults(model: Model) -> dict[str, Any]:
     """Engines and a wrong prior that a reader can tell from the declared one."""
     match model:
         case BayesianNetwork(prior=None):
-            return {"reference": "elimination", "second_route": "enumeration"}
-        case BayesianNetwork(prior=prior):
+            return {"reference": "junction_tree", "second_route": "elimination"}
+        case BayesianNetwork(prior=prior, edges=edges):
             other = 4.0 * prior.concentration if isinstance(prior, Dirichlet) else 1.0
-            return {"reference": "conjugate", "second_route": "row_quadrature", "rivals": ("all_predecessors", "mle"),
+            routes = ("structure_averaging", "graph_enumeration") if edges else ("conjugate", "row_quadrature")
+            return {"reference": routes[0], "second_route": routes[1], "rivals": ("all_predecessors", "mle"),
                     "wrong_prior": {"prior": {"kind": "dirichlet", "concentration": other}}}  # fmt: skip
+        case MTD(m=m) if m > MOST_LAGS:
+            return {"reference": "lag_quasi_monte_carlo", "second_route": "nuts", "rivals": ("mirror_descent",),
+                    "wrong_prior": {"concentration": 0.3 * model.concentration}}  # fmt: skip
         case MTD():
             return {"reference": "simplex_quadrature", "second_route": "lag_counts", "rivals": ("mirror_descent",),
                     "wrong_prior": {"concentration": 0.3 * model.concentration}}  # fmt: skip
         case GaussianProcess():
             return {"reference": "cholesky", "second_route": "sequential", "rivals": ("kernel_descent",),
                     "wrong_prior": _wrong_hyperparameters(model)}  # fmt: skip
+        case NumPyroModel():
+            return {"reference": "hmc", "second_route": "nuts"}
     raise InputError("a model of a known family", type(model).__name__, f"families: {', '.join(FAMILIES)}")
 
 
@@ -208,5 +225,6 @@ def _wrong_hyperparameters(model: GaussianProcess) -> dict[str, Any]:
 
 def _slug(path: Path) -> str:
     """A task name from a file name."""
-    stem = re.sub(r"(\.bif)?(\.gz)?$|\.ya?ml$", "", path.name, flags=re.IGNORECASE)
+    suffixes = "|".join(map(re.escape, (*READERS, *YAML_SUFFIXES)))
+    stem = re.sub(rf"({suffixes})?(\.gz)?$", "", path.name, count=1, flags=re.IGNORECASE)
     return re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._+-]+", "-", stem).lstrip("-._+")[:64] or "model"

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from veribayes.errors import InputError, ModelError
-from veribayes.models._check import integer, mapping, sequence, shown
+from veribayes.models._check import integer, mapping, number, sequence, shown
 from veribayes.models._priors import RowPrior, prior_from_spec
 from veribayes.models._random import integers, keys, uniforms
 from veribayes.models._task import Design, Variable
@@ -33,12 +33,32 @@ if TYPE_CHECKING:
 
 ROW_SUM_TOLERANCE = 1e-4  # published networks are rounded: off by 1e-7 (alarm) to 3.5e-5 (insurance)
 ROUNDING = 1e-12  # rows this close to one are left alone, so that storing and reading changes no digit
-MAX_ENTRIES = 2**24  # 40 times the largest published network
+MAX_ENTRIES = 2**21  # four times the largest published network
+
+UNKNOWN = "unknown"  # instead of parents
 
 Table = tuple[tuple[float, ...], ...]
-Parents = Mapping[str, Sequence[str]] | Sequence[Sequence[int]]
+Parents = Mapping[str, Sequence[str]] | Sequence[Sequence[int]] | str
 States = int | Mapping[str, Any] | Sequence[Any]
 Tables = Mapping[str, npt.ArrayLike] | Sequence[npt.ArrayLike]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Prior of an unknown graph: each earlier node is a parent with one probability for the whole graph, U(low, high)."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        low, high = number("low", self.low), number("high", self.high)
+        if not 0 <= low < high <= 1:
+            raise ModelError("edges with 0 <= low < high <= 1", f"low={low:g}, high={high:g}")
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
+
+    def spec(self) -> dict[str, float]:
+        return {"low": self.low, "high": self.high}
 
 
 class RowQuery(NamedTuple):
@@ -65,6 +85,9 @@ class BayesianNetwork:
         cpts: for each node (by name or in the order of `nodes`) an array (*parents' states, states) or (configurations,
             states). Rows are renormalised when they sum to one within 1e-4; `notes` says so.
         prior: prior of every row of every table; exactly one of `cpts` and `prior` is given.
+        edges: prior of a graph that is drawn for each data set, given with `prior` and `parents="unknown"`; the order of the
+            nodes is known. The attribute `parents` then holds all earlier nodes, and rows of theta that differ only in nodes
+            that are no parents are the same.
 
     Raises:
         ModelError: duplicate or unknown names, a cycle, tables of the wrong size or rows that are no distributions.
@@ -75,13 +98,16 @@ class BayesianNetwork:
     states: tuple[tuple[str, ...], ...]
     cpts: tuple[Table, ...] | None
     prior: RowPrior | None
+    edges: Edges | None
     notes: tuple[str, ...] = field(compare=False)  # what was repaired on construction, one sentence each
     kind: ClassVar[str] = "bayesian_network"
 
     def __init__(self, nodes: Sequence[str], parents: Parents, states: States = 2, *, cpts: Tables | None = None,
-                 prior: RowPrior | None = None) -> None:  # fmt: skip
+                 prior: RowPrior | None = None, edges: Edges | None = None) -> None:  # fmt: skip
         names = _names(nodes)
-        links = _links(names, parents)
+        if (edges is not None) != (parents == UNKNOWN) or (edges is not None and prior is None):
+            raise ModelError("unknown parents together with edges and a prior", "only some of them")
+        links = [tuple(range(i)) for i in range(len(names))] if edges else _links(names, parents)
         order = _topological(names, links)
         place = {old: new for new, old in enumerate(order)}
         labels = _labels(names, states)
@@ -90,6 +116,7 @@ class BayesianNetwork:
         put(self, "parents", tuple(tuple(place[p] for p in links[i]) for i in order))
         put(self, "states", tuple(labels[i] for i in order))
         put(self, "prior", prior)
+        put(self, "edges", edges)
         put(self, "cpts", None)
         put(self, "notes", ())
         if (cpts is None) == (prior is None):
@@ -100,6 +127,14 @@ class BayesianNetwork:
             prior.check(self.row_states)
         else:
             self._take_tables(_in_order(names, cpts, order))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Kept, since hashing a hundred thousand numbers takes longer than a posterior."""
+        return hash((self.nodes, self.parents, self.states, self.cpts, self.prior, self.edges))
 
     # -- layout -------------------------------------------------------------------------------------------------------
 
@@ -157,10 +192,18 @@ class BayesianNetwork:
             out[self.offsets[i] : self.offsets[i] + len(table), : len(self.states[i])] = table
         return out
 
+    @cached_property
+    def tables(self) -> tuple[Array, ...]:
+        """Known table of each node, (*parents' states, states), read only."""
+        out = []
+        for parents, own, table in zip(self.parents, self.states, self._known(), strict=True):
+            out.append(np.array(table).reshape([*(len(self.states[p]) for p in parents), len(own)]))
+            out[-1].flags.writeable = False
+        return tuple(out)
+
     def table(self, node: int) -> Array:
         """Known table of one node, (*parents' states, states)."""
-        shape = [len(self.states[p]) for p in self.parents[node]] + [len(self.states[node])]
-        return np.array(self._known()[node]).reshape(shape)
+        return self.tables[node]
 
     def configuration(self, rows: IntArray) -> IntArray:
         """Row of theta that governs each node, given complete rows (..., M) -> (..., M).
@@ -187,7 +230,7 @@ class BayesianNetwork:
 
     @property
     def latents(self) -> tuple[Variable, ...]:
-        return (Variable("theta", ("row", "category"), "simplex"),) if self.prior else ()
+        return (Variable("theta", ("row", "category"), "simplex"),) if self.prior and not self.edges else ()
 
     def spec(self) -> dict[str, Any]:
         out: dict[str, Any] = {
@@ -195,6 +238,8 @@ class BayesianNetwork:
             "parents": {n: [self.nodes[p] for p in ps] for n, ps in zip(self.nodes, self.parents, strict=True) if ps},
             "states": {n: list(s) for n, s in zip(self.nodes, self.states, strict=True)},
         }
+        if self.edges:
+            out |= {"parents": UNKNOWN, "edges": self.edges.spec()}
         if self.prior:
             return {**out, "prior": self.prior.spec()}
         return {**out, "cpts": {n: [list(r) for r in t] for n, t in zip(self.nodes, self._known(), strict=True)}}
@@ -202,10 +247,12 @@ class BayesianNetwork:
     @classmethod
     def from_spec(cls, spec: Any) -> BayesianNetwork:
         """The model that `spec` describes."""
-        allowed = ["nodes", "parents", "states", "cpts", "prior"]
+        allowed = ["nodes", "parents", "states", "cpts", "prior", "edges"]
         given = {"parents": {}, **mapping("a bayesian_network", spec, allowed=allowed, required=["nodes"])}
         if given.get("prior") is not None:
             given["prior"] = prior_from_spec(given["prior"])
+        if given.get("edges") is not None:
+            given["edges"] = Edges(**mapping("edges", given["edges"], allowed=["low", "high"], required=["low", "high"]))
         return cls(**given)
 
     def default_design(self) -> Design:
@@ -236,6 +283,8 @@ class BayesianNetwork:
         import jax.numpy as jnp
         import numpyro
 
+        if self.edges:
+            raise ModelError("a known graph for a program", "unknown parents", "average over them by structure_averaging")
         theta = numpyro.deterministic("theta", self._unknown().program(self.row_states, self.width))
         seen = counts > 0  # log 0 where nothing was counted would poison the gradient
         numpyro.factor("rows", jnp.sum(jnp.where(seen, counts * jnp.log(jnp.where(seen, theta, 1.0)), 0.0)))
@@ -248,7 +297,7 @@ class BayesianNetwork:
 
     def latent_mask(self, data: Data, position: int) -> dict[str, npt.NDArray[np.bool_]]:
         inside = np.arange(self.width) < self.row_states[:, None]
-        return {"theta": np.broadcast_to(inside, (data.index.size, *inside.shape))} if self.prior else {}
+        return {"theta": np.broadcast_to(inside, (data.index.size, *inside.shape))} if self.latents else {}
 
     def conditional(self, latent_draws: Mapping[str, Array], data: Data, position: int) -> Predictive:
         """Probabilities (B, Q, K) averaged over the draws of theta (B, S, R, K)."""
@@ -261,15 +310,16 @@ class BayesianNetwork:
 
     def _simulate_learning(self, design: Design, key: jax.Array, index: IntArray) -> Simulation:
         n, m = max(design.positions), len(self.nodes)
-        theta, rows = (np.array(a) for a in _learning_simulator(self, n, design.queries)(key))
+        theta, rows, edges = (np.array(a) for a in _learning_simulator(self, n, design.queries)(key))
         fresh = np.repeat(rows[:, n:], m, axis=1)
         target = np.tile(np.arange(m), design.queries)
         arrays = {"rows": rows[:, :n], "query": np.where(np.arange(m) < target[:, None], fresh, -1), "target": target}
         positions = np.array(design.positions, dtype=np.int64)
         shape = (index.size, positions.size)
         value = np.take_along_axis(fresh, target[None, :, None], axis=-1)[..., 0].astype(np.float64)
+        latents = {"theta": theta, "edges": edges} if self.edges else {"theta": theta}
         return Simulation(
-            Data(arrays, positions, index), {"theta": theta}, np.repeat(value[:, None], positions.size, axis=1),
+            Data(arrays, positions, index), latents, np.repeat(value[:, None], positions.size, axis=1),
             np.broadcast_to(positions, shape).copy())  # fmt: skip
 
     def _simulate_inference(self, design: Design, key: jax.Array, index: IntArray) -> Simulation:
@@ -282,6 +332,19 @@ class BayesianNetwork:
         return Simulation(
             Data(arrays, np.array(design.positions, dtype=np.int64), index), {},
             np.where(observed, np.nan, row)[:, None], observed.sum(1, keepdims=True).astype(np.int64))  # fmt: skip
+
+    def _tied(self, level: jax.Array, density: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Which nodes are parents (M, M), child first, from uniforms; and for each row of theta the row that it equals."""
+        import jax.numpy as jnp
+
+        edges = _known_edges(self)
+        chosen = level < edges.low + (edges.high - edges.low) * density
+        index, stride = self.padded_parents
+        node = np.repeat(np.arange(len(self.nodes)), self.configurations)
+        number = (np.arange(self.n_rows) - self.offsets[node])[:, None]  # of the configuration
+        states = number // np.maximum(stride[node], 1) % self.cardinalities[index[node]]
+        used = jnp.take_along_axis(chosen, index, axis=1)[node]
+        return chosen & np.tri(len(self.nodes), k=-1, dtype=bool), self.offsets[node] + (used * states * stride[node]).sum(-1)
 
     def _sample_rows(self, theta: jax.Array, uniform: jax.Array) -> jax.Array:
         """Complete rows (n, M) by inversion from theta (R, K) and uniforms (n, M), node after node."""
@@ -348,13 +411,21 @@ def checked_table(node: str, given: Any, configurations: int, states: int) -> tu
 
 @lru_cache(maxsize=16)
 def _learning_simulator(model: BayesianNetwork, context: int, queries: int) -> Any:
-    """Compiled keys (B,) -> theta (B, R, K), rows (B, context + queries, M)."""
+    """Compiled keys (B,) -> theta (B, R, K), rows (B, context + queries, M), edges (B, M, M) where they are drawn."""
     import jax
+    import jax.numpy as jnp
 
-    def one(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        for_theta, for_rows = uniforms(key, (model.n_rows, model.width), (context + queries, len(model.nodes)))
-        theta = model._unknown().sample(key, for_theta, model.row_states)
-        return theta, model._sample_rows(theta, for_rows)
+    shapes: list[tuple[int, ...]] = [(model.n_rows, model.width), (context + queries, len(model.nodes))]
+    if model.edges:
+        shapes += [(len(model.nodes), len(model.nodes)), ()]
+
+    def one(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        for_theta, for_rows, *for_edges = uniforms(key, *shapes)
+        theta, edges = model._unknown().sample(key, for_theta, model.row_states), jnp.zeros(0, dtype=bool)
+        if model.edges:
+            edges, row = model._tied(*for_edges)
+            theta = theta[row]
+        return theta, model._sample_rows(theta, for_rows), edges
 
     return jax.jit(jax.vmap(one))
 
@@ -372,6 +443,12 @@ def _inference_simulator(model: BayesianNetwork) -> Any:
         return model._sample_rows(theta, for_row)[0], observed
 
     return jax.jit(jax.vmap(one, in_axes=(0, None)))
+
+
+def _known_edges(model: BayesianNetwork) -> Edges:
+    if model.edges is None:
+        raise ModelError("a network with unknown parents", "a known graph")
+    return model.edges
 
 
 def _names(nodes: Any) -> tuple[str, ...]:

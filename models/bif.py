@@ -10,25 +10,19 @@ bare words and may hold anything but blanks and brackets. Comments are // and /*
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
-import zlib
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 
-from veribayes.errors import InputError, ModelError
+from veribayes.errors import ModelError
 from veribayes.models._check import shown
-from veribayes.models.bayesian_network import MAX_ENTRIES, BayesianNetwork, checked_table
+from veribayes.models._files import MAX_NAMES, line_of, numbers, read_text, require_entries
+from veribayes.models.bayesian_network import BayesianNetwork, checked_table
 from veribayes.predictive import Array
-
-MAX_BYTES = 64 * 2**20  # the largest published networks take about 20 MiB
-
-MAX_NAMES = 2**17  # variables, or states of one variable
 
 # Possessive runs of single characters: a line of 60 MB is matched in one pass and without a stack.
 COMMENT = r"(?://[^\n]*+|/\*[\s\S]*?\*/)"
@@ -36,7 +30,6 @@ WORD = r'[^\s{}()\[\],;|"/]'
 BLANK = re.compile(rf"\s*+(?:{COMMENT}\s*+)*+")
 TOKEN = re.compile(rf'"([^"\n]*+)"|([{{}}()\[\],;|])|((?:{WORD}|/(?![/*])){WORD}*+(?:/(?![/*]){WORD}*+)*+)')
 NUMBERS = re.compile(rf"[^;/{{}}]*+(?:(?:/(?![/*])|{COMMENT})[^;/{{}}]*+)*+")
-NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 PROPERTY = re.compile(r'[^;"]*+(?:(?:"[^"\n]*+"|")[^;"]*+)*+')
 BRACKETS, SEPARATORS = set("{}()[];"), set(",|")
 
@@ -49,7 +42,7 @@ def read_bif(path: str | Path) -> BayesianNetwork:
         ModelError: the text is not BIF, or does not describe a network; the message gives file and line.
     """
     path = Path(path)
-    return parse_bif(_text(path), path.name)
+    return parse_bif(read_text(path), path.name)
 
 
 def parse_bif(text: str, name: str = "text") -> BayesianNetwork:
@@ -89,6 +82,7 @@ class _Reader:
                 self._fail("network, variable or probability", shown(word), start)
         self._check_names()
         parents = {child: block.parents for child, block in self.blocks.items()}
+        require_entries(self.states, parents, self.name)
         tables = {child: self._table(child, block) for child, block in self.blocks.items()}
         try:
             return BayesianNetwork(list(self.states), parents, self.states, cpts=tables)
@@ -185,10 +179,6 @@ class _Reader:
         """(configurations, states) in C order of the parents."""
         sizes = [len(self.states[p]) for p in block.parents]
         shape = (math.prod(sizes), len(self.states[child]))
-        if math.prod(shape) > MAX_ENTRIES:
-            self._fail(
-                f"at most {MAX_ENTRIES} entries in a table", f"{math.prod(shape)} for {shown(child)}", block.start
-            )
         if block.table is not None:
             if block.rows or block.default:
                 self._fail("either a table or rows", f"both for {shown(child)}", block.start)
@@ -223,13 +213,7 @@ class _Reader:
         return values
 
     def _floats(self, raw: str, start: int, size: int) -> Array:
-        found = re.finditer(r"[^\s,]+", re.sub(COMMENT, " ", raw))
-        words = [match[0] for match in islice(found, size + 1)]
-        if len(words) != size:
-            self._fail(f"{size} numbers", "more" if len(words) > size else f"{len(words)}", start)
-        if (bad := next((w for w in words if not NUMBER.fullmatch(w)), None)) is not None:
-            self._fail("a number", shown(bad), start)
-        return np.array([float(w) for w in words])
+        return numbers(re.sub(COMMENT, " ", raw) if "/" in raw else raw, size, lambda: self._at(start))
 
     # -- tokens -------------------------------------------------------------------------------------------------------
 
@@ -278,24 +262,7 @@ class _Reader:
         return found
 
     def _fail(self, expected: str, got: str, at: int, remedy: str = "") -> NoReturn:
-        line = self.text.count("\n", 0, at) + 1
-        raise ModelError(f"{expected} in {self.name}, line {line}", got, remedy)
+        raise ModelError(f"{expected} {self._at(at)}", got, remedy)
 
-
-def _text(path: Path) -> str:
-    """Decompressed text, at most `MAX_BYTES` of it."""
-    try:
-        with path.open("rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if zipped else path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ModelError(f"a whole gzip file {path.name}", str(error), "it seems to be cut off or damaged") from None
-    except OSError as error:
-        raise InputError("a readable file", f"'{path.name}'", error.strerror or "") from None
-    if len(data) > MAX_BYTES:
-        raise ModelError(f"at most {MAX_BYTES // 2**20} MiB of text in {path.name}", "more")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")  # some published files hold accented names in it
+    def _at(self, at: int) -> str:
+        return f"in {self.name}, line {line_of(self.text, at)}"

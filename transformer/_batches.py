@@ -4,6 +4,7 @@
     tensors       what a candidate sees, as the network's arguments
     make_batch    simulate, ask the exact engine, cut into groups of one context size each
     divergence    the loss: mean KL(exact || network) in nats
+    distance      another: mean sum |target - network|, whose minimiser under doubt is a median and not a mean
 
 Exact targets instead of drawn labels: the same network, schedule and core reached half the divergence or less.
 """
@@ -11,7 +12,7 @@ Exact targets instead of drawn labels: the same network, schedule and core reach
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 from zlib import crc32
 
@@ -21,14 +22,17 @@ import torch
 from torch import Tensor
 
 from veribayes.errors import InputError
-from veribayes.models._check import integer, mapping, number
+from veribayes.models._check import choice, integer, mapping, number, text
 from veribayes.models._task import Task
 from veribayes.predictive import Categorical, Predictive
-from veribayes.transformer.network import Family, Network, NetworkConfig
+from veribayes.transformer._architectures import AnyConfig, AnyNetwork, config_from
+from veribayes.transformer.network import Family
 from veribayes.tree import Data
 
 Targets = Callable[[Data], Predictive]
 FAMILIES: Mapping[str, Family] = {"bayesian_network": "rows", "mtd": "symbols", "gaussian_process": "points"}
+STATES: tuple[Family, ...] = ("rows", "nodes")  # families whose network has an output for every state of a node
+LATER = {"loss": "kl", "targets": ""}  # settings that older cards do not have, and what they mean there
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class Recipe:
         queries: queries a data set, as `Design.queries`.
         learning_rate, warmup, weight_decay, clip: of the optimisers; warm-up over this share of the steps, then cosine to zero.
         evaluations: points of the curve measured during training.
-        network: settings of `NetworkConfig` that the task leaves open.
+        network: settings of the network's config that the task leaves open; `architecture` names another than the common one.
+        loss: `kl` or `l1`.
+        targets: engine that is imitated; empty: the task's reference. `mle` with `l1` makes a network that estimates.
     """
 
     steps: int
@@ -54,6 +60,8 @@ class Recipe:
     weight_decay: float = 0.01
     clip: float = 1.0
     evaluations: int = 10
+    loss: str = "kl"
+    targets: str = ""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "groups", "queries", "evaluations"):
@@ -62,6 +70,8 @@ class Recipe:
             number(name, getattr(self, name), above=0)
         for name in ("weight_decay", "warmup"):
             number(name, getattr(self, name), above=-1e-9, below=1)
+        choice("loss", self.loss, LOSSES)
+        text("targets", self.targets)
         if self.batch % self.groups:
             raise InputError("groups that divide the batch", f"{self.batch} data sets in {self.groups} groups")
 
@@ -80,6 +90,10 @@ class Recipe:
         )
         return cls(**plain)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for cards and hashes; settings that came later are left out where they change nothing."""
+        return {k: v for k, v in asdict(self).items() if k not in LATER or v != LATER[k]}
+
 
 @dataclass(frozen=True)
 class Group:
@@ -96,7 +110,7 @@ class Group:
         return Group(tuple(a.to(device) for a in self.arrays), self.at, self.probs.to(device))
 
 
-def config_of(task: Task, settings: Mapping[str, Any]) -> NetworkConfig:
+def config_of(task: Task, settings: Mapping[str, Any]) -> AnyConfig:
     """The network for a task: the model decides the tokens and outputs, the settings the rest.
 
     Raises:
@@ -104,27 +118,34 @@ def config_of(task: Task, settings: Mapping[str, Any]) -> NetworkConfig:
     """
     family = family_of(task)
     model: Any = task.model
-    if family == "rows":
-        return NetworkConfig.from_dict({"family": family, "states": model.cardinalities, **settings})
-    if family == "symbols":
-        return NetworkConfig.from_dict({"family": family, "states": (model.n_categories,), **settings})
-    return NetworkConfig.from_dict({"family": family, "inputs": model.d, **settings})
+    own: dict[str, Any] = {"family": family}
+    if family in STATES:
+        own["states"] = model.cardinalities
+    elif family == "symbols":
+        own["states"] = (model.n_categories,)
+        if settings.get("architecture") == "disentangled":  # its tables have a row for every distance
+            own["length"] = task.design.positions[-1]
+    else:
+        own["inputs"] = model.d
+    return config_from({**own, **settings})
 
 
 def family_of(task: Task) -> Family:
+    """Tokens of the task's model; a network whose tables are known is asked about its nodes."""
     kind = task.model.kind
-    if kind not in FAMILIES or (kind == "bayesian_network" and getattr(task.model, "prior", None) is None):
-        known = f"a model of kind {', '.join(FAMILIES)} with something to learn from the context"
-        raise InputError(known, f"'{kind}' in the task '{task.name}'", "networks with known tables have exact engines")
-    return FAMILIES[kind]
+    if kind not in FAMILIES:
+        raise InputError(f"a model of kind {', '.join(FAMILIES)}", f"'{kind}' in the task '{task.name}'")
+    return "nodes" if getattr(task.model, "cpts", None) is not None else FAMILIES[kind]
 
 
-def tensors(family: Family, context: Any, query: Any) -> tuple[Tensor, ...]:
+def tensors(family: str, context: Any, query: Any) -> tuple[Tensor, ...]:
     """(context, query) of a candidate -> arguments of `Network.forward`."""
     if family == "symbols":
         return (integers(context),)
     if family == "points":
         return reals(context.x), reals(context.y), reals(query)
+    if family == "nodes":
+        return integers(context), integers(query).expand(len(context), -1)
     rows = integers(query.row)
     return integers(context), rows, integers(query.target).expand(rows.shape[:2])
 
@@ -138,7 +159,7 @@ def reals(array: npt.ArrayLike) -> Tensor:
 
 
 def make_batch(
-    task: Task, recipe: Recipe, config: NetworkConfig, targets: Targets, seed: int, step: int
+    task: Task, recipe: Recipe, config: AnyConfig, targets: Targets, seed: int, step: int
 ) -> list[Group]:
     """The batch of a step; nothing else decides it."""
     largest = task.design.positions[-1]
@@ -148,6 +169,8 @@ def make_batch(
     if config.family == "symbols":
         prefixes = np.arange(task.design.positions[0], largest + 1)
         return [make_group(task, config, targets, replace(data, positions=prefixes))]
+    if config.family == "nodes":
+        return [make_group(task, config, targets, data)]
     sizes = context_sizes(largest, recipe.groups, seed, step)
     each = recipe.batch // recipe.groups
     parts = [data.select(slice(g * each, (g + 1) * each)) for g in range(recipe.groups)]
@@ -166,7 +189,7 @@ def context_sizes(largest: int, groups: int, seed: int, step: int) -> list[int]:
     return [int((largest + 2) ** u) - 1 for u in share]
 
 
-def make_group(task: Task, config: NetworkConfig, targets: Targets, data: Data) -> Group:
+def make_group(task: Task, config: AnyConfig, targets: Targets, data: Data) -> Group:
     """Sequence: all positions of `data`, read at the longest. Set: the first position."""
     sequence = config.family == "symbols"
     context, query = task.model.inputs(data, len(data.positions) - 1 if sequence else 0)
@@ -177,7 +200,7 @@ def make_group(task: Task, config: NetworkConfig, targets: Targets, data: Data) 
     return Group(tensors(config.family, context, query), at, wanted)
 
 
-def probabilities(config: NetworkConfig, predictive: Predictive) -> npt.NDArray[np.float64]:
+def probabilities(config: AnyConfig, predictive: Predictive) -> npt.NDArray[np.float64]:
     """Exact mass of every output of the network, (B, P, Q, K): categories, or cells with their tails."""
     if isinstance(predictive, Categorical):
         return predictive.probs
@@ -187,14 +210,23 @@ def probabilities(config: NetworkConfig, predictive: Predictive) -> npt.NDArray[
     return np.maximum(np.diff(np.concatenate([ends, below, ends + 1], axis=-1), axis=-1), 0.0)
 
 
-def edges_of(config: NetworkConfig) -> npt.NDArray[np.float64]:
+def edges_of(config: Any) -> npt.NDArray[np.float64]:
     """Borders of the cells, (cells + 1,)."""
     return np.linspace(-config.reach, config.reach, config.cells + 1)
 
 
-def divergence(network: Network, group: Group) -> Tensor:
+def divergence(network: AnyNetwork, group: Group) -> Tensor:
     """Mean over data sets and queries of KL(exact || network), nats."""
     log_q = network(*group.arrays)[:, group.at].log_softmax(-1)
     p = group.probs
     gap = torch.where(p > 0, p.clamp_min(torch.finfo(p.dtype).tiny).log() - log_q, 0.0)
     return (p * gap).sum(-1).mean()
+
+
+def distance(network: AnyNetwork, group: Group) -> Tensor:
+    """Mean over data sets and queries of sum |target - network|, which is twice the total variation."""
+    probs = network(*group.arrays)[:, group.at].softmax(-1)
+    return (probs - group.probs).abs().sum(-1).mean()
+
+
+LOSSES: Mapping[str, Callable[[AnyNetwork, Group], Tensor]] = {"kl": divergence, "l1": distance}

@@ -10,30 +10,45 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from veribayes.errors import InputError
 from veribayes.models._task import Task
 from veribayes.predictive import Array, to_float64
+from veribayes.transformer._architectures import AnyNetwork
 from veribayes.transformer._batches import edges_of, tensors
 from veribayes.transformer._checkpoint import load
-from veribayes.transformer.network import Network
 
 Candidate = Callable[[Any, Any], dict[str, Array]]
 TOKENS = 65_536  # tokens a forward pass: bounds memory at some 100 MiB for the widths used here
 
 
 class NetworkCandidate:
-    """A `Network` as candidate; batches inside, so that memory does not grow with the number of data sets."""
+    """A network as candidate; batches inside, so that memory does not grow with the number of data sets."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: AnyNetwork) -> None:
         self.network = network
 
     def __call__(self, context: Any, query: Any) -> dict[str, Array]:
         """Probabilities (dataset, query, category), or bins with edges and tail scale."""
-        config = self.network.config
+        config: Any = self.network.config
         logits = self._logits(tensors(config.family, context, query))
         probs = softmax(logits)
         if config.family != "points":
             return {"probs": probs}
         return {"probs": probs, "edges": edges_of(config), "tail_scale": np.full(2, config.tail_scale)}
+
+    def attention(self, context: Any, query: Any) -> tuple[list[Array], int]:
+        """Attention of every layer, (dataset, head, reader, read), and how many of the tokens read first are no observations.
+
+        Raises:
+            InputError: a network whose attention has no weights that sum to one.
+        """
+        network: Any = self.network
+        if not hasattr(network, "attention"):
+            raise InputError("a network with softmax attention", type(network).__name__)
+        with torch.inference_mode():
+            maps = network.attention(*tensors(network.config.family, context, query))
+        leading = 0 if network.config.family == "nodes" or hasattr(network.config, "architecture") else 1
+        return [to_float64(m if m.ndim == 4 else m[:, None]) for m in maps], leading
 
     def _logits(self, arrays: tuple[Tensor, ...]) -> Array:
         """(dataset, query, category) in float64."""

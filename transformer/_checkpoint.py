@@ -23,7 +23,7 @@ from torch import Tensor
 
 from veribayes.errors import CheckpointError, InputError
 from veribayes.models._task import Task
-from veribayes.transformer.network import Network, NetworkConfig
+from veribayes.transformer._architectures import AnyNetwork, build, config_from
 
 SCHEMA = "veribayes.checkpoint/1"
 WEIGHTS, CARD = "weights.safetensors", "card.json"
@@ -37,14 +37,14 @@ class Card:
 
     Attributes:
         task, model_hash: what it was trained for; the hash binds, the name informs.
-        network: fields of `NetworkConfig`.
-        recipe: fields of `Recipe`, steps included.
+        network: fields of the network's config.
+        recipe: fields of `Recipe`, steps included, as `Recipe.to_dict` gives them.
         seed: of initialisation and data.
         command: makes the checkpoint again.
         weights_sha256: of the weights file.
         parameters: number of them.
         hardware, threads, versions, seconds: where and how long it was trained.
-        curve: measurements during training: step, training divergence, and what `evaluate` returned.
+        curve: measurements during training: step, training loss, and what `evaluate` returned.
         scores: what `evaluate` returned at the end.
     """
 
@@ -72,7 +72,7 @@ def save(folder: Path, card: Card, weights: bytes) -> None:
     write_atomically(folder / CARD, (json.dumps(asdict(card), indent=1, allow_nan=False) + "\n").encode())
 
 
-def load(folder: Path, task: Task | None = None) -> tuple[Network, Card]:
+def load(folder: Path, task: Task | None = None) -> tuple[AnyNetwork, Card]:
     """The network in evaluation mode and its card.
 
     Raises:
@@ -89,7 +89,7 @@ def load(folder: Path, task: Task | None = None) -> tuple[Network, Card]:
     content = read_weights(folder, card)
     try:
         with torch.device("meta"):  # without memory: whatever the card asks for, only the file's tensors take any
-            network = Network(NetworkConfig.from_dict(card.network))
+            network = build(config_from(card.network))
         network.load_state_dict(content, assign=True)
     except (InputError, RuntimeError, TypeError) as error:
         raise CheckpointError("weights that fit the card's network", str(error).splitlines()[0]) from None

@@ -17,7 +17,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from torch import Tensor
 
 from veribayes.errors import CheckpointError, InputError
 from veribayes.models._task import Task, hash_of
-from veribayes.transformer._batches import Group, Recipe, config_of, divergence
+from veribayes.transformer._architectures import AnyNetwork, build
+from veribayes.transformer._batches import LOSSES, Group, Recipe, config_of
 from veribayes.transformer._candidates import Candidate, NetworkCandidate
 from veribayes.transformer._checkpoint import CARD, Card, decode, encode, read_card, save, write_atomically
 from veribayes.transformer.network import Network
@@ -45,21 +46,21 @@ class Run:
     seed: int
     model_hash: str
     identity: str  # hash of everything that decides the weights
-    network: Network
+    network: AnyNetwork
     optimisers: tuple[torch.optim.Optimizer, ...]
     step: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
-    recent: float = math.nan  # running mean of the training divergence
+    recent: float = math.nan  # running mean of the training loss
     clock: float = field(default_factory=time.monotonic)
 
     @classmethod
     def start(cls, task: Task, recipe: Recipe, seed: int, device: torch.device) -> Run:
         config = config_of(task, recipe.network)
-        network = Network(config).initialise(seed).to(device)
+        network = build(config).initialise(seed).to(device)
         parts = {
             "model": task.model_hash,
             "positions": list(task.design.positions),
-            "recipe": asdict(recipe),
+            "recipe": recipe.to_dict(),
             "seed": seed,
         }
         return cls(recipe, seed, task.model_hash, hash_of(parts), network, optimisers_of(network, recipe))
@@ -71,17 +72,17 @@ class Run:
         return {self.recipe.steps * i // n for i in range(1, n)}
 
     def learn(self, groups: list[Group]) -> float:
-        """One step of the optimiser; returns the batch's divergence before it, nats."""
+        """One step of the optimiser; returns the batch's loss before it."""
         for optimiser in self.optimisers:
             optimiser.param_groups[0]["lr"] = learning_rate(self.recipe, self.step)
             optimiser.zero_grad(set_to_none=True)
         value = 0.0
         for group in groups:  # each group has its own context size: gradients add up, as if it were one batch
-            loss = divergence(self.network, group) / len(groups)
+            loss = LOSSES[self.recipe.loss](self.network, group) / len(groups)
             loss.backward()  # type: ignore[no-untyped-call]
             value += loss.item()
         if not math.isfinite(value):
-            raise InputError("a finite divergence", f"{value} at step {self.step}", "lower the recipe's learning_rate")
+            raise InputError("a finite loss", f"{value} at step {self.step}", "lower the recipe's learning_rate")
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         for optimiser in self.optimisers:
             optimiser.step()
@@ -144,7 +145,7 @@ class Run:
         if not (out / CARD).exists():
             return None
         card = read_card(out)
-        same = (card.network, card.recipe, card.seed) == (self.network.config.to_dict(), asdict(self.recipe), self.seed)
+        same = (card.network, card.recipe, card.seed) == (self.network.config.to_dict(), self.recipe.to_dict(), self.seed)
         if not same or card.model_hash != self.model_hash:
             raise CheckpointError(
                 "an empty folder or this run's checkpoint", f"another one in '{out}'", "choose another --out"
@@ -158,7 +159,7 @@ class Run:
             task=task.name,
             model_hash=task.model_hash,
             network=self.network.config.to_dict(),
-            recipe=asdict(self.recipe),
+            recipe=self.recipe.to_dict(),
             seed=self.seed,
             command=command,
             weights_sha256=hashlib.sha256(weights).hexdigest(),
@@ -177,20 +178,20 @@ class Run:
         return time.monotonic() - self.clock
 
 
-def optimisers_of(network: Network, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:
+def optimisers_of(network: AnyNetwork, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:
     """Muon (arXiv 2502.16982) for the matrices of the blocks, AdamW for tokens, norms and head.
 
     Muon orthogonalises each update; with its updates scaled to AdamW's size one learning rate serves both. On the Gaussian
     process it reached .015 nats after 400 steps where AdamW alone stood at .047.
     """
-    matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
+    matrices = [p for p in network.blocks.parameters() if p.ndim == 2] if isinstance(network, Network) else []
     chosen = {id(p) for p in matrices}
     rest = [p for p in network.parameters() if id(p) not in chosen]
     rate, decay = recipe.learning_rate, recipe.weight_decay
-    return (
-        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=rate, weight_decay=decay, betas=BETAS),
-    )
+    adam = torch.optim.AdamW(rest, lr=rate, weight_decay=decay, betas=BETAS)
+    if not matrices:
+        return (adam,)
+    return torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"), adam
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

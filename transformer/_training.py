@@ -45,7 +45,7 @@ def train(
     """Train the recipe's network on the task, or continue where a run in `out` stopped.
 
     Args:
-        targets: exact predictive of a batch of data sets, (dataset, position, query).
+        targets: what the network is to answer for a batch of data sets, (dataset, position, query).
         evaluate: measures a candidate on data sets of its own; plain data, stored in the card.
         out: checkpoint folder; holds the resumable state while the run lasts.
         device: `cpu`, `cuda` or `auto`.
@@ -64,12 +64,12 @@ def train(
     if (card := run.finished(Path(out))) is not None:
         return card
     run.resume(Path(out) / STATE)
-    with _stop_flag() as stop, _bar(recipe.steps, run.step, progress) as tick, _events(tensorboard) as log:
+    with _stop_flag() as stop, _bar(recipe, run.step, progress) as tick, _events(tensorboard) as log:
         saved = time.monotonic()
         for groups in prefetched(task, run, targets):
             value = run.learn([g.to(where) for g in groups])
             tick(run.step, value)
-            log("divergence", value, run.step)
+            log("loss", value, run.step)
             if run.step in run.milestones:
                 run.measure(evaluate, log)
             if stop.is_set() or time.monotonic() - saved > save_seconds:
@@ -126,15 +126,15 @@ def _stop_flag() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _bar(total: int, done: int, shown: bool) -> Iterator[Callable[[int, float], None]]:
+def _bar(recipe: Recipe, done: int, shown: bool) -> Iterator[Callable[[int, float], None]]:
     """A progress bar on standard error; yields what moves it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    value = TextColumn("{task.fields[value]:.5f} nats")
+    value = TextColumn("{task.fields[value]:.5f} " + ("nats" if recipe.loss == "kl" else recipe.loss))
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), value, TimeRemainingColumn())
     with Progress(*columns, console=Console(file=sys.stderr), disable=not shown) as bar:
-        job = bar.add_task("training", total=total, completed=done, value=math.nan)
+        job = bar.add_task("training", total=recipe.steps, completed=done, value=math.nan)
         yield lambda step, value: bar.update(job, completed=step, value=value)
 
 

@@ -1,16 +1,18 @@
-"""One transformer for three families, in one file.
+"""One transformer for every family, in one file.
 
     NetworkConfig     every choice that shapes the tensors; JSON goes in and out
     Network           tokens -> blocks -> logits
-      RowTokens         Bayesian network: one-hot rows; a query is a row prefix seen through a map of its target
+      RowTokens         Bayesian network, unknown tables: one-hot rows; a query is a row prefix seen through a map of its target
+      NodeTokens        Bayesian network, known tables: one token a node, its observed state or "not observed"
       SymbolTokens      mixture transition distribution: symbols after a start token
       PointTokens       Gaussian process: (x, y) pairs; a query is x alone
       Block, Attention  pre-norm residual block; who may read whom
 
-Sets and sequences differ in two lines. In a **set** every token reads the sink and the context, nobody reads a query, and
-there are no positions: predictions do not depend on the order of the context or on the other queries. Softmax averages
-cannot count; the share of attention that stays on the sink can, and the sink is told log(1 + n). In a **sequence** every
-token reads itself and what came before, with rotary positions (arXiv 2104.09864), because lags are relative.
+Sets, sequences and networks differ in a few lines. In a **set** every token reads the sink and the context, nobody reads
+a query, and there are no positions: predictions depend neither on the order of the context nor on the other queries.
+Softmax averages cannot count; the share of attention that stays on the sink can, and the sink is told log(1 + n). In a
+**sequence** every token reads itself and what came before, with rotary positions (arXiv 2104.09864), because lags are
+relative. In a **network** every node reads every node, and each answers for itself.
 
 Shapes: B data sets, N context tokens with the sink, Q queries, D width, H heads, K categories or cells, M nodes.
 """
@@ -20,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +31,7 @@ from torch import Tensor, nn
 from veribayes.errors import InputError
 from veribayes.models._check import choice, integer, mapping, number, sequence
 
-Family = Literal["rows", "symbols", "points"]
+Family = Literal["rows", "nodes", "symbols", "points"]
 # radians per unit of x: wavelengths from 12 to 1.6, the scales of inputs near [-3, 3]
 FREQUENCIES = (0.5, 1.0, 2.0, 4.0)
 LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory
@@ -41,8 +43,9 @@ class NetworkConfig:
     """Shape of a network.
 
     Attributes:
-        family: which tokens: `rows` (Bayesian network), `symbols` (MTD), `points` (Gaussian process).
-        states: number of categories of each node (`rows`), or of the one symbol (`symbols`); empty for `points`.
+        family: which tokens: `rows` or `nodes` (Bayesian network with unknown or known tables), `symbols` (MTD), `points`
+            (Gaussian process).
+        states: number of categories of each node (`rows`, `nodes`), or of the one symbol (`symbols`); empty for `points`.
         inputs: dimension of x (`points`), else 0.
         width, layers, heads, expansion: of the blocks; the hidden layer of a block has expansion * width units.
         cells, reach, tail_scale: `points` only: equal bins on [-reach, reach] and the scale of the half-normal tails.
@@ -60,7 +63,7 @@ class NetworkConfig:
     tail_scale: float = 0.0
 
     def __post_init__(self) -> None:
-        choice("family", self.family, ("rows", "symbols", "points"))
+        choice("family", self.family, get_args(Family))
         states = tuple(integer("states", k, at_least=2, at_most=LARGEST) for k in sequence("states", self.states))
         object.__setattr__(self, "states", states)
         points = self.family == "points"
@@ -92,7 +95,7 @@ class Network(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        tokens = {"rows": RowTokens, "symbols": SymbolTokens, "points": PointTokens}
+        tokens = {"rows": RowTokens, "nodes": NodeTokens, "symbols": SymbolTokens, "points": PointTokens}
         self.tokens = tokens[config.family](config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
@@ -103,10 +106,21 @@ class Network(nn.Module):
         tokens, readable = self.tokens(*arrays)  # (B, N + Q, D); the first N may be read
         for block in self.blocks:
             tokens = block(tokens, readable)
-        if self.config.family != "symbols":
+        if self.config.family == "nodes":
+            tokens = torch.take_along_dim(tokens, arrays[-1][..., None], dim=1)
+        elif self.config.family != "symbols":
             tokens = tokens[:, readable:]
         logits: Tensor = self.head(self.norm(tokens))
-        return self._mask(logits, arrays[-1]) if self.config.family == "rows" else logits
+        return self._mask(logits, arrays[-1]) if self.config.family in ("rows", "nodes") else logits
+
+    def attention(self, *arrays: Tensor) -> list[Tensor]:
+        """Attention of every layer, (B, H, N + Q, N); for symbols and nodes Q = 0."""
+        tokens, readable = self.tokens(*arrays)
+        maps = []
+        for block in self.blocks:
+            tokens, weights = cast(Block, block).read(tokens, readable)
+            maps.append(weights)
+        return maps
 
     def _mask(self, logits: Tensor, target: Tensor) -> Tensor:
         """Minus infinity beyond the number of states of each query's target (B, Q)."""
@@ -141,6 +155,10 @@ class Block(nn.Module):
         changed: Tensor = x + self.out(F.gelu(self.hidden(self.norm_2(x))))
         return changed
 
+    def read(self, x: Tensor, readable: int) -> tuple[Tensor, Tensor]:
+        """What `forward` returns, and the attention on the way."""
+        return self(x, readable), self.attention.maps(self.norm_1(x), readable)
+
 
 class Attention(nn.Module):
     """Multi-head attention in which only the first `readable` tokens have keys and values."""
@@ -153,13 +171,23 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.width, config.width, bias=False)
 
     def forward(self, x: Tensor, readable: int) -> Tensor:
-        q = self._split(self.query(x))  # (B, H, N + Q, D / H)
-        k, v = (self._split(half) for half in self.key_value(x[:, :readable]).chunk(2, dim=-1))  # (B, H, N, D / H)
-        if self.causal:
-            q, k = rotate(q), rotate(k)
+        q, k, v = self._heads(x, readable)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))  # (B, N + Q, D)
         return joined
+
+    def maps(self, x: Tensor, readable: int) -> Tensor:
+        """The weights themselves, (B, H, N + Q, N)."""
+        q, k, _ = self._heads(x, readable)
+        scores = q @ k.mT / math.sqrt(q.shape[-1])
+        if self.causal:
+            scores = scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -torch.inf)
+        return scores.softmax(-1)
+
+    def _heads(self, x: Tensor, readable: int) -> tuple[Tensor, Tensor, Tensor]:
+        q = self._split(self.query(x))  # (B, H, N + Q, D / H)
+        k, v = (self._split(half) for half in self.key_value(x[:, :readable]).chunk(2, dim=-1))  # (B, H, N, D / H)
+        return (rotate(q), rotate(k), v) if self.causal else (q, k, v)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)  # (B, T, D) -> (B, H, T, D / H)
@@ -213,6 +241,21 @@ class RowTokens(nn.Module):
         """(B, T, M) -> (B, T, M K); -1 becomes zeros."""
         category = torch.arange(self.categories, device=rows.device)
         return (rows[..., None] == category).flatten(2).to(self.query.dtype)
+
+
+class NodeTokens(nn.Module):
+    """Evidence on some nodes: each node is a token, a learned vector for every state it may be seen in, and one for none."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.values = max(config.states) + 1
+        self.embedding = nn.Embedding(len(config.states) * self.values, config.width)
+
+    def forward(self, evidence: Tensor, target: Tensor) -> tuple[Tensor, int]:
+        """Evidence (B, M) with -1 = not observed; the targets (B, Q) choose among the answers."""
+        del target  # all nodes are answered at once
+        node = torch.arange(evidence.shape[1], device=evidence.device)
+        return self.embedding(node * self.values + evidence + 1), evidence.shape[1]
 
 
 class SymbolTokens(nn.Module):

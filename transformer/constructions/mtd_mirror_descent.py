@@ -31,6 +31,7 @@ from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array
 from veribayes.transformer.constructions._frame import in_batches, require_family, tensor, weight
+from veribayes.transformer.disentangled import DisentangledAttention
 from veribayes.tree import IntArray
 
 IMPOSSIBLE = 1e-300  # stands for a zero of pi, whose logarithm would turn the scores into NaN
@@ -106,6 +107,19 @@ class SymbolPredictor:
             return {"probs": torch.full((datasets, 1, self.model.q), 1 / self.model.q, dtype=torch.float64).numpy()}
         return {"probs": in_batches(self.network(length), length**2, y)[:, None]}
 
+    def attention(self, context: IntArray, query: None) -> tuple[list[Array], int]:
+        """Attention of the three layers of one step, (dataset, 1, reader, read), all of them over observations.
+
+        Raises:
+            InputError: a network of several steps, whose average is no attention of one reader.
+        """
+        del query
+        network = self.network(context.shape[1])
+        if not isinstance(network, OneStepNetwork):
+            raise InputError("one step", f"{self.steps}")
+        with torch.inference_mode():
+            return [m[:, None].numpy() for m in network.attention(tensor(context))], 0
+
 
 class OneStepNetwork(nn.Module):
     """Disentangled transformer of three layers. B sequences, T positions, q symbols, m lags."""
@@ -115,14 +129,14 @@ class OneStepNetwork(nn.Module):
         q, m = model.q, model.m
         pi = tensor(model.matrices[0])
         self.symbols = q
-        self.responsibilities = DisentangledAttention(q, length, m)
+        self.responsibilities = WrittenAttention(q, length, m)
         self.responsibilities.score[:] = pi.clamp_min(IMPOSSIBLE).log().T
         self.responsibilities.open(slice(1, m + 1), slice(q))
         self.responsibilities.distance_value[1 : m + 1] = torch.eye(m, dtype=torch.float64)[:length - 1]
         width = 2 * q + m  # [symbol | attended symbol | gamma]
-        self.average = DisentangledAttention(width, length)
+        self.average = WrittenAttention(width, length)
         self.average.open(slice(length - m), slice(q))
-        self.weights = DisentangledAttention(2 * width, length)
+        self.weights = WrittenAttention(2 * width, length)
         self.weights.open(slice(m), slice(q))
         mean_gamma = slice(width + 2 * q, 2 * width)
         self.weights.distance_score[:m, mean_gamma] = eta * m * (length - m) * torch.eye(m, dtype=torch.float64)
@@ -137,34 +151,27 @@ class OneStepNetwork(nn.Module):
             h = layer(h)
         return h[:, -1, self.attended] @ self.output
 
+    def attention(self, y: Tensor) -> list[Tensor]:
+        """Attention of every layer, (B, T, T) each."""
+        h, maps = F.one_hot(y, self.symbols).double(), []
+        for layer in (self.responsibilities, self.average, self.weights):
+            maps.append(layer.attention(h))
+            h = layer(h)
+        return maps
 
-class DisentangledAttention(nn.Module):
-    """One causal head with relative positions; its output is concatenated to its input. D coordinates in, 2 D + V out."""
+
+class WrittenAttention(DisentangledAttention):
+    """The trainable layer with weights to be written: zeros in float64."""
 
     def __init__(self, width: int, length: int, values: int = 0) -> None:
-        super().__init__()
-        self.score = weight(width, width)  # W_A
-        self.distance_score = weight(length, width)  # R_A
-        self.distance_value = weight(length, values)  # R_V
+        super().__init__(width, length, values)
+        self.double().requires_grad_(False)
 
     def open(self, distances: slice, on: slice) -> None:
         """Close all other distances, through the coordinates `on`, of which exactly one is 1 in every token."""
         opened = self.distance_score[distances, on].clone()
         self.distance_score[:, on] = -CLOSED
         self.distance_score[distances, on] = opened
-
-    def forward(self, h: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, 2 D + V)."""
-        attention = self.attention(h)
-        values = torch.einsum("bij,ijv->biv", attention, self.distance_value[distances(h.shape[1]).clamp_min(0)])
-        return torch.cat([h, attention @ h, values], dim=-1)
-
-    def attention(self, h: Tensor) -> Tensor:
-        """(B, T, T), rows sum to one."""
-        distance = distances(h.shape[1])
-        relative = (h @ self.distance_score.T).gather(2, distance.clamp_min(0).expand(len(h), -1, -1))
-        scores = h @ self.score @ h.mT + relative
-        return scores.masked_fill(distance < 0, -torch.inf).softmax(-1)
 
 
 class ManyStepNetwork(nn.Module):
@@ -182,14 +189,14 @@ class ManyStepNetwork(nn.Module):
         width = q + 1 + m
         pi = tensor(model.matrices[0])
         log_weights = slice(q + 1, width)
-        self.responsibilities = DisentangledAttention(width, length, m)
+        self.responsibilities = WrittenAttention(width, length, m)
         self.responsibilities.score[:q, :q] = pi.clamp_min(IMPOSSIBLE).log().T
         self.responsibilities.open(slice(1, m + 1), slice(q))
         self.responsibilities.distance_score[1 : m + 1, log_weights] = torch.eye(m, dtype=torch.float64)[:length - 1]
         self.responsibilities.distance_value[1 : m + 1] = torch.eye(m, dtype=torch.float64)[:length - 1]
         self.term_score = weight(width)  # the average reads the tokens whose `term` is 1
         self.term_score[q] = CLOSED
-        self.weights = DisentangledAttention(width, length)
+        self.weights = WrittenAttention(width, length)
         self.weights.open(slice(m), slice(q))
         self.weights.distance_score[:m, log_weights] = torch.eye(m, dtype=torch.float64)
         self.output = weight(q, q)
@@ -210,12 +217,6 @@ class ManyStepNetwork(nn.Module):
         symbol = F.one_hot(y, self.symbols).double()
         term = (torch.arange(y.shape[1]) >= self.lags).double()[:, None].expand(len(y), -1, 1)
         return torch.cat([symbol, term, symbol.new_zeros(*y.shape, self.lags)], dim=-1)
-
-
-def distances(length: int) -> Tensor:
-    """i - j, (T, T)."""
-    position = torch.arange(length)
-    return position[:, None] - position
 
 
 PART = MTDMirrorDescent

@@ -1,0 +1,65 @@
+"""Reader for XDSL (GeNIe, SMILE), plain or gzipped: chance nodes with tables, and deterministic ones.
+
+    <smile><nodes> <cpt id="b"><state id="yes"/>… <parents>a c</parents> <probabilities>…</probabilities></cpt>
+    <deterministic id="d"><state id="no"/>… <parents>b</parents> <resultingstates>no yes</resultingstates></deterministic>
+
+The states of a node vary fastest in its table, those of its last parent next.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from veribayes.models._check import shown
+from veribayes.models._files import Draft, read_text
+from veribayes.models._xml import Element, parse_xml
+from veribayes.models.bayesian_network import BayesianNetwork
+
+
+def read_xdsl(path: str | Path) -> BayesianNetwork:
+    """The network in an XDSL file, with known tables.
+
+    Raises:
+        InputError: no readable file.
+        ModelError: the text is not XDSL, or holds other nodes than tables; the message gives file and line.
+    """
+    path = Path(path)
+    return parse_xdsl(read_text(path), path.name)
+
+
+def parse_xdsl(text: str, name: str = "text") -> BayesianNetwork:
+    """The network in an XDSL text; `name` appears in messages."""
+    draft, root = Draft(name, int), parse_xml(text, name)
+    nodes = list(root.all("NODES"))
+    if root.tag != "SMILE" or len(nodes) != 1:
+        draft.fail("one element 'nodes' in a smile element", f"{len(nodes)} in {shown(root.tag)}", root.line)
+    for element in nodes[0].children:
+        if element.tag not in ("CPT", "DETERMINISTIC"):
+            remedy = "write the full table as cpt: parameters of other functions are no probabilities"
+            draft.fail("a node of type cpt or deterministic", shown(element.tag.lower()), element.line, remedy)
+        _node(draft, element)
+    return draft.network()
+
+
+def _node(draft: Draft, element: Element) -> None:
+    node = element.attributes.get("id", "")
+    if not node:
+        draft.fail("an id", "none", element.line)
+    states = [state.attributes.get("id", "") for state in element.all("STATE")]
+    draft.declare(node, states, element.line)
+    parents = " ".join(element.texts("PARENTS")).split()
+    tag = "PROBABILITIES" if element.tag == "CPT" else "RESULTINGSTATES"
+    found = element.texts(tag)
+    if len(found) != 1:
+        draft.fail(f"one element {tag.lower()} for {shown(node)}", f"{len(found)}", element.line)
+    values = found[0] if element.tag == "CPT" else _certain(draft, element, states, found[0])
+    draft.define(node, parents, values, element.line)
+
+
+def _certain(draft: Draft, element: Element, states: list[str], results: str) -> str:
+    """A table of zeros and ones."""
+    row = {state: " ".join("1" if s == state else "0" for s in states) for state in states}
+    words = results.split()
+    if unknown := [word for word in words if word not in row]:
+        draft.fail("a state of the node", shown(unknown[0]), element.line)
+    return " ".join(row[word] for word in words)

@@ -1,0 +1,162 @@
+"""Kernel attention with learnable scales: gradient descent on kernel ridge regression, its numbers found by training.
+
+    KernelSolverConfig   every choice that shapes the tensors
+    KernelSolver         points and queries -> layers -> log masses of cells
+    SolverLayer          one step
+
+Layer l has its own kernel k_l(x, x') = a_l^2 exp(-|s_l * (x - x')|^2 / 2), ridge r_l and step size eta_l (arXiv 2605.26713):
+
+    u(x) <- (1 - eta r / c(x)) u(x) + (eta / c(x)) sum_i k(x_i, x) (v_i - u(x_i)),   from u = 0,
+
+once with v = y for the mean and once for every query x* with v = k_0(x, x*) for the reduction of the variance there. c(x) is
+1, or sum_i k(x_i, x) with at least a^2 in normalised attention, whose steps then suit every number of points. The readout is
+a normal: the masses of its cells come from its density at their midpoints, those of the tails from its distribution function.
+
+Shapes: B data sets, n points, Q queries, d inputs, C cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from veribayes.errors import InputError
+from veribayes.models._check import choice, integer, mapping, number
+
+LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory
+SMALLEST = 1e-4  # of the predictive variance
+
+
+@dataclass(frozen=True)
+class KernelSolverConfig:
+    """Shape of a network.
+
+    Attributes:
+        inputs: d.
+        layers: L; the first writes k_0, the others make one step each.
+        normalised: divide step and skip by the row sums of the kernel.
+        points: number of points for which plain attention's first step sizes are right.
+        cells, reach, tail_scale: equal bins on [-reach, reach] and the scale of the half-normal tails.
+    """
+
+    inputs: int
+    cells: int
+    reach: float
+    tail_scale: float
+    layers: int = 9
+    normalised: bool = True
+    points: int = 64
+    family: str = "points"
+    architecture: str = "kernel_solver"
+
+    def __post_init__(self) -> None:
+        choice("family", self.family, ("points",))
+        choice("architecture", self.architecture, ("kernel_solver",))
+        for name in ("inputs", "cells", "layers", "points"):
+            integer(name, getattr(self, name), at_least=1, at_most=LARGEST)
+        for name in ("reach", "tail_scale"):
+            number(name, getattr(self, name), above=0)
+        if self.layers < 2 or not isinstance(self.normalised, bool):
+            raise InputError("at least two layers, normalised or not", f"{self.layers}, {self.normalised!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> KernelSolverConfig:
+        required = ["inputs", "cells", "reach", "tail_scale"]
+        return cls(**mapping("a network", plain, allowed=[f.name for f in fields(cls)], required=required))
+
+
+class KernelSolver(nn.Module):
+    """Log masses of all cells at every query."""
+
+    def __init__(self, config: KernelSolverConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.kernel = Kernel(config.inputs)  # k_0
+        self.steps = nn.ModuleList(SolverLayer(config) for _ in range(config.layers - 1))
+        self.log_noise = nn.Parameter(torch.tensor(0.0))  # log variance of an observation
+
+    def forward(self, x: Tensor, y: Tensor, x_query: Tensor) -> Tensor:
+        """Context x (B, n, d) with y (B, n), queries (B, Q, d) -> (B, Q, C + 2)."""
+        mean, variance = self.moments(x, y, x_query)
+        return self.log_masses(mean, variance)
+
+    def moments(self, x: Tensor, y: Tensor, x_query: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of y at the queries, (B, Q) each."""
+        right = torch.cat([y[..., None], self.kernel(x, x_query)], dim=-1)  # (B, n, 1 + Q): y, then k_0 to each query
+        u, at_query = torch.zeros_like(right), x_query.new_zeros(2, *x_query.shape[:2])  # (2, B, Q): mean, reduction
+        for step in self.steps:
+            u, at_query = step(x, x_query, right, u, at_query)
+        mean, reduction = at_query
+        left = torch.relu(self.kernel.variance - reduction)
+        return mean, self.log_noise.exp() + left + SMALLEST
+
+    def log_masses(self, mean: Tensor, variance: Tensor) -> Tensor:
+        """Of the lower tail, the cells and the upper tail, (B, Q, C + 2), up to a constant."""
+        edges = torch.linspace(-self.config.reach, self.config.reach, self.config.cells + 1, device=mean.device)
+        width, sd = edges[1] - edges[0], variance.sqrt()[..., None]
+        z = ((edges[:-1] + edges[1:]) / 2 - mean[..., None]) / sd  # (B, Q, C)
+        inside = math.log(width.item() / math.sqrt(2 * math.pi)) - sd.log() - z**2 / 2
+        ends = torch.special.log_ndtr(torch.cat([edges[:1] - mean[..., None], mean[..., None] - edges[-1:]], -1) / sd)
+        return torch.cat([ends[..., :1], inside, ends[..., 1:]], dim=-1)
+
+    def initialise(self, seed: int) -> KernelSolver:
+        """The same start for every seed: unit scales, a step of one, no noise to speak of but the data's."""
+        del seed  # nothing is symmetric here that randomness would have to break
+        return self
+
+
+class Kernel(nn.Module):
+    """a^2 exp(-|s * (x - x')|^2 / 2) with learnable a and s."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(inputs))
+        self.log_amplitude = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """(B, n, d), (B, m, d) -> (B, n, m)."""
+        scale = self.log_scale.exp()
+        square = ((x * scale)[:, :, None] - (z * scale)[:, None]).square().sum(-1)
+        return self.variance * (-square / 2).exp()
+
+    @property
+    def variance(self) -> Tensor:
+        """k(x, x)."""
+        return (2 * self.log_amplitude).exp()
+
+
+class SolverLayer(nn.Module):
+    """One step of the context's rows and of the queries'."""
+
+    def __init__(self, config: KernelSolverConfig) -> None:
+        super().__init__()
+        self.normalised = config.normalised
+        self.kernel = Kernel(config.inputs)
+        self.log_step = nn.Parameter(torch.tensor(0.0 if config.normalised else -math.log(config.points)))
+        self.log_ridge = nn.Parameter(torch.tensor(-3.0))
+
+    def forward(
+        self, x: Tensor, x_query: Tensor, right: Tensor, u: Tensor, at_query: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """right, u (B, n, 1 + Q), at_query (2, B, Q) -> u and at_query after the step."""
+        among, across = self.kernel(x, x), self.kernel(x, x_query)  # (B, n, n), (B, n, Q)
+        rest = right - u  # (B, n, 1 + Q)
+        ridge = self.log_ridge.exp()
+        pull = torch.stack([torch.einsum("bnq,bn->bq", across, rest[..., 0]), (across * rest[..., 1:]).sum(1)])
+        u = u + self.size(among)[..., None] * (among @ rest - ridge * u)
+        return u, at_query + self.size(across) * (pull - ridge * at_query)
+
+    def size(self, scores: Tensor) -> Tensor:
+        """Step size of each reader, scores (B, n, reader) -> (B, reader)."""
+        step = self.log_step.exp()
+        if not self.normalised:
+            return step.expand(scores.shape[0], scores.shape[2])
+        return step / torch.maximum(scores.sum(1), self.kernel.variance)
