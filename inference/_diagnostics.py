@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from veribayes.predictive import Array
 
 R_HAT, ESS, E_BFMI = 1.01, 400.0, 0.3  # limits of the literature above; divergences: none
+APART = 5.0  # split R-hat of chains that share nothing
 Mask = npt.NDArray[np.bool_]
 
 
@@ -29,6 +30,8 @@ class Gates:
 
     Attributes:
         rank_r_hat, ess_bulk, ess_tail, divergences, e_bfmi: see the module.
+        split_r_hat: of the draws themselves. It is no gate, since it needs a variance, but it has no upper limit: between
+            separated modes it is their distance in sds of a chain, where that of ranks stays below three.
     """
 
     rank_r_hat: Array
@@ -36,6 +39,7 @@ class Gates:
     ess_tail: Array
     divergences: Array
     e_bfmi: Array
+    split_r_hat: Array
 
     @property
     def passed(self) -> Mask:
@@ -55,6 +59,7 @@ class Gates:
             ("tail effective sample size", self.ess_tail, ~(self.ess_tail >= ESS), np.min, f"must reach {ESS:g}"),
             ("divergent transitions", self.divergences, ~(self.divergences == 0), np.max, "there must be none"),
             ("E-BFMI", self.e_bfmi, ~(self.e_bfmi > E_BFMI), np.min, f"must exceed {E_BFMI}"),
+            ("split R-hat", self.split_r_hat, self.split_r_hat > APART, np.max, "chains stay in different places"),
         ]
         return [f"{name}: {worst(value[failed]):.4g} at worst, in {failed.sum()} of {failed.size} data sets, {rule}"
                 for name, value, failed, worst, rule in rows if failed.any()]  # fmt: skip
@@ -83,7 +88,8 @@ def measure(draws: Array, energy: Array, diverging: Mask) -> tuple[Gates, Mappin
         bulk.min(-1, initial=np.inf),
         tail.min(-1, initial=np.inf),
     )  # no latents: nothing to fail
-    return Gates(*limits, divergences, e_bfmi(energy).min(-1)), latent
+    apart = _split_r_hat(draws).max(-1, initial=1.0)
+    return Gates(*limits, divergences, e_bfmi(energy).min(-1), apart), latent
 
 
 def rank_r_hat(draws: Array, scores: Array | None = None) -> Array:
@@ -118,16 +124,39 @@ def split(draws: Array) -> Array:
 
 
 def normal_scores(draws: Array) -> Array:
-    """Normal quantiles of the pooled ranks; ties share a rank, NaN makes all NaN."""
+    """Normal quantiles of the pooled ranks; ties share a rank, NaN makes all NaN.
+
+    Ranks are read off one sort, and quantiles off a table: a third of the time of ranking and inverting draw by draw.
+    """
     size = draws.shape[2] * draws.shape[3]
-    rank = rankdata(draws.reshape(*draws.shape[:2], size), axis=-1).reshape(draws.shape)
-    return np.asarray(ndtri((rank - 0.375) / (size + 0.25)))
+    flat = draws.reshape(*draws.shape[:2], size)
+    order = flat.argsort(-1)
+    ordered = np.take_along_axis(flat, order, -1)
+    place, new = np.arange(size), np.ones(flat.shape, dtype=bool)
+    new[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    first = np.maximum.accumulate(np.where(new, place, 0), -1)
+    ends = np.concatenate([new[..., 1:], np.ones_like(new[..., :1])], -1)
+    last = np.minimum.accumulate(np.where(ends, place, size)[..., ::-1], -1)[..., ::-1]
+    scores = np.empty_like(flat)
+    np.put_along_axis(scores, order, _quantiles(size)[first + last], -1)
+    scores[np.isnan(ordered[..., -1])] = np.nan  # NaN sorts last
+    return scores.reshape(draws.shape)
+
+
+@lru_cache(maxsize=8)
+def _quantiles(size: int) -> Array:
+    """Normal quantile of the mean rank of draws that hold the places i to j from below, by i + j (counted from zero)."""
+    return np.asarray(ndtri((0.5 * np.arange(2 * size) + 1 - 0.375) / (size + 0.25)))
 
 
 def r_hat(draws: Array) -> Array:
     """Square root of pooled over within-chain variance; NaN for one chain or a constant."""
     within, pooled = _variances(draws)
     return np.sqrt(np.divide(pooled, within, out=np.full_like(within, np.nan), where=_proper(draws, within)))
+
+
+def _split_r_hat(draws: Array) -> Array:
+    return r_hat(split(draws))
 
 
 def ess(draws: Array) -> Array:

@@ -6,7 +6,7 @@ certificate says whether the output has earned it. An engine never sees outcomes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
@@ -18,6 +18,10 @@ from veribayes.predictive import Array
 from veribayes.tree import Branch, Certificate, Data, IntArray
 
 EPS = float(np.finfo(np.float64).eps)
+# An estimator that `identify` holds against a candidate may say what else it can be: settings that make it another algorithm,
+# and the range of the one number that is fitted to the candidate, on data sets of its own, before the two are compared.
+Variants = tuple[Mapping[str, Any], ...]
+Fitted = Mapping[str, tuple[float, float]]
 
 
 class Engine(Protocol):

@@ -7,13 +7,16 @@ two terms of the log evidence of the prefix; what follows is the same for all of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, cast
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
 from scipy.special import softmax
 
-from veribayes.inference._engine import EPS, Engine, equal_chunks, float64, moments, require_family
+from veribayes.errors import InputError
+from veribayes.inference._engine import EPS, Engine, equal_chunks, float64, moments, name_of, require_family
+from veribayes.joint import Joint
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array, Normal, NormalMixture, Predictive
@@ -32,6 +35,7 @@ class Conditioned(NamedTuple):
         log_det: of K + s^2 I, the same shape.
         scale: largest prior variance of f at any of the points, (dataset, node).
         f_mean, f_variance: f at the context points, (dataset, node, position, observation); None when not asked for.
+        covariance: f at the queries together, (dataset, node, position, query, query); None when not asked for.
     """
 
     mean: Array
@@ -41,6 +45,7 @@ class Conditioned(NamedTuple):
     scale: Array
     f_mean: Array | None
     f_variance: Array | None
+    covariance: Array | None
 
 
 Solver = Callable[..., Conditioned]
@@ -52,11 +57,50 @@ def gaussian(engine: Engine, task: Task) -> GaussianProcess:
     return cast(GaussianProcess, task.model)
 
 
+def fixed_gaussian(engine: Engine, task: Task) -> tuple[GaussianProcess, float]:
+    """The task's model and its noise variance, for engines that need to know its hyperparameters."""
+    model = gaussian(engine, task)
+    if isinstance(model.noise_sd, float) and model.fixed:
+        return model, model.noise_sd**2
+    wanted = f"fixed hyperparameters for the engine '{name_of(engine)}'"
+    raise InputError(wanted, f"a prior over {', '.join(model.priors)}")
+
+
+def kernels(model: GaussianProcess, data: Data) -> tuple[Array, Array, Array]:
+    """k among the context points (B, N, N), from them to the queries (B, N, Q), and k(x, x) at the queries (B, Q)."""
+    with float64():
+        k, across, prior = _kernels(model)(data.arrays["x"], data.arrays["x_query"])
+        return np.asarray(k), np.asarray(across), np.asarray(prior)
+
+
+@lru_cache(maxsize=16)
+def _kernels(model: GaussianProcess) -> Callable[..., Any]:
+    """Compiled x (B, N, d), query (B, Q, d) -> K(x, x), K(x, query), k(query, query)."""
+
+    def one(x: jax.Array, query: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        return model.covariance(x, x, {}), model.covariance(x, query, {}), model.variance(query, {})
+
+    return jax.jit(jax.vmap(one))
+
+
+def chebyshev_steps(low: Array, high: Array, steps: int) -> Array:
+    """Step sizes (*batch, step) whose polynomial prod (1 - eta t) is the smallest on each [low, high]: inverse Chebyshev roots.
+
+    In Leja order, in which the product of the first few stays small too.
+    """
+    roots = np.cos(np.pi * (np.arange(steps) + 0.5) / steps)
+    order = [0]
+    while len(order) < steps:
+        apart = np.abs(roots[:, None] - roots[order])
+        order.append(int(np.log(np.maximum(apart, 1e-300)).sum(1).argmax()))
+    return np.asarray(2 / (np.add(low, high)[..., None] + np.subtract(high, low)[..., None] * roots[order]))
+
+
 def condition(solve: Solver, model: GaussianProcess, data: Data, theta: Mapping[str, Array]) -> Conditioned:
     """Run a compiled `solve(theta, x, y, query, positions)` of one data set and node over all of both, in chunks."""
     longest = max(int(data.positions.max()), 1)
     x, y, query = data.arrays["x"][:, :longest], data.arrays["y"][:, :longest], data.arrays["x_query"]
-    size = CHUNK // (theta["noise_sd"].size * longest * (longest + query.shape[1]))
+    size = CHUNK // (theta["noise_sd"].size * longest * (longest + query.shape[1] ** 2))
     with float64():
         parts = [
             jax.tree.map(np.asarray, solve(theta, x[i], y[i], query[i], data.positions))
@@ -73,6 +117,17 @@ def predictive(model: GaussianProcess, found: Conditioned, theta: Mapping[str, A
         return Normal(mean[..., 0], sd[..., 0])
     weights = np.moveaxis(node_weights(found, prior), 1, -1)[:, :, None]
     return NormalMixture(np.broadcast_to(weights, mean.shape), mean, sd)
+
+
+def joint(found: Conditioned, theta: Mapping[str, Array], prior: Array) -> Joint | None:
+    """The law of noisy observations at all queries together, one component a node."""
+    if found.covariance is None:
+        return None
+    noise = theta["noise_sd"][:, None, None] ** 2 * np.eye(found.mean.shape[-1])
+    weights, mean, covariance = (
+        np.moveaxis(a, 1, 2) for a in (node_weights(found, prior), found.mean, found.covariance)
+    )
+    return Joint(weights, mean, covariance + noise)
 
 
 def posterior(

@@ -28,8 +28,15 @@ def learning(engine: Engine, task: Task) -> tuple[BayesianNetwork, RowPrior]:
     model = task.model
     if not isinstance(model, BayesianNetwork) or model.prior is None:
         wanted = f"a network with a prior over its tables for the engine '{name_of(engine)}'"
-        raise InputError(wanted, f"the task '{task.name}'", "known tables are served by elimination and enumeration")
+        raise InputError(wanted, f"the task '{task.name}'", "known tables are served by junction_tree")
     return model, model.prior
+
+
+def require_known_graph(engine: Engine, model: BayesianNetwork, data: Data) -> None:
+    """Refuse rows from an unknown graph; without rows every graph says the same."""
+    if model.edges is not None and data.positions.any():
+        wanted = f"a network with known parents for the engine '{name_of(engine)}'"
+        raise InputError(wanted, "unknown ones", "average over them by structure_averaging")
 
 
 def query_of(data: Data) -> RowQuery:
@@ -69,6 +76,17 @@ def matching_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntAr
     seen = (agree[..., None] & (value[..., None] == np.arange(model.width))).cumsum(2)
     none = np.zeros_like(seen[:, :, :1])
     return np.asarray(np.concatenate([none, seen], axis=2)[:, :, data.positions].swapaxes(1, 2))
+
+
+def predecessor_counts(model: BayesianNetwork, data: Data) -> IntArray:
+    """Counts of the target's states among rows that agree with the query on all nodes before it; shaped as `at_query`."""
+    return matching_counts(model, data, np.arange(len(model.nodes)) < query_of(data).target[:, None])
+
+
+def frequencies(counts: IntArray, states: Mask) -> Array:
+    """Shares of the counts (..., K); uniform over the states that are there where nothing was counted."""
+    share = np.where(counts.any(-1, keepdims=True), counts, states)
+    return np.asarray(share / share.sum(-1, keepdims=True))
 
 
 def inside(model: BayesianNetwork, query: RowQuery) -> Mask:

@@ -16,6 +16,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.lax.linalg import cholesky
 from jax.scipy.linalg import solve_triangular
 
 from veribayes.inference._engine import certify, require_positive
@@ -25,10 +26,12 @@ from veribayes.inference._gaussian import (
     Solver,
     condition,
     gaussian,
+    joint,
     posterior,
     predictive,
     rounding_bound,
 )
+from veribayes.inference.ball import BallArithmetic
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Predictive
@@ -42,24 +45,32 @@ class Cholesky:
     Attributes:
         nodes: quadrature nodes for each hyperparameter with a continuous prior.
         latents: also return the posterior of f or of the hyperparameters.
+        joint: also return the joint predictive of all queries of a data set.
+        enclosed: number of data sets in each call whose error is bounded rigorously by ball arithmetic (see `ball`). The
+            largest of these bounds is in the certificate's diagnostics; the certificate's own is at least that.
     """
 
     nodes: int = 24
     latents: bool = True
+    joint: bool = False
+    enclosed: int = 0
     method: ClassVar[str] = "exact"
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
 
     def __post_init__(self) -> None:
-        require_positive(self, nodes=self.nodes)
+        require_positive(self, nodes=self.nodes, enclosed=self.enclosed + 1)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         model = gaussian(self, task)
         theta, prior = model.hyper_nodes(self.nodes)
-        found = condition(_solver(model, self.latents and model.fixed), model, data, theta)
+        found = condition(_solver(model, self.latents and model.fixed, self.joint), model, data, theta)
         answer = predictive(model, found, theta, prior)
         latents = posterior(model, data, found, theta, prior) if self.latents else {}
-        return Branch(answer, self._certificate(model, data, found, answer), latents)
+        certificate = self._certificate(model, data, found, answer)
+        if self.enclosed:
+            certificate = self._checked(certificate, task, data, answer)
+        return Branch(answer, certificate, latents, joint=joint(found, theta, prior))
 
     def _certificate(self, model: GaussianProcess, data: Data, found: Conditioned, answer: Predictive) -> Certificate:
         """Rounding is bounded, or measured where the bound is too wide; the error of a quadrature is measured."""
@@ -72,15 +83,25 @@ class Cholesky:
             change = _difference(answer[:, [longest]], self._backwards(model, data, data.positions[[longest]]))
             return certify(self.method, 10 * change, kind="estimate", limit=LIMIT)
         theta, prior = model.hyper_nodes(2 * self.nodes)
-        finer = predictive(model, condition(_solver(model, False), model, data, theta), theta, prior)
+        finer = predictive(model, condition(_solver(model), model, data, theta), theta, prior)
         return certify("quadrature", _difference(answer, finer), kind="estimate", limit=LIMIT, nodes=self.nodes)
+
+    def _checked(self, certificate: Certificate, task: Task, data: Data, answer: Predictive) -> Certificate:
+        """The certificate after a comparison with enclosures of the first data sets."""
+        some = slice(self.enclosed)
+        exact = BallArithmetic()(task, data.select(datasets=some), seed=0)
+        error = _difference(answer[some], exact.predictive) + exact.certificate.error_bound
+        worst = max(error, certificate.error_bound)
+        diagnostics = {**certificate.diagnostics, "enclosed_error": error}
+        reasons = certificate.reasons
+        return certify(certificate.method, worst, kind=certificate.bound_kind, limit=LIMIT, reasons=reasons, **diagnostics)
 
     def _backwards(self, model: GaussianProcess, data: Data, position: IntArray) -> Predictive:
         """The answer at one position from the same points in reverse order, which rounds differently."""
         points = {k: data.arrays[k][:, : position[0]][:, ::-1] for k in ("x", "y")}
         theta, prior = model.hyper_nodes(self.nodes)
         reverse = replace(data, arrays={**data.arrays, **points}, positions=position)
-        return predictive(model, condition(_solver(model, False), model, reverse, theta), theta, prior)
+        return predictive(model, condition(_solver(model), model, reverse, theta), theta, prior)
 
 
 def _difference(one: Predictive, other: Predictive) -> float:
@@ -92,34 +113,35 @@ def _difference(one: Predictive, other: Predictive) -> float:
 
 
 @lru_cache(maxsize=16)
-def _solver(model: GaussianProcess, latents: bool) -> Solver:
+def _solver(model: GaussianProcess, latents: bool = False, joint: bool = False) -> Solver:
     """Compiled over data sets and nodes."""
 
     def solve(
         theta: dict[str, jax.Array], x: jax.Array, y: jax.Array, query: jax.Array, positions: jax.Array
     ) -> Conditioned:
         covariance = model.covariance(x, x, theta)
-        factor = jnp.linalg.cholesky(covariance + theta["noise_sd"] ** 2 * jnp.eye(y.size))
-        z = solve_triangular(factor, y, lower=True)
+        factor = cholesky(covariance + theta["noise_sd"] ** 2 * jnp.eye(y.size), symmetrize_input=False)
+        targets = jnp.concatenate([y[:, None], model.covariance(x, query, theta)], axis=1)
+        z, half = jnp.split(solve_triangular(factor, targets, lower=True), [1], axis=1)
 
-        def conditioned(across: jax.Array, variance: jax.Array) -> tuple[jax.Array, jax.Array]:
-            half = solve_triangular(factor, across, lower=True)
-            return prefix_sums(half * z[:, None])[positions], variance[None] - prefix_sums(half**2)[positions]
+        def conditioned(half: jax.Array, variance: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return before @ (half * z), variance[None] - before @ half**2
 
-        fit, log_det = (prefix_sums(terms)[positions] for terms in (z**2, 2 * jnp.log(jnp.diag(factor))))
+        before = (jnp.arange(y.size)[None] < positions[:, None]).astype(y.dtype)  # (position, observation)
+        fit, log_det = before @ z[:, 0] ** 2, before @ (2 * jnp.log(jnp.diag(factor)))
         of_query, of_context = model.variance(query, theta), jnp.diag(covariance)
-        at_query = conditioned(model.covariance(x, query, theta), of_query)
-        at_context = conditioned(covariance, of_context) if latents else (None, None)
+        at_context = (None, None)
+        if latents:
+            at_context = conditioned(solve_triangular(factor, covariance, lower=True), of_context)
+        together = None
+        if joint:
+            explained = jnp.tensordot(before, half[:, :, None] * half[:, None, :], axes=1)
+            together = model.covariance(query, query, theta)[None] - explained
         scale = jnp.maximum(of_query.max(), of_context.max())
-        return Conditioned(*at_query, fit, log_det, scale, *at_context)
+        return Conditioned(*conditioned(half, of_query), fit, log_det, scale, *at_context, together)
 
     over_nodes = jax.vmap(solve, in_axes=(0, None, None, None, None))
     return jax.jit(jax.vmap(over_nodes, in_axes=(None, 0, 0, 0, None)))
-
-
-def prefix_sums(terms: jax.Array) -> jax.Array:
-    """Sums of the first 0, 1, ..., n entries along the first axis."""
-    return jnp.concatenate([jnp.zeros_like(terms[:1]), jnp.cumsum(terms, axis=0)])
 
 
 PART = Cholesky

@@ -14,7 +14,15 @@ from typing import ClassVar
 import numpy as np
 
 from veribayes.inference._engine import certify, moments
-from veribayes.inference._rows import at_query, inside, learning, prefix_counts, query_of, row_posterior
+from veribayes.inference._rows import (
+    at_query,
+    inside,
+    learning,
+    prefix_counts,
+    query_of,
+    require_known_graph,
+    row_posterior,
+)
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Categorical
 from veribayes.tree import Branch, Data
@@ -35,6 +43,7 @@ class Conjugate:
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         model, prior = learning(self, task)
+        require_known_graph(self, model, data)
         query = query_of(data)
         counts = prefix_counts(model, data.arrays["rows"], data.positions)
         probs, _, bound = row_posterior(prior, at_query(model, counts, query), inside(model, query))

@@ -13,12 +13,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from veribayes.errors import InputError, ReferenceRefused
-from veribayes.inference._buckets import Bucket, plan
-from veribayes.inference._engine import EPS, Engine, certify, name_of, require_family, require_positive
+from veribayes.inference._engine import EPS, certify, require_positive
+from veribayes.inference._known import at_positions, known_network, require_memory, require_possible
+from veribayes.inference._triangulation import Clique, buckets
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
-from veribayes.predictive import Array, Categorical
+from veribayes.predictive import Array
 from veribayes.tree import Branch, Data, IntArray
 
 GIB = 2**30
@@ -44,58 +44,32 @@ class Elimination:
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         model = known_network(self, task)
-        buckets = _plan(model)
-        entries = sum(b.entries for b in buckets)
-        if 16 * entries > self.memory * GIB:
-            largest = f"the largest clique has {max(b.entries for b in buckets):.2e} entries"
-            need = f"all tables need {16 * entries / GIB:.3g} GiB, more than {self.memory:g} GiB"
-            raise ReferenceRefused(name_of(self), [f"{largest} and {need}; set memory, if the machine has it"])
+        tree = _plan(model)
+        entries, largest = sum(b.entries for b in tree), max(b.entries for b in tree)
+        require_memory(self, largest, 16 * entries, self.memory)
         evidence = data.arrays["evidence"]
         size = int(np.clip(CHUNK // entries, 1, LANES))
-        parts = [_marginals(model, buckets, evidence[i : i + size]) for i in range(0, len(evidence), size)]
+        parts = [_marginals(model, tree, evidence[i : i + size]) for i in range(0, len(evidence), size)]
         probs, log_evidence = (np.concatenate(column) for column in zip(*parts, strict=True))
         require_possible(self, log_evidence)
         # a relative error of at most one rounding an operation: no sum is longer than its table
-        bound = 2 * EPS * (entries + 4 * len(buckets))
-        return Branch(at_positions(probs, data), certify(self.method, bound, clique=max(b.entries for b in buckets)))
-
-
-def known_network(engine: Engine, task: Task) -> BayesianNetwork:
-    """The task's network, which must have known tables."""
-    require_family(engine, task)
-    model = task.model
-    if not isinstance(model, BayesianNetwork) or model.cpts is None:
-        wanted = f"a network with known tables for the engine '{name_of(engine)}'"
-        raise InputError(wanted, f"the task '{task.name}'", "tables with a prior are learned by conjugate")
-    return model
-
-
-def require_possible(engine: Engine, log_evidence: Array) -> None:
-    """Refuse evidence of probability zero."""
-    impossible = np.flatnonzero(np.isneginf(log_evidence))
-    if impossible.size:
-        found = f"the evidence of {impossible.size} of {log_evidence.size} data sets has probability zero"
-        raise ReferenceRefused(name_of(engine), [f"{found}, first in number {impossible[0]} of the batch"])
-
-
-def at_positions(probs: Array, data: Data) -> Categorical:
-    """Node posteriors (dataset, node, K) at every position of the data (there is normally one)."""
-    return Categorical(np.repeat(probs[:, None], data.positions.size, axis=1)[:, :, data.arrays["target"]])
+        bound = 2 * EPS * (entries + 4 * len(tree))
+        return Branch(at_positions(probs, data), certify(self.method, bound, clique=largest))
 
 
 @lru_cache(maxsize=8)
-def _plan(model: BayesianNetwork) -> tuple[Bucket, ...]:
-    return plan(model)
+def _plan(model: BayesianNetwork) -> tuple[Clique, ...]:
+    return buckets([(*parents, node) for node, parents in enumerate(model.parents)], model.cardinalities.tolist())
 
 
-def _marginals(model: BayesianNetwork, buckets: tuple[Bucket, ...], evidence: IntArray) -> tuple[Array, Array]:
+def _marginals(model: BayesianNetwork, tree: tuple[Clique, ...], evidence: IntArray) -> tuple[Array, Array]:
     """Posteriors of every node (lane, M, K), zero-padded, and log P(evidence) (lane,)."""
-    tables, messages, log_evidence = _upwards(model, buckets, evidence)
+    tables, messages, log_evidence = _upwards(model, tree, evidence)
     out = np.zeros((len(evidence), len(model.nodes), model.width))
-    for i in reversed(range(len(buckets))):
-        clique, parent = buckets[i].clique, buckets[i].parent
+    for i in reversed(range(len(tree))):
+        clique, parent = tree[i].own + tree[i].shared, tree[i].parent
         if parent is not None:
-            outside = _onto(tables[parent], buckets[parent].clique, clique[1:])
+            outside = _onto(tables[parent], tree[parent].own + tree[parent].shared, clique[1:])
             ratio = np.divide(outside, messages[i], out=np.zeros_like(outside), where=messages[i] > 0)
             tables[i] = tables[i] * ratio[None]
         belief = _onto(tables[i], clique, clique[:1])
@@ -106,21 +80,22 @@ def _marginals(model: BayesianNetwork, buckets: tuple[Bucket, ...], evidence: In
 
 
 def _upwards(
-    model: BayesianNetwork, buckets: tuple[Bucket, ...], evidence: IntArray
+    model: BayesianNetwork, tree: tuple[Clique, ...], evidence: IntArray
 ) -> tuple[list[Array], list[Array], Array]:
-    """Tables of all buckets with everything below them multiplied in, their rescaled messages, and log P(evidence)."""
+    """Tables of all tree with everything below them multiplied in, their rescaled messages, and log P(evidence)."""
     lanes, log_evidence = len(evidence), np.zeros(len(evidence))
     tables: list[Array] = []
     messages: list[Array] = []
-    waiting: list[list[int]] = [[] for _ in buckets]
-    for i, bucket in enumerate(buckets):
-        table = _compatible(evidence[:, bucket.clique[0]], model.cardinalities[bucket.clique[0]])
-        table = _spread(table, bucket.clique[:1], bucket.clique)
-        for node in bucket.factors:
-            table = table * _spread(model.table(node)[..., None], (*model.parents[node], node), bucket.clique)
+    waiting: list[list[int]] = [[] for _ in tree]
+    for i, bucket in enumerate(tree):
+        clique = bucket.own + bucket.shared
+        table = _compatible(evidence[:, clique[0]], model.cardinalities[clique[0]])
+        table = _spread(table, bucket.own, clique)
+        for node in bucket.tables:
+            table = table * _spread(model.table(node)[..., None], (*model.parents[node], node), clique)
         for child in waiting[i]:
-            table = table * _spread(messages[child], buckets[child].clique[1:], bucket.clique)
-        shape = (*(model.cardinalities[v] for v in bucket.clique), lanes)
+            table = table * _spread(messages[child], tree[child].shared, clique)
+        shape = (*(model.cardinalities[v] for v in clique), lanes)
         tables.append(np.array(np.broadcast_to(table, shape)))
         message = tables[-1].sum(0)
         scale = message.reshape(-1, lanes).max(0)

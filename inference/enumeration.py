@@ -10,7 +10,7 @@ import numpy as np
 
 from veribayes.errors import ReferenceRefused
 from veribayes.inference._engine import EPS, certify, name_of
-from veribayes.inference.elimination import at_positions, known_network, require_possible
+from veribayes.inference._known import at_positions, known_network, require_possible
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.predictive import Array
@@ -32,7 +32,7 @@ class Enumeration:
         entries = math.prod(model.cardinalities.tolist())
         if entries > LARGEST:
             raise ReferenceRefused(
-                name_of(self), [f"the joint table has {entries:.2e} entries, more than {LARGEST:.1e}; use elimination"]
+                name_of(self), [f"the joint table has {entries:.2e} entries, more than {LARGEST:.1e}; use junction_tree"]
             )
         joint = _joint(model)
         rows = [_marginals(joint, row, model.width) for row in data.arrays["evidence"]]

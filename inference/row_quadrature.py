@@ -18,7 +18,7 @@ from scipy.special import softmax
 from veribayes.errors import InputError
 from veribayes.inference._beta import beta_rule
 from veribayes.inference._engine import EPS, certify
-from veribayes.inference._rows import Mask, inside, learning, matching_counts, query_of
+from veribayes.inference._rows import Mask, inside, learning, matching_counts, query_of, require_known_graph
 from veribayes.models._priors import Dirichlet, RowPrior, UniformInterval, UniformMixture
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
@@ -36,6 +36,7 @@ class RowQuadrature:
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         model, prior = learning(self, task)
+        require_known_graph(self, model, data)
         query = query_of(data)
         counts = matching_counts(model, data, _parents(model, query))
         probs = np.zeros(counts.shape)

@@ -21,6 +21,7 @@ from veribayes.inference._gaussian import (
     Solver,
     condition,
     gaussian,
+    joint,
     posterior,
     predictive,
     rounding_bound,
@@ -39,10 +40,12 @@ class Sequential:
     Attributes:
         nodes: quadrature nodes for each hyperparameter with a continuous prior.
         latents: also return the posterior of f or of the hyperparameters.
+        joint: also return the joint predictive of all queries of a data set.
     """
 
     nodes: int = 24
     latents: bool = True
+    joint: bool = False
     method: ClassVar[str] = "exact"
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
 
@@ -53,14 +56,16 @@ class Sequential:
         del seed  # deterministic
         model = gaussian(self, task)
         theta, prior = model.hyper_nodes(self.nodes)
-        found = condition(_solver(model), model, data, theta)
+        found = condition(_solver(model, self.joint), model, data, theta)
         latents = posterior(model, data, found, theta, prior) if self.latents else {}
         certificate = certify(self.method, rounding_bound(data, found, theta), limit=LIMIT)
-        return Branch(predictive(model, found, theta, prior), certificate, latents)
+        return Branch(
+            predictive(model, found, theta, prior), certificate, latents, joint=joint(found, theta, prior)
+        )
 
 
 @lru_cache(maxsize=16)
-def _solver(model: GaussianProcess) -> Solver:
+def _solver(model: GaussianProcess, joint: bool) -> Solver:
     """Compiled over data sets and nodes."""
 
     def solve(
@@ -75,17 +80,22 @@ def _solver(model: GaussianProcess) -> Solver:
             gain = covariance[i] / spread
             covariance = covariance - jnp.outer(gain, covariance[i])
             state = mean + gain * surprise, covariance, fit + surprise**2 / spread, log_det + jnp.log(spread)
-            return state, (state[0], jnp.diag(covariance), *state[2:])
+            return state, shown(state)
+
+        def shown(state: State) -> State:
+            mean, covariance, fit, log_det = state
+            together = covariance[size:, size:] if joint else zero
+            return mean, jnp.diag(covariance), fit, log_det, together
 
         zero, prior = jnp.zeros(()), model.covariance(points, points, theta)
         start = jnp.zeros(len(points)), prior, zero, zero
         _, after = jax.lax.scan(observe, start, jnp.arange(size))
-        before = start[0], jnp.diag(prior), zero, zero
-        mean, variance, fit, log_det = (
-            jnp.concatenate([b[None], a])[positions] for b, a in zip(before, after, strict=True)
+        mean, variance, fit, log_det, together = (
+            jnp.concatenate([b[None], a])[positions] for b, a in zip(shown(start), after, strict=True)
         )
+        scale, context = jnp.diag(prior).max(), (mean[:, :size], variance[:, :size])
         return Conditioned(
-            mean[:, size:], variance[:, size:], fit, log_det, jnp.diag(prior).max(), mean[:, :size], variance[:, :size]
+            mean[:, size:], variance[:, size:], fit, log_det, scale, *context, together if joint else None
         )
 
     over_nodes = jax.vmap(solve, in_axes=(0, None, None, None, None))

@@ -1,8 +1,17 @@
 """Exact Bayes for mixture-of-transition weights at every prefix, by Gauss-Jacobi quadrature on the simplex.
 
 Stick-breaking turns lambda ~ Dirichlet(alpha, ..., alpha) into independent v_j ~ Beta(alpha, alpha (m - j)). The likelihood
-of a prefix of n symbols is a polynomial of degree n - m in lambda, so (n - m + 3) / 2 nodes an axis integrate it and its
-first two moments exactly: one grid serves every prefix, and the weight of each node is updated symbol by symbol.
+of a prefix of n symbols is a polynomial of degree n - m in lambda whose coefficients are not negative, because they are sums
+of products of probabilities. Two things follow.
+
+The number of nodes is chosen by certificate. Every monomial lambda^c is a product over the axes of v_j^c (1 - v_j)^d, so the
+relative error of the quadrature is at most prod_j (1 + e_j) - 1, where e_j is the largest relative error of the rule on such
+terms, whatever the data and the matrix are. With N nodes it behaves like 2 exp(-2 N^2 / n), and N >= (n - m + 3) / 2 are
+exact. A posterior mean is a ratio of two such integrals, which doubles it.
+
+Prefixes are read in blocks. The likelihood of a block is, in the last axis, a polynomial in Bernstein form whose coefficients
+grow symbol by symbol; the moments of the node weights with the Bernstein basis, one matrix product, give every prefix inside
+the block. All terms are positive: nothing cancels.
 """
 
 from __future__ import annotations
@@ -10,25 +19,54 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, cast
+from itertools import pairwise
+from typing import ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.inference._beta import RULE_ERROR, beta_rule
-from veribayes.inference._engine import EPS, certify, equal_chunks, float64, moments, name_of, require_family
+from veribayes.inference._beta import MAX_DEGREE, beta_rule, monomial_error
+from veribayes.inference._engine import (
+    EPS,
+    certify,
+    equal_chunks,
+    float64,
+    moments,
+    name_of,
+    require_family,
+    require_positive,
+)
 from veribayes.inference._simplex import next_symbol, terms
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array
-from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree import Branch, Data
 
-AFFORDABLE = 20_000  # nodes of a grid that is taken because it is exact; beyond it, doubling measures the error
-LARGEST = 2_000_000  # nodes of any grid: 16 MB an array and data set
-CHUNK = 4_000_000  # node weights in memory at once: 32 MB an array
-BLOCK = 16  # symbols between returns to log space, so that no node is lost that a later symbol could bring back
+LIMIT = 1e-6  # error of a probability that a reference may have
+AFFORDABLE = 20_000  # nodes of a grid that is taken to meet `error`; a larger one has to meet LIMIT / 2 only
+LARGEST = 2_000_000  # nodes of any grid: 16 MB a data set
+CHUNK = 131_072  # node weights at once: 1 MB stays near the processor
+BLOCK = 5  # symbols between updates of the node weights: moments with 8 basis functions fill the vector units
+SCALE = 1e250  # sum of the node weights: leaves 558 decades down to the smallest float
+DEPTH = math.log(SCALE) - math.log(2.3e-308)
+
+
+class Grid(NamedTuple):
+    """Nodes on the simplex: all axes but the last make rows, the last one has nodes u.
+
+    Attributes:
+        shares: of the first m - 2 lags, (row, lag).
+        rest: what they leave to the last two, (row,).
+        u: part of the rest that goes to the last but one, (node,).
+        weight: of every node, (row, node), sum one.
+    """
+
+    shares: Array
+    rest: Array
+    u: Array
+    weight: Array
 
 
 @dataclass(frozen=True)
@@ -36,15 +74,18 @@ class SimplexQuadrature:
     """Gauss-Jacobi quadrature over the lag weights.
 
     Attributes:
-        nodes: nodes an axis; None takes the exactness bound where that grid is affordable, else 3 sqrt(n). Fewer nodes
-            than the exactness bound are checked by doubling, and the certificate says `estimate`.
+        nodes: nodes an axis; None: as few as the certificate allows. Where they are too few for a bound below 1e-6, the error
+            is measured by doubling them, and the certificate says `estimate`.
+        error: bound on the error of a probability that the choice of nodes aims at, as long as the grid is affordable.
     """
 
     nodes: int | None = None
+    error: float = 1e-12
     method: ClassVar[str] = "quadrature"
     families: ClassVar[tuple[str, ...]] = ("mtd",)
 
     def __post_init__(self) -> None:
+        require_positive(self, error=self.error)
         if self.nodes is not None and self.nodes < 2:
             raise InputError(f"at least 2 nodes an axis for the engine '{name_of(self)}'", f"{self.nodes}")
 
@@ -53,77 +94,128 @@ class SimplexQuadrature:
         require_family(self, task)
         model = cast(MTD, task.model)
         factors = terms(model, data)
-        exact, nodes = self._resolution(factors.shape[1], model.m)
-        first, second = self._moments(factors, model.concentration, nodes, data.positions)
-        predictive, posterior = next_symbol(model, data, first), {"weights": moments(first, second)}
-        if (
-            nodes >= exact
-        ):  # sums of positive terms: a node's weight is a product of n factors, rounded 2m + 2 times each
-            bound = 4 * EPS * factors.shape[1] * (2 * model.m + 2) + model.m * RULE_ERROR
-            return Branch(predictive, certify("exact", bound, nodes=nodes), posterior)
-        finer, _ = self._moments(factors, model.concentration, 2 * nodes, data.positions)
-        change = float(np.abs(predictive.probs - next_symbol(model, data, finer).probs).max())
-        return Branch(predictive, certify(self.method, change, kind="estimate", nodes=nodes), posterior)
+        degree = max(factors.shape[1] - model.m, 0) + 2  # of the integrand of a second moment
+        nodes = self.nodes or _nodes(model.m, degree, model.concentration, self.error)
+        first, second, lost = self._moments(factors, model.concentration, nodes)
+        at = data.positions
+        answer, posterior = next_symbol(model, data, first[:, at]), {"weights": moments(first[:, at], second[:, at])}
+        rounding = 4 * EPS * (degree * (2 * model.m + 4) + model.m * nodes)  # sums of positive terms
+        bound = _ratio_error(model.m, nodes, degree, model.concentration) + rounding + lost
+        if bound <= LIMIT:
+            return Branch(answer, certify("exact" if 2 * nodes > degree else self.method, bound, nodes=nodes), posterior)
+        finer = next_symbol(model, data, self._moments(factors, model.concentration, 2 * nodes)[0][:, at])
+        change = float(np.abs(answer.probs - finer.probs).max()) + lost
+        return Branch(answer, certify(self.method, change, kind="estimate", nodes=nodes), posterior)
 
-    def _resolution(self, length: int, lags: int) -> tuple[int, int]:
-        """Nodes an axis at which the quadrature is exact, and nodes to use."""
-        exact = max((length - lags + 4) // 2, 2)
-        if self.nodes is not None:
-            return exact, self.nodes
-        return exact, exact if exact ** (lags - 1) <= AFFORDABLE else min(exact, math.ceil(3 * math.sqrt(length)))
-
-    def _moments(self, factors: Array, alpha: float, nodes: int, positions: IntArray) -> tuple[Array, Array]:
-        """First and second raw moment of the weights after each prefix, (dataset, position, lag)."""
+    def _moments(self, factors: Array, alpha: float, nodes: int) -> tuple[Array, Array, float]:
+        """First and second raw moment of the weights after 0, 1, ... factors (dataset, prefix, lag), and a bound on what
+        nodes lost."""
         datasets, length, lags = factors.shape
+        if lags == 1:
+            return (one := np.ones((datasets, length + 1, 1))), one, 0.0
         if nodes ** (lags - 1) > LARGEST:
+            remedy = "use 'lag_quasi_monte_carlo' or fewer nodes"
             raise ReferenceRefused(
-                name_of(self),
-                [f"{nodes} nodes on {lags - 1} axes exceed {LARGEST:.0e} nodes; use fewer nodes or 'nuts'"],
+                name_of(self), [f"{nodes} nodes on {lags - 1} axes exceed {LARGEST:.0e} nodes; {remedy}"]
             )
-        grid, log_weight = _grid(lags, nodes, alpha)
+        grid = _grid(lags, nodes, alpha)
         padded = np.pad(factors, ((0, 0), (1, -(length + 1) % BLOCK), (0, 0)), constant_values=1.0)  # in front: no data
         with float64():
-            parts = [
-                np.asarray(_filter(padded[i], grid, log_weight)) for i in equal_chunks(datasets, CHUNK // len(grid))
-            ]
-        chosen = np.concatenate(parts, axis=1)[positions, :datasets].swapaxes(0, 1)
-        if not np.all(np.isfinite(chosen)):
+            parts = [np.asarray(_filter(padded[i], grid)) for i in equal_chunks(datasets, CHUNK // grid.weight.size)]
+        found = np.concatenate(parts, axis=1)[: length + 1, :datasets].swapaxes(0, 1)
+        if not np.all(np.isfinite(found)):
             raise ReferenceRefused(name_of(self), ["a sequence has probability zero under every weight"])
-        return chosen[..., :lags], chosen[..., lags:]
+        return found[..., :lags], found[..., lags:], _lost(factors, found[:, :-1, :lags], grid)
 
 
 @cache
-def _grid(lags: int, nodes: int, alpha: float) -> tuple[Array, Array]:
-    """Nodes on the simplex (node, lag) and the logs of their weights."""
-    weights, remaining, log_weight = np.ones((1, 0)), np.ones((1, 1)), np.zeros(1)
-    for j in range(1, lags):
+def _nodes(lags: int, degree: int, alpha: float, error: float) -> int:
+    """Fewest nodes an axis, up to a few, that the certificate allows; those of exactness at most."""
+    exact = degree // 2 + 1
+    found = exact
+    for aim in (error, max(error, LIMIT / 2)):
+        found = min(math.ceil(math.sqrt(degree * math.log(max(4 * (lags - 1) / aim, 2.0)) / 2)), exact)
+        while found < exact and degree <= MAX_DEGREE and _ratio_error(lags, found, degree, alpha) > aim:
+            found = min(found + 1 + found // 64, exact)
+        if found ** (lags - 1) <= AFFORDABLE:
+            break
+    return found
+
+
+def _ratio_error(lags: int, nodes: int, degree: int, alpha: float) -> float:
+    """Bound on the relative error of a posterior mean, from those of numerator and denominator."""
+    e = math.prod(1 + monomial_error(nodes, degree, alpha, alpha * (lags - j)) for j in range(1, lags)) - 1
+    return 2 * e / (1 - e) if e < 1 else math.inf
+
+
+@cache
+def _grid(lags: int, nodes: int, alpha: float) -> Grid:
+    shares, rest, weight = np.ones((1, 0)), np.ones(1), np.ones(1)
+    for j in range(1, lags - 1):
         v, w = beta_rule(nodes, alpha, alpha * (lags - j))
-        weights = np.concatenate([np.repeat(weights, nodes, 0), np.outer(remaining, v).reshape(-1, 1)], axis=1)
-        remaining = np.outer(remaining, 1 - v).reshape(-1, 1)
-        log_weight = np.add.outer(log_weight, np.log(w)).ravel()
-    return np.concatenate([weights, remaining], axis=1), log_weight
+        shares = np.column_stack([np.repeat(shares, nodes, 0), np.outer(rest, v).ravel()])
+        rest, weight = np.outer(rest, 1 - v).ravel(), np.outer(weight, w).ravel()
+    u, w = beta_rule(nodes, alpha, alpha)
+    return Grid(shares, rest, u, np.outer(weight, w))
 
 
 @jax.jit
-def _filter(factors: jax.Array, grid: jax.Array, log_weight: jax.Array) -> jax.Array:
-    """Moments of the weights after each factor, (time, dataset, 2 lag), by updating the weight of every node."""
+def _filter(factors: jax.Array, grid: Grid) -> jax.Array:
+    """Moments of the weights after each factor, (time, dataset, 2 lag)."""
+    shares, rest, u, weight = (jnp.asarray(a) for a in grid)
     datasets, length, lags = factors.shape
-    columns = jnp.concatenate([jnp.ones((grid.shape[0], 1)), grid, grid**2], axis=1)
+    rows, nodes = weight.shape
+    update, down = _bernstein(u, BLOCK).T, _bernstein(u, BLOCK + 2)
     blocks = factors.swapaxes(0, 1).reshape(length // BLOCK, BLOCK, datasets, lags)
 
-    def symbol(carry: tuple[jax.Array, jax.Array], a: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-        weight, gained = carry
-        likelihood = sum(a[:, g, None] * grid[None, :, g] for g in range(lags))  # fused, unlike a matrix product
-        total = (weight * likelihood) @ columns
-        return (weight * likelihood / total[:, :1], gained * likelihood), total[:, 1:] / total[:, :1]
+    def block(weight: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:  # weight: (node, dataset x row)
+        degree = {BLOCK + 2: list((down @ weight).reshape(-1, datasets, rows))}  # moments with the basis of this degree
+        for d in range(BLOCK + 1, 1, -1):
+            degree[d] = [a + b for a, b in pairwise(degree[d + 1])]
+        form, found = [jnp.ones((datasets, rows))], []  # the likelihood of the block so far
+        for s, factor in enumerate(a, start=1):
+            fixed = factor[:, :-2] @ shares.T
+            low, high = (fixed + rest[None] * factor[:, g, None] for g in (-1, -2))
+            form = [low * form[0], *(low * b + high * a for a, b in pairwise(form)), high * form[-1]]
+            one, two = degree[s + 1], degree[s + 2]
+            found.append(jnp.stack([_dot(form, m) for m in (one[1:], one[:-1], two[2:], two[:-2])]))
+        upper, lower, upper_square, lower_square = jnp.stack(found, axis=1)  # (symbol, dataset, row)
+        total = (upper + lower).sum(-1)
+        raw = [(upper + lower) @ shares, upper @ rest[:, None], lower @ rest[:, None]]
+        raw += [(upper + lower) @ shares**2, upper_square @ rest[:, None] ** 2, lower_square @ rest[:, None] ** 2]
+        weight = weight * (update @ (jnp.stack(form) * (SCALE / total[-1])[None, :, None]).reshape(BLOCK + 1, -1))
+        return weight, jnp.concatenate(raw, axis=-1) / total[..., None]
 
-    def block(log_weight: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
-        start = jnp.exp(log_weight - log_weight.max(-1, keepdims=True))
-        (_, gained), out = jax.lax.scan(symbol, (start, jnp.ones_like(start)), a)
-        return log_weight + jnp.log(gained), out
+    start = jnp.broadcast_to(SCALE * weight.T[:, None], (nodes, datasets, rows)).reshape(nodes, -1)
+    return jax.lax.scan(block, start, blocks)[1].reshape(length, datasets, 2 * lags)
 
-    _, out = jax.lax.scan(block, jnp.broadcast_to(log_weight[None], (datasets, grid.shape[0])), blocks)
-    return out.reshape(length, datasets, 2 * lags)
+
+def _dot(form: list[jax.Array], moments: list[jax.Array]) -> jax.Array:
+    """Written out: elementwise sums fuse and fill the vector units, a reduction does not."""
+    return sum((a * b for a, b in zip(form[1:], moments[1:], strict=True)), start=form[0] * moments[0])
+
+
+def _bernstein(u: jax.Array, degree: int) -> jax.Array:
+    """u^k (1 - u)^(degree - k), (k, node)."""
+    return jnp.stack([u**k * (1 - u) ** (degree - k) for k in range(degree + 1)])
+
+
+def _lost(factors: Array, before: Array, grid: Grid) -> float:
+    """Bound on the relative weight of nodes that fell below the smallest float, and that later symbols could have brought back.
+
+    Relative to the others a node falls by at most the probability of the symbol over its smallest likelihood, and rises by at
+    most the largest likelihood over that probability.
+
+    Args:
+        factors, before: likelihood terms, and the mean weights before each, (dataset, time, lag).
+    """
+    smallest = min(grid.shares.min(initial=1.0), float((grid.rest * min(grid.u.min(), 1 - grid.u.max())).min()))
+    best = factors.max(-1)
+    log_p = np.log((factors * before).sum(-1))
+    fallen = np.cumsum(log_p - np.log(np.maximum(factors.min(-1), smallest * best)), axis=1)
+    gone = fallen > math.log(max(grid.weight.min(), 5e-324)) + DEPTH
+    gain = np.where(gone, np.log(best) - log_p, 0.0).sum(1).max(initial=0.0)
+    return math.exp(min(gain + math.log(grid.weight.size) - DEPTH, 0.0)) if gone.any() else 0.0
 
 
 PART = SimplexQuadrature

@@ -2,23 +2,20 @@
 
 Richardson iteration on (G + s^2 I) u = G v from zero, v = y for the mean and v = k(x, x*) for the reduction of the variance.
 With A = G + s^2 I its closed form after k steps is u_k(x*) = k(x, x*)^T [I - (I - eta A)^k] A^-1 v. It converges for
-0 < eta < 2 / lambda_max(A).
+0 < eta < 2 / lambda_max(A). Chebyshev's step sizes differ from step to step: the best k steps for a spectrum [s^2, lambda_max].
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import jax
 import numpy as np
 
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.inference._engine import EPS, certify, float64, name_of, require_positive
-from veribayes.inference._gaussian import LIMIT, gaussian
+from veribayes.inference._engine import EPS, Fitted, Variants, certify, float64, name_of, require_positive
+from veribayes.inference._gaussian import LIMIT, chebyshev_steps, fixed_gaussian, kernels
 from veribayes.models._task import Task
-from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array, Normal
 from veribayes.tree import Branch, Data
 
@@ -30,55 +27,51 @@ class KernelDescent:
     Attributes:
         steps: k; a network of L layers makes L - 1.
         eta: step size; None: 1 / lambda_max of each context, the largest for which every direction only approaches its limit.
+        chebyshev: instead of one step size, those of the Chebyshev polynomial on each context's spectrum.
     """
 
     steps: int = 8
     eta: float | None = None
+    chebyshev: bool = False
     method: ClassVar[str] = "estimator"
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
+    variants: ClassVar[Variants] = ({"steps": 1}, {"steps": 2}, {"steps": 4}, {"steps": 8}, {"steps": 16}, {"steps": 32})
+    fitted: ClassVar[Fitted] = {"eta": (1e-3, 1.0)}
 
     def __post_init__(self) -> None:
         require_positive(self, steps=self.steps, eta=1.0 if self.eta is None else self.eta)
+        if self.chebyshev and self.eta is not None:
+            raise InputError("either eta or chebyshev", "both")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model = gaussian(self, task)
-        if not isinstance(model.noise_sd, float) or not model.fixed:
-            raise InputError(
-                f"fixed hyperparameters for the engine '{name_of(self)}'", f"a prior over {', '.join(model.priors)}"
-            )
-        noise = model.noise_sd**2
+        model, noise = fixed_gaussian(self, task)
+        k, across, prior = kernels(model, data)
         with float64():
-            k, across, prior = map(np.asarray, _kernels(model)(data.arrays["x"], data.arrays["x_query"]))
             found = [self._descend(k[:, :n, :n], across[:, :n], data.arrays["y"][:, :n], noise) for n in data.positions]
         mean, reduction = (np.stack(column, axis=1) for column in zip(*found, strict=True))
         condition = 1 + k.shape[1] * float(k.max()) / noise  # of A; eigenvectors are known to a rounding times this
         certificate = certify(self.method, EPS * k.shape[1] * condition, kind="estimate", limit=LIMIT, steps=self.steps)
-        return Branch(Normal(mean, np.sqrt(prior[:, None] + noise - reduction)), certificate)
+        return Branch(Normal(mean, np.sqrt(np.maximum(prior[:, None] + noise - reduction, noise))), certificate)
 
     def _descend(self, k: Array, across: Array, y: Array, noise: float) -> tuple[Array, Array]:
         """Mean and reduction of the variance (dataset, query) after the steps, along the eigenvectors of A."""
         values, vectors = np.linalg.eigh(k)
         values = values + noise
-        eta = self.eta or 1 / values[:, -1:]
-        if np.any(eta * values >= 2):
-            limit = 2 / values.max()
-            raise ReferenceRefused(
-                name_of(self), [f"the iteration diverges: eta {eta:g} must be below {limit:.3g} at n = {y.shape[1]}"]
-            )
-        reached = (1 - (1 - eta * values) ** self.steps) / values
+        reached = (1 - self._left(values, y.shape[1])) / values
         rotated, projected = vectors.mT @ across, (vectors.mT @ y[..., None])[..., 0]
         return np.einsum("bnq,bn->bq", rotated, reached * projected), np.einsum("bnq,bn->bq", rotated**2, reached)
 
-
-@lru_cache(maxsize=16)
-def _kernels(model: GaussianProcess) -> Any:
-    """Compiled x (B, N, d), query (B, Q, d) -> K(x, x), K(x, query), k(query, query)."""
-
-    def one(x: jax.Array, query: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        return model.covariance(x, x, {}), model.covariance(x, query, {}), model.variance(query, {})
-
-    return jax.jit(jax.vmap(one))
+    def _left(self, values: Array, n: int) -> Array:
+        """Share of each direction that the steps leave undone, for eigenvalues (dataset, n) of A."""
+        if self.chebyshev and n:
+            etas = chebyshev_steps(values[:, 0], values[:, -1], self.steps)
+            return np.asarray(np.prod(1 - etas[:, None] * values[..., None], axis=-1))
+        eta = self.eta or 1 / values[:, -1:]
+        if np.any(eta * values >= 2):
+            limit = 2 / values.max()
+            raise ReferenceRefused(name_of(self), [f"the iteration diverges: eta {eta:g} must be below {limit:.3g} at n = {n}"])
+        return np.asarray((1 - eta * values) ** self.steps)
 
 
 PART = KernelDescent

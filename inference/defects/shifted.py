@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from veribayes.errors import InputError
 from veribayes.inference._engine import require_family
-from veribayes.inference._wrapped import inner
+from veribayes.inference._wrapped import inner, spoiled
 from veribayes.models._task import Task
 from veribayes.predictive import Normal, NormalMixture, Predictive
 from veribayes.tree import Branch, Data
@@ -25,12 +25,13 @@ class Shifted:
     of: str | None = None
     by: float = 0.5
     method: ClassVar[str] = "defect"
+    seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         require_family(self, task)
         branch = inner(self.of, task, data, seed)
-        return replace(branch, predictive=shifted(branch.predictive, self.by), posterior={}, replicates=None)
+        return spoiled(branch, shifted(branch.predictive, self.by))
 
 
 def shifted(predictive: Predictive, by: float) -> Predictive:

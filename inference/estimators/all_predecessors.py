@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from veribayes.inference._engine import certify
-from veribayes.inference._rows import inside, learning, matching_counts, query_of, row_posterior
+from veribayes.inference._rows import inside, learning, predecessor_counts, query_of, row_posterior
 from veribayes.models._task import Task
 from veribayes.predictive import Categorical
 from veribayes.tree import Branch, Data
@@ -29,8 +27,7 @@ class AllPredecessors:
         del seed  # deterministic
         model, prior = learning(self, task)
         query = query_of(data)
-        before = np.arange(len(model.nodes)) < query.target[:, None]
-        probs, _, bound = row_posterior(prior, matching_counts(model, data, before), inside(model, query))
+        probs, _, bound = row_posterior(prior, predecessor_counts(model, data), inside(model, query))
         return Branch(Categorical(probs), certify(self.method, bound))
 
 

@@ -16,8 +16,9 @@ from typing import ClassVar, cast
 import numpy as np
 from scipy.special import softmax
 
-from veribayes.inference._engine import EPS, certify, require_family, require_positive
+from veribayes.inference._engine import EPS, Fitted, Variants, certify, require_family, require_positive
 from veribayes.inference._simplex import next_symbol, terms
+from veribayes.inference.lag_quasi_monte_carlo import LagQuasiMonteCarlo
 from veribayes.inference.simplex_quadrature import SimplexQuadrature
 from veribayes.models._task import Design, Task
 from veribayes.models.mtd import MTD
@@ -43,6 +44,8 @@ class MirrorDescent:
     eta: float | None = None
     method: ClassVar[str] = "estimator"
     families: ClassVar[tuple[str, ...]] = ("mtd",)
+    variants: ClassVar[Variants] = ({"steps": 1}, {"steps": 2}, {"steps": 5})
+    fitted: ClassVar[Fitted] = {"eta": (1e-3, 2.0)}
 
     def __post_init__(self) -> None:
         require_positive(self, steps=self.steps, eta=1.0 if self.eta is None else self.eta)
@@ -75,7 +78,8 @@ def best_etas(model: MTD, positions: tuple[int, ...], steps: int, seed: int) -> 
     longest = max(*positions, model.m + 1)
     task = Task("tuning", model, Design((longest,)), "simplex_quadrature", "lag_counts")
     data = replace(task.simulate(range(TUNING), seed=seed, stream="replicate").data, positions=np.array(positions))
-    exact, a = SimplexQuadrature()(task, data, seed=seed).predictive, terms(model, data)
+    engine = SimplexQuadrature() if model.m <= 4 else LagQuasiMonteCarlo()
+    exact, a = engine(task, data, seed=seed).predictive, terms(model, data)
     return tuple(_best(model, data.select(positions=slice(i, i + 1)), exact[:, i : i + 1], a[:, model.m : n], steps)
                  for i, n in enumerate(positions))  # fmt: skip
 

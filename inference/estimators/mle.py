@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from veribayes.inference._engine import EPS, certify
-from veribayes.inference._rows import at_query, inside, learning, prefix_counts, query_of
+from veribayes.inference._rows import at_query, frequencies, inside, learning, prefix_counts, query_of
 from veribayes.models._task import Task
 from veribayes.predictive import Categorical
 from veribayes.tree import Branch, Data
@@ -30,8 +28,7 @@ class MaximumLikelihood:
         model, _ = learning(self, task)
         query = query_of(data)
         counts = at_query(model, prefix_counts(model, data.arrays["rows"], data.positions), query)
-        share = np.where(counts.any(-1, keepdims=True), counts, inside(model, query))
-        return Branch(Categorical(share / share.sum(-1, keepdims=True)), certify(self.method, EPS))
+        return Branch(Categorical(frequencies(counts, inside(model, query))), certify(self.method, EPS))
 
 
 PART = MaximumLikelihood

@@ -19,6 +19,7 @@ class WrongPrior:
     """The task's reference engine, with default options, on the altered model."""
 
     method: ClassVar[str] = "defect"
+    seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:

@@ -9,7 +9,7 @@ import numpy as np
 
 from veribayes.errors import InputError
 from veribayes.inference._engine import require_positive
-from veribayes.inference._wrapped import inner
+from veribayes.inference._wrapped import inner, spoiled
 from veribayes.models._task import Task
 from veribayes.predictive import Categorical, Normal, NormalMixture, Predictive
 from veribayes.tree import Branch, Data
@@ -27,6 +27,7 @@ class Temperature:
     of: str | None = None
     temperature: float = 1.5
     method: ClassVar[str] = "defect"
+    seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
@@ -34,7 +35,7 @@ class Temperature:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         branch = inner(self.of, task, data, seed)
-        return replace(branch, predictive=tempered(branch.predictive, self.temperature), posterior={}, replicates=None)
+        return spoiled(branch, tempered(branch.predictive, self.temperature))
 
 
 def tempered(predictive: Predictive, temperature: float) -> Predictive:

@@ -1,0 +1,58 @@
+"""Parent sets of a node as axes: counts, marginal likelihoods and predictives of all 2^t of them at once.
+
+A node with t earlier nodes has counts over their joint states. Each axis gets one more entry, the sum over its states: the
+cell at (x_p for p in S, sum elsewhere) holds the counts of the node given the states x_S of the parent set S.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import gammaln
+
+from veribayes.inference._beta import log_interval
+from veribayes.inference._engine import EPS
+from veribayes.models._priors import Dirichlet, RowPrior, UniformInterval, UniformMixture
+from veribayes.predictive import Array
+from veribayes.tree import IntArray
+
+
+def with_sums(counts: IntArray, axes: range) -> IntArray:
+    """Counts with one more entry on each of the axes: the sum over its states."""
+    for axis in axes:
+        counts = np.concatenate([counts, counts.sum(axis, keepdims=True)], axis=axis)
+    return counts
+
+
+def by_parent_set(log_likelihood: Array, axes: range) -> Array:
+    """Sum over the states of the parents: (2,) for each axis, 1 where the node is a parent."""
+    for axis in axes:
+        states, total = np.split(log_likelihood, [-1], axis=axis)
+        log_likelihood = np.concatenate([total, states.sum(axis, keepdims=True)], axis=axis)
+    return log_likelihood
+
+
+def cells(states: IntArray, sizes: IntArray) -> IntArray:
+    """Number of the cell of every parent set (in the order of `by_parent_set`, flattened), (..., 2^t), given x (..., t)."""
+    out = np.zeros((*states.shape[:-1], 1), dtype=np.int64)
+    for axis, size in enumerate(sizes.tolist()):
+        here = np.stack([np.full(states.shape[:-1], size), states[..., axis]], axis=-1)
+        out = (out[..., :, None] * (size + 1) + here[..., None, :]).reshape(*states.shape[:-1], 2 * out.shape[-1])
+    return out
+
+
+def log_marginal(prior: RowPrior, counts: IntArray, states: int) -> tuple[Array, float]:
+    """Log of the integral of prod_v theta_v^(n_v) over the prior of a row, counts (..., K), and a bound on its error."""
+    if isinstance(prior, Dirichlet):
+        c, total = prior.concentration, counts.sum(-1)
+        terms = gammaln(counts[..., :states] + c) - gammaln(c)
+        largest = gammaln(total.max(initial=0) + states * c + 3)
+        return terms.sum(-1) + gammaln(states * c) - gammaln(total + states * c), float(8 * EPS * (states + 1) * (1 + largest))
+    assert isinstance(prior, UniformInterval | UniformMixture)  # there is no other prior
+    pairs, which = np.unique(counts.reshape(-1, counts.shape[-1])[:, :2], axis=0, return_inverse=True)
+    zeros, ones = (column.astype(np.float64) + 1 for column in pairs.T)
+    found, error = [], 0.0
+    for weight, low, high in prior.components:
+        log_mass, growth = log_interval(ones, zeros, low, high)
+        found.append(np.log(weight / (high - low)) + log_mass)
+        error = max(error, float((growth * 4 * EPS * (16 + np.maximum(np.abs(log_mass), gammaln(ones + zeros)))).max()))
+    return np.asarray(np.logaddexp.reduce(found, axis=0)[which].reshape(counts.shape[:-1])), error

@@ -1,0 +1,195 @@
+"""Gaussian process regression in ball arithmetic: every number is an interval that contains the exact one.
+
+Kernel entries, the solution of (K + s^2 I) [alpha, W] = [y, K(x, x*)] and all that follows are enclosed by Arb at a precision
+that doubles until the enclosures of means, sds and weights are tighter than float64. What is left is the rounding of the
+answer. Slow (milliseconds to seconds a prefix): meant to audit a sample of data sets, as `cholesky` does with its option
+`enclosed`. Needs python-flint (`pip install veribayes[ball]`).
+
+Johansson (2017), doi 10.1109/TC.2017.2690633.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, ClassVar
+
+import numpy as np
+
+from veribayes.errors import InputError, ReferenceRefused
+from veribayes.inference._engine import EPS, certify, name_of
+from veribayes.inference._gaussian import LIMIT, gaussian
+from veribayes.models._kernels import (
+    RBF,
+    Kernel,
+    Linear,
+    Matern12,
+    Matern32,
+    Matern52,
+    Periodic,
+    Product,
+    Sum,
+    Theta,
+    below,
+)
+from veribayes.models._task import Task
+from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.predictive import Array, Normal, NormalMixture
+from veribayes.tree import Branch, Data
+
+PRECISION = (106, 212, 424, 848, 1696)  # bits, tried in turn
+TIGHT = 2.0**-55  # relative radius of an enclosure: an eighth of the rounding to float64
+
+Ball = Any  # flint.arb
+
+
+@dataclass(frozen=True)
+class BallArithmetic:
+    """Rigorous enclosures; hyperparameters are fixed or on grids."""
+
+    method: ClassVar[str] = "exact"
+    families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
+
+    def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
+        del seed  # deterministic
+        model = gaussian(self, task)
+        if any(not p.discrete for p in model.priors.values()):
+            raise InputError(
+                f"fixed hyperparameters or grids for the engine '{name_of(self)}'", "a continuous prior", "use 'cholesky'"
+            )
+        sets = zip(*(data.arrays[k] for k in ("x", "y", "x_query")), strict=True)
+        found = np.array([[enclosed(model, x, y, query, int(n)) for n in data.positions] for x, y, query in sets])
+        weights, mean, sd = np.moveaxis(found, 3, 0)  # each (dataset, position, query, node)
+        answer = Normal(mean[..., 0], sd[..., 0]) if model.fixed else NormalMixture(weights, mean, sd)
+        spread = float((np.abs(mean).max(-1) / sd.min(-1)).max())
+        return Branch(answer, certify(self.method, 2 * EPS * (1 + spread), limit=LIMIT))
+
+
+def enclosed(model: GaussianProcess, x: Array, y: Array, query: Array, n: int) -> Array:
+    """Weights, means and sds of every hyperparameter node after n points, each correctly rounded up to a bit: (query, 3, node).
+
+    Raises:
+        InputError: python-flint is not installed.
+        ReferenceRefused: the largest precision does not suffice.
+    """
+    try:
+        from flint import ctx
+    except ModuleNotFoundError:
+        raise InputError("python-flint", "an installation without it", "pip install 'veribayes[ball]'") from None
+    before = ctx.prec
+    try:
+        for ctx.prec in PRECISION:
+            if (found := _attempt(model, x[:n], y[:n], query)) is not None:
+                return found
+    finally:
+        ctx.prec = before
+    raise ReferenceRefused("ball", [f"{PRECISION[-1]} bits do not separate a covariance matrix from a singular one"])
+
+
+def _attempt(model: GaussianProcess, x: Array, y: Array, query: Array) -> Array | None:
+    """The answer at the present precision; None where an enclosure is not tight."""
+    theta, prior = model.hyper_nodes()
+    nodes = [{name: float(value[h]) for name, value in theta.items()} for h in range(prior.size)]
+    try:
+        parts = [_node(model, _balls(x), [_ball(v) for v in y], _balls(query), node) for node in nodes]
+    except ZeroDivisionError:  # a pivot whose ball contains zero
+        return None
+    scaled = [_ball(p) * (-fit / 2).exp() / det.sqrt() for p, (_, _, fit, det) in zip(prior, parts, strict=True)]
+    weights = [w / reduce(_add, scaled) for w in scaled]
+    rows = [[weights, [p[0][q] for p in parts], [p[1][q].sqrt() for p in parts]] for q in range(len(query))]
+    if not all(_tight(b) for row in rows for column in row for b in column):
+        return None
+    return np.array([[[float(b) for b in column] for column in row] for row in rows])
+
+
+def _node(
+    model: GaussianProcess, x: list[list[Ball]], y: list[Ball], query: list[list[Ball]], theta: Theta
+) -> tuple[list[Ball], list[Ball], Ball, Ball]:
+    """Means and variances of observations at the queries, y^T A^-1 y and det A."""
+    from flint import arb, arb_mat
+
+    own, noise = below("kernel.", theta), _ball(theta["noise_sd"]) ** 2
+    prior = [_kernel(model.kernel, q, q, own) + noise for q in query]
+    if not x:
+        return [arb(0)] * len(query), prior, arb(0), arb(1)
+    across = [[_kernel(model.kernel, a, q, own) for q in query] for a in x]
+    k = [[_kernel(model.kernel, a, b, own) + (noise if a is b else 0) for b in x] for a in x]
+    matrix = arb_mat(k)
+    solved = matrix.solve(arb_mat([[v, *row] for v, row in zip(y, across, strict=True)]))
+    back = (arb_mat([y]) * solved).tolist()[0], (arb_mat(across).transpose() * solved).tolist()
+    mean = [row[0] for row in back[1]]
+    variance = [p - row[1 + q] for q, (p, row) in enumerate(zip(prior, back[1], strict=True))]
+    return mean, variance, back[0][0], matrix.det()
+
+
+def _kernel(kernel: Kernel, x: Sequence[Ball], z: Sequence[Ball], theta: Theta) -> Ball:
+    """The formula of each kernel's docstring."""
+    match kernel:
+        case Sum(terms=terms):
+            return reduce(_add, (_kernel(t, x, z, below(f"{i}.", theta)) for i, t in enumerate(terms)))
+        case Product(terms=terms):
+            return reduce(_times, (_kernel(t, x, z, below(f"{i}.", theta)) for i, t in enumerate(terms)))
+    p = {name: _ball(value) for name, value in _values(kernel, theta, len(x)).items()}
+    if isinstance(kernel, Linear):
+        return reduce(_add, (p[f"diagonal {i}"] * a * b for i, (a, b) in enumerate(zip(x, z, strict=True))))
+    return p["amplitude"] ** 2 * _correlation(kernel, [a - b for a, b in zip(x, z, strict=True)], p)
+
+
+def _correlation(kernel: Kernel, step: Sequence[Ball], p: Mapping[str, Ball]) -> Ball:
+    square = reduce(_add, (a * a for a in step)) / p["lengthscale"] ** 2
+    match kernel:
+        case RBF():
+            return (-square / 2).exp()
+        case Matern12():
+            return (-_root(square)).exp()
+        case Matern32():
+            s = _root(3 * square)
+            return (1 + s) * (-s).exp()
+        case Matern52():
+            s = _root(5 * square)
+            return (1 + s + s**2 / 3) * (-s).exp()
+        case Periodic():
+            waves = reduce(_add, ((a / p["period"]).sin_pi() ** 2 for a in step))
+            return (-2 * waves / p["lengthscale"] ** 2).exp()
+    raise InputError("a kernel known to the engine 'ball'", f"'{kernel.kind}'", "use 'cholesky'")
+
+
+def _values(kernel: Kernel, theta: Theta, d: int) -> dict[str, float]:
+    """Hyperparameters by name, fixed ones included; the diagonal of a linear kernel entry by entry."""
+    own = {**{k: v for k, v in vars(kernel).items() if not hasattr(v, "nodes")}, **theta}
+    if not isinstance(kernel, Linear):
+        return own
+    diagonal = np.broadcast_to(own["diagonal"], d)
+    return {f"diagonal {i}": float(v) for i, v in enumerate(diagonal)}
+
+
+def _ball(value: float) -> Ball:
+    """The exact value of a float."""
+    from flint import arb
+
+    return arb(float(value))
+
+
+def _balls(points: Array) -> list[list[Ball]]:
+    return [[_ball(v) for v in point] for point in points]
+
+
+def _root(square: Ball) -> Ball:
+    """Square root of what is known not to be negative."""
+    return square.nonnegative_part().sqrt()
+
+
+def _tight(ball: Ball) -> bool:
+    return bool(ball.is_finite() and (ball.rad() <= TIGHT * abs(ball.mid()) or ball.rad() <= TIGHT**4))
+
+
+def _add(a: Ball, b: Ball) -> Ball:
+    return a + b
+
+
+def _times(a: Ball, b: Ball) -> Ball:
+    return a * b
+
+
+PART = BallArithmetic

@@ -1,0 +1,50 @@
+"""Planted defect: one component of a mixture is lost, the second heaviest, and its mass goes to the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import numpy as np
+
+from veribayes.errors import InputError
+from veribayes.inference._engine import name_of, require_family
+from veribayes.inference._simplex import next_symbol
+from veribayes.inference._wrapped import inner, spoiled
+from veribayes.models._task import Task
+from veribayes.models.mtd import MTD
+from veribayes.predictive import Array
+from veribayes.tree import Branch, Data
+
+
+@dataclass(frozen=True)
+class DroppedMode:
+    """A lag of a chain, by its posterior weight.
+
+    Attributes:
+        of: the engine to spoil, which must say the posterior of the weights; None: the task's second route.
+    """
+
+    of: str | None = None
+    method: ClassVar[str] = "defect"
+    seen_by: ClassVar[str] = "kl"
+    families: ClassVar[tuple[str, ...]] = ("mtd",)
+
+    def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
+        require_family(self, task)
+        branch = inner(self.of, task, data, seed)
+        if "weights" not in branch.posterior:
+            raise InputError(f"an engine that says the weights for '{name_of(self)}'", f"'{self.of}'")
+        weights = without_second(branch.posterior["weights"]["mean"])
+        return spoiled(branch, next_symbol(cast(MTD, task.model), data, weights))
+
+
+def without_second(weights: Array) -> Array:
+    """Weights on the last axis with the second largest set to zero, normalised."""
+    second = np.argsort(weights, axis=-1)[..., -2:-1]
+    kept = weights.copy()
+    np.put_along_axis(kept, second, 0.0, axis=-1)
+    return np.asarray(kept / kept.sum(-1, keepdims=True))
+
+
+PART = DroppedMode

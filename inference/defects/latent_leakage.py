@@ -1,0 +1,61 @@
+"""Planted defect: the right predictive, and a posterior of the latents with mass where the prior has none.
+
+A normal with the exact posterior's mean and some times its standard deviation, which is what a network head without a
+constraint gives: probabilities below zero or above one. No comparison of predictives can see it; `leaked_mass` does.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from veribayes.errors import InputError
+from veribayes.inference._engine import name_of, require_family, require_positive
+from veribayes.inference._wrapped import inner
+from veribayes.models._task import Task
+from veribayes.predictive import Array
+from veribayes.tree import Branch, Data
+
+STREAM = zlib.crc32(b"latent_leakage")
+
+
+@dataclass(frozen=True)
+class LatentLeakage:
+    """Every latent on its own; its posterior gets `draws`, (dataset, position, chain, draw, *event), NaN at padding.
+
+    Attributes:
+        of: the engine whose posterior is approximated; None: the task's reference.
+        spread: standard deviations in units of the exact ones.
+        draws: of each latent.
+    """
+
+    of: str | None = None
+    spread: float = 1.5
+    draws: int = 100
+    method: ClassVar[str] = "defect"
+    seen_by: ClassVar[str] = "leaked_mass"
+    families: ClassVar[tuple[str, ...]] = ("bayesian_network", "mtd")
+
+    def __post_init__(self) -> None:
+        require_positive(self, spread=self.spread, draws=self.draws)
+
+    def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
+        require_family(self, task)
+        branch = inner(self.of or task.reference, task, data, seed)
+        if not branch.posterior:
+            raise InputError(f"a posterior of latents for the engine '{name_of(self)}'", f"the task '{task.name}'")
+        posterior = {name: self._normal(found["mean"], found["sd"], data, seed) for name, found in branch.posterior.items()}
+        return replace(branch, posterior=posterior, replicates=None)
+
+    def _normal(self, mean: Array, sd: Array, data: Data, seed: int) -> dict[str, Array]:
+        streams = (np.random.default_rng([seed, STREAM, number]) for number in data.index.tolist())
+        positions, *event = mean.shape[1:]
+        noise = np.stack([rng.standard_normal((positions, 1, self.draws, *event)) for rng in streams])
+        centre, spread = (a[:, :, None, None] for a in (mean, self.spread * sd))
+        return {"mean": mean, "sd": self.spread * sd, "draws": centre + spread * noise}
+
+
+PART = LatentLeakage

@@ -1,0 +1,38 @@
+"""Planted defect: a posterior that is too narrow, because every observation counts several times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from veribayes.inference._engine import require_positive
+from veribayes.inference._wrapped import reread
+from veribayes.models._task import Task
+from veribayes.tree import Branch, Data
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """Overconfident: the likelihood is raised to the power `times`. A chain is no list of independent observations.
+
+    Attributes:
+        of: the engine to spoil; None: the task's second route.
+        times: how often each observation counts.
+    """
+
+    of: str | None = None
+    times: int = 4
+    method: ClassVar[str] = "defect"
+    seen_by: ClassVar[str] = "kl"
+    families: ClassVar[tuple[str, ...]] = ("bayesian_network", "gaussian_process")
+
+    def __post_init__(self) -> None:
+        require_positive(self, times=self.times)
+
+    def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
+        return reread(self, self.of, task, data, seed, lambda n: np.repeat(np.arange(n), self.times))
+
+
+PART = Narrow
