@@ -24,6 +24,7 @@ Verdict = Literal["equivalent", "different", "undecided"]
 FEWEST_EQUIVALENT, FEWEST_DIFFERENT = 200, 30  # data sets from which the interval's coverage was good enough to say so
 RULE_OF_THREE = 3.0  # 95 % upper limit of a rate that was never seen in n: 3 / n
 DETECTABLE = 2.8  # 1.96 + 0.84 standard errors: seen with probability 80 %
+LARGEST_ERROR = 1 / 3  # of the tolerance: a reference that may be wrong by more decides nothing
 MOST = 10**9  # data sets; more than that settle nothing in practice
 
 
@@ -34,7 +35,7 @@ class Decision:
     Attributes:
         verdict: equivalent, different or undecided.
         estimate, low, high: mean over data sets with its 95 % limits; None where it is infinite (limits also for one data set).
-        upper: `high` plus the rule of three for tails that were never seen; what equivalence is judged by.
+        upper: the limit with the rule of three for tails that were never seen; what equivalence is judged by.
         tolerance: largest mean that counts as equivalent, in the metric's unit.
         minimum_detectable: 2.8 standard errors.
         datasets_needed: how many would settle it with probability 80 % if mean and spread stay as they are; None if it is
@@ -125,9 +126,15 @@ def decide(
 
 def verdicts(low: Array, upper: Array, clusters: int, tolerance: float, reference_error: float) -> npt.NDArray[Any]:
     """The verdict for each pair of limits."""
-    equivalent = (clusters >= FEWEST_EQUIVALENT) & (upper + reference_error < tolerance)
-    different = (clusters >= FEWEST_DIFFERENT) & (low - reference_error > tolerance)
+    known = reference_error <= LARGEST_ERROR * tolerance
+    equivalent = known & (clusters >= FEWEST_EQUIVALENT) & (upper + reference_error < tolerance)
+    different = known & (clusters >= FEWEST_DIFFERENT) & (low - reference_error > tolerance)
     return np.select([equivalent, different], ["equivalent", "different"], "undecided")
+
+
+def upper_limit(high: Array, largest: Array, clusters: int) -> Array:
+    """What equivalence is judged by: the rule of three for tails that were never seen; `high` holds a third of it."""
+    return high + (RULE_OF_THREE - 1) * np.maximum(largest, 0.0) / clusters
 
 
 def datasets_needed(values: Array, tolerance: float, reference_error: float = 0.0) -> int | None:
@@ -135,6 +142,8 @@ def datasets_needed(values: Array, tolerance: float, reference_error: float = 0.
 
     One data set has no spread; it is taken to be as large as the mean.
     """
+    if reference_error > LARGEST_ERROR * tolerance:
+        return None
     mean, top = float(values.mean()), max(float(values.max()), 0.0)
     spread = float(values.std(ddof=1)) if values.size > 1 else abs(mean)
     if mean > tolerance + reference_error:
@@ -196,7 +205,7 @@ def _checked(values: Array, tolerance: float, reference_error: float) -> Array:
 def _finite(values: Array, tolerance: float, reference_error: float, seed: int) -> Decision:
     n, mean = values.size, float(values.mean())
     low, high = _limits(values, reference_error, seed)
-    upper = high + RULE_OF_THREE * max(float(values.max()), 0.0) / n
+    upper = float(upper_limit(np.array(high), values.max(), n))
     verdict: Verdict = verdicts(np.array(low), np.array(upper), n, tolerance, reference_error).item()
     needed = _more(values, tolerance, reference_error) if verdict == "undecided" else None
     hopeless = verdict == "undecided" and needed is None
@@ -209,6 +218,11 @@ def _finite(values: Array, tolerance: float, reference_error: float, seed: int) 
 
 
 def _too_close(mean: float, tolerance: float, reference_error: float) -> str:
+    if reference_error > LARGEST_ERROR * tolerance:
+        return (
+            f"reference_error: the reference may be wrong by {reference_error:.3g}, more than a third of the tolerance "
+            f"{tolerance:.3g}; no number of data sets gives a verdict"
+        )
     return (
         f"reference_error: the mean {mean:.3g} is too close to the tolerance {tolerance:.3g}, given the reference's own "
         f"error {reference_error:.3g}; more data sets cannot settle it"

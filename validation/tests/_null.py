@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from veribayes.errors import InputError
 from veribayes.predictive import Array
 
 REPLICATES = 9_999  # (B + 1) .05 is an integer, so the test has its nominal size; error of a p of .05: .002
@@ -22,6 +23,23 @@ def p_value(statistic: float, null: Array) -> float:
     """(1 + number of null statistics at or above the observed) / (1 + B), doi:10.2202/1544-6115.1585; `null` is sorted."""
     least = statistic - ROUNDING * abs(statistic) if np.isfinite(statistic) else statistic
     return float((1 + null.size - np.searchsorted(null, least)) / (1 + null.size))
+
+
+def max_statistic(values: Array) -> tuple[float, Array]:
+    """Largest of several statistics, each standardised over the relabellings, and p-values corrected for the choice.
+
+    Args:
+        values: (1 + permutation, statistic), the observed labelling first. Single-step maxT, Westfall & Young 1993.
+
+    Raises:
+        InputError: a statistic that no relabelling changes.
+    """
+    scale = values.std(0)
+    if (scale == 0).any():
+        raise InputError("samples that can be told apart by relabelling", "a statistic without spread")
+    z = (values - values.mean(0)) / scale
+    null = np.sort(z[1:].max(1))
+    return float(z[0].max()), np.array([p_value(float(v), null) for v in z[0]])
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:

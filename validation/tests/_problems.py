@@ -4,6 +4,7 @@ amortised   theta ~ N(0, I_2), four observations x | theta ~ N(theta, I_2), 100 
             set; x is summarised by its mean. z is whitened under the exact posterior N(4/5 mean x, I / 5).
 two-sample  independent draws of N(0, I_4) against another law; and two chains of one law.
 predictive  one outcome a data set; a candidate that is too wide, shifted or heavy-tailed, or whose probabilities are tempered.
+in-context  coins with a uniform prior: 20 tosses are the prompt, the predictive is that of the next one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ NULL = "none"
 DRAWS, OBSERVATIONS, DIMENSIONS = 100, 4, 2
 KEPT = 1000  # replicates that share a kept null; the size is an average over several of them
 CHAIN = 0.9  # lag-one autocorrelation; unthinned, a permutation test rejects 62 % of such nulls
+SEGMENT = 5  # draws of a unit
+TOSSES, STEPS, PATHS, ORDERS = 20, 8, 10, 5
+FORGOTTEN = 0.9  # weight of a toss relative to the next one's, of a predictor with the order dependence below
+ORDER_TOLERANCE = 0.009121  # nats; mean over 4 million prompts, standard error 5e-6
 
 
 @dataclass(frozen=True)
@@ -48,14 +53,17 @@ class Problem:
     defects: tuple[str, ...]
     remark: str = ""
     exactness: Exactness | None = None  # where it is not what the test states
-    shares: int = (
-        1  # replicates with one seed of the test: many where its simulated null is kept, and costs more than testing
-    )
+    shares: int = 1  # replicates with one seed of the test: many where it keeps its simulated null
+    looks: int = 1  # times that one looks while data sets come in, stopping at the first rejection
 
     @property
     def title(self) -> str:
         """Heading in a table."""
         return f"{self.test} {self.remark}".strip()
+
+    def moments(self, n: int) -> list[int | None]:
+        """Numbers of data sets at which one looks; None is all."""
+        return [None] if self.looks == 1 else [n * k // self.looks for k in range(1, self.looks + 1)]
 
 
 def scene(rng: Rng, n: int) -> Scene:
@@ -139,6 +147,21 @@ OUTCOMES: Mapping[str, Callable[[Rng, int], Array]] = {
 TEMPERATURES: Mapping[str, float] = {NULL: 1.0, "temperature 0.67": 0.67, "temperature 1.5": 1.5}
 
 
+WEIGHTS: Mapping[str, float] = {"exact Bayes": 1.0, "half of the tolerance": 0.933, NULL: FORGOTTEN}
+
+# next probability of heads from (weighted heads, weighted tosses)
+COINS: Mapping[str, tuple[float, Callable[[Array, Array], Array]]] = {
+    NULL: (1.0, lambda heads, tosses: (1 + heads) / (2 + tosses)),
+    "forgets, weight .9 a toss": (0.9, lambda heads, tosses: (1 + heads) / (2 + tosses)),
+    "too sure, power 1.5": (1.0, lambda heads, tosses: _sharpened((1 + heads) / (2 + tosses), 1.5)),
+    "leans to heads by .02": (1.0, lambda heads, tosses: np.minimum((1 + heads) / (2 + tosses) + 0.02, 1.0)),
+}
+
+
+def _sharpened(p: Array, power: float) -> Array:
+    return np.asarray(p**power / (p**power + (1 - p) ** power))
+
+
 def _amortised(rng: Rng, n: int, defect: str) -> tuple[Scene, Array]:
     s = scene(rng, n)
     return s, POSTERIORS[defect](s, rng.standard_normal((n, DRAWS, DIMENSIONS)))
@@ -181,8 +204,19 @@ def _joint(rng: Rng, n: int, defect: str) -> Given:
     return (s.truth, draws, s.mean), {}
 
 
+def _joint_pairs(rng: Rng, n: int, defect: str) -> Given:
+    """Truth and one draw, each beside the same x."""
+    s, draws = _draws(rng, n, defect)
+    return (np.c_[s.truth, s.mean], np.c_[draws[:, 0], s.mean]), {"pairs": True, "permutations": 99}
+
+
+def _few_draws(rng: Rng, n: int, defect: str) -> Given:
+    s, draws = _draws(rng, n, defect)
+    return (s.truth, draws[:, :5], s.mean), {"permutations": 99}
+
+
 def _two_samples(rng: Rng, n: int, defect: str) -> Given:
-    return (SAMPLES[NULL](rng, n), SAMPLES[defect](rng, n)), {"thin": False}
+    return (SAMPLES[NULL](rng, n), SAMPLES[defect](rng, n)), {"thin": False, "permutations": 99}
 
 
 def _chains(rng: Rng, n: int, defect: str) -> Given:
@@ -194,8 +228,46 @@ def _chains(rng: Rng, n: int, defect: str) -> Given:
     return (x, y), {"permutations": 99}
 
 
+def _units(rng: Rng, n: int, defect: str) -> Given:
+    """Short AR(1) chains of one law, autocorrelation .9; each chain is a unit."""
+    del defect
+    steps = np.arange(SEGMENT)
+    root = np.linalg.cholesky(CHAIN ** np.abs(steps[:, None] - steps))
+    x, y = (root @ rng.standard_normal((2, n, SEGMENT, 2))).reshape(2, n * SEGMENT, 2)
+    labels = np.repeat(np.arange(n), SEGMENT)
+    return (x, y), {"units": (labels, labels), "permutations": 99}
+
+
 def _pit(rng: Rng, n: int, defect: str) -> Given:
     return (special.ndtr(OUTCOMES[defect](rng, n)),), {}
+
+
+def _atoms(rng: Rng, n: int, defect: str) -> Given:
+    """Outcomes known to the next lower integer."""
+    y = np.floor(OUTCOMES[defect](rng, n))
+    return (special.ndtr(y), special.ndtr(y + 1)), {}
+
+
+def _continued(rng: Rng, n: int, defect: str) -> Given:
+    """Probabilities of heads along continuations that the predictor draws from itself."""
+    keep, predict = COINS[defect]
+    prompt = rng.random((n, 1, TOSSES)) < rng.random((n, 1, 1))
+    age = keep ** np.arange(TOSSES)[::-1]
+    heads, tosses = np.repeat(prompt @ age, PATHS, axis=1), np.full((n, PATHS), age.sum())
+    found = [predict(heads, tosses)]
+    for _ in range(STEPS):
+        heads, tosses = keep * heads + (rng.random((n, PATHS)) < found[-1]), keep * tosses + 1
+        found.append(predict(heads, tosses))
+    return (np.stack(found, -1)[..., None],), {"flips": 199}
+
+
+def _reordered(rng: Rng, n: int, defect: str) -> Given:
+    """Predictives of a forgetful predictor on one prompt in several orders."""
+    tosses = np.repeat(rng.random((n, 1, TOSSES)) < rng.random((n, 1, 1)), ORDERS + 1, axis=1)
+    tosses[:, 1:] = rng.permuted(tosses[:, 1:], axis=2)
+    age = WEIGHTS[defect] ** np.arange(TOSSES)[::-1]
+    p = (1 + tosses @ age) / (2 + age.sum())
+    return (np.stack([p, 1 - p], -1),), {"tolerance": ORDER_TOLERANCE}
 
 
 def _counts(rng: Rng, n: int, defect: str) -> Given:
@@ -222,36 +294,41 @@ def _planted(defects: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(name for name in defects if name != NULL)
 
 
+SEEN, FEW, LOOKED = (50, 100, 200), (20, 50, 100), "looked at 10 times"
+
 PROBLEMS: Mapping[str, Problem] = {
-    "rosenblatt": Problem("rosenblatt", "amortised", _whitened, (50, 100, 200), 200, _planted(POSTERIORS)),
-    "sbc_rank": Problem(
-        "sbc_rank", "amortised", _parameter_ranks, (50, 100, 200), 200, _planted(POSTERIORS), shares=KEPT
-    ),
+    "rosenblatt": Problem("rosenblatt", "amortised", _whitened, SEEN, 200, _planted(POSTERIORS)),
+    "sbc_rank": Problem("sbc_rank", "amortised", _parameter_ranks, SEEN, 200, _planted(POSTERIORS), shares=KEPT),
     "sbc_rank-likelihood": Problem(
-        "sbc_rank", "amortised", _all_ranks, (50, 100, 200), 200, _planted(POSTERIORS), "+ log-likelihood", shares=KEPT
+        "sbc_rank", "amortised", _all_ranks, SEEN, 200, _planted(POSTERIORS), "+ log-likelihood", shares=KEPT
     ),
     "ecdf_band": Problem(
-        "ecdf_band",
-        "amortised",
-        _likelihood_ranks,
-        (50, 100, 200),
-        200,
-        _planted(POSTERIORS),
-        "of log-likelihood",
-        shares=KEPT,
+        "ecdf_band", "amortised", _likelihood_ranks, SEEN, 200, _planted(POSTERIORS), "of log-likelihood", shares=KEPT
     ),
-    "tarp": Problem("tarp", "amortised", _joint, (50, 100, 200), 200, _planted(POSTERIORS), shares=KEPT),
-    "energy_permutation": Problem(
-        "energy_permutation", "two-sample", _two_samples, (20, 50, 100), 500, _planted(SAMPLES)
-    ),
-    "mmd_permutation": Problem("mmd_permutation", "two-sample", _two_samples, (20, 50, 100), 500, _planted(SAMPLES)),
+    "tarp": Problem("tarp", "amortised", _joint, SEEN, 200, _planted(POSTERIORS), shares=KEPT),
+    "c2st-pairs": Problem("c2st", "amortised", _joint_pairs, SEEN, 200, _planted(POSTERIORS), "of pairs"),
+    "local_c2st": Problem("local_c2st", "amortised", _few_draws, SEEN, 1000, _planted(POSTERIORS)),
+    "energy_permutation": Problem("energy_permutation", "two-sample", _two_samples, FEW, 500, _planted(SAMPLES)),
+    "mmd_permutation": Problem("mmd_permutation", "two-sample", _two_samples, FEW, 500, _planted(SAMPLES)),
+    "c2st": Problem("c2st", "two-sample", _two_samples, FEW, 500, _planted(SAMPLES)),
+    "sliced_wasserstein": Problem("sliced_wasserstein", "two-sample", _two_samples, FEW, 500, _planted(SAMPLES)),
     "energy_permutation-chains": Problem(
-        "energy_permutation", "two-sample", _chains, (2000, 3000, 4000), 2000, (), "of chains, rho .9", "asymptotic"
+        "energy_permutation", "two-sample", _chains, (3000, 4000, 6000), 3000, (), "of chains, rho .9", "asymptotic"
+    ),
+    "energy_permutation-units": Problem(
+        "energy_permutation", "two-sample", _units, (12, 20, 40), 40, (), "of whole units, rho .9"
     ),
     "mmd_permutation-chains": Problem(
-        "mmd_permutation", "two-sample", _chains, (2000, 3000, 4000), 2000, (), "of chains, rho .9", "asymptotic"
+        "mmd_permutation", "two-sample", _chains, (3000, 4000, 6000), 3000, (), "of chains, rho .9", "asymptotic"
     ),
     "pit_uniform": Problem("pit_uniform", "predictive", _pit, (50, 200, 1000), 200, _planted(OUTCOMES), shares=KEPT),
+    "pit_uniform-atoms": Problem(
+        "pit_uniform", "predictive", _atoms, (50, 200, 1000), 200, _planted(OUTCOMES), "with atoms", shares=KEPT
+    ),
     "g_test": Problem("g_test", "predictive", _counts, (10, 30, 100), 200, _planted(TEMPERATURES)),
     "e_process": Problem("e_process", "predictive", _bets, (50, 200, 1000), 200, _planted(TEMPERATURES)),
+    "pit_uniform-looks": Problem("pit_uniform", "stopping", _pit, SEEN, 200, (), LOOKED, shares=KEPT, looks=10),
+    "e_process-looks": Problem("e_process", "stopping", _bets, SEEN, 200, (), LOOKED, looks=10),
+    "martingale": Problem("martingale", "in-context", _continued, (50, 100, 200), 200, _planted(COINS)),
+    "exchangeability": Problem("exchangeability", "equivalence", _reordered, (100, 300, 1000), 300, _planted(WEIGHTS)),
 }

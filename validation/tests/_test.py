@@ -28,13 +28,15 @@ class Outcome:
         statistic: its value; large is evidence against the null.
         p_value: of the whole test, multiplicity included.
         n: units (data sets, or draws kept) behind it.
-        components: p-value of each part of the test, adjusted where Holm puts them together; empty where it has one part.
+        components: p-value of each part of the test, adjusted for their number; empty where it has one part.
+        measured: further numbers by name, such as an accuracy and its limit; no p-values.
     """
 
     statistic: float
     p_value: float
     n: int
     components: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

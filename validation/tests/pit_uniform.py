@@ -3,6 +3,9 @@
 The three statistics are ranked in a pool of simulated uniform samples that contains the observed one; the smallest rank is
 compared with the smallest ranks of the pool. Observed and simulated samples are exchangeable, so the test is exact. Pass
 one PIT value a data set: several of one data set are dependent.
+
+Where the candidate's law has atoms, pass F(y-) and F(y): u = F(y-) + V (F(y) - F(y-)) with V uniform is uniform; F(y) alone
+is not.
 """
 
 from __future__ import annotations
@@ -47,8 +50,10 @@ def _ordered(rng: np.random.Generator, size: int, n: int) -> Array:
     return np.asarray(sums[:, :-1] / sums[:, -1:])
 
 
-def _kernel(pit: Array, *, seed: int) -> Outcome:
+def _kernel(pit: Array, upto: Array | None = None, *, seed: int) -> Outcome:
     (n,) = axes(pit, "dataset")
+    if upto is not None:
+        pit = within_atoms(pit, upto, seed)
     if pit.min() < 0 or pit.max() > 1:
         raise InputError("PIT values in [0, 1]", f"values from {pit.min():g} to {pit.max():g}")
     own, (null, above) = statistics(np.sort(pit)), _null(n, seed)
@@ -59,9 +64,16 @@ def _kernel(pit: Array, *, seed: int) -> Outcome:
     return Outcome(float(own[2]), float(p), n, alone)
 
 
+def within_atoms(below: Array, upto: Array, seed: int) -> Array:
+    """Randomised PIT values from F(y-) and F(y), both (dataset,); Brockwell 2007, doi:10.1016/j.spl.2007.02.008."""
+    if below.shape != upto.shape or (upto < below).any():
+        raise InputError("F(y-) <= F(y) for each data set", f"shapes {below.shape} and {upto.shape}, or less")
+    return np.asarray(below + generator(seed, "atoms", len(below)).random(len(below)) * (upto - below))
+
+
 PART = Test(
     name="pit_uniform",
-    needs="pit (dataset,)",
+    needs="pit (dataset,); with atoms F(y-) (dataset,), F(y) (dataset,)",
     null="outcomes follow the candidate's predictive",
     minimum=5,
     exactness="exact",

@@ -1,0 +1,165 @@
+"""Calibration of a whole run: what no single prediction can show, with intervals and nulls that keep data sets whole.
+
+Coverage is the share of outcomes inside regions of a stated level. Reliability compares what a candidate says of its most
+probable category with how often that happens. Both hold for the exact predictive, and also for many that are far from it
+(the prior predictive is calibrated), so they say where a candidate is wrong and never that it is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+from scipy.stats import norm
+
+from veribayes.predictive import Array
+from veribayes.tree import IntArray
+from veribayes.validation import bootstrap, decision
+from veribayes.validation.tests._null import generator, holm
+
+INGREDIENTS = ("pit", "hpd", "confidence", "hit")  # metrics whose mean says nothing, and from which these are made
+LEVELS = (0.5, 0.9)
+REPLICATES = 499
+GRID = np.linspace(0.0, 1.0, 201)
+WIDTHS = np.geomspace(1e-3, 0.5, 28)
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Share of outcomes inside the regions of one kind and level, with a 95 % interval over data sets.
+
+    Attributes:
+        p_value: two-sided, of the studentised difference from the level (normal).
+    """
+
+    kind: Literal["central", "hpd"]
+    level: float
+    estimate: float
+    low: float
+    high: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Confidence against hits.
+
+    Attributes:
+        confidence, hit: means in ten groups of equal size by confidence.
+        low, high: simultaneous 95 % band of the hits of a calibrated candidate, around its confidence.
+        miscalibration, discrimination, uncertainty: Brier score = miscalibration - discrimination + uncertainty (CORP;
+            Dimitriadis, Gneiting & Jordan 2021, doi:10.1073/pnas.2016191118).
+        smooth_error: smooth calibration error (Błasiok & Nakkiran 2023, arXiv 2309.12236); no bins to choose.
+        floor: what a calibrated candidate stays below with probability 95 %.
+        p_value: of the smooth calibration error.
+    """
+
+    confidence: Array
+    hit: Array
+    low: Array
+    high: Array
+    miscalibration: float
+    discrimination: float
+    uncertainty: float
+    smooth_error: float
+    floor: float
+    p_value: float
+
+
+def coverage(scores: Mapping[str, Array], *, seed: int = 0) -> tuple[Coverage, ...]:
+    """Central and highest-density coverage at 50 and 90 %, from the metrics `pit` and `hpd` where a run has them.
+
+    Args:
+        scores: metric -> (dataset, position, query).
+    """
+    nested: dict[Literal["central", "hpd"], Array] = {}
+    if "pit" in scores:
+        nested["central"] = np.abs(2 * scores["pit"] - 1)
+    if "hpd" in scores:
+        nested["hpd"] = scores["hpd"]
+    return tuple(_covered(kind, place, level, seed) for kind, place in nested.items() for level in LEVELS)
+
+
+def _covered(kind: Literal["central", "hpd"], place: Array, level: float, seed: int) -> Coverage:
+    share = decision.cluster_means(np.where(np.isnan(place), np.nan, place <= level))
+    found, error = bootstrap.interval(share, seed=seed), float(share.std(ddof=1)) / share.size**0.5
+    z = abs(found.estimate - level) / error if error > 0 else 0.0 if found.estimate == level else np.inf
+    return Coverage(kind, level, found.estimate, found.low, found.high, float(2 * norm.sf(z)))
+
+
+def reliability(confidence: Array, hit: Array, *, seed: int = 0) -> Reliability:
+    """Reliability of the most probable category, (dataset, position, query) both; NaN where a query does not apply.
+
+    The null multiplies the residuals hit - confidence of each data set by a common random sign, so that positions and queries
+    which share an outcome stay together (wild cluster bootstrap; Cameron, Gelbach & Miller 2008, doi:10.1162/rest.90.3.414).
+    """
+    dataset, *_ = np.nonzero(~np.isnan(confidence))
+    said, happened = confidence[~np.isnan(confidence)], hit[~np.isnan(confidence)]
+    residual = happened - said
+    signs = generator(seed, "reliability").choice([-1.0, 1.0], (REPLICATES, len(confidence)))
+    own, null = (smooth_errors(r) for r in _on_grid(said, residual, dataset, signs))
+    order = np.argsort(said, kind="stable")
+    groups = np.array_split(order, min(BINS, said.size))
+    means = np.array([[said[g].mean(), happened[g].mean()] for g in groups])
+    half = _band(residual, dataset, signs, groups)
+    return Reliability(
+        means[:, 0], means[:, 1], means[:, 0] - half, means[:, 0] + half, *_corp(said[order], happened[order]),
+        float(own[0]), float(np.quantile(null, 0.95, method="higher")),
+        float((1 + (null >= own[0]).sum()) / (1 + REPLICATES)),
+    )  # fmt: skip
+
+
+def smooth_errors(residual: Array) -> Array:
+    """Smooth calibration error of each row of residual sums on the grid, (row, grid point).
+
+    At width w it is the integral of the kernel-smoothed residual's size; the width is where both are equal.
+    """
+    sizes = np.stack([np.abs(residual @ kernel).mean(-1) for kernel in _kernels()])
+    return np.asarray(np.minimum(sizes, WIDTHS[:, None]).max(0))
+
+
+@lru_cache(maxsize=1)
+def _kernels() -> tuple[Array, ...]:
+    """Gaussian kernels of every width, reflected at 0 and 1, each row with mean one over the grid."""
+    images = np.stack([GRID, -GRID, 2 - GRID])[:, :, None] - GRID
+    found = [np.exp(-0.5 * (images / width) ** 2).sum(0) for width in WIDTHS]
+    return tuple(kernel / kernel.mean(-1, keepdims=True) for kernel in found)
+
+
+def _on_grid(said: Array, residual: Array, dataset: IntArray, signs: Array) -> tuple[Array, Array]:
+    """Mean residual by grid point: as it is, and with random signs, (row, grid point)."""
+    point = np.rint(said * (GRID.size - 1)).astype(np.int64)
+    cells = np.bincount(dataset * GRID.size + point, residual, signs.shape[1] * GRID.size) / said.size
+    by_dataset = cells.reshape(-1, GRID.size)
+    return by_dataset.sum(0, keepdims=True), signs @ by_dataset
+
+
+def _band(residual: Array, dataset: IntArray, signs: Array, groups: list[IntArray]) -> Array:
+    """Half width of the simultaneous band over the groups, from the largest studentised null residual."""
+    sums = np.stack([np.bincount(dataset[g], residual[g], signs.shape[1]) / g.size for g in groups], -1)
+    error = np.sqrt((sums**2).sum(0))
+    scaled = np.divide(signs @ sums, error, out=np.zeros((len(signs), error.size)), where=error > 0)
+    return np.asarray(np.quantile(np.abs(scaled).max(-1), 0.95, method="higher") * error)
+
+
+def _corp(said: Array, happened: Array) -> tuple[float, float, float]:
+    """Miscalibration, discrimination and uncertainty of the Brier score by isotonic regression, confidences in order."""
+    ties = np.unique(said, return_inverse=True)[1]
+    size = np.bincount(ties)
+    recalibrated = isotonic_regression(np.bincount(ties, happened) / size, weights=size).x[ties]
+    rate = happened.mean()
+    plain, best, flat = (float(((p - happened) ** 2).mean()) for p in (said, recalibrated, np.full(said.shape, rate)))
+    return plain - best, flat - best, flat
+
+
+def secondary(covered: tuple[Coverage, ...], found: Reliability | None) -> dict[str, float]:
+    """Holm-adjusted p-values of the secondary endpoints, by name: the family is every number of this module."""
+    p = {f"{c.kind} coverage {c.level:.0%}": c.p_value for c in covered}
+    if found is not None:
+        p["reliability"] = found.p_value
+    return holm(p)
