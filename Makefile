@@ -5,8 +5,9 @@ BIN := $(ENV)/bin
 READY := $(ENV)/.ready
 TASKS ?= bn-general5 bn-asia mtd-q5-m3 gp-rbf-1d
 OUT ?= runs/verify
+SBI := runs/sbi-env
 
-.PHONY: setup verify test test-all benchmarks lint tolerances clean
+.PHONY: setup verify test test-all benchmarks acceptance lint reference-tables tolerances calibration sbi-table clean
 
 setup: $(READY)
 
@@ -35,8 +36,28 @@ lint: $(READY)
 benchmarks: $(READY)
 	$(BIN)/python -m benchmarks
 
+reference-tables: $(READY)
+	$(BIN)/python -m benchmarks.reference_tables --write
+
+acceptance: $(READY)
+	$(BIN)/python -m benchmarks.acceptance $(ARGS)
+
 tolerances: $(READY)
 	$(BIN)/python -m benchmarks.tolerances $(TASKS)
+
+# Size and power of every test, and sbi's diagnostics on the same planted posteriors, into docs/calibration.md.
+calibration: $(READY) sbi-table
+	$(BIN)/veribayes calibrate-tests
+	$(BIN)/python -m benchmarks.calibration_page
+
+# sbi has an environment of its own: it is a peer to compare with, and no dependency.
+sbi-table: $(SBI)/.ready
+	PYTHONPATH=src $(SBI)/bin/python -m benchmarks.sbi_peer
+
+$(SBI)/.ready: constraints.txt
+	$(PYTHON) -m venv $(SBI)
+	$(SBI)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch sbi==0.27.0
+	@touch $@
 
 clean:
 	rm -rf $(ENV) runs build dist *.egg-info src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

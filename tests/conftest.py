@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two pytest workers share two cores
+os.environ.setdefault("VERIBAYES_REFERENCES", "")  # nothing is stored between tests
 
 import jax
 import numpy as np

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -255,10 +256,10 @@ def test_an_unexpected_error_in_one_task_keeps_the_others(
 
     real = api.task
 
-    def broken(name: str) -> object:
+    def broken(name: str, **given: Any) -> object:
         if name == "mtd-q5-m3":
             raise RuntimeError("a defect")
-        return real(name)
+        return real(name, **given)
 
     monkeypatch.setattr("veribayes.api.task", broken)
     arguments = ("--candidate", "prior_only", "--datasets", "40", "--audit", "0", "--out", str(tmp_path), "--json")

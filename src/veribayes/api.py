@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,10 @@ import xarray as xr
 from veribayes import pipeline, report, results, store
 from veribayes.errors import InputError
 from veribayes.models import _spec
+from veribayes.models._arguments import parse_argument, read_arguments
+from veribayes.models._pgmpy import from_pgmpy, is_pgmpy_network
 from veribayes.models._task import Task
+from veribayes.models.numpyro_model import NumPyroModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,18 +84,32 @@ class Result:
         )
 
 
-def task(what: str | Path | Any, **design: Any) -> Task:
+def task(
+    what: str | Path | Any, *, data: Mapping[str, Any] | None = None, simulated: bool = False, **design: Any
+) -> Task:
     """A task by shipped name, from a file, from `package.module:object`, or around a model.
 
     Args:
-        what: `gp-rbf-1d`, `asia.bif`, `mine.yaml`, `package.module:object`, a model or a Task.
+        what: `gp-rbf-1d`, `asia.bif`, `mine.yaml`, `package.module:object`, a model (pgmpy's too), a NumPyro program, a Task.
+        data: arguments of a NumPyro program by name.
+        simulated: draw the outcomes of a program from its prior even where `data` holds them.
         design: for a model: `positions`, `queries`, `shard` instead of its family's default design.
 
     Raises:
         InputError: nothing of that name, a file that does not describe a model, or a design for what is a task already.
     """
     if isinstance(what, str | Path):
-        return task(_found(str(what)), **design)
+        found = _found(str(what))
+        if not _is_program(found):
+            return task(found, data=data, **design)
+        program = NumPyroModel(found, data or {}, str(what), simulated)
+        return task(program, **{"name": program.shown.rpartition(":")[2], **design})
+    if _is_program(what):
+        return task(NumPyroModel(what, data or {}, simulated=simulated), **design)
+    if data:
+        raise InputError("data for a NumPyro program", f"{', '.join(data)} for '{getattr(what, 'name', what)}'")
+    if is_pgmpy_network(what):
+        what = from_pgmpy(what)
     if hasattr(what, "default_design"):
         return _spec.task_of(what, **design)
     if not isinstance(what, Task):
@@ -98,6 +117,11 @@ def task(what: str | Path | Any, **design: Any) -> Task:
     if design:
         raise InputError("a design for a model", f"{', '.join(design)} for the task '{what.name}'", "give task.model")
     return what
+
+
+def _is_program(found: Any) -> bool:
+    """A function is a NumPyro program: no model, task or network is one."""
+    return inspect.isfunction(found) or isinstance(found, partial)
 
 
 def _found(text: str) -> Any:
@@ -166,6 +190,13 @@ def verify(
     if folder is not None:
         write_reports([result.tree], folder)
     return result
+
+
+def split_data(options: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Arguments of a program, from `data=FILE` and `data.NAME=VALUE`, and the other options."""
+    found = read_arguments(options["data"]) if "data" in options else {}
+    single = {k.removeprefix("data."): parse_argument(v) for k, v in options.items() if k.startswith("data.")}
+    return {**found, **single}, {k: v for k, v in options.items() if k != "data" and not k.startswith("data.")}
 
 
 def split_options(options: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -102,7 +103,7 @@ def _with_step_size(made: Any, task: Task, data: Data, seed: int) -> Any:
     """Mirror descent without a step size gets the best for each prefix length, as the engine that makes the same steps does."""
     if task.model.kind not in made.families or not getattr(made, "searches", False):
         return made
-    from veribayes.inference.mirror_descent import best_etas
+    from veribayes.inference.estimators.mirror_descent import best_etas
 
     positions = tuple(data.positions.tolist())
     return replace(
@@ -248,7 +249,8 @@ def import_object(reference: str) -> Any:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        found = importlib.import_module(module)
+        with redirect_stdout(sys.stderr):  # a module may greet its importer
+            found = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever a user's module raises on import is the user's to read
         raise InputError(
             f"an importable module '{module}'", f"{type(error).__name__}: {error}", "check PYTHONPATH and the name"

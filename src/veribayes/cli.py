@@ -108,7 +108,8 @@ def verify(
     """Compare a candidate with the certified truth of one or several tasks, and decide."""
     from veribayes import api, pipeline
 
-    settings = api.split_options(_settings(set_))
+    data, rest = api.split_data(_settings(set_))
+    settings = api.split_options(rest)
     options = pipeline.Options(
         datasets=datasets,
         seed=seed,
@@ -123,7 +124,7 @@ def verify(
     errors: list[dict[str, Any]] = []
     for name in tasks:
         with _caught(name, errors, debug), terminal.progress(name, datasets) as advance:
-            trees.append(_verify_one(name, candidate, options, tolerance, out, advance))
+            trees.append(_verify_one(name, data, candidate, options, tolerance, out, advance))
     if trees:
         with _caught("report", errors, debug):
             api.write_reports(trees, out, errors)
@@ -138,20 +139,68 @@ def verify(
 
 
 def _verify_one(
-    name: str, candidate: str | None, options: Any, tolerance: float | None, out: Path, advance: Callable[[int], None]
+    name: str,
+    data: dict[str, Any],
+    candidate: str | None,
+    options: Any,
+    tolerance: float | None,
+    out: Path,
+    advance: Callable[[int], None],
 ) -> xr.DataTree:
     from veribayes import api, candidates, pipeline, store
 
-    task = candidates.with_tolerance(api.task(name), tolerance)
+    task = candidates.with_tolerance(api.task(name, data=data, simulated=True), tolerance)
     folder = out / store.folder_name(name, task)
     return pipeline.run(task, candidate, options, out=folder, progress=advance)
+
+
+@app.command()
+def identify(
+    task: Annotated[str, typer.Argument(metavar="TASK")],
+    candidate: Annotated[
+        str | None, typer.Option("--candidate", metavar="C", help="As for verify; default: the shipped checkpoint.")
+    ] = None,
+    against: Annotated[
+        list[str] | None, typer.Option("--against", metavar="ENGINE", help="A further engine to consider; repeatable.")
+    ] = None,
+    datasets: Datasets = 500,
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", help="Predictors nearer to each other than this share a name.")
+    ] = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option("--out", help="Folder for identify.json and identify.md.")] = Path("runs/identify"),
+    set_: Set = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Which algorithm is it? 0: exact Bayes, or nothing that the tolerance tells from it; 1: another, or none; 3: undecided."""
+    del debug  # read by main, which catches what escapes
+    from veribayes import api, candidates, identification, pipeline, store
+    from veribayes.report.identification import markdown
+
+    options = api.split_options(_settings(set_))["candidate"]
+    made = candidates.with_tolerance(api.task(task), tolerance)
+    made = pipeline.frozen_tolerance(made, pipeline.Options(seed=seed))
+    with terminal.progress(made.name, datasets) as advance, redirect_stdout(sys.stderr):
+        judged = candidates.resolve(candidate, made, options)
+        entry = identification.identify(
+            made, judged, datasets=datasets, seed=seed, against=against or (), progress=advance
+        )
+    document = json.dumps({"schema": identification.SCHEMA, "results": [entry]}, indent=1, allow_nan=False)
+    folder = out / store.folder_name(task, made)
+    store.write_text(folder / "identify.json", document + "\n")
+    store.write_text(folder / "identify.md", markdown(entry))
+    print(document if as_json else markdown(entry))
+    raise typer.Exit(identification.exit_code(entry))
 
 
 @app.command()
 def reference(
     task: Annotated[str, typer.Argument(metavar="TASK")],
     engine: Annotated[str | None, typer.Option("--engine", help="Engine, instead of the task's.")] = None,
-    datasets: Datasets = 1000,
+    datasets: Annotated[
+        int | None, typer.Option("--datasets", help="Data sets to draw; default 1000, or the one that is given.")
+    ] = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default TASK-reference.nc.")] = None,
     set_: Set = None,
@@ -162,10 +211,12 @@ def reference(
     del debug  # read by main, which catches what escapes
     from veribayes import api, pipeline, store
 
-    made = api.task(task)
-    given = api.split_options(_settings(set_))["reference"]
+    data, rest = api.split_data(_settings(set_))
+    made = api.task(task, data=data, simulated=datasets is not None)
+    datasets = datasets or (1 if getattr(made.model, "given", False) else pipeline.DEFAULT_DATASETS)
+    given = api.split_options(rest)["reference"]
     options = pipeline.Options(datasets=datasets, seed=seed, reference=engine, reference_options=given)
-    with terminal.progress(made.name, datasets) as advance:
+    with terminal.progress(made.name, datasets) as advance, redirect_stdout(sys.stderr):
         tree = pipeline.reference(made, options, advance)
     path = out or Path(f"{store.folder_name(task, made)}-reference.nc")
     store.write_tree(tree, path)
@@ -174,10 +225,35 @@ def reference(
     if as_json:
         print(json.dumps({"schema": "veribayes.reference/1", **entry}, indent=1))
     else:
+        name, size = entry["reference"]["engine"], f"{datasets} data set{'s'[: datasets != 1]}"
         print(
-            f"{made.name}: {datasets} data sets by {entry['reference']['engine']}, {certificate['verdict']} "
+            f"{made.name}: {size} by {name}, {certificate['verdict']} "
             f"({certificate['method']}, error {certificate['bound_kind']} {certificate['error_bound']:.2g}); {path}"
         )
+
+
+@app.command()
+def compare(
+    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="Posterior that is trusted: .nc, .json, .json.zip.")],
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="Posterior that is judged.")],
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="Of means, log sds and correlations, in sds of the reference.")
+    ] = 0.1,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.json.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compare two saved posteriors of the same latents, draw by draw."""
+    del debug  # read by main
+    from veribayes import comparison, store
+
+    found = comparison.compare(reference, candidate, tolerance=tolerance, seed=seed)
+    text = json.dumps(found, indent=1, allow_nan=False)
+    if out is not None:
+        store.write_text(out / "comparison.json", text + "\n")
+    print(text if as_json else comparison.summary(found))
+    raise typer.Exit(EXIT_OF_VERDICT[found["verdict"]])
 
 
 @app.command()
@@ -241,14 +317,48 @@ def calibrate_tests(
     workers: Annotated[int | None, typer.Option("--workers", help="Processes; default one a core.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure how often every test rejects, under its null and under planted defects."""
+    """Measure how often every test rejects, under its null and under planted defects, and how often intervals cover."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers, before they import NumPy
+    from veribayes import store
+    from veribayes.report import calibration as drawn
+    from veribayes.validation import calibration
     from veribayes.validation.tests import _measure
 
     jobs = _measure.jobs(nulls, seed)
-    with terminal.progress("tests", len(jobs)) as advance:
+    with terminal.progress("tests", _measure.blocks(jobs)) as advance:
         rates = _measure.run(jobs, out, advance, workers=workers)
-    print(json.dumps(_measure.document(rates), indent=1) if as_json else _measure.tables(rates))
+    coverage = calibration.measured(nulls=nulls, seed=seed)
+    document = _measure.document(rates) | {"coverage": coverage}
+    text = f"{_measure.tables(rates)}\n\n{calibration.table(coverage)}"
+    store.write_text(out / "calibration.json", json.dumps(document, indent=1))
+    store.write_text(out / "calibration.md", text)
+    store.write_text(out / "calibration.svg", drawn.svg(drawn.sizes(document)))
+    print(json.dumps(document, indent=1) if as_json else text)
+
+
+@app.command("calibrate-engine")
+def calibrate_engine(
+    task: Annotated[str, typer.Argument(metavar="TASK")],
+    engine: Annotated[str, typer.Option("--engine", help="Engine that is asked.")] = "hmc",
+    datasets: Datasets = 200,
+    seed: Seed = 0,
+    set_: Set = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Simulation-based calibration of an engine; exit code 0 calibrated, 1 not."""
+    del debug  # read by main
+    from veribayes import api, calibrate
+
+    data, rest = api.split_data(_settings(set_))
+    options = api.split_options(rest)["reference"]
+    with redirect_stdout(sys.stderr):
+        made = api.task(task, data=data, simulated=True)
+        found = calibrate.calibrate(made, engine, datasets=datasets, seed=seed, options=options)
+    p_values = ", ".join(f"{name} p = {t['p_value']:.3g} (n = {t['n']})" for name, t in found["tests"].items())
+    text = f"{found['task']}: {found['engine']} is {found['verdict']} on {datasets} data sets; {p_values}"
+    print(json.dumps(found, indent=1) if as_json else text)
+    raise typer.Exit(0 if found["verdict"] == "calibrated" else 1)
 
 
 @app.command()
@@ -345,6 +455,7 @@ def _environment() -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "veribayes" / "jax"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    os.environ.setdefault("VERIBAYES_REFERENCES", str(cache.parent / "references"))
 
 
 def main() -> NoReturn:

@@ -16,20 +16,22 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from veribayes import registry, results, store
+from veribayes import concentration, registry, results, store
 from veribayes.audit import audited
 from veribayes.candidates import Candidate, made_for, of_engine, resolve
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.models._check import integer
 from veribayes.models._task import Task, Tolerance
 from veribayes.predictive import Array, Predictive, concatenate
+from veribayes.references import remembered
 from veribayes.results import Scored
-from veribayes.tree import DATASET, POSITION, QUERY, Branch, Simulation, merge_branches, merge_certificates
+from veribayes.tree import CHAIN, DATASET, DRAW, POSITION, QUERY, Branch, Simulation, merge_branches, merge_certificates
 from veribayes.validation import decision, monte_carlo
 
 DEFAULT_DATASETS = 1000
 DEFAULT_AUDIT = 4
 TOLERANCE_SHARE = 0.01  # of the prior predictive's mean divergence, i.e. 99 % recovery
+SEARCHED = 2000  # data sets in which a concentration is looked for; they hold in memory what each group contains
 TRUTHS = ("exact", "quadrature", "mcmc")  # methods that compute the posterior; no other engine may be a reference
 
 Progress = Callable[[int], None]
@@ -49,7 +51,7 @@ class Options:
     keep_predictions: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (("datasets", 2), ("seed", 0), ("audit", 0)):
+        for name, least in (("datasets", 1), ("seed", 0), ("audit", 0)):
             object.__setattr__(self, name, integer(name, getattr(self, name), at_least=least))
 
 
@@ -73,6 +75,7 @@ def run(
         InputError: the candidate does not answer in one of the six forms.
     """
     started = time.perf_counter()
+    integer("datasets", options.datasets, at_least=2)
     target = None if out is None else out / "run.nc"
     if target and isinstance(candidate, str | Path) and Path(candidate).resolve() == target.resolve():
         raise InputError("another folder for this run", "the one that holds the predictions it judges", "choose --out")
@@ -83,7 +86,7 @@ def run(
     if options.audit and truth.name != "nuts" and task.model.latents:  # known tables leave nothing to sample
         audit = audited(task, truth, options.audit, seed=options.seed, nuts_options=options.audit_options)
     groups = {
-        "/": results.assemble(task, roles, scored, audit, seed=options.seed),
+        "/": results.assemble(task, roles, scored, audit, seed=options.seed, groups=_searched(task, options)),
         "/examples": _examples(task, roles, scored, options),
     }
     if options.keep_predictions:
@@ -104,7 +107,7 @@ def run(
 
 def reference(task: Task, options: Options, progress: Progress | None = None) -> xr.DataTree:
     """Compute and certify a reference alone; the tree holds /observed_data, /reference and the certificate."""
-    made = _reference(task, options)
+    made = _reference(task, _keeping(task, options))
     parts = []
     for rows in _ranges(task, options.datasets):
         simulation = task.simulate(rows, seed=options.seed)
@@ -123,6 +126,7 @@ def reference(task: Task, options: Options, progress: Progress | None = None) ->
         ),
         "/reference/posterior_predictive": store.predictive_dataset(whole.predictive),
         "/reference/posterior": _posterior_group(whole),
+        **({"/posterior": draws} if (draws := _draws_group(whole)) else {}),
     }
     tree = xr.DataTree.from_dict(groups)
     entry = {
@@ -147,9 +151,36 @@ def _posterior_group(branch: Branch) -> xr.Dataset:
     variables = {}
     for name, moments in branch.posterior.items():
         for moment, values in moments.items():
-            events = tuple(f"{name}_{i}" for i in range(values.ndim - 2))
-            variables[f"{name}_{moment}"] = ((DATASET, POSITION, *events), values)
+            if moment != "draws":
+                variables[f"{plain(name)}_{moment}"] = ((DATASET, POSITION, *_events(name, values.ndim - 2)), values)
     return xr.Dataset(variables)
+
+
+def _draws_group(branch: Branch) -> xr.Dataset | None:
+    """Draws of the latents as arviz stores them, (chain, draw, *event), behind the data set and the position where several."""
+    kept = {name: moments["draws"] for name, moments in branch.posterior.items() if "draws" in moments}
+    variables = {}
+    for name, values in kept.items():
+        dims = (DATASET, POSITION, CHAIN, DRAW, *_events(name, values.ndim - 4))
+        variables[plain(name)] = (dims, values)
+    several = xr.Dataset(variables)
+    return several.squeeze([d for d in (DATASET, POSITION) if several.sizes.get(d) == 1]) if kept else None
+
+
+def _events(name: str, axes: int) -> tuple[str, ...]:
+    return tuple(f"{plain(name)}_dim_{i}" for i in range(axes))
+
+
+def plain(name: str) -> str:
+    """A site's name as the name of a variable: a slash is a group to netCDF."""
+    return name.replace("/", ".")
+
+
+def _keeping(task: Task, options: Options) -> Options:
+    """The one posterior of a user's own data is kept draw by draw."""
+    if not getattr(task.model, "given", False):
+        return options
+    return replace(options, reference_options={"keep": "true", **options.reference_options})
 
 
 def frozen_tolerance(task: Task, options: Options) -> Task:
@@ -200,12 +231,18 @@ def _reference(task: Task, options: Options) -> Candidate:
     engine = registry.engine(name, options.reference_options)
     if engine.method not in TRUTHS:
         raise ReferenceRefused(name, (f"its method is '{engine.method}', which does not compute the posterior",))
-    return of_engine(name, engine)
+    made = of_engine(name, engine)
+    return remembered(made) if engine.method == "mcmc" else made  # what is exact is computed faster than read
 
 
 def _ranges(task: Task, datasets: int) -> Iterator[range]:
     for start in range(0, datasets, task.design.shard):
         yield range(start, min(start + task.design.shard, datasets))
+
+
+def _searched(task: Task, options: Options) -> concentration.Groups:
+    """Groups of predictions, by what the contexts of the first data sets show."""
+    return concentration.groups(task, task.simulate(range(min(options.datasets, SEARCHED)), seed=options.seed))
 
 
 def _examples(task: Task, roles: Mapping[str, Candidate], run: Scored, options: Options) -> xr.DataTree:

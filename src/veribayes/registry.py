@@ -1,9 +1,9 @@
 """Parts by file name, listed without importing them.
 
-A plain module in a part folder is a part and its name is the part's name; an underscored module is frame. Hyphens and
-underscores are the same in a name. Other distributions add parts through the entry point groups `veribayes.task`,
-`veribayes.engine`, `veribayes.construction`, `veribayes.metric`, `veribayes.test`; a shipped part wins over a plug-in of the
-same name, with a warning.
+A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored module is
+frame. Hyphens and underscores are the same in a name. Other distributions add parts through the entry point groups
+`veribayes.task`, `veribayes.engine`, `veribayes.construction`, `veribayes.metric`, `veribayes.test`; a shipped part wins over
+a plug-in of the same name, with a warning.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def load(kind: str, name: str) -> Any:
     if wanted in shipped:
         if wanted in plugged:
             warnings.warn(f"the plug-in {kind} '{name}' is hidden by the shipped one", stacklevel=2)
-        return importlib.import_module(f"{FOLDERS[kind][0]}.{wanted}").PART
+        package, folder = FOLDERS[kind]
+        inside = shipped[wanted].relative_to(folder).with_suffix("").parts
+        return importlib.import_module(".".join([package, *inside])).PART
     if wanted in plugged:
         return plugged[wanted].load()
     raise InputError(f"one of the {kind}s {', '.join(names(kind))}", f"'{name}'", f"see 'veribayes list {kind}s'")
@@ -94,7 +96,7 @@ def _shipped(kind: str) -> dict[str, Path]:
         return {p.stem: p for p in (HERE / "models" / "tasks").glob("*.yaml")}
     if kind == "checkpoint":
         return {p.parent.name: p.parent for p in (HERE / "transformer" / "checkpoints").glob("*/card.json")}
-    return {p.stem: p for p in FOLDERS[kind][1].glob("*.py") if not p.name.startswith("_")}
+    return {p.stem: p for p in FOLDERS[kind][1].rglob("*.py") if not p.name.startswith("_")}
 
 
 def _plugged(kind: str) -> dict[str, EntryPoint]:

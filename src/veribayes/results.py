@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from veribayes import registry, store
+from veribayes import registry, secondary, store
 from veribayes.candidates import Candidate
 from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
 from veribayes.validation import bootstrap, decision
+from veribayes.validation.search import Mask
+from veribayes.validation.summaries import INGREDIENTS
 
 SCHEMA = "veribayes.result/1"
 EXAMPLES_FIRST, EXAMPLES_EACH = 32, 8  # stored predictives: the first 32; the worst, median and best 8
@@ -62,9 +64,19 @@ def endpoint(task: Task, form: str) -> Endpoint:
 
 
 def assemble(
-    task: Task, roles: Mapping[str, Candidate], run: Scored, audit: xr.Dataset | None, *, seed: int
+    task: Task,
+    roles: Mapping[str, Candidate],
+    run: Scored,
+    audit: xr.Dataset | None,
+    *,
+    seed: int,
+    groups: Mapping[str, Mask] | None = None,
 ) -> xr.DataTree:
-    """Decide and build the run tree (without /examples, which the pipeline adds)."""
+    """Decide and build the run tree (without /examples, which the pipeline adds).
+
+    Args:
+        groups: predictions of the first data sets by name, among which the divergence may concentrate.
+    """
     primary = endpoint(task, run.forms["candidate"])
     mine = run.scores["candidate"][primary.metric]
     clusters = _clusters(run, primary)
@@ -77,6 +89,9 @@ def assemble(
     names, labels = query_names(task, shown.shape[-1])
     where = decision.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
     others = {r: _other(run, r, primary, error, seed) for r in roles if r not in ("reference", "candidate")}
+    calibrated = secondary.calibration(run.scores["candidate"], seed=seed)
+    concentrated = secondary.concentration(shown, groups or {}, seed=seed)
+    by_query = _by_query(where.by_query, names)
     entry = {
         "task": task.name,
         "task_hash": task.hash,
@@ -93,23 +108,29 @@ def assemble(
         "curve": {"metric": primary.metric if finite else "js", **_profile(where.by_context, "context")},
         "scores": _score_entries(run, seed),
         "rivals": others,
-        "by_query": _by_query(where.by_query, names),
+        "by_query": by_query,
         "worst": [_worst(w, run, names, labels) for w in where.worst],
         "audit": _audit_entry(audit),
-        "findings": _findings(task, roles, run, decided, others, audit),
+        "calibration": calibrated,
+        "concentration": concentrated,
+        "multiplicity": secondary.multiplicity(where.by_context.key.size, len(by_query), calibrated, concentrated),
+        "findings": [
+            *_findings(task, roles, run, decided, others, audit),
+            *(_finding(name, text) for name, text in secondary.findings(calibrated, concentrated)),
+        ],
     }
-    groups = {f"/scores/{role}": store.scores_dataset(scores) for role, scores in run.scores.items()}
-    groups["/observed_data"] = xr.Dataset(
+    branches = {f"/scores/{role}": store.scores_dataset(scores) for role, scores in run.scores.items()}
+    branches["/observed_data"] = xr.Dataset(
         {
             "context": ((DATASET, POSITION), run.context),
             "outcome": ((DATASET, POSITION, QUERY), run.outcome),
             "index": ((DATASET,), np.arange(len(clusters))),
         }
     )
-    groups["/verdict"] = _verdict_group(where.by_context, run, primary, finite, seed)
+    branches["/verdict"] = _verdict_group(where.by_context, run, primary, finite, seed)
     if audit is not None:
-        groups["/audit"] = audit
-    tree = xr.DataTree.from_dict(groups)
+        branches["/audit"] = audit
+    tree = xr.DataTree.from_dict(branches)
     tree.attrs = {"schema": store.SCHEMA, "result": json.dumps(entry)}
     return tree
 
@@ -198,7 +219,7 @@ def _score_entries(run: Scored, seed: int) -> dict[str, Any]:
     """Mean and interval of every metric of the candidate, clustered by data set; null where a value is infinite."""
     out = {}
     for name, values in run.scores["candidate"].items():
-        if name == "pit":  # a position in the predictive, no divergence: its mean says nothing
+        if name in INGREDIENTS:  # no divergence: the mean says nothing, `calibration` is made of them
             continue
         clusters = decision.cluster_means(values)
         infinite = float(np.isinf(clusters).mean())
@@ -289,6 +310,10 @@ def _findings(
         floor = float(np.nanmean(scores["kl_density"] - scores["kl"]))
         text = f"KL between densities is {floor:.3g} nats larger than KL between bin masses: the price of the bins"
         found.append(_finding("discretisation_floor", text, value=store.number(floor)))
+    if "kl_raw" in scores:
+        floor = float(np.nanmean(scores["kl_raw"] - scores["kl"]))
+        text = f"Monte Carlo error alone would show as {floor:.3g} nats between two runs; it is taken off"
+        found.append(_finding("noise_floor", text, value=store.number(floor)))
     if audit is not None and audit.attrs["verdict"] == "refused":
         reasons = json.loads(str(audit.attrs["certificate"]))["reasons"]
         found.append(_finding("audit_inconclusive", "NUTS failed its own gate in the audit: " + "; ".join(reasons)))

@@ -18,7 +18,7 @@ from veribayes import registry
 from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Predictive, as_predictive, stack
-from veribayes.tree import Data
+from veribayes.tree import Branch, Data
 from veribayes.validation import bootstrap, decision
 
 MEASURE_DATASETS = 400  # on the stream `replicate`, which neither training nor `verify` uses
@@ -53,8 +53,8 @@ def train_task(
     card = train(
         task,
         recipe,
-        targets=exact_targets(task),
-        evaluate=measurement(task),
+        targets=targets_of(task, recipe.targets) if recipe.targets else exact_targets(task),
+        evaluate=measurement(task, imitated=recipe.targets),
         out=out,
         seed=seed,
         device=device,
@@ -78,14 +78,29 @@ def exact_targets(task: Task) -> Callable[[Data], Predictive]:
     return targets
 
 
+def targets_of(task: Task, imitated: str) -> Callable[[Data], Predictive]:
+    """The predictive of an engine that a network is to imitate, be it right or wrong."""
+    engine = registry.engine(imitated)
+
+    def targets(data: Data) -> Predictive:
+        branch: Branch = engine(task, data, seed=0)
+        return branch.predictive
+
+    return targets
+
+
 def measurement(
-    task: Task, datasets: int = MEASURE_DATASETS
+    task: Task, datasets: int = MEASURE_DATASETS, imitated: str = ""
 ) -> Callable[[Callable[[Any, Any], object]], dict[str, Any]]:
-    """A function that measures a candidate: mean KL(exact || candidate) in nats and recovery, with 95 % intervals."""
+    """A function that measures a candidate: mean KL(exact || candidate) in nats and recovery, with 95 % intervals.
+
+    Of a network that imitates another engine, also the mean total variation from that.
+    """
     simulation = task.simulate(range(datasets), seed=0, stream="replicate")
     data = simulation.data
     exact = exact_targets(task)(data)
-    kl = registry.load("metric", "kl")
+    model = targets_of(task, imitated)(data) if imitated else None
+    kl, variation = registry.load("metric", "kl"), registry.load("metric", "total_variation")
     prior = decision.cluster_means(
         kl.score(registry.engine("prior_only")(task, data, seed=0).predictive, exact, simulation.outcome)
     )
@@ -96,14 +111,17 @@ def measurement(
             as_predictive(candidate(*task.model.inputs(data, k)), shape, task.model.n_categories)
             for k in range(len(data.positions))
         ]
-        scores = kl.score(stack(said, axis=1), exact, simulation.outcome)
+        answer = stack(said, axis=1)
+        scores = kl.score(answer, exact, simulation.outcome)
         clusters = decision.cluster_means(scores)
+        apart = variation.score(answer, model, simulation.outcome) if model is not None else None
         mean, share = bootstrap.interval(clusters, seed=0), bootstrap.recovery(clusters, prior, seed=0)
         return {
             "kl": mean.estimate,
             "kl_low": mean.low,
             "kl_high": mean.high,
             **({"recovery": share.estimate, "recovery_low": share.low, "recovery_high": share.high} if share else {}),
+            **({} if apart is None else {f"tv_from_{imitated}": float(np.nanmean(apart))}),
             "datasets": datasets,
             "seed": 0,
             "stream": "replicate",

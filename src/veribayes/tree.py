@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from veribayes.errors import ReferenceRefused
+from veribayes.joint import Joint
 from veribayes.predictive import Array, Predictive, concatenate
 
 DATASET, POSITION, QUERY = "dataset", "position", "query"
@@ -103,12 +104,14 @@ class Branch:
         certificate: what the output earned.
         posterior: latent name -> {"mean": (dataset, position, *event), "sd": the same}; MCMC adds "mcse" and "rank_r_hat".
         replicates: two independent Monte Carlo runs whose average is `predictive`; None for a deterministic engine.
+        joint: of all queries of a data set together, leading shape (dataset, position); None where it was not asked for.
     """
 
     predictive: Predictive
     certificate: Certificate
     posterior: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     replicates: tuple[Predictive, Predictive] | None = None
+    joint: Joint | None = None
 
 
 def merge_certificates(parts: list[Certificate]) -> Certificate:
@@ -116,7 +119,7 @@ def merge_certificates(parts: list[Certificate]) -> Certificate:
     worst = max(parts, key=lambda c: (c.verdict == "refused", c.error_bound))
     reasons = tuple(dict.fromkeys(r for c in parts for r in c.reasons))
     keys = dict.fromkeys(k for c in parts for k in c.diagnostics)
-    lowest = {"ess_bulk", "ess_tail", "e_bfmi"}
+    lowest = {"ess", "ess_bulk", "ess_tail", "e_bfmi"}
     diagnostics = {
         k: (min if k in lowest else max)(float(c.diagnostics[k]) for c in parts if k in c.diagnostics) for k in keys
     }
@@ -131,9 +134,11 @@ def merge_branches(parts: list[Branch]) -> Branch:
     if all(p.replicates is not None for p in parts):
         first, second = ([p.replicates[i] for p in parts if p.replicates] for i in (0, 1))
         replicates = (concatenate(first), concatenate(second))
+    joints = [p.joint for p in parts if p.joint is not None]
     return Branch(
         concatenate([p.predictive for p in parts]),
         merge_certificates([p.certificate for p in parts]),
         posterior,
         replicates,
+        Joint.concatenate(joints) if len(joints) == len(parts) else None,
     )

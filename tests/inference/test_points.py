@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtr
 
 from veribayes import registry
-from veribayes.errors import InputError, ReferenceRefused
-from veribayes.models._kernels import RBF, Grid, Linear, LogNormal, LogUniform, Matern32, Periodic
+from veribayes.errors import InputError, ReferenceRefused, ShapeError
+from veribayes.models._kernels import RBF, Grid, Linear, LogNormal, LogUniform, Matern12, Matern32, Matern52, Periodic
 from veribayes.models._task import Design, Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array
-from veribayes.tree import Data
+from veribayes.tree import Data, merge_branches
 
 BLR = GaussianProcess(Linear((2.0, 1.0, 1.0, 0.4, 0.4)), 0.2, 5)  # the settings of arXiv 2605.26713: noise sd .2
 FIXED = [
@@ -191,3 +192,123 @@ def test_discretisation_floor_of_linear_regression() -> None:
         steps = density.reshape(*exact.shape, cells, -1)
         distance = np.abs(steps - steps.mean(-1, keepdims=True)).sum((-1, -2)) / 2 * (fine[1] - fine[0])
         assert np.log(distance.mean()) == pytest.approx(wanted, abs=0.04)  # .025
+
+
+@pytest.mark.parametrize("model", [FIXED[0], HYPER[0]], ids=["fixed", "grid"])
+def test_joint_predictives_agree_and_have_the_marginals(model: GaussianProcess) -> None:
+    task = task_of(model, 0, 3, 12)
+    simulation = task.simulate(range(5), seed=0)
+    one, two = (run(name, task, simulation.data, joint=True) for name in ("cholesky", "sequential"))
+    for name in ("weights", "mean", "covariance"):
+        np.testing.assert_allclose(getattr(one.joint, name), getattr(two.joint, name), atol=1e-12)  # 1e-14
+    marginal = one.joint.marginal()
+    np.testing.assert_allclose(marginal.expectation(), one.predictive.expectation(), atol=1e-13)
+    np.testing.assert_allclose(marginal.standard_deviation(), one.predictive.standard_deviation(), atol=1e-13)
+    white = one.joint.whiten(simulation.outcome)
+    first = ndtr(white[..., 0])  # the first query is whitened by its marginal
+    np.testing.assert_allclose(first, one.predictive.cdf(simulation.outcome[..., None])[..., 0, 0], atol=1e-12)
+    assert run("cholesky", task, simulation.data).joint is None
+    halves = [run("cholesky", task, simulation.data.select(part), joint=True) for part in (slice(2), slice(2, None))]
+    np.testing.assert_allclose(merge_branches(halves).joint.covariance, one.joint.covariance, atol=1e-14)
+
+
+def test_a_joint_predictive_by_the_inverse() -> None:
+    task = task_of(FIXED[0], 8)
+    data = task.simulate(range(1), seed=0).data
+    joint = run("cholesky", task, data, joint=True).joint
+    x, query = data.arrays["x"][0], data.arrays["x_query"][0]
+    k, across, own = rbf(0.8)(x, x), rbf(0.8)(x, query), rbf(0.8)(query, query)
+    wanted = own - across.T @ np.linalg.inv(k + 0.04 * np.eye(8)) @ across + 0.04 * np.eye(4)
+    np.testing.assert_allclose(joint.covariance[0, 0, 0], wanted, atol=1e-13)
+
+
+@pytest.mark.parametrize("model", [FIXED[0], HYPER[0]], ids=["fixed", "grid"])
+def test_outcomes_are_white_under_the_joint_and_not_under_the_marginals(model: GaussianProcess) -> None:
+    task = task_of(model, 2, queries=3)
+    simulation = task.simulate(range(600), seed=0)
+    joint = run("cholesky", task, simulation.data, joint=True).joint
+    white = joint.whiten(simulation.outcome)[:, 0]
+    second = white.T @ white / 600
+    assert np.abs(second - np.eye(3)).max() < 4.5 * (2 / 600) ** 0.5  # .26; at most .1
+    alone = (simulation.outcome - joint.marginal().expectation()) / joint.marginal().standard_deviation()
+    assert np.corrcoef(alone[:, 0].T)[0, 1] > 0.1  # .3: neighbours share what is unknown
+
+
+def test_divergence_of_joints() -> None:
+    """Closed form against the average of the difference of log densities, and zero for the same law."""
+    task = task_of(FIXED[0], 4)
+    data = task.simulate(range(2), seed=0).data
+    wide = run("cholesky", task_of(GaussianProcess(RBF(1.0, 1.0), 0.2), 4), data, joint=True).joint
+    exact = run("cholesky", task, data, joint=True).joint
+    np.testing.assert_allclose(exact.kl(exact), 0, atol=1e-13)
+    noise = np.random.default_rng(0).standard_normal((20_000, 2, 1, 4))
+    y = exact.mean[:, :, 0] + np.einsum("bpqr,sbpr->sbpq", exact.factor[:, :, 0], noise)
+    gap = np.array([exact.log_prob(one) - wide.log_prob(one) for one in y])
+    assert np.all(np.abs(gap.mean(0) - exact.kl(wide)) < 4.5 * gap.std(0) / len(y) ** 0.5)
+    with pytest.raises(ShapeError):
+        exact.log_prob(y)
+
+
+def mpmath_posterior(data: Data, lengthscale: float, noise_sd: float) -> tuple[Array, Array]:
+    """Mean and sd of y at the queries of the first data set, RBF kernel, with 80 digits."""
+    with mpmath.workdps(80):
+        x, query = (mpmath.matrix(data.arrays[k][0, :, 0].tolist()) for k in ("x", "x_query"))
+        n, q = len(x), len(query)
+
+        def k(a: Any, b: Any) -> Any:
+            return mpmath.exp(-((a - b) ** 2) / (2 * mpmath.mpf(lengthscale) ** 2))
+
+        noise = mpmath.mpf(noise_sd) ** 2
+        a = mpmath.matrix(n, n)
+        for i in range(n):
+            for j in range(n):
+                a[i, j] = k(x[i], x[j]) + (noise if i == j else 0)
+        y = mpmath.matrix(data.arrays["y"][0].tolist())
+        mean, sd = np.zeros(q), np.zeros(q)
+        for i in range(q):
+            across = mpmath.matrix([k(p, query[i]) for p in x])
+            solved = mpmath.lu_solve(a, across)
+            mean[i] = float((solved.T * y)[0])
+            sd[i] = float(mpmath.sqrt(1 + noise - (solved.T * across)[0]))
+        return mean, sd
+
+
+@pytest.mark.parametrize("noise_sd", [0.2, 1e-3, 1e-6])
+def test_ball_arithmetic_is_right_at_any_condition_number(noise_sd: float) -> None:
+    """Condition numbers up to 2e13: balls against mpmath, and the Cholesky engine within its certified error."""
+    model = GaussianProcess(RBF(1.0, 0.6), noise_sd, 1, "uniform")
+    task = task_of(model, 20)
+    drawn_from = task_of(replace(model, noise_sd=max(noise_sd, 1e-3)), 20)  # a simulator refuses less
+    data = drawn_from.simulate(range(2), seed=0).data
+    mean, sd = mpmath_posterior(data, 0.6, noise_sd)
+    ball = run("ball", task, data)
+    assert ball.certificate.bound_kind == "bound"
+    wrong = np.abs(ball.predictive.mean[0, 0] - mean) / sd + np.abs(ball.predictive.sd[0, 0] / sd - 1)
+    assert wrong.max() <= ball.certificate.error_bound  # 1e-16 of 4e-16, 6e-11 of 6e-10
+    checked = run("cholesky", task, data, enclosed=2)
+    wrong = np.abs(checked.predictive.mean[0, 0] - mean) / sd + np.abs(checked.predictive.sd[0, 0] / sd - 1)
+    assert wrong.max() <= checked.certificate.diagnostics["enclosed_error"] <= checked.certificate.error_bound
+
+
+@pytest.mark.parametrize("model", [*FIXED[1:], HYPER[0]], ids=lambda m: m.kernel.kind)
+def test_ball_arithmetic_knows_every_kernel(model: GaussianProcess) -> None:
+    terms = (Matern12(0.6, 0.7), Matern52(0.4, 0.5))
+    extended = replace(model, kernel=model.kernel + terms[0] + terms[1])
+    task = task_of(extended, 0, 6)
+    data = task.simulate(range(2), seed=0).data
+    ball, exact = run("ball", task, data), run("cholesky", task, data)
+    for name, value in exact.predictive.variables().items():
+        np.testing.assert_allclose(value, ball.predictive.variables()[name], atol=1e-12)  # 3e-14
+    with pytest.raises(InputError, match="grids"):
+        run("ball", task_of(HYPER[1], 4), data)
+
+
+@pytest.mark.study
+def test_quadrature_over_continuous_hyperparameters_agrees_with_nuts() -> None:
+    task = task_of(GaussianProcess(RBF(1.0, LogUniform(0.2, 2.0)), LogNormal(-1.6, 0.3), 1, "uniform"), 12)
+    data = task.simulate(range(8), seed=0).data
+    exact, nuts = run("cholesky", task, data), run("nuts", task, data)
+    assert exact.certificate.verdict == nuts.certificate.verdict == "trusted"
+    for name, found in nuts.posterior.items():
+        assert np.abs((found["mean"] - exact.posterior[name]["mean"]) / found["mcse"]).max() < 4
+    np.testing.assert_allclose(nuts.predictive.expectation(), exact.predictive.expectation(), atol=0.02)

@@ -81,7 +81,7 @@ def test_tasks_round_trip_through_yaml(model: Model, tmp_path: Path) -> None:
 def test_defaults_of_each_family() -> None:
     engines = {(type(m).__name__, t.reference, t.second_route) for m in MODELS for t in [task_of(m)]}
     assert engines == {
-        ("BayesianNetwork", "conjugate", "row_quadrature"), ("BayesianNetwork", "elimination", "enumeration"),
+        ("BayesianNetwork", "conjugate", "row_quadrature"), ("BayesianNetwork", "junction_tree", "elimination"),
         ("MTD", "simplex_quadrature", "lag_counts"), ("GaussianProcess", "cholesky", "sequential")}  # fmt: skip
     for model in MODELS:
         task = task_of(model)
@@ -92,7 +92,7 @@ def test_model_files_become_tasks(tmp_path: Path) -> None:
     (tmp_path / "Étude 1.bif").write_text(ASIA)
     task = load_task(tmp_path / "Étude 1.bif")
     assert task.name == "tude-1"
-    assert task.reference == "elimination"
+    assert task.reference == "junction_tree"
     (tmp_path / "m.yaml").write_text("{kind: mtd, q: 3, m: 2, matrix_seed: 0, concentration: 1e-1}")
     assert load_task(tmp_path / "m.yaml").model == MTD(3, 2, 0.1, 0)
 
@@ -160,7 +160,7 @@ def test_files_that_are_not_there_or_too_large(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(InputError, match="a readable file"):
         read_yaml(tmp_path)
     (tmp_path / "x.txt").write_text("")
-    with pytest.raises(InputError, match=r"a model file \.bif, \.bif\.gz"):
+    with pytest.raises(InputError, match=r"a model file \.bif, \.xmlbif"):
         load_task(tmp_path / "x.txt")
     (tmp_path / "x.yaml").write_text("a: 1" + " " * 100)
     monkeypatch.setattr(_spec, "MAX_YAML_BYTES", 50)

@@ -1,4 +1,4 @@
-"""Small tasks of the three families, and a recipe for each that runs in a second."""
+"""Small tasks of every family, and a recipe for each that runs in a second."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
             "prior": {"kind": "dirichlet", "concentration": 1.0},
         },
         (1, 4, 8),
+    ),
+    "known_tables": (
+        {
+            "kind": "bayesian_network",
+            "nodes": ["a", "b", "c"],
+            "parents": {"b": ["a"], "c": ["b"]},
+            "states": {"a": ["x", "y"], "b": ["x", "y", "z"], "c": ["x", "y"]},
+            "cpts": {"a": [[0.3, 0.7]], "b": [[0.2, 0.3, 0.5], [0.6, 0.4, 0.0]], "c": [[0.9, 0.1], [0.4, 0.6], [1.0, 0.0]]},
+        },
+        (0,),
     ),
     "mtd": ({"q": 3, "m": 2, "matrix_seed": 0}, (2, 4, 8)),
     "gaussian_process": (

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
+from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.predictive import Normal
@@ -17,6 +20,7 @@ from veribayes.transformer._batches import (
     Recipe,
     config_of,
     context_sizes,
+    distance,
     divergence,
     edges_of,
     make_batch,
@@ -91,15 +95,15 @@ def test_divergence_is_zero_for_the_target_itself_and_finite_for_impossible_cate
 
 
 def test_every_shipped_recipe_is_one() -> None:
-    for name in ("bn-asia", "bn-general5", "gp-rbf-1d", "mtd-q5-m3"):
+    for name in registry.names("task"):
         task = _spec.load_task(name)
-        for preset in ("quick", "full"):
+        for preset in task.training:
             config_of(task, Recipe.of(task, preset).network)
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"steps": 0}, {"steps": 1.5}, {"groups": 3}, {"learning_rate": 0}, {"warmup": 1.0}, {"clip": "1"}],
+    [{"steps": 0}, {"steps": 1.5}, {"groups": 3}, {"learning_rate": 0}, {"warmup": 1.0}, {"clip": "1"}, {"loss": "l2"}],
 )
 def test_what_is_no_recipe(changes: dict[str, Any], make_case: Callable[..., Any]) -> None:
     with pytest.raises(InputError):
@@ -111,8 +115,32 @@ def test_presets_are_named_in_the_task() -> None:
         Recipe.of(_spec.load_task("bn-asia"), "slow")
 
 
-def test_a_network_with_known_tables_has_nothing_to_train() -> None:
-    spec = {"kind": "bayesian_network", "nodes": ["a"], "parents": {}, "states": 2, "cpts": {"a": [0.3, 0.7]}}
-    task = _spec.task_of(_spec.model_from_spec(spec))
-    with pytest.raises(InputError, match="learn from the context"):
-        config_of(task, {})
+def test_a_family_without_tokens_is_refused(make_case: Callable[..., Any]) -> None:
+    task = make_case("mtd").task
+    other = replace(task, model=cast(Any, SimpleNamespace(kind="tree", spec=dict)), wrong_prior={})
+    with pytest.raises(InputError, match="'tree'"):
+        config_of(other, {})
+
+
+def test_known_tables_are_asked_for_every_node(make_case: Callable[..., Any]) -> None:
+    """What is observed is certain, and what is not is the reference's posterior."""
+    case = make_case("known_tables")
+    (group,) = batch(case, 0, 0)
+    evidence, target = group.arrays
+    assert target.tolist() == [[0, 1, 2]] * 8
+    seen = evidence >= 0
+    assert torch.all(group.probs.gather(2, evidence.clamp_min(0)[..., None])[..., 0][seen] == 1)
+    exact = case.targets(case.task.simulate(range(8), seed=0, stream="train").data).probs
+    np.testing.assert_allclose(group.probs, exact[:, 0], rtol=0, atol=1e-7)
+
+
+def test_settings_that_came_later_do_not_change_older_identities(make_case: Callable[..., Any]) -> None:
+    plain = make_case("mtd").recipe.to_dict()
+    assert not {"loss", "targets"} & set(plain)
+    assert make_case("mtd", loss="l1", targets="mle").recipe.to_dict() == {**plain, "loss": "l1", "targets": "mle"}
+
+
+def test_distance_is_twice_the_total_variation() -> None:
+    said: Any = torch.nn.Identity()
+    group = Group((torch.tensor([[[0.2, 0.8]]]).log(),), slice(None), torch.tensor([[[0.5, 0.5]]]))
+    assert distance(said, group).item() == pytest.approx(0.6, rel=1e-6)

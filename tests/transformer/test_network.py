@@ -17,6 +17,7 @@ from veribayes.transformer.network import Network, NetworkConfig, rotate
 ROUNDING = 5e-6  # float32 sums in another order; measured 4e-7 on probabilities, 2e-6 on rotary scores of size 10
 ROWS = NetworkConfig("rows", states=(2, 3, 2), width=16, layers=2, heads=2)
 SYMBOLS = NetworkConfig("symbols", states=(4,), width=16, layers=2, heads=2)
+NODES = NetworkConfig("nodes", states=(2, 3, 2), width=16, layers=2, heads=2)
 POINTS = NetworkConfig("points", inputs=2, cells=8, reach=3.0, tail_scale=0.4, width=16, layers=2, heads=2)
 
 
@@ -41,6 +42,8 @@ def arguments(config: NetworkConfig, n: int = 6, queries: int = 3, seed: int = 0
         return (integers(rng.integers(0, config.states[0], (2, n))),)
     if config.family == "points":
         return tuple(reals(rng.standard_normal(s)) for s in ((2, n, 2), (2, n), (2, queries, 2)))
+    if config.family == "nodes":
+        return integers(rng.integers(-1, config.states, (n, 3))), integers(np.tile(np.arange(3), (n, 1)))
     rows = rng.integers(0, config.states, (2, n, 3))
     target = rng.integers(0, 3, (2, queries))
     query = np.where(np.arange(3) < target[..., None], rng.integers(0, config.states, (2, queries, 3)), -1)
@@ -97,6 +100,18 @@ def test_categories_that_a_target_lacks_get_exactly_zero() -> None:
     assert torch.all(probs[target == 1] > 0)
 
 
+def test_nodes_read_all_the_evidence_and_answer_what_is_asked() -> None:
+    net, (evidence, target) = network(NODES), arguments(NODES)
+    answers = said(net, (evidence, target))
+    torch.testing.assert_close(said(net, (evidence, target.flip(1))), answers.flip(1), rtol=0, atol=ROUNDING)
+    torch.testing.assert_close(said(net, (evidence, target[:, 1:2])), answers[:, 1:2], rtol=0, atol=ROUNDING)
+    for node in range(3):
+        changed = evidence.clone()
+        changed[:, node] = torch.where(evidence[:, node] < 0, 0, -1)
+        assert (said(net, (changed, target)) - answers).abs().amax((0, 2)).min() > 0.01  # every answer depends on every node
+    assert torch.all(answers[:, [0, 2], 2] == 0)
+
+
 def test_probabilities_sum_to_one(each: Any) -> None:
     net = network(config_of(each.task, each.recipe.network))
     data = each.task.simulate(range(4), seed=0, stream="replicate").data
@@ -126,7 +141,7 @@ def test_initial_weights_are_a_function_of_the_seed() -> None:
 
 
 def test_a_config_goes_through_plain_data() -> None:
-    for config in (ROWS, SYMBOLS, POINTS):
+    for config in (ROWS, NODES, SYMBOLS, POINTS):
         assert NetworkConfig.from_dict(config.to_dict()) == config
 
 

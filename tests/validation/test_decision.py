@@ -41,7 +41,7 @@ def test_numbers_of_a_decision() -> None:
     x = sample(400, 0.5)
     found, limits = decision.decide(x, tolerance=1.0, seed=4), bootstrap.interval(x, seed=4)
     assert (found.estimate, found.low, found.high) == pytest.approx((limits.estimate, limits.low, limits.high))
-    assert found.upper == pytest.approx(limits.high + 3 * x.max() / 400)
+    assert found.upper == pytest.approx(limits.high + 2 * x.max() / 400)
     assert found.minimum_detectable == pytest.approx(2.8 * x.std(ddof=1) / 20)
     assert (found.clusters, found.infinite_share, found.datasets_needed) == (400, 0.0, None)
     assert found.statements == ("defects in fewer than 0.75% of contexts (3/n) are not excluded",)
@@ -49,12 +49,12 @@ def test_numbers_of_a_decision() -> None:
 
 def test_unseen_tails_can_prevent_equivalence() -> None:
     x = sample(200, 0.5)
-    x[0] = 30.0  # mean .65, but a third of it is one data set: 3 max / n = .45
+    x[0] = 30.0  # mean .65, but a third of it is one data set: 2 max / n = .3 beside what `high` holds
     found = decision.decide(x, tolerance=1.0)
     assert found.verdict == "undecided"
     assert found.upper is not None
     assert found.high is not None
-    assert found.upper - found.high == pytest.approx(0.45)
+    assert found.upper - found.high == pytest.approx(0.3)
 
 
 def test_infinite_divergences_are_different_and_named() -> None:
@@ -170,3 +170,11 @@ def test_queries_that_never_apply_are_left_out_and_infinite_ones_shown() -> None
     assert found.worst[0].score == np.inf
     with pytest.raises(ShapeError):
         decision.curve(scores, np.zeros(50, dtype=np.int64))
+
+
+def test_a_reference_that_is_wrong_by_more_than_a_third_of_the_tolerance_decides_nothing() -> None:
+    for mean in (0.1, 5.0):
+        found = decision.decide(sample(1000, mean), tolerance=1.0, reference_error=0.34)
+        assert (found.verdict, found.datasets_needed) == ("undecided", None)
+        assert "more than a third of the tolerance" in found.findings[0]
+        assert decision.decide(sample(1000, mean), tolerance=1.0, reference_error=0.33).verdict != "undecided"

@@ -219,3 +219,33 @@ def _kolmogorov(u: Array) -> float:
     ordered = np.sort(u)
     grid = np.arange(1, u.size + 1) / u.size
     return float(max((grid - ordered).max(), (ordered - grid + 1 / u.size).max()))
+
+
+def test_the_largest_error_is_that_of_one_category() -> None:
+    p, q = (Categorical(np.array([[[row]]])) for row in ([0.5, 0.3, 0.2], [0.4, 0.2, 0.4]))
+    assert metric("max_error").score(q, p, np.zeros((1, 1, 1))).item() == pytest.approx(0.2)
+    candidate, reference, outcome = random_law("bins", 1), random_law("normal", 2), np.zeros(SHAPE)
+    error, distance = (metric(n).score(candidate, reference, outcome) for n in ("max_error", "total_variation"))
+    assert (error <= distance).all()
+
+
+@pytest.mark.parametrize("form", ["categorical", "normal", "mixture", "bins"])
+def test_highest_density_regions_cover_what_they_say(form: str) -> None:
+    rng, size = np.random.default_rng(13), (4000, 1, 1)
+    law: Predictive = {
+        "categorical": Categorical(rng.dirichlet(np.ones(4), size)),
+        "normal": Normal(rng.normal(size=size), rng.uniform(0.5, 2, size)),
+        "mixture": NormalMixture(
+            rng.dirichlet(np.ones(3), size), rng.normal(size=(*size, 3)), rng.uniform(0.1, 2, (*size, 3))
+        ),
+        "bins": Bins(rng.dirichlet(np.ones(22), size), np.linspace(-2, 2, 21), np.array([0.3, 0.6])),
+    }[form]
+    reference = law if form in ("categorical", "mixture") else Normal(np.zeros(size), np.ones(size))
+    u = metric("hpd").score(law, reference, law.sample(rng, 1)[..., 0])
+    assert _kolmogorov(u.ravel()) < 1.63 / np.sqrt(u.size)  # 1 % critical value; fixed seed
+
+
+def test_confidence_and_hit_are_those_of_the_most_probable_category() -> None:
+    law, outcome = Categorical(np.array([[[[0.2, 0.7, 0.1]]], [[[0.5, 0.3, 0.2]]]])), np.ones((2, 1, 1))
+    assert metric("confidence").score(law, law, outcome).ravel() == pytest.approx([0.7, 0.5])
+    assert metric("hit").score(law, law, outcome).ravel().tolist() == [1.0, 0.0]

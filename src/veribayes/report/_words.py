@@ -60,6 +60,13 @@ METRICS = {
     "crps": "CRPS divergence",
     "log_score_regret": "log-score regret at the outcome",
     "pit": "probability integral transform",
+    "max_error": "largest error of a probability",
+    "missed_mass": "exact mass called impossible",
+    "impossible_mass": "mass on what is impossible",
+    "mean_error": "error of the mean, in exact standard deviations",
+    "sd_error": "log ratio of standard deviations",
+    "quantile_error": "largest error of five quantiles, in exact standard deviations",
+    "wasserstein": "Wasserstein distance W1",
 }
 CONTEXTS = {
     "rows": ("row in the context", "rows in the context"),

@@ -1,0 +1,238 @@
+"""Does the procedure say `equivalent` to what is exact, and `different` to every planted defect? Measured over seeded runs.
+
+Run: python -m benchmarks.acceptance [TASK...] [--write]     (make acceptance)
+
+Exact: the second independent route and finite draws of the exact posterior, in disjoint runs of 200 data sets each. Defects:
+every engine that says who must see it (`seen_by`), at its default strength, in runs of 1,000 data sets. A task's rows are kept
+in runs/acceptance and read back while the sources are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import beta
+
+from benchmarks import _documents
+from veribayes import registry, results, store
+from veribayes.errors import InputError
+from veribayes.models import _spec
+from veribayes.models._task import Task
+from veribayes.predictive import Array
+from veribayes.tree import Branch, Simulation
+from veribayes.validation import calibration, decision
+from veribayes.validation.latents import TOLERANCE, leaked_mass
+
+SEED = 3_000  # of the pools: no run that is shown anywhere uses it
+REAL_DRAWS = 250  # draws of real values: the fair CRPS needs fewer than a divergence of categories
+
+
+@dataclass(frozen=True)
+class Study:
+    """How much is simulated.
+
+    Attributes:
+        runs: of each kind.
+        exact: data sets in a run of an exact candidate.
+        defect: data sets in a run of a planted defect.
+        pool: data sets from which the runs of a defect are drawn, with replacement.
+    """
+
+    runs: int = 200
+    exact: int = 200
+    defect: int = 1000
+    pool: int = 5_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """How often a candidate got the verdict that it must get.
+
+    Attributes:
+        endpoint: the primary metric, `joint_kl` or `leaked_mass`.
+        wanted: the verdict.
+        effect: mean over the pool in units of the tolerance; infinite for an infinite divergence.
+        hits, runs: runs with the wanted verdict, and all of them.
+    """
+
+    task: str
+    candidate: str
+    endpoint: str
+    wanted: str
+    effect: float
+    hits: float
+    runs: int
+    clusters: int
+
+    @property
+    def share(self) -> float:
+        """Share of runs with the wanted verdict."""
+        return self.hits / self.runs
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Exact 95 % limits of the share (Clopper & Pearson 1934)."""
+        low = beta.ppf(0.025, self.hits, self.runs - self.hits + 1) if self.hits else 0.0
+        high = beta.ppf(0.975, self.hits + 1, self.runs - self.hits) if self.hits < self.runs else 1.0
+        return float(low), float(high)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print, write runs/acceptance.json; with --write also the table in docs/defects.md. 1 if a row misses 95 %."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tasks", nargs="*", help="shipped tasks; all when left out")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/defects.md")
+    given = parser.parse_args(arguments)
+    rows: list[Row] = []
+    for name in given.tasks or registry.names("task"):
+        found = kept(_spec.load_task(name), Study(), Path("runs/acceptance"))
+        print(_documents.table([shown(row) for row in found]), flush=True)
+        rows += found
+    print(f"written: {_documents.keep('acceptance', 'veribayes.acceptance/1', [asdict(row) for row in rows])}")
+    if given.write:
+        print(f"written: {_documents.put('defects.md', 'acceptance', _documents.table([shown(row) for row in rows]))}")
+    return int(any(row.share < 0.95 for row in rows))
+
+
+def kept(task: Task, study: Study, folder: Path) -> list[Row]:
+    """The rows of a task, from a file that the same sources wrote, or measured and written."""
+    path, key = folder / f"{task.name}.json", {"source": store.source_digest(), "task": task.hash, "study": asdict(study)}
+    if path.is_file():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["key"] == key:
+            return [Row(**row) for row in stored["rows"]]
+    rows = list(measured(task, study))
+    store.write_text(path, json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
+    return rows
+
+
+def measured(task: Task, study: Study) -> Iterator[Row]:
+    """All rows of a task."""
+    yield from exact_rows(task, study)
+    yield from (defect_row(task, name, study) for name in defects(task))
+
+
+def defects(task: Task) -> list[str]:
+    """Planted defects that mean something for the task."""
+    data = task.simulate(range(2), seed=SEED).data
+    return [name for name in registry.names("engine") if _can_spoil(name, task, data)]
+
+
+def _can_spoil(name: str, task: Task, data: Any) -> bool:
+    part = registry.load("engine", name)
+    if not hasattr(part, "seen_by") or (part.families and task.model.kind not in part.families):
+        return False
+    try:
+        part()(task, data, seed=SEED)
+    except InputError:
+        return False
+    return True
+
+
+def exact_rows(task: Task, study: Study) -> Iterator[Row]:
+    """The second route, and finite draws of the exact predictive, in disjoint runs."""
+    count = 1000 if task.model.n_categories else REAL_DRAWS
+    draws = registry.load("engine", "finite_draws")(of=task.reference, draws=count)
+    for name, engine in ((task.second_route, registry.engine(task.second_route)), ("finite_draws", draws)):
+        values, endpoint, error = divergences(task, engine, study.runs * study.exact)
+        runs = values.reshape(study.runs, study.exact)
+        said = [
+            decision.decide(run, tolerance=endpoint.tolerance, reference_error=error, seed=i).verdict
+            for i, run in enumerate(runs)
+        ]
+        effect = float(values.mean()) / endpoint.tolerance
+        yield Row(task.name, name, endpoint.metric, "equivalent", effect, said.count("equivalent"), study.runs, study.exact)
+
+
+def defect_row(task: Task, name: str, study: Study) -> Row:
+    """A defect before the endpoint that must see it, in runs drawn from one pool."""
+    engine = _spoiling(name, task)
+    endpoint = {"kl": _kl, "joint_kl": joint_divergences, "leaked_mass": leaked}[engine.seen_by]
+    values, tolerance, error = endpoint(task, engine, study.pool)
+    infinite, ratio = float(np.isinf(values).mean()), float(values.mean()) / tolerance
+    if infinite:
+        share = 1 - (1 - infinite) ** study.defect
+    else:
+        found = calibration.experiments(calibration.pool(values), study.defect, nulls=study.runs, seed=SEED)
+        share = found.rates(ratio, error).different
+    return Row(task.name, name, engine.seen_by, "different", ratio, share * study.runs, study.runs, study.defect)
+
+
+def _spoiling(name: str, task: Task) -> Any:
+    """The defect at its default strength, of the reference where it spoils another engine."""
+    part = registry.load("engine", name)
+    return part(of=task.reference) if any(f.name == "of" for f in fields(part)) else part()
+
+
+def _kl(task: Task, engine: Any, datasets: int) -> tuple[Array, float, float]:
+    values, endpoint, error = divergences(task, engine, datasets)
+    return values, endpoint.tolerance, error
+
+
+def divergences(task: Task, engine: Any, datasets: int) -> tuple[Array, results.Endpoint, float]:
+    """Each data set's mean score under the primary endpoint of the engine's form, and the reference's error bound."""
+    parts, error, endpoint = [], 0.0, None
+    for simulation, truth in references(task, datasets):
+        said = engine(task, simulation.data, seed=SEED).predictive
+        endpoint = results.endpoint(task, said.form)
+        metric = registry.load("metric", endpoint.metric)
+        parts.append(decision.cluster_means(metric.score(said, truth.predictive, simulation.outcome)))
+        error = max(error, truth.certificate.error_bound)
+    assert endpoint is not None
+    return np.concatenate(parts), endpoint, error
+
+
+def references(task: Task, datasets: int) -> Iterator[tuple[Simulation, Branch]]:
+    """Shards of data sets with their exact posterior."""
+    exact = registry.engine(task.reference)
+    for rows in _shards(task, datasets):
+        simulation = task.simulate(rows, seed=SEED)
+        yield simulation, exact(task, simulation.data, seed=SEED)
+
+
+def leaked(task: Task, engine: Any, datasets: int) -> tuple[Array, float, float]:
+    """Each data set's mean posterior mass outside the support of its latents."""
+    parts = []
+    for rows in _shards(task, datasets):
+        posterior = engine(task, task.simulate(rows, seed=SEED).data, seed=SEED).posterior
+        masses = [leaked_mass(posterior[latent.name]["draws"], latent.support) for latent in task.model.latents]
+        parts.append(decision.cluster_means(np.concatenate(masses, axis=-1)))
+    return np.concatenate(parts), TOLERANCE, 0.0
+
+
+def joint_divergences(task: Task, engine: Any, datasets: int) -> tuple[Array, float, float]:
+    """Each data set's mean KL between the joints of all queries, by query; the tolerance is that of one query."""
+    assert task.tolerance is not None
+    exact, parts = registry.load("engine", task.reference)(joint=True), []
+    for rows in _shards(task, datasets):
+        data = task.simulate(rows, seed=SEED).data
+        truth, said = (made(task, data, seed=SEED).joint for made in (exact, engine))
+        parts.append(truth.kl(said).mean(-1) / truth.mean.shape[-1])
+    return np.concatenate(parts), task.tolerance.kl, 0.0
+
+
+def _shards(task: Task, datasets: int) -> Iterable[range]:
+    size = task.design.shard
+    return (range(start, min(start + size, datasets)) for start in range(0, datasets, size))
+
+
+def shown(row: Row) -> dict[str, str]:
+    """A row as it stands in the document."""
+    low, high = row.limits
+    effect = "∞" if np.isinf(row.effect) else f"{row.effect:.2g}"
+    return {
+        "task": row.task, "candidate": row.candidate, "endpoint": row.endpoint, "effect / tolerance": effect,
+        "data sets": f"{row.clusters:,}", "must be": row.wanted, "runs": str(row.runs),
+        "share of runs, %": f"{100 * row.share:.1f}", "95 % limits": f"{100 * low:.1f} to {100 * high:.1f}",
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

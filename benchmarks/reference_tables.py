@@ -1,0 +1,308 @@
+"""The reference tables of the three families beside the published figures.
+
+Run: make reference-tables   (or: python -m benchmarks.reference_tables [--datasets N] [--seed S] [--write] [SECTION...])
+
+Every number is a mean over data sets of the stream `replicate`; its standard error comes from the same data sets. Published
+figures and their sources are in published.yaml. --write also puts the tables into docs/reference-tables.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from scipy.special import ndtr
+
+from benchmarks import _documents
+from veribayes import registry
+from veribayes.inference._gaussian import chebyshev_steps, kernels
+from veribayes.models import _spec
+from veribayes.models._kernels import RBF
+from veribayes.models._priors import Dirichlet, UniformMixture
+from veribayes.models._task import Design, Model, Task
+from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
+from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.mtd import MTD
+from veribayes.predictive import Array
+from veribayes.transformer.constructions.gp_gradient_descent import outer_quantile
+from veribayes.tree import IntArray, Simulation
+
+PUBLISHED = Path(__file__).with_name("published.yaml")
+POINTS_INSIDE = 16  # midpoints a bin at which densities are compared
+
+Measured = dict[str, dict[str, Array]]  # table -> row -> (data set, column)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print, write runs/reference-tables.json; with --write also the document."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all when left out")
+    parser.add_argument("--datasets", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/reference-tables.md")
+    given = parser.parse_args(arguments)
+    published = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
+    pages, rows = [], []
+    for section in given.sections or SECTIONS:
+        found = SECTIONS[section](published[section]["n"], given.datasets, given.seed)
+        text, numbers = beside(published[section], found)
+        print(text)
+        pages.append(text)
+        rows += [{"section": section, "datasets": given.datasets, "seed": given.seed, **n} for n in numbers]
+    print(_documents.keep("reference-tables", "veribayes.reference-tables/1", rows))
+    if given.write:
+        print(_documents.put("reference-tables.md", "tables", "\n".join(pages)))
+    return 0
+
+
+def beside(published: Mapping[str, Any], found: Measured) -> tuple[str, list[dict[str, Any]]]:
+    """A Markdown section with each row twice, published and measured, and the numbers behind it."""
+    rows: list[dict[str, str]] = []
+    numbers: list[dict[str, Any]] = []
+    for name, table in found.items():
+        for row, values in table.items():
+            mean, error = values.mean(0), values.std(0, ddof=1) / np.sqrt(len(values))
+            figures = published["tables"].get(name, {}).get(row)
+            heads = {"table": name, "predictor": row}
+            columns = [str(n) for n in published["n"]]
+            if figures:
+                rows.append({**heads, "from": "published", **dict(zip(columns, map(shown, figures), strict=True))})
+            rows.append({**heads, "from": "here", **dict(zip(columns, map(shown, mean), strict=True))})
+            numbers.append({**heads, "n": published["n"], "published": figures, "mean": mean.tolist(),
+                            "standard_error": error.tolist()})  # fmt: skip
+    title = f"\n{published['what']}; published: {published['source']}; {len(values)} data sets a table.\n"
+    return f"{title}\n{_documents.table(rows)}\n", numbers
+
+
+def shown(value: float) -> str:
+    return f"{value:.3f}" if abs(value) >= 0.1 else f"{value:.4f}"
+
+
+# -- Bayesian networks ------------------------------------------------------------------------------------------------
+
+
+def networks(n: Sequence[int], datasets: int, seed: int) -> Measured:
+    """Total variation to the truth of frequencies with and without the graph, and of the posterior predictive."""
+    models: dict[str, BayesianNetwork] = {}
+    for name in ("bn-chain7", "bn-tree7", "bn-general5", "bn-general7"):
+        models[name] = _network(name)
+    models["bn-tree7 Beta(.4,.4)"] = with_prior(models["bn-tree7"], Dirichlet(0.4))
+    halves = UniformMixture(((0.15, 0.3), (0.7, 0.85)))
+    models["bn-general5 bimodal"] = with_prior(models["bn-general5"], halves)
+    return {name: _network_table(model, n, datasets, seed) for name, model in models.items()}
+
+
+def _network(name: str) -> BayesianNetwork:
+    model = _spec.load_task(name).model
+    assert isinstance(model, BayesianNetwork)
+    return model
+
+
+def with_prior(model: BayesianNetwork, prior: Any) -> BayesianNetwork:
+    """The same graph with another prior over its tables."""
+    return BayesianNetwork.from_spec({**model.spec(), "prior": prior.spec()})
+
+
+def _network_table(model: BayesianNetwork, n: Sequence[int], datasets: int, seed: int) -> dict[str, Array]:
+    task = _task(model, n, queries=1)
+    simulation = task.simulate(range(datasets), seed=seed, stream="replicate")
+    arrays = simulation.data.arrays
+    rows = model.query_rows(RowQuery(arrays["query"], arrays["target"]))
+    truth = np.take_along_axis(simulation.latents["theta"], rows[..., None], axis=1)[:, None]  # (B, 1, Q, K)
+    out = {}
+    for name, engine in (("mle", "mle"), ("naive", "naive_mle"), ("bayes", "conjugate")):
+        probs = _answer(engine, task, simulation).probs
+        apart = 0.5 * np.abs(probs - truth).sum(-1)
+        if name != "bayes":  # the engines answer uniformly where nothing was seen
+            apart = np.where(_seen(model, simulation, naive=name == "naive"), apart, 1.0)
+        out[name] = apart.mean(-1)
+    return out
+
+
+def _seen(model: BayesianNetwork, simulation: Simulation, naive: bool) -> Array:
+    """Whether any row agrees with the query on its parents, or on all nodes before it; (dataset, position, query)."""
+    arrays = simulation.data.arrays
+    nodes, target = np.arange(len(model.nodes)), arrays["target"]
+    parents = np.array([np.isin(nodes, model.parents[t]) for t in target])
+    relevant = nodes < target[:, None] if naive else parents
+    agree = ((arrays["rows"][:, None] == arrays["query"][:, :, None]) | ~relevant[:, None]).all(-1)  # (B, Q, N)
+    return np.asarray(agree.cumsum(-1)[..., simulation.data.positions - 1].swapaxes(1, 2) > 0)
+
+
+# -- mixtures of transitions ------------------------------------------------------------------------------------------
+
+
+LAGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "bayes": ("simplex_quadrature", {}),
+    "one step, best eta": ("mirror_descent", {}),
+    "one step, eta = 1/(m+1)": ("mirror_descent", {"eta": 0.25}),
+    "two steps": ("mirror_descent", {"steps": 2}),
+    "five steps": ("mirror_descent", {"steps": 5}),
+    "mle": ("expectation_maximization", {}),
+    "one EM step": ("expectation_maximization", {"steps": 1}),
+    "equal weights": ("prior_only", {}),
+}
+
+
+def lags(n: Sequence[int], datasets: int, seed: int) -> Measured:
+    """KL from the next symbol's true law, over four matrices; step sizes are tuned against Bayes."""
+    table: dict[str, list[Array]] = {name: [] for name in LAGS}
+    for matrix_seed in range(4):
+        model = MTD(10, 3, 1.0, matrix_seed=matrix_seed)
+        task = _task(model, n)
+        simulation = task.simulate(range(datasets // 4), seed=seed, stream="audit")  # step sizes come from `replicate`
+        y, weights = simulation.data.arrays["y"], simulation.latents["weights"]
+        truth = np.stack([model.next_symbol(weights, y, t) for t in n], axis=1)
+        for name, (engine, options) in LAGS.items():
+            said = _answer(engine, task, simulation, **options).probs[:, :, 0]
+            table[name].append((truth * np.log(truth / said)).sum(-1))
+    return {"mtd-q10-m3": {name: np.concatenate(parts) for name, parts in table.items()}}
+
+
+# -- Gaussian processes -----------------------------------------------------------------------------------------------
+
+
+def points(layers: Sequence[int], datasets: int, seed: int) -> Measured:
+    """Log of the mean total variation of gradient descent with Chebyshev steps on one tuned interval for all contexts."""
+    contexts = _spectra(max(datasets // 4, 8), seed)
+    tuning, judged = contexts[: len(contexts) // 2], contexts[len(contexts) // 2 :]
+    out: Measured = {}
+    for bins in (256, 64, 16):
+        edges = _edges(bins)
+        columns = [np.array([c.apart(edges, _tuned(tuning, edges, depth - 1)) for c in judged]) for depth in layers]
+        out[f"{bins} bins"] = {"theory": log_mean(np.stack(columns, axis=1))}
+    return out
+
+
+def log_mean(values: Array) -> Array:
+    """Values whose mean is the log of the mean and whose spread gives its standard error: the delta method."""
+    mean = values.mean(0)
+    return np.asarray(np.log(mean) + (values - mean) / mean)
+
+
+def floor(bins: Sequence[int], datasets: int, seed: int) -> Measured:
+    """What bins cost the exact predictive itself."""
+    contexts = _spectra(max(datasets // 4, 8), seed)
+    columns = [np.array([c.exact_apart(_edges(n)) for c in contexts]) for n in bins]
+    return {"bins": {"exact masses": log_mean(np.stack(columns, axis=1))}}
+
+
+class Spectrum:
+    """One context, its queries, and gradient descent on it along the eigenvectors of K."""
+
+    def __init__(self, k: Array, across: Array, prior: Array, y: Array, noise: float) -> None:
+        values, vectors = np.linalg.eigh(k)
+        kept = values > 1e-9 * values[-1]  # the linear kernel has rank d; nothing is learned outside
+        self.values, rotated = values[kept] + noise, vectors[:, kept].T @ across
+        self.slope = rotated * (vectors[:, kept].T @ y)[:, None]
+        self.square, self.prior, self.noise = rotated**2, prior, noise
+
+    def moments(self, etas: Array | None) -> tuple[Array, Array]:
+        """Mean and variance (query,) after the steps; None: the limit."""
+        left = 0.0 if etas is None else np.prod(1 - etas[:, None] * self.values, axis=0)
+        reached = (1 - left) / self.values
+        return reached @ self.slope, self.noise + np.maximum(self.prior - reached @ self.square, 0.0)
+
+    def apart(self, edges: Array, etas: Array) -> float:
+        """Mean total variation between the bins of the readout and the exact density."""
+        mean, variance = self.moments(etas)
+        middle = (edges[:-1] + edges[1:]) / 2
+        logits = -((middle - mean[:, None]) ** 2) / (2 * variance[:, None])
+        odds = np.exp(logits - logits.max(-1, keepdims=True))
+        return variation(odds / odds.sum(-1, keepdims=True), edges, *self.moments(None))
+
+    def exact_apart(self, edges: Array) -> float:
+        """The same for the exact masses of the bins."""
+        mean, variance = self.moments(None)
+        below = ndtr((edges - mean[:, None]) / np.sqrt(variance)[:, None])
+        mass = np.diff(below)
+        return variation(mass / mass.sum(-1, keepdims=True), edges, mean, variance)
+
+
+def variation(probs: Array, edges: Array, mean: Array, variance: Array) -> float:
+    """Half the integral of |bins - normal density given that y is inside the bins|, mean over queries."""
+    width = edges[1] - edges[0]
+    inside = edges[:-1, None] + width * (np.arange(POINTS_INSIDE) + 0.5) / POINTS_INSIDE  # (bin, point)
+    z = (inside - mean[:, None, None]) / np.sqrt(variance)[:, None, None]
+    held = np.diff(ndtr((edges[[0, -1]] - mean[:, None]) / np.sqrt(variance)[:, None]))  # (query, 1)
+    density = np.exp(-0.5 * z**2) / (np.sqrt(2 * np.pi * variance)[:, None] * held)[..., None]
+    return float(0.5 * (np.abs(probs[..., None] / width - density).mean(-1).sum(-1) * width).mean())
+
+
+def _spectra(contexts: int, seed: int) -> list[Spectrum]:
+    """Contexts of the linear kernel in five dimensions, n uniform on 128..512, four queries each."""
+    model = _linear()
+    data = _task(model, (512,), queries=4).simulate(range(contexts), seed=seed, stream="replicate").data
+    k, across, prior = kernels(model, data)
+    sizes = np.random.default_rng(seed).integers(128, 513, contexts)
+    noise = float(model.noise_sd) ** 2 if isinstance(model.noise_sd, float) else 0.0
+    y = data.arrays["y"]
+    return [Spectrum(k[i, :n, :n], across[i, :n], prior[i], y[i, :n], noise) for i, n in enumerate(sizes)]
+
+
+def _linear() -> GaussianProcess:
+    model = _spec.load_task("gp-blr-5d").model
+    assert isinstance(model, GaussianProcess)
+    return model
+
+
+def _edges(bins: int) -> Array:
+    reach = outer_quantile(_linear())
+    return np.linspace(-reach, reach, bins + 1)
+
+
+def _tuned(contexts: Sequence[Spectrum], edges: Array, steps: int) -> Array:
+    """The Chebyshev steps of the interval that is best for these contexts, over a grid of its ends."""
+    top = max(c.values[-1] for c in contexts)
+    choices = [chebyshev_steps(np.array(low), np.array(high), steps)
+               for high in top * np.geomspace(0.5, 1.4, 8) for low in high * np.geomspace(0.01, 0.9, 12)]  # fmt: skip
+    losses = [np.mean([c.apart(edges, etas) for c in contexts]) for etas in choices]
+    return choices[int(np.argmin(losses))]
+
+
+def oracle(n: Sequence[int], datasets: int, seed: int) -> Measured:
+    """CRPS of the exact predictive at fresh noisy observations."""
+    model = GaussianProcess(RBF(1.0, 0.8), 0.2, 16)
+    task = _task(model, n, queries=8)
+    simulation = task.simulate(range(max(datasets // 10, 8)), seed=seed, stream="replicate")
+    said = _answer("cholesky", task, simulation, latents=False)
+    z = (simulation.outcome - said.mean) / said.sd
+    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    crps = said.sd * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi))
+    return {"gp-rbf-16d": {"bayes": crps.mean(-1)}}
+
+
+# -- all of them ------------------------------------------------------------------------------------------------------
+
+
+def _task(model: Model, n: Sequence[int], queries: int = 1) -> Task:
+    task = _spec.task_of(model, name="table", queries=queries)
+    return replace(task, design=Design(tuple(n), queries))
+
+
+def _answer(engine: str, task: Task, simulation: Simulation, **options: Any) -> Any:
+    """Predictive of an engine, in batches of bounded size."""
+    made, index = registry.load("engine", engine)(**options), np.arange(len(simulation.data.index))
+    parts: list[IntArray] = np.array_split(index, max(1, len(index) // 50))
+    answers = [made(task, simulation.data.select(part), seed=0).predictive for part in parts]
+    first = answers[0]
+    columns = {name: np.concatenate([a.variables()[name] for a in answers]) for name in first.variables()}
+    return type(first)(**columns)
+
+
+SECTIONS: Mapping[str, Callable[[Sequence[int], int, int], Measured]] = {
+    "networks": networks,
+    "lags": lags,
+    "points": points,
+    "floor": floor,
+    "oracle": oracle,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""Simulation-based calibration of an engine: is the truth behind simulated data one more draw from its posteriors?
+
+The rank of every latent among `DRAWS` thinned posterior draws is uniform for an engine that samples the posterior. Where its
+predictive is a law of outcomes, the outcome's position in it is uniform too; that can be asked of every engine.
+Ranks of parameters do not see a posterior that is the prior; the predictive of a context that tells something does.
+Talts et al. (2018), arXiv 1804.06788.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from veribayes import registry, store
+from veribayes.errors import InputError
+from veribayes.models._task import Task
+from veribayes.predictive import Array
+from veribayes.tree import Branch, Data, Simulation
+from veribayes.validation.tests._ranks import ranks
+
+SCHEMA = "veribayes.calibration/1"
+DRAWS = 99  # thinned evenly from thousands: nearly independent, and ranks in a hundred classes
+LEVEL = 0.01  # below which an engine is called miscalibrated
+
+
+def calibrate(task: Task, engine: str, *, datasets: int, seed: int, options: dict[str, str] | None = None) -> dict[str, Any]:
+    """The JSON document of a calibration, schema `veribayes.calibration/1`; the middle design position is used.
+
+    Raises:
+        InputError: an engine that neither draws latents nor predicts outcomes.
+        ReferenceRefused: the engine's own gate refuses its output.
+    """
+    part = registry.load("engine", engine.replace("-", "_"))
+    keeps = "keep" in part.__dataclass_fields__
+    made = registry.engine(engine.replace("-", "_"), {**({"keep": "true"} if keeps else {}), **(options or {})})
+    simulation = task.simulate(range(datasets), seed=seed, stream="audit")
+    middle = len(simulation.data.positions) // 2
+    data = simulation.data.select(positions=np.array([middle]))
+    branch = made(task, data, seed=seed)
+    branch.certificate.require(engine)
+    tests: dict[str, Any] = {}
+    if keeps:
+        tests["sbc_rank"] = _ranked(task, data, simulation, branch, seed)
+    if not getattr(task.model, "moments", False):
+        tests["pit_uniform"] = _placed(simulation.outcome[:, [middle]], branch, data)
+    if not tests:
+        raise InputError(f"an engine that draws latents, or a task that predicts outcomes, for '{task.name}'", f"'{engine}'")
+    calibrated = all(t["p_value"] >= LEVEL / len(tests) for t in tests.values())
+    return {
+        "schema": SCHEMA, "task": task.name, "engine": engine, "datasets": datasets, "seed": seed,
+        "verdict": "calibrated" if calibrated else "miscalibrated", "tests": tests,
+        "certificate": store.certificate_json(branch.certificate),
+    }  # fmt: skip
+
+
+def _ranked(task: Task, data: Data, simulation: Simulation, branch: Branch, seed: int) -> dict[str, Any]:
+    """Ranks of all latents that have a meaning in every data set."""
+    truth, draws, names = [], [], []
+    for name, used in task.model.latent_mask(data, 0).items():
+        kept = branch.posterior[name]["draws"][:, 0]
+        flat = kept.reshape(len(kept), -1, int(np.prod(kept.shape[3:])))
+        step = np.linspace(0, flat.shape[1] - 1, DRAWS).astype(np.int64)
+        columns = np.flatnonzero(used.all(0))
+        draws.append(flat[:, step][..., columns])
+        truth.append(simulation.latents[name].reshape(len(kept), -1)[:, columns])
+        names += [name if used.ndim == 1 else f"{name}[{i}]" for i in columns]
+    found = ranks(np.concatenate(truth, -1), np.concatenate(draws, -1), seed)
+    outcome = registry.load("test", "sbc_rank").run(found, draws=DRAWS, seed=seed)
+    worst = min(outcome.components, key=outcome.components.__getitem__)
+    return {"p_value": outcome.p_value, "n": outcome.n, "worst": names[int(worst.split()[-1])], "quantities": len(names)}
+
+
+def _placed(outcome: Array, branch: Branch, data: Data) -> dict[str, Any]:
+    """Positions of the outcomes of each data set's first query in the predictive, (dataset,): one a data set."""
+    pit = registry.load("metric", "pit").score(branch.predictive, branch.predictive, outcome, index=data.index)
+    found = pit.reshape(len(pit), -1)
+    first = found[np.arange(len(found)), np.isfinite(found).argmax(1)]  # the first query that applies
+    result = registry.load("test", "pit_uniform").run(first[np.isfinite(first)])
+    return {"p_value": result.p_value, "n": result.n}

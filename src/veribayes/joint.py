@@ -1,0 +1,111 @@
+"""The joint predictive of several queries of one data set: a finite mixture of multivariate normals.
+
+The six forms of `predictive` say what is known of each query alone. Queries of one data set share their unknowns, and a
+candidate that is right about each may be wrong about all: its joint says so. With fixed hyperparameters there is one component.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.special import logsumexp, ndtr, ndtri, softmax
+
+from veribayes.errors import InputError, ShapeError
+from veribayes.predictive import LOG_SQRT_2PI, Array, NormalMixture
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """Mixture of multivariate normals over the queries, with a leading shape (usually dataset, position).
+
+    Attributes:
+        weights: (..., component), sum one.
+        mean: (..., component, query).
+        covariance: (..., component, query, query), of the observations themselves, noise included.
+
+    Raises:
+        ShapeError: shapes that do not belong together.
+        InputError: a covariance that is not positive definite.
+    """
+
+    weights: Array
+    mean: Array
+    covariance: Array
+
+    def __post_init__(self) -> None:
+        if self.mean.shape[:-1] != self.weights.shape or self.covariance.shape != (*self.mean.shape, self.mean.shape[-1]):
+            shapes = f"{self.weights.shape}, {self.mean.shape}, {self.covariance.shape}"
+            raise ShapeError("weights (..., component), mean (..., query), covariance (..., query, query)", shapes)
+
+    @cached_property
+    def factor(self) -> Array:
+        """L with L L^T = covariance."""
+        try:
+            return np.asarray(np.linalg.cholesky(self.covariance), dtype=np.float64)
+        except np.linalg.LinAlgError:
+            raise InputError("positive definite covariances", "one that is not", "is the noise part of it?") from None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Leading shape."""
+        return self.weights.shape[:-1]
+
+    @staticmethod
+    def concatenate(parts: Sequence[Joint]) -> Joint:
+        """Join along the first axis."""
+        return Joint(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("weights", "mean", "covariance")))
+
+    def marginal(self) -> NormalMixture:
+        """Of every query alone, leading shape (..., query)."""
+        sd = np.sqrt(np.diagonal(self.covariance, axis1=-2, axis2=-1))
+        mean, sd = np.moveaxis(self.mean, -2, -1), np.moveaxis(sd, -2, -1)
+        return NormalMixture(np.broadcast_to(self.weights[..., None, :], mean.shape), mean, sd)
+
+    def log_prob(self, y: Array) -> Array:
+        """Log density (...,) at `y` (..., query), nats."""
+        _, log_density = self._residuals(y)
+        return np.asarray(logsumexp(np.log(self.weights) + log_density.sum(-1), axis=-1))
+
+    def whiten(self, y: Array) -> Array:
+        """Rosenblatt's transform of `y` (..., query): independent standard normals if y has this law.
+
+        The normal quantile of P(Y_j <= y_j | y_1, ..., y_{j-1}); with one component, L^-1 (y - mean) with L L^T = covariance.
+        """
+        residual, log_density = self._residuals(y)
+        if self.weights.shape[-1] == 1:
+            return np.asarray(residual[..., 0, :])
+        before = np.cumsum(log_density, axis=-1) - log_density
+        weights = softmax(np.log(self.weights)[..., None] + before, axis=-2)
+        below = (weights * ndtr(residual)).sum(-2)
+        above = (weights * ndtr(-residual)).sum(-2)
+        return np.asarray(np.where(below < 0.5, ndtri(below), -ndtri(above)))
+
+    def kl(self, other: Joint) -> Array:
+        """KL(self || other), nats, (...,): (tr(S^-1 C) + |m - m'|^2_{S^-1} - Q + log det S / det C) / 2.
+
+        Raises:
+            InputError: more than one component, for which there is no closed form: average log_prob over draws.
+        """
+        if self.weights.shape[-1] != 1 or other.weights.shape[-1] != 1:
+            raise InputError("joints with one component", "a mixture", "average the difference of log_prob over draws")
+        ours, theirs = self.factor[..., 0, :, :], other.factor[..., 0, :, :]
+        spread = _solve(theirs, ours)
+        shift = _solve(theirs, (self.mean - other.mean)[..., 0, :, None])
+        log_det = np.log(np.diagonal(spread, axis1=-2, axis2=-1)).sum(-1)
+        return np.asarray(((spread**2).sum((-2, -1)) + (shift**2).sum((-2, -1)) - self.mean.shape[-1]) / 2 - log_det)
+
+    def _residuals(self, y: Array) -> tuple[Array, Array]:
+        """L^-1 (y - mean) of each component, and the log densities of its coordinates, (..., component, query)."""
+        if y.shape != (*self.shape, self.mean.shape[-1]):
+            raise ShapeError(f"outcomes of shape {(*self.shape, self.mean.shape[-1])}", f"{y.shape}")
+        residual = _solve(self.factor, (y[..., None, :] - self.mean)[..., None])[..., 0]
+        scale = np.diagonal(self.factor, axis1=-2, axis2=-1)
+        return residual, -0.5 * residual**2 - np.log(scale) - LOG_SQRT_2PI
+
+
+def _solve(factor: Array, right: Array) -> Array:
+    return np.asarray(solve_triangular(factor, right, lower=True))

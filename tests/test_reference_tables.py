@@ -1,0 +1,61 @@
+"""The command that puts published figures beside our own: its arithmetic, and one small section from end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from benchmarks import reference_tables as tables
+
+
+def test_the_floor_of_fine_bins() -> None:
+    """Total variation of the exact masses tends to D / (4 sqrt(2 pi tau))."""
+    edges = np.linspace(-6, 6, 241)
+    mean, variance = np.array([0.1, -0.4]), np.array([0.5, 1.3])
+    z = (edges - mean[:, None]) / np.sqrt(variance)[:, None]
+    mass = np.diff(tables.ndtr(z))
+    floor = np.mean((edges[1] - edges[0]) / (4 * np.sqrt(2 * np.pi * variance)))
+    assert tables.variation(mass / mass.sum(-1, keepdims=True), edges, mean, variance) == pytest.approx(floor, rel=0.01)
+
+
+def test_the_log_of_a_mean_with_its_error() -> None:
+    values = np.random.default_rng(0).gamma(4.0, size=(4000, 2))
+    shown = tables.log_mean(values)
+    np.testing.assert_allclose(shown.mean(0), np.log(values.mean(0)), rtol=1e-12)
+    np.testing.assert_allclose(shown.std(0), 0.5, rtol=0.05)  # sd over mean of a Gamma(4)
+
+
+def test_every_published_row_has_a_number_for_every_column() -> None:
+    published = yaml.safe_load(tables.PUBLISHED.read_text())
+    assert set(published) == set(tables.SECTIONS)
+    for section in published.values():
+        for table in section["tables"].values():
+            for row in table.values():
+                assert len(row) == len(section["n"])
+                assert all(isinstance(v, float) for v in row)
+
+
+def test_a_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Forty contexts: the exact masses sit on the published floor within .1 of a logarithm."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tables, "_spectra", lambda contexts, seed: _few())
+    assert tables.main(["floor", "--datasets", "40"]) == 0
+    assert "| bins | exact masses | here |" in capsys.readouterr().out
+    (row,) = json.loads((tmp_path / "runs" / "reference-tables.json").read_text())["rows"]
+    np.testing.assert_allclose(row["mean"], row["published"], atol=0.1)  # .03
+    assert len(row["standard_error"]) == 5
+
+
+def _few() -> list[tables.Spectrum]:
+    """Contexts of the linear kernel without a simulator: 300 points in five dimensions."""
+    rng, out = np.random.default_rng(0), []
+    scale = np.array([2.0, 1.0, 1.0, 0.4, 0.4])
+    for _ in range(40):
+        x, query = rng.standard_normal((300, 5)) / np.sqrt(5), rng.standard_normal((4, 5)) / np.sqrt(5)
+        y = x @ (np.sqrt(scale) * rng.standard_normal(5)) + 0.2 * rng.standard_normal(300)
+        out.append(tables.Spectrum((x * scale) @ x.T, (x * scale) @ query.T, (query**2 * scale).sum(-1), y, 0.04))
+    return out

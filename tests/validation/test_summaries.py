@@ -1,0 +1,83 @@
+"""Coverage, reliability and their correction; scores of joint draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from veribayes import registry
+from veribayes.errors import ShapeError
+from veribayes.predictive import Categorical, Normal
+from veribayes.validation import joint, summaries
+
+
+def said(n: int, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Confidences of a categorical law and hits of outcomes that five positions of a data set share."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.ones(3), (n, 1, 1))
+    outcome = np.repeat(Categorical(p).sample(rng, 1)[..., 0], 5, axis=1)
+    warm = np.repeat(p, 5, axis=1) ** (1 / temperature)
+    law = Categorical(warm / warm.sum(-1, keepdims=True))
+    made = [registry.load("metric", name).score(law, law, outcome) for name in ("confidence", "hit")]
+    return made[0], made[1]
+
+
+def test_coverage_of_the_exact_law_and_of_one_that_is_too_wide() -> None:
+    rng, size = np.random.default_rng(0), (500, 2, 3)
+    exact, y = Normal(np.zeros(size), np.ones(size)), rng.standard_normal(size)
+    for law, held in ((exact, True), (Normal(np.zeros(size), np.full(size, 1.3)), False)):
+        scores = {name: registry.load("metric", name).score(law, exact, y) for name in ("pit", "hpd")}
+        found = summaries.coverage(scores)
+        assert [(c.kind, c.level) for c in found] == [("central", 0.5), ("central", 0.9), ("hpd", 0.5), ("hpd", 0.9)]
+        assert all((c.low <= c.level <= c.high) == held for c in found)
+        adjusted = summaries.secondary(found, None)
+        assert (min(adjusted.values()) <= 0.05) != held
+        assert max(adjusted.values()) <= 1
+
+
+def test_reliability_of_calibrated_and_of_overconfident_candidates() -> None:
+    calibrated, sure = (summaries.reliability(*said(400, t, 3)) for t in (1.0, 0.5))
+    assert calibrated.p_value > 0.05
+    assert calibrated.smooth_error < calibrated.floor
+    assert sure.p_value <= 0.01
+    assert sure.smooth_error > sure.floor
+    assert (np.diff(sure.confidence) >= 0).all()
+    for found in (calibrated, sure):
+        confidence, hit = said(400, 1.0 if found is calibrated else 0.5, 3)
+        brier = float(((confidence - hit) ** 2).mean())
+        assert found.miscalibration - found.discrimination + found.uncertainty == pytest.approx(brier)
+        assert found.miscalibration >= 0
+
+
+def test_size_of_the_reliability_test_with_shared_outcomes() -> None:
+    """Five positions share an outcome: a null that ignores it rejects in most runs."""
+    rejected = [summaries.reliability(*said(150, 1.0, seed), seed=seed).p_value <= 0.05 for seed in range(60)]
+    assert np.mean(rejected) <= 0.134  # nominal .05, three standard errors
+
+
+def test_joint_scores_are_unbiased_and_see_dependence() -> None:
+    rng, n, draws = np.random.default_rng(4), 400, 30
+    covariance = np.array([[1.0, 0.8], [0.8, 1.0]])
+    root = np.linalg.cholesky(covariance)
+    y, other = (rng.standard_normal((n, draws, 2)) @ root.T for _ in range(2))
+    alone = rng.standard_normal((n, draws, 2))
+    same, dropped = joint.energy_divergence(y, other), joint.energy_divergence(alone, other)
+    assert abs(same.mean()) < 4 * same.std() / n**0.5
+    assert dropped.mean() > 10 * dropped.std() / n**0.5
+    outcome = rng.standard_normal((n, 2)) @ root.T
+    gap = joint.energy_score(alone, outcome) - joint.energy_score(y, outcome)
+    assert gap.mean() > -4 * gap.std() / n**0.5
+    assert joint.sliced_wasserstein(alone, other).mean() > joint.sliced_wasserstein(y, other).mean()
+    mean, exact = np.zeros((n, 2)), np.broadcast_to(covariance, (n, 2, 2))
+    wrong, right = (joint.covariance_error(d, mean, exact).mean() for d in (alone, y))
+    assert wrong == pytest.approx(0.8 / 2**0.5, rel=0.15)  # two entries are off by .8, over d = 2
+    assert right < 0.15
+    with pytest.raises(ShapeError):
+        joint.energy_score(y, outcome[:, :1])
+    with pytest.raises(ShapeError):
+        joint.sliced_wasserstein(y, other[:, 1:])
+
+
+def test_the_fair_energy_score_is_the_crps_in_one_dimension() -> None:
+    draws, y = np.array([[[0.0], [1.0], [3.0]]]), np.array([[2.0]])
+    assert joint.energy_score(draws, y).item() == pytest.approx((2 + 1 + 1) / 3 - 0.5 * (1 + 3 + 2) / 3)
