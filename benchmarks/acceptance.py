@@ -1,6 +1,6 @@
 """Does the procedure say `equivalent` to what is exact, and `different` to every planted defect? Measured over seeded runs.
 
-Run: python -m benchmarks.acceptance [TASK...] [--write]     (make acceptance)
+Run: python -m benchmarks.acceptance [TASK...] [--runs N] [--pool N] [--write]     (make acceptance)
 
 Exact: the second independent route and finite draws of the exact posterior, in disjoint runs of 200 data sets each. Defects:
 every engine that says who must see it (`seen_by`), at its default strength, in runs of 1,000 data sets. A task's rows are kept
@@ -89,10 +89,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="*", help="shipped tasks; all when left out")
     parser.add_argument("--write", action="store_true", help="put the table into docs/defects.md")
+    parser.add_argument("--runs", type=int, default=Study.runs, help="runs of each kind")
+    parser.add_argument("--pool", type=int, default=Study.pool, help="data sets from which the runs of a defect are drawn")
     given = parser.parse_args(arguments)
+    study = Study(runs=given.runs, pool=given.pool)
     rows: list[Row] = []
     for name in given.tasks or registry.names("task"):
-        found = kept(_spec.load_task(name), Study(), Path("runs/acceptance"))
+        found = kept(_spec.load_task(name), study, Path("runs/acceptance"))
         print(_documents.table([shown(row) for row in found]), flush=True)
         rows += found
     print(f"written: {_documents.keep('acceptance', 'veribayes.acceptance/1', [asdict(row) for row in rows])}")

@@ -9,11 +9,22 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln
 
+from veribayes.errors import InputError
 from veribayes.inference._beta import log_interval
-from veribayes.inference._engine import EPS
+from veribayes.inference._engine import EPS, Engine, name_of
 from veribayes.models._priors import Dirichlet, RowPrior, UniformInterval, UniformMixture
+from veribayes.models._task import Task
+from veribayes.models.bayesian_network import BayesianNetwork, Edges
 from veribayes.predictive import Array
 from veribayes.tree import IntArray
+
+
+def unknown_graph(engine: Engine, task: Task, model: BayesianNetwork) -> Edges:
+    """The prior of the graph, which must be unknown."""
+    if model.edges is None:
+        wanted = f"a network with unknown parents for the engine '{name_of(engine)}'"
+        raise InputError(wanted, f"the known graph of the task '{task.name}'", "use 'conjugate'")
+    return model.edges
 
 
 def with_sums(counts: IntArray, axes: range) -> IntArray:

@@ -21,7 +21,6 @@ from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Data, IntArray
 
-GIB = 2**30
 CHUNK = 2**20  # table entries times lanes at once: 8 MB stays near the processor
 LANES = 1024  # longer lanes gain nothing
 

@@ -16,7 +16,7 @@ from scipy.special import betainc, betaln
 from veribayes.errors import ReferenceRefused
 from veribayes.inference._engine import EPS, certify, name_of
 from veribayes.inference._rows import learning, query_of, row_posterior
-from veribayes.inference.structure_averaging import unknown_graph
+from veribayes.inference._structures import unknown_graph
 from veribayes.models._priors import RowPrior
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork, Edges

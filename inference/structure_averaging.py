@@ -13,11 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from veribayes.errors import InputError, ReferenceRefused
+from veribayes.errors import ReferenceRefused
 from veribayes.inference._beta import beta_rule
 from veribayes.inference._engine import EPS, certify, name_of
 from veribayes.inference._rows import learning, prefix_counts, query_of, row_posterior
-from veribayes.inference._structures import by_parent_set, cells, log_marginal, with_sums
+from veribayes.inference._structures import by_parent_set, cells, log_marginal, unknown_graph, with_sums
 from veribayes.models._priors import RowPrior
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork, Edges
@@ -47,14 +47,6 @@ class StructureAveraging:
         chunks = [np.arange(i, min(i + size, data.index.size)) for i in range(0, data.index.size, size)]
         parts = [_predict(model, prior, edges, data.select(datasets=chunk)) for chunk in chunks]
         return Branch(Categorical(np.concatenate([p for p, _ in parts])), certify(self.method, max(b for _, b in parts)))
-
-
-def unknown_graph(engine: object, task: Task, model: BayesianNetwork) -> Edges:
-    """The prior of the graph, which must be unknown."""
-    if model.edges is None:
-        wanted = f"a network with unknown parents for the engine '{type(engine).__module__.rpartition('.')[2]}'"
-        raise InputError(wanted, f"the known graph of the task '{task.name}'", "use 'conjugate'")
-    return model.edges
 
 
 def _predict(model: BayesianNetwork, prior: RowPrior, edges: Edges, data: Data) -> tuple[Array, float]:

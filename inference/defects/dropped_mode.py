@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 
-from veribayes.errors import InputError
-from veribayes.inference._engine import name_of, require_family
-from veribayes.inference._simplex import next_symbol
-from veribayes.inference._wrapped import inner, spoiled
+from veribayes.inference._wrapped import reweighted
 from veribayes.models._task import Task
-from veribayes.models.mtd import MTD
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Data
 
@@ -31,12 +27,7 @@ class DroppedMode:
     families: ClassVar[tuple[str, ...]] = ("mtd",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        require_family(self, task)
-        branch = inner(self.of, task, data, seed)
-        if "weights" not in branch.posterior:
-            raise InputError(f"an engine that says the weights for '{name_of(self)}'", f"'{self.of}'")
-        weights = without_second(branch.posterior["weights"]["mean"])
-        return spoiled(branch, next_symbol(cast(MTD, task.model), data, weights))
+        return reweighted(self, self.of, task, data, seed, without_second)
 
 
 def without_second(weights: Array) -> Array:

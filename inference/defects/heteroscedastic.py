@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 
@@ -11,23 +11,22 @@ from veribayes.errors import InputError
 from veribayes.inference._engine import name_of, require_family
 from veribayes.inference._wrapped import inner, spoiled
 from veribayes.models._task import Task
+from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Normal, NormalMixture
 from veribayes.tree import Branch, Data
 
 
 @dataclass(frozen=True)
 class Heteroscedastic:
-    """Standard deviations times 1 + `by` where the first input lies above the batch's middle, times 1 - `by` below.
+    """Standard deviations times 1 + `by` where the first input lies above the middle of its law, times 1 - `by` below.
 
     Attributes:
         of: the engine to spoil; None: the task's second route.
         by: relative error of the standard deviation, below 1.
-        middle: of the first input: 0 for normal inputs, 1/2 for uniform ones.
     """
 
     of: str | None = None
     by: float = 0.3
-    middle: float = 0.0
     method: ClassVar[str] = "defect"
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
@@ -42,7 +41,8 @@ class Heteroscedastic:
         found = branch.predictive
         if not isinstance(found, Normal | NormalMixture):
             raise InputError("a normal or a mixture to change the spread of", f"'{found.form}'")
-        factor = 1 + self.by * np.sign(data.arrays["x_query"][:, None, :, 0] - self.middle)
+        middle = 0.5 if cast(GaussianProcess, task.model).input_law == "uniform" else 0.0
+        factor = 1 + self.by * np.sign(data.arrays["x_query"][:, None, :, 0] - middle)
         factor = factor.reshape(*factor.shape, *[1] * (found.sd.ndim - factor.ndim))
         return spoiled(branch, replace(found, sd=found.sd * factor))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -329,14 +329,15 @@ def _compute(task: Task, roles: Mapping[str, Candidate], options: Options, rows:
     for role, who in roles.items():
         if role != "reference":
             branch = who.infer(task, simulation.data, options.seed)
-            scores[role], forms[role] = _all_scores(branch, truth, simulation), branch.predictive.form
+            names = registry.names("metric") if role == "candidate" else results.COMPARED
+            scores[role], forms[role] = _scores(names, branch, truth, simulation), branch.predictive.form
     return Scored(scores, simulation.context, simulation.outcome, truth.certificate, forms)
 
 
-def _all_scores(branch: Branch, truth: Branch, simulation: Simulation) -> dict[str, Array]:
-    """Every metric that applies to the two forms, and the Monte Carlo corrections where a side has replicates."""
+def _scores(names: Sequence[str], branch: Branch, truth: Branch, simulation: Simulation) -> dict[str, Array]:
+    """The metrics that apply to the two forms, and the Monte Carlo corrections where a side has replicates."""
     scores = {}
-    for name in registry.names("metric"):
+    for name in names:
         metric = registry.load("metric", name)
         if metric.applies(branch.predictive.form, truth.predictive.form):
             scores[name] = metric.score(

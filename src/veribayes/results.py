@@ -23,6 +23,7 @@ from veribayes.validation.summaries import INGREDIENTS
 SCHEMA = "veribayes.result/1"
 EXAMPLES_FIRST, EXAMPLES_EACH = 32, 8  # stored predictives: the first 32; the worst, median and best 8
 SHARED = frozenset({"target"})
+COMPARED = ("kl", "kl_reverse", "crps", "js")  # what `endpoint` compares others by, and what is drawn where it is infinite
 TRUNCATED = 0.01  # exact mass that bins without tails may leave out: a distance of at most 1 % in total variation
 
 Scores = Mapping[str, Array]
