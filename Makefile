@@ -6,6 +6,7 @@ READY := $(ENV)/.ready
 TASKS ?= bn-general5 bn-asia mtd-q5-m3 gp-rbf-1d
 OUT ?= runs/verify
 SBI := runs/sbi-env
+PFNS := runs/pfns/packages
 
 .PHONY: setup verify test test-all benchmarks acceptance lint reference-tables tolerances calibration sbi-table clean
 
@@ -33,8 +34,9 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-benchmarks: $(READY)
+benchmarks: $(ENV)/.peers $(PFNS)/.ready
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.training $(PFNS)
 
 reference-tables: $(READY)
 	$(BIN)/python -m benchmarks.reference_tables --write
@@ -57,6 +59,16 @@ sbi-table: $(SBI)/.ready
 $(SBI)/.ready: constraints.txt
 	$(PYTHON) -m venv $(SBI)
 	$(SBI)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch sbi==0.27.0
+	@touch $@
+
+# gpytorch and blackjax, beside the peers that tests need too.
+$(ENV)/.peers: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	@touch $@
+
+# pfns beside the environment, not in it: of what it asks for, its training loop needs einops alone that is not there already.
+$(PFNS)/.ready: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(PFNS) pfns==0.4.2 einops==0.8.2
 	@touch $@
 
 clean:

@@ -1,35 +1,58 @@
-"""`make benchmarks`: each engine and a named peer on the same work in one process; prints ratios, writes JSON and a figure.
+"""`make benchmarks`: each engine and named peers on the same work in one process; prints ratios, writes JSON and figures.
 
-CPU seconds a data set, after compilation, best of some rounds. The peers do the same job: a predictive at every prefix (MTD,
-GP) or every single-node posterior (BN). A ratio under 1.3 is a tie.
+    python -m benchmarks                  every part; or some: bayesian_networks gaussian_processes chains mcmc
+
+CPU seconds a unit on one thread, after compilation, best of some rounds. The peers do the same job: a predictive at every
+prefix (chains, Gaussian processes), every single-node posterior (networks), an effective draw (mcmc). Peers that are not
+installed are left out. A ratio under 1.3 is a tie. Each part writes runs/benchmarks/PART.json and PART.png when it is done.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
-from benchmarks import _timing, bayesian_networks, chains, gaussian_processes
-from veribayes import store
+# before NumPy and JAX are imported: CPU seconds of several threads that wait for each other mean nothing
+os.environ |= {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+
+PARTS = {
+    "bayesian_networks": "a row of evidence",
+    "gaussian_processes": "a data set",
+    "chains": "a sequence",
+    "mcmc": "an effective draw",
+}
 
 
 def main() -> int:
-    """Run all, print, write runs/benchmarks.json."""
+    """Run the parts, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", choices=[*PARTS, []], help=", ".join(PARTS))
     warnings.simplefilter("ignore")  # peers warn about their own future
-    rows = [*bayesian_networks.rows(), *gaussian_processes.rows(), *chains.rows()]
-    for r in rows:
-        print(f"{r['work']:<34} {r['engine']:<20} {r['microseconds']:>10.1f} us", end="   ")
-        print(f"{r['peer']:<28} {r['peer_microseconds']:>12.1f} us   x {r['ratio']:.3g}", end="   ")
-        print(f"error {r['error']:.1g}" if "error" in r else "")
-    path = Path("runs/benchmarks.json")
-    store.write_text(
-        path, json.dumps({"schema": "veribayes.benchmarks/1", "rows": rows, "provenance": store.provenance()}, indent=1)
-    )
-    _timing.draw(rows, path.with_suffix(".png"))
-    print(f"written: {path}, {path.with_suffix('.png')}")
+    for part in parser.parse_args().parts or PARTS:
+        _run(part)
     return 0
+
+
+def _run(part: str) -> None:
+    from benchmarks import _timing
+    from veribayes import store
+
+    rows, path = [], Path("runs/benchmarks") / f"{part}.json"
+    for r in import_module(f"benchmarks.{part}").rows():
+        print(f"{r['work']:<34} {r['engine']:<20} {r['microseconds']:>10.1f} us", end="   ")
+        print(f"{r['peer']:<28} {r['peer_microseconds']:>12.1f} us   x {r['ratio']:.3g} (goal {r['goal']:g})", end="   ")
+        many = f"{r['seconds_per_1000']:.3g} s for 1,000 (goal {r['goal_seconds']:g})" if "goal_seconds" in r else ""
+        print(f"error {r['error']:.1g}" if "error" in r else "", many, flush=True)
+        rows.append(r)
+    document = {"schema": "veribayes.benchmarks/1", "unit": PARTS[part], "rows": rows, "provenance": store.provenance()}
+    store.write_text(path, json.dumps(document, indent=1))
+    _timing.draw(rows, path.with_suffix(".png"), unit=PARTS[part])
+    print(f"written: {path}, {path.with_suffix('.png')}", flush=True)
 
 
 if __name__ == "__main__":

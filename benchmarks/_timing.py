@@ -35,7 +35,7 @@ def row(work: str, ours: str, our_seconds: float, peer: str, peer_seconds: float
     }
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
+def draw(rows: Sequence[Row], path: Path, *, unit: str = "data set") -> None:
     """Both sides of every row on a logarithmic axis, the ratio beside them."""
     from matplotlib.figure import Figure
 
@@ -52,7 +52,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     low, high = axes.get_xlim()
     axes.set_xlim(low, high * 300)  # room for the names
     axes.invert_yaxis()
-    axes.set_xlabel("CPU microseconds a data set")
-    axes.legend(loc="lower left", fontsize=8)
+    axes.set_xlabel(f"CPU microseconds a unit: {unit}")
+    axes.legend(loc="lower right", fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

@@ -30,11 +30,12 @@ GOALS = {"pyagrum": (300.0, 20.0), "pgmpy": (4000.0, 4000.0)}  # on asia, child 
 WITH_PGMPY = ("asia", "child", "alarm")
 
 
-def rows() -> list[Row]:
+def rows() -> Iterator[Row]:
     """One row for each network, kind of batch and peer; a peer that is not installed is named and left out."""
     if importlib.util.find_spec("pyagrum") is None:
         print("pyAgrum is not installed: its rows are left out (pip install 'veribayes[peers]')", file=sys.stderr)
-    return [row for name in (*SMALL, *LARGE) for row in _network(name)]
+    for name in (*SMALL, *LARGE):
+        yield from _network(name)
 
 
 def _network(name: str) -> Iterator[Row]:

@@ -6,6 +6,7 @@ and `enclosed` a rigorous bound on our own error in predictive sds, by ball arit
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Iterator
 from typing import Any
@@ -77,9 +78,12 @@ def refits(mean: Any, data: Data) -> Array:
     return np.stack([mean(x[:n], y[:n], query) for n in data.positions])
 
 
-def rows() -> list[Row]:
+def rows() -> Iterator[Row]:
     """Every row; gpytorch's are left out where it is not installed."""
-    return [*_every_prefix(), *_single()]
+    if importlib.util.find_spec("gpytorch") is not None:
+        importlib.import_module("torch").set_num_threads(1)
+    yield from _every_prefix()
+    yield from _single()
 
 
 def _every_prefix() -> Iterator[Row]:

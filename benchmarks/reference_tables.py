@@ -2,8 +2,9 @@
 
 Run: make reference-tables   (or: python -m benchmarks.reference_tables [--datasets N] [--seed S] [--write] [SECTION...])
 
-Every number is a mean over data sets of the stream `replicate`; its standard error comes from the same data sets. Published
-figures and their sources are in published.yaml. --write also puts the tables into docs/reference-tables.md.
+Every number is a mean over data sets that nothing was tuned on; its standard error comes from the same data sets. Published
+figures and their sources are in published.yaml. A star marks a figure whose published one is farther than three standard errors
+and its rounding. --write also puts the sections that were made into docs/reference-tables.md.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from scipy.special import ndtr
 from benchmarks import _documents
 from veribayes import registry
 from veribayes.inference._gaussian import chebyshev_steps, kernels
+from veribayes.inference._rows import frequencies, inside, matching_counts, predecessor_counts, query_of, row_posterior
+from veribayes.inference.estimators.mirror_descent import best_etas
 from veribayes.models import _spec
 from veribayes.models._kernels import RBF
 from veribayes.models._priors import Dirichlet, UniformMixture
@@ -29,12 +32,14 @@ from veribayes.models._task import Design, Model, Task
 from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.models.mtd import MTD
-from veribayes.predictive import Array
-from veribayes.transformer.constructions.gp_gradient_descent import outer_quantile
+from veribayes.predictive import Array, as_predictive, stack
+from veribayes.transformer._candidates import network_candidate
+from veribayes.transformer.constructions.gp_gradient_descent import GPGradientDescent, outer_quantile
 from veribayes.tree import IntArray, Simulation
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
 POINTS_INSIDE = 16  # midpoints a bin at which densities are compared
+PAIRED = "plain − normalised, same data sets"  # a row of differences
 
 Measured = dict[str, dict[str, Array]]  # table -> row -> (data set, column)
 
@@ -43,21 +48,19 @@ def main(arguments: Sequence[str]) -> int:
     """Measure, print, write runs/reference-tables.json; with --write also the document."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all when left out")
-    parser.add_argument("--datasets", type=int, default=400)
+    parser.add_argument("--datasets", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/reference-tables.md")
     given = parser.parse_args(arguments)
     published = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
-    pages, rows = [], []
     for section in given.sections or SECTIONS:
         found = SECTIONS[section](published[section]["n"], given.datasets, given.seed)
         text, numbers = beside(published[section], found)
-        print(text)
-        pages.append(text)
-        rows += [{"section": section, "datasets": given.datasets, "seed": given.seed, **n} for n in numbers]
-    print(_documents.keep("reference-tables", "veribayes.reference-tables/1", rows))
-    if given.write:
-        print(_documents.put("reference-tables.md", "tables", "\n".join(pages)))
+        print(text, flush=True)
+        rows = [{"section": section, "datasets": given.datasets, "seed": given.seed, **n} for n in numbers]
+        print(_documents.keep(f"reference-tables-{section}", "veribayes.reference-tables/1", rows))
+        if given.write:
+            print(_documents.put("reference-tables.md", section, text))
     return 0
 
 
@@ -65,23 +68,35 @@ def beside(published: Mapping[str, Any], found: Measured) -> tuple[str, list[dic
     """A Markdown section with each row twice, published and measured, and the numbers behind it."""
     rows: list[dict[str, str]] = []
     numbers: list[dict[str, Any]] = []
+    columns = [str(n) for n in published["n"]]
     for name, table in found.items():
         for row, values in table.items():
             mean, error = values.mean(0), values.std(0, ddof=1) / np.sqrt(len(values))
             figures = published["tables"].get(name, {}).get(row)
             heads = {"table": name, "predictor": row}
-            columns = [str(n) for n in published["n"]]
             if figures:
                 rows.append({**heads, "from": "published", **dict(zip(columns, map(shown, figures), strict=True))})
-            rows.append({**heads, "from": "here", **dict(zip(columns, map(shown, mean), strict=True))})
-            numbers.append({**heads, "n": published["n"], "published": figures, "mean": mean.tolist(),
+            cells = map(measured, mean, error, figures or [np.nan] * len(mean), [row == PAIRED] * len(mean))
+            rows.append({**heads, "from": "here", **dict(zip(columns, cells, strict=True))})
+            plain = [v if np.isfinite(v) else None for v in figures] if figures else None
+            numbers.append({**heads, "n": published["n"], "published": plain, "mean": mean.tolist(),
                             "standard_error": error.tolist()})  # fmt: skip
-    title = f"\n{published['what']}; published: {published['source']}; {len(values)} data sets a table.\n"
-    return f"{title}\n{_documents.table(rows)}\n", numbers
+    most = max(len(values) for table in found.values() for values in table.values())
+    title = f"{published['what']}; published: {published['source']}; {most} data sets a table."
+    return f"{title}\n\n{_documents.table(rows)}", numbers
 
 
 def shown(value: float) -> str:
-    return f"{value:.3f}" if abs(value) >= 0.1 else f"{value:.4f}"
+    """Three digits; what the literature calls divergent is infinite, and what it does not give NaN."""
+    return "–" if np.isnan(value) else "diverges" if np.isinf(value) else f"{value:.3g}"
+
+
+def measured(mean: float, error: float, published: float, paired: bool) -> str:
+    """A mean, of paired differences with its 95 % interval, and a star where the published figure is not near it."""
+    if paired:
+        return f"{shown(mean)} ± {shown(1.96 * error)}"
+    rounding = 5e-4 if abs(mean) < 1 else 5e-3
+    return shown(mean) + "*" * bool(np.isfinite(published) and abs(mean - published) > 3 * error + rounding)
 
 
 # -- Bayesian networks ------------------------------------------------------------------------------------------------
@@ -135,6 +150,49 @@ def _seen(model: BayesianNetwork, simulation: Simulation, naive: bool) -> Array:
     return np.asarray(agree.cumsum(-1)[..., simulation.data.positions - 1].swapaxes(1, 2) > 0)
 
 
+def structures(n: Sequence[int], datasets: int, seed: int) -> Measured:
+    """The same where a graph over seven nodes is drawn for each data set, every edge with a probability from U(.7, 1)."""
+    spec = _spec.load_task("bn-random7").model.spec()
+    model = BayesianNetwork.from_spec({**spec, "edges": {"low": 0.7, "high": 1.0}})
+    task = _task(model, n)
+    simulation = task.simulate(range(datasets), seed=seed, stream="replicate")
+    data, query = simulation.data, query_of(simulation.data)
+    truth = np.take_along_axis(simulation.latents["theta"], model.query_rows(query)[..., None], axis=1)[:, None]
+    graphs = simulation.latents["edges"][:, query.target].astype(bool)  # (B, Q, M)
+    known = np.concatenate([matching_counts(model, data.select(np.array([b])), g) for b, g in enumerate(graphs)])
+    naive = predecessor_counts(model, data)
+    assert model.prior is not None
+    answers = {
+        "mle, known graph": frequencies(known, inside(model, query)),
+        "naive": frequencies(naive, inside(model, query)),
+        "bayes, known graph": row_posterior(model.prior, known, inside(model, query))[0],
+        "bayes, averaged over graphs": _answer("structure_averaging", task, simulation).probs,
+    }
+    apart = {name: 0.5 * np.abs(probs - truth).sum(-1) for name, probs in answers.items()}
+    for name, counts in (("mle, known graph", known), ("naive", naive)):
+        apart[name] = np.where(counts.any(-1), apart[name], 1.0)
+    return {"seven nodes": {name: values.mean(-1) for name, values in apart.items()}}
+
+
+def losses(predictors: Sequence[str], datasets: int, seed: int) -> Measured:
+    """Total variation of networks that differ in their loss from the posterior predictive and from the MLE, at n = 20."""
+    task = _task(_network("bn-general5"), (20,))
+    simulation = task.simulate(range(datasets), seed=seed, stream="replicate")
+    wanted = [_answer(engine, task, simulation).probs[:, 0] for engine in ("conjugate", "mle")][: len(predictors)]
+    said = {"network, cross-entropy": "bn-general5", "network, L1 on frequencies": "bn-general5+mle"}
+    answers = {row: _shipped(name)(*task.model.inputs(simulation.data, 0))["probs"] for row, name in said.items()}
+    answers["mle"] = wanted[1]
+    apart = {row: [0.5 * np.abs(probs - other).sum(-1).mean(-1) for other in wanted] for row, probs in answers.items()}
+    return {"bn-general5": {row: np.stack(columns, axis=1) for row, columns in apart.items()}}
+
+
+def _shipped(name: str) -> Callable[[Any, Any], Mapping[str, Array]]:
+    """A shipped network as candidate."""
+    folder = registry.checkpoint_path(name)
+    assert folder is not None
+    return network_candidate(folder)
+
+
 # -- mixtures of transitions ------------------------------------------------------------------------------------------
 
 
@@ -153,28 +211,45 @@ LAGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 def lags(n: Sequence[int], datasets: int, seed: int) -> Measured:
     """KL from the next symbol's true law, over four matrices; step sizes are tuned against Bayes."""
     table: dict[str, list[Array]] = {name: [] for name in LAGS}
+    gaps: dict[str, list[Array]] = {name: [] for name in ("one step, best eta", "two steps", "five steps")}
+    etas = []
     for matrix_seed in range(4):
         model = MTD(10, 3, 1.0, matrix_seed=matrix_seed)
         task = _task(model, n)
         simulation = task.simulate(range(datasets // 4), seed=seed, stream="audit")  # step sizes come from `replicate`
         y, weights = simulation.data.arrays["y"], simulation.latents["weights"]
         truth = np.stack([model.next_symbol(weights, y, t) for t in n], axis=1)
-        for name, (engine, options) in LAGS.items():
-            said = _answer(engine, task, simulation, **options).probs[:, :, 0]
-            table[name].append((truth * np.log(truth / said)).sum(-1))
-    return {"mtd-q10-m3": {name: np.concatenate(parts) for name, parts in table.items()}}
+        said = {name: _answer(e, task, simulation, **options).probs[:, :, 0] for name, (e, options) in LAGS.items()}
+        for name, probs in said.items():
+            table[name].append((truth * np.log(truth / probs)).sum(-1))
+        for name, parts in gaps.items():
+            parts.append((said["bayes"] * np.log(said["bayes"] / said[name])).sum(-1))
+        etas.append(best_etas(model, tuple(n), 1, 0))
+    joined = {name: np.concatenate(parts) for name, parts in table.items()}
+    away = {name: np.concatenate(parts) for name, parts in gaps.items()}
+    return {"mtd-q10-m3": joined | {"best eta, over matrices": np.array(etas)}, "KL from bayes": away}
 
 
 # -- Gaussian processes -----------------------------------------------------------------------------------------------
 
 
 def points(layers: Sequence[int], datasets: int, seed: int) -> Measured:
+    """Descent in the linear kernel, five dimensions, n uniform on 128..512."""
+    return _descents(_linear(), layers, _spectra(max(datasets // 4, 8), seed))
+
+
+def points_rbf(layers: Sequence[int], datasets: int, seed: int) -> Measured:
+    """Descent in the RBF kernel, two dimensions, n uniform on 64..128."""
+    model = GaussianProcess(RBF(1.0, 0.8), 0.2, 2)
+    return _descents(model, layers, _spectra(max(datasets // 4, 8), seed, model, (64, 128)))
+
+
+def _descents(model: GaussianProcess, layers: Sequence[int], contexts: Sequence[Spectrum]) -> Measured:
     """Log of the mean total variation of gradient descent with Chebyshev steps on one tuned interval for all contexts."""
-    contexts = _spectra(max(datasets // 4, 8), seed)
     tuning, judged = contexts[: len(contexts) // 2], contexts[len(contexts) // 2 :]
     out: Measured = {}
     for bins in (256, 64, 16):
-        edges = _edges(bins)
+        edges = _edges(bins, model)
         columns = [np.array([c.apart(edges, _tuned(tuning, edges, depth - 1)) for c in judged]) for depth in layers]
         out[f"{bins} bins"] = {"theory": log_mean(np.stack(columns, axis=1))}
     return out
@@ -235,12 +310,14 @@ def variation(probs: Array, edges: Array, mean: Array, variance: Array) -> float
     return float(0.5 * (np.abs(probs[..., None] / width - density).mean(-1).sum(-1) * width).mean())
 
 
-def _spectra(contexts: int, seed: int) -> list[Spectrum]:
-    """Contexts of the linear kernel in five dimensions, n uniform on 128..512, four queries each."""
-    model = _linear()
-    data = _task(model, (512,), queries=4).simulate(range(contexts), seed=seed, stream="replicate").data
+def _spectra(
+    contexts: int, seed: int, model: GaussianProcess | None = None, sizes_between: tuple[int, int] = (128, 512)
+) -> list[Spectrum]:
+    """Contexts, by default of the linear kernel in five dimensions, n uniform between two sizes, four queries each."""
+    model, (fewest, most) = model or _linear(), sizes_between
+    data = _task(model, (most,), queries=4).simulate(range(contexts), seed=seed, stream="replicate").data
     k, across, prior = kernels(model, data)
-    sizes = np.random.default_rng(seed).integers(128, 513, contexts)
+    sizes = np.random.default_rng(seed).integers(fewest, most + 1, contexts)
     noise = float(model.noise_sd) ** 2 if isinstance(model.noise_sd, float) else 0.0
     y = data.arrays["y"]
     return [Spectrum(k[i, :n, :n], across[i, :n], prior[i], y[i, :n], noise) for i, n in enumerate(sizes)]
@@ -252,8 +329,8 @@ def _linear() -> GaussianProcess:
     return model
 
 
-def _edges(bins: int) -> Array:
-    reach = outer_quantile(_linear())
+def _edges(bins: int, model: GaussianProcess | None = None) -> Array:
+    reach = outer_quantile(model or _linear())
     return np.linspace(-reach, reach, bins + 1)
 
 
@@ -278,6 +355,41 @@ def oracle(n: Sequence[int], datasets: int, seed: int) -> Measured:
     return {"gp-rbf-16d": {"bayes": crps.mean(-1)}}
 
 
+ONE_STEP, CHEBYSHEV = "one step size", "Chebyshev steps"
+TUNED = (64, 128)  # sizes for which step sizes are chosen
+
+
+def extrapolation(n: Sequence[int], datasets: int, seed: int) -> Measured:
+    """Total variation from the exact predictive of 31 steps of kernel attention that are tuned on small contexts."""
+    model = GaussianProcess(RBF(1.0, 0.8), 0.2, 8)
+    choices = {
+        f"plain, {ONE_STEP}": [GPGradientDescent(32, False, float(e)) for e in np.geomspace(0.01, 0.1, 10)],
+        f"normalised, {ONE_STEP}": [GPGradientDescent(32, True, float(e)) for e in np.linspace(0.5, 1.9, 8)],
+        f"normalised, {CHEBYSHEV}": [GPGradientDescent(32, True, "chebyshev", float(e)) for e in np.geomspace(1e-3, 0.3, 8)],
+    }
+    tuning = _Descent(model, TUNED, max(datasets // 5, 8), seed, "audit")
+    judged = _Descent(model, n, datasets, seed, "replicate")
+    out = {name: judged.apart(min(parts, key=lambda part: tuning.apart(part).mean())) for name, parts in choices.items()}
+    return {"RBF, d = 8": out | {PAIRED: out[f"plain, {ONE_STEP}"] - out[f"normalised, {ONE_STEP}"]}}
+
+
+class _Descent:
+    """Contexts with one query each, and their exact predictives."""
+
+    def __init__(self, model: GaussianProcess, n: Sequence[int], datasets: int, seed: int, stream: str) -> None:
+        self.task = _task(model, n)
+        self.simulation = self.task.simulate(range(datasets), seed=seed, stream=stream)
+        self.truth = _answer("cholesky", self.task, self.simulation, latents=False)
+
+    def apart(self, part: GPGradientDescent) -> Array:
+        """Total variation of a construction from the exact predictive, (data set, column)."""
+        data, call = self.simulation.data, part(self.task)
+        each = [as_predictive(call(*self.task.model.inputs(data, k)), (len(data.index), 1), None)
+                for k in range(len(data.positions))]  # fmt: skip
+        score = registry.load("metric", "total_variation").score(stack(each, axis=1), self.truth, self.simulation.outcome)
+        return np.asarray(score[..., 0])
+
+
 # -- all of them ------------------------------------------------------------------------------------------------------
 
 
@@ -298,10 +410,14 @@ def _answer(engine: str, task: Task, simulation: Simulation, **options: Any) -> 
 
 SECTIONS: Mapping[str, Callable[[Sequence[int], int, int], Measured]] = {
     "networks": networks,
+    "structures": structures,
+    "losses": losses,
     "lags": lags,
     "points": points,
+    "points-rbf": points_rbf,
     "floor": floor,
     "oracle": oracle,
+    "extrapolation": extrapolation,
 }
 
 if __name__ == "__main__":

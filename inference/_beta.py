@@ -84,21 +84,23 @@ def beta_rule(nodes: int, a: float, b: float) -> tuple[Array, Array]:
     return at, np.where(weight > 1e-12, weight, small / small.sum())
 
 
-@cache
-def monomial_error(nodes: int, degree: int, a: float, b: float) -> float:
-    """Largest relative error of `beta_rule` over all v^c (1 - v)^d with c + d <= degree; infinity beyond MAX_DEGREE.
+def monomial_errors(nodes: int, degree: int, a: float, b: float, later: Array | None = None) -> Array:
+    """Largest relative error of `beta_rule` over all v^c (1 - v)^d with c + d = D, for D up to `degree`, (degree + 1,).
 
     A polynomial whose coefficients in these monomials are non-negative is integrated with no larger relative error. Computed
     with the rule as rounded, so that its rounding is included.
+
+    Args:
+        later: relative errors (node, d) of what (1 - v)^d stands for, a power times an integral by other rules, one a node.
     """
-    if degree > MAX_DEGREE:
-        return float("inf")
     v, w = beta_rule(nodes, a, b)
     k = np.arange(degree + 1.0)
     powers = (1.5 * np.stack([v, 1 - v])[:, None]) ** k[:, None]  # 1.5 keeps all of them inside the range of floats
-    found = (w * powers[0]) @ powers[1].T
     up = np.cumprod(np.append(1.0, 1.5 * (a + k[:-1]) / (a + b + k[:-1])))
     rise = 1.5 * (b + k[:-1]) / (a + b + k[:, None] + k[:-1])
     exact = np.cumprod(np.column_stack([up, rise]), axis=1)
-    asked = k[:, None] + k <= degree
-    return float(np.abs(found[asked] / exact[asked] - 1).max())
+    exact[k[:, None] + k > degree] = np.inf  # not asked for
+    error = np.abs((w * powers[0]) @ powers[1].T / exact - 1)
+    if later is not None:
+        error += (w * powers[0]) @ (powers[1] * later.T).T / exact
+    return np.array([error[::-1].diagonal(d - degree).max() for d in range(degree + 1)])

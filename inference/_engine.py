@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -74,10 +75,18 @@ def float64() -> Iterator[None]:
     Threads cost more than they give on many small matrices: 19 times on 100 systems of 64 equations, two cores, loaded.
     """
     import jax
-    from threadpoolctl import threadpool_limits
 
-    with jax.enable_x64(True), threadpool_limits(limits=1):
+    with jax.enable_x64(True), _thread_pools().limit(limits=1):
         yield
+
+
+@cache
+def _thread_pools() -> Any:
+    """Those of the libraries that are loaded, BLAS among them: looking for them took half as long as a batch's posteriors."""
+    import scipy.linalg  # noqa: F401  brings its own BLAS
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def equal_chunks(datasets: int, size: int) -> list[IntArray]:

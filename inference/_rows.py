@@ -6,6 +6,8 @@ alone, and the predictive of a query is the posterior mean of the one row that g
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln
@@ -20,6 +22,9 @@ from veribayes.predictive import Array
 from veribayes.tree import Data, IntArray
 
 Mask = npt.NDArray[np.bool_]
+Intervals = UniformInterval | UniformMixture
+
+SIDE = 128  # the pairs of counts below it are tabulated once for each prior
 
 
 def learning(engine: Engine, task: Task) -> tuple[BayesianNetwork, RowPrior]:
@@ -104,7 +109,7 @@ def row_posterior(prior: RowPrior, counts: IntArray, states: Mask) -> tuple[Arra
     """
     if isinstance(prior, Dirichlet):
         return *_dirichlet(prior.concentration, counts, states), 8 * EPS  # two sums of positive terms and a quotient
-    if isinstance(prior, UniformInterval | UniformMixture):
+    if isinstance(prior, Intervals):
         return _intervals(prior, counts)
     raise InputError("a Dirichlet, uniform or uniform-mixture prior", f"'{prior.kind}'", "use 'nuts'")
 
@@ -115,23 +120,42 @@ def _dirichlet(concentration: float, counts: IntArray, states: Mask) -> tuple[Ar
     return share / total, share * (share + states) / (total * (total + 1))
 
 
-def _intervals(prior: UniformInterval | UniformMixture, counts: IntArray) -> tuple[Array, Array, float]:
-    """By table: contexts of n rows have at most (n + 1)(n + 2) / 2 pairs of counts, however many queries there are."""
-    side = int(counts.max(initial=0)) + 1
-    code = counts[..., 1] * side + counts[..., 0]
-    used = np.zeros(side * side, dtype=bool)
-    used[code.ravel()] = True
-    pairs = np.flatnonzero(used)
-    ones, zeros = (part.astype(np.float64) + 1 for part in (pairs // side, pairs % side))
-    moments, bound = np.zeros((3, side * side)), 0.0
-    for j in range(3):
-        moments[j, pairs], error = _log_evidence(prior, ones + j, zeros)
-        bound = max(bound, 2 * error)  # a quotient of two
+def _intervals(prior: Intervals, counts: IntArray) -> tuple[Array, Array, float]:
+    code, moments, error = interval_evidence(prior, counts)
     first, second = (np.exp(moments[j] - moments[0])[code] for j in (1, 2))
+    bound = 2 * error  # a quotient of two
     return np.stack([1 - first, first], -1), np.stack([1 - 2 * first + second, second], -1), bound
 
 
-def _log_evidence(prior: UniformInterval | UniformMixture, a: Array, b: Array) -> tuple[Array, float]:
+def interval_evidence(prior: Intervals, counts: IntArray) -> tuple[IntArray, Array, float]:
+    """Where each pair of counts (..., 2) stands in a table (3, side^2); the table, and a bound on its error.
+
+    The table holds logs of E[t^(ones + j) (1 - t)^zeros], j = 0, 1, 2, of the pairs that occur: contexts of n rows have at most
+    (n + 1)(n + 2) / 2, however many queries there are. Counts below SIDE share one table.
+    """
+    largest = int(counts.max(initial=0))
+    side = SIDE if largest < SIDE else largest + 1
+    code = counts[..., 1] * side + counts[..., 0]
+    if side == SIDE:
+        return code, *_small_counts(prior)
+    used = np.zeros(side * side, dtype=bool)
+    used[code.ravel()] = True
+    moments = np.zeros((3, side * side))
+    moments[:, used], error = _log_moments(prior, np.flatnonzero(used), side)
+    return code, moments, error
+
+
+@cache
+def _small_counts(prior: Intervals) -> tuple[Array, float]:
+    return _log_moments(prior, np.arange(SIDE * SIDE), SIDE)
+
+
+def _log_moments(prior: Intervals, pairs: IntArray, side: int) -> tuple[Array, float]:
+    ones, zeros = (part.astype(np.float64) + 1 for part in (pairs // side, pairs % side))
+    return _log_evidence(prior, ones + np.arange(3)[:, None], np.tile(zeros, (3, 1)))
+
+
+def _log_evidence(prior: Intervals, a: Array, b: Array) -> tuple[Array, float]:
     """Log of sum_j w_j / (high_j - low_j) * integral of t^(a-1) (1-t)^(b-1) over component j, and its largest error."""
     terms, error = [], 0.0
     for weight, low, high in prior.components:

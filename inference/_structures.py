@@ -10,9 +10,9 @@ import numpy as np
 from scipy.special import gammaln
 
 from veribayes.errors import InputError
-from veribayes.inference._beta import log_interval
 from veribayes.inference._engine import EPS, Engine, name_of
-from veribayes.models._priors import Dirichlet, RowPrior, UniformInterval, UniformMixture
+from veribayes.inference._rows import Intervals, interval_evidence
+from veribayes.models._priors import Dirichlet, RowPrior
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork, Edges
 from veribayes.predictive import Array
@@ -58,12 +58,6 @@ def log_marginal(prior: RowPrior, counts: IntArray, states: int) -> tuple[Array,
         terms = gammaln(counts[..., :states] + c) - gammaln(c)
         largest = gammaln(total.max(initial=0) + states * c + 3)
         return terms.sum(-1) + gammaln(states * c) - gammaln(total + states * c), float(8 * EPS * (states + 1) * (1 + largest))
-    assert isinstance(prior, UniformInterval | UniformMixture)  # there is no other prior
-    pairs, which = np.unique(counts.reshape(-1, counts.shape[-1])[:, :2], axis=0, return_inverse=True)
-    zeros, ones = (column.astype(np.float64) + 1 for column in pairs.T)
-    found, error = [], 0.0
-    for weight, low, high in prior.components:
-        log_mass, growth = log_interval(ones, zeros, low, high)
-        found.append(np.log(weight / (high - low)) + log_mass)
-        error = max(error, float((growth * 4 * EPS * (16 + np.maximum(np.abs(log_mass), gammaln(ones + zeros)))).max()))
-    return np.asarray(np.logaddexp.reduce(found, axis=0)[which].reshape(counts.shape[:-1])), error
+    assert isinstance(prior, Intervals)  # there is no other prior
+    code, moments, error = interval_evidence(prior, counts[..., :2])
+    return np.asarray(moments[0][code]), error

@@ -106,7 +106,10 @@ def laplace(potential: Potential, start: jax.Array) -> tuple[jax.Array, jax.Arra
             value, force = jax.value_and_grad(potential)(x)
             return force, (value, force)
 
-        curvature, (value, force) = jax.jacfwd(slope, has_aux=True)(x)
+        try:
+            curvature, (value, force) = jax.jacfwd(slope, has_aux=True)(x)
+        except TypeError:  # a solver of differential equations knows derivatives by its adjoint alone
+            curvature, (value, force) = jax.jacrev(slope, has_aux=True)(x)
         return value, force, curvature
 
     def climb(state: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -160,9 +160,20 @@ def _run(points: int, model: MTD, factors: Array, data: Data, seed: int) -> Foun
             mean, second, mcse, ess, tails = (np.asarray(a) for a in out)
         at = data.positions
         used = np.arange(ess.shape[1]) <= at.max()
-        parts.append(Found(mean[:, at], second[:, at], mcse[:, at],
+        sd = moments(mean[:, at].mean(2), second[:, at])["sd"]
+        parts.append(Found(mean[:, at], second[:, at], _moderated(mcse[:, at], sd),
                            np.where(used, ess, np.inf).min(1), tail_shape(tails).max(1)))  # fmt: skip
     return Found(*(np.concatenate(column)[: len(factors)] for column in zip(*parts, strict=True)))
+
+
+def _moderated(mcse: Array, sd: Array) -> Array:
+    """Standard errors (..., lag) whose squares, in posterior variances, are drawn halfway to their mean over the lags.
+
+    Sixteen replicates now and then agree by chance: of 3,200 weights one had a third of its true standard error and lay 7.2 of
+    them off. Lags of a sequence have like errors in their own sds (Smyth 2004, doi 10.2202/1544-6115.1027).
+    """
+    square = (mcse / np.maximum(sd, TINY)) ** 2
+    return sd * np.sqrt((square + square.mean(-1, keepdims=True)) / 2)
 
 
 @partial(jax.jit, static_argnums=1)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,15 +34,27 @@ def keys(seed: int, stream: str, index: npt.ArrayLike) -> jax.Array:
     Returns:
         Typed threefry keys of shape (dataset,).
     """
-    import jax
-
     number = np.asarray(index, dtype=np.int64)
     if not 0 <= seed < LIMIT or number.ndim != 1 or np.any((number < 0) | (number >= LIMIT)):
         raise InputError(
             "a seed and one axis of data set numbers in [0, 2**32)", f"seed {seed}, index of shape {number.shape}"
         )
-    base = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), zlib.crc32(stream.encode()))
-    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(base, number.astype(np.uint32))
+    return _folded()(_base(seed, stream), number.astype(np.uint32))
+
+
+@lru_cache(maxsize=64)
+def _base(seed: int, stream: str) -> jax.Array:
+    import jax
+
+    return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), zlib.crc32(stream.encode()))
+
+
+@cache
+def _folded() -> Callable[..., jax.Array]:
+    """Compiled: a batch of training asks for keys at every step, and op by op they took a quarter of making it."""
+    import jax
+
+    return jax.jit(jax.vmap(jax.random.fold_in, in_axes=(None, 0)))
 
 
 def uniforms(key: jax.Array, *shapes: tuple[int, ...]) -> list[jax.Array]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from veribayes import api, calibrate, cli
 from veribayes.errors import InputError, ReferenceRefused
+from veribayes.predictive import Categorical
+from veribayes.tree import Branch, Certificate
 
 
 def test_an_exact_engine_is_calibrated_and_a_defect_is_not(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,12 +32,25 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert found["schema"] == calibrate.SCHEMA
 
 
+def test_a_posterior_that_is_the_prior_is_seen_by_the_likelihood() -> None:
+    """Draws from the prior have uniform ranks in every latent; the likelihood of the data tells."""
+    task = api.task("mtd-q5-m3")
+    simulation = task.simulate(range(200), seed=0, stream="audit")
+    data = simulation.data.select(positions=np.array([2]))
+    weights = np.random.default_rng(0).dirichlet(np.ones(3), (200, 1, 2, calibrate.DRAWS))
+    answer, certificate = Categorical(np.full((200, 1, 1, 5), 0.2)), Certificate("trusted", "prior", 0.0)
+    prior = Branch(answer, certificate, {"weights": {"draws": weights}})
+    found = calibrate._ranked(task, data, simulation, prior, 0)
+    assert found["worst"] == "log likelihood"
+    assert found["p_value"] < 1e-3
+
+
 @pytest.mark.study
 @pytest.mark.parametrize("engine", ["hmc", "nuts"])
 def test_samplers_are_calibrated_latent_by_latent(engine: str) -> None:
     found = calibrate.calibrate(api.task("mtd-q5-m3"), engine, datasets=200, seed=0)
     assert found["verdict"] == "calibrated"
-    assert found["tests"]["sbc_rank"]["quantities"] == 3
+    assert found["tests"]["sbc_rank"]["quantities"] == 4  # three weights and the likelihood
 
 
 @pytest.mark.study

@@ -238,6 +238,50 @@ def test_every_key_of_the_result_is_optional(trees: dict[str, xr.DataTree]) -> N
     assert "None" not in text
 
 
+def test_what_stands_beside_the_endpoint_is_shown(trees: dict[str, xr.DataTree]) -> None:
+    interval = {"estimate": 0.132, "low": 0.113, "high": 0.156, "unit": "nats a query"}
+    band = [0.5, 0.6, 0.7]
+    entry = json.loads(trees["gp"].attrs["result"])
+    tree = fake.changed(
+        trees["gp"],
+        verdict="different",
+        primary={**entry["primary"], "verdict": "equivalent"},
+        secondary={
+            "datasets": 200,
+            "adjusted": {"joint_kl": 0.004, "rosenblatt": 0.0, "pit_uniform": 0.4, "hpd coverage 90%": 1.0, "reliability": 0.5},
+            "endpoints": {"joint_kl": {**interval, "tolerance": 0.0106, "verdict": "different"}},
+            "tests": {
+                "rosenblatt": {"adjusted": 0.0, "n": 200, "worst": "correlation 1, 2"},
+                "pit_uniform": {"adjusted": 0.4, "n": 240, "worst": "KS"},
+            },
+            "joint": {"sliced_w2": {**interval, "unit": "unit of y", "floor": 0.11, "regret": interval}},
+        },
+        calibration={
+            "coverage": [{"kind": "hpd", "level": 0.9, "estimate": 0.902, "low": 0.88, "high": 0.92}],
+            "reliability": {
+                **dict.fromkeys(("confidence", "hit", "low", "high"), band),
+                **dict.fromkeys(("miscalibration", "discrimination", "uncertainty", "smooth_error", "floor"), 0.01),
+            },
+        },
+        concentration={
+            "searched": 12,
+            "groups": [{"group": "context size 64", "ratio": 3.0, "low": 2.5, "share": 0.84, "weight": 0.14, "p_value": 5e-4}],
+        },
+        multiplicity={"secondary": "Holm over 5 p-values"},
+    )  # fmt: skip
+    text = shown(report.build([tree]))
+    for words_shown in (
+        "predictions of single queries are equivalent, but a secondary endpoint is significantly beyond",
+        "KL between the joint predictives of all queries", "0.132 [0.113, 0.156]", "nats a query", "≠ different",
+        "no: correlation 1, 2", "not refuted", "sliced Wasserstein-2 distance", "region of highest density",
+        "Smooth calibration error", "context size 64", "all 12 groups", "Holm over 5 p-values",
+    ):  # fmt: skip
+        assert words_shown in text
+    assert figures.reliability(tree).axes
+    stopped = fake.changed(trees["gp"], verdict="different", sequential={"stopped": True})
+    assert "The run ended early" in shown(report.build([stopped]))
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_an_infinite_divergence_is_said_and_drawn(trees: dict[str, xr.DataTree]) -> None:
     entry = json.loads(trees["mtd"].attrs["result"])

@@ -1,9 +1,9 @@
-"""Training batches: a pure function of (recipe, seed, step), with the exact predictive as target.
+"""Training batches: a pure function of (recipe, seed, step), with the exact predictive or a drawn label as target.
 
     config_of     the network a task needs
     tensors       what a candidate sees, as the network's arguments
     make_batch    simulate, ask the exact engine, cut into groups of one context size each
-    divergence    the loss: mean KL(exact || network) in nats
+    divergence    the loss: mean KL(target || network) in nats; of a label that is the cross-entropy
     distance      another: mean sum |target - network|, whose minimiser under doubt is a median and not a mean
 
 Exact targets instead of drawn labels: the same network, schedule and core reached half the divergence or less.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 from zlib import crc32
 
 import numpy as np
@@ -23,16 +23,20 @@ from torch import Tensor
 
 from veribayes.errors import InputError
 from veribayes.models._check import choice, integer, mapping, number, text
+from veribayes.models._kernels import Grid
 from veribayes.models._task import Task
-from veribayes.predictive import Categorical, Predictive
+from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.predictive import Array, Categorical, NormalMixture, Predictive
 from veribayes.transformer._architectures import AnyConfig, AnyNetwork, config_from
-from veribayes.transformer.network import Family
-from veribayes.tree import Data
+from veribayes.transformer.network import Family, Network
+from veribayes.tree import Data, Simulation
 
 Targets = Callable[[Data], Predictive]
 FAMILIES: Mapping[str, Family] = {"bayesian_network": "rows", "mtd": "symbols", "gaussian_process": "points"}
 STATES: tuple[Family, ...] = ("rows", "nodes")  # families whose network has an output for every state of a node
-LATER = {"loss": "kl", "targets": ""}  # settings that older cards do not have, and what they mean there
+LABELS = "labels"  # instead of an engine's name: what was drawn
+# settings that older cards do not have, and what they mean there
+LATER = {"loss": "kl", "targets": "", "start": "", "average": 0.0, "bf16": False}
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,10 @@ class Recipe:
         network: settings of the network's config that the task leaves open; `architecture` names another than the common one.
         loss: `kl` or `l1`.
         targets: engine that is imitated; empty: the task's reference. `mle` with `l1` makes a network that estimates.
+            `labels`: no engine, but the outcome (and the latents) that were drawn.
+        start: shipped checkpoint whose weights are the first ones; what it does not have begins as usual. Empty: none.
+        average: decay a step of the moving average of the weights that is measured and kept; zero: the weights themselves.
+        bf16: matrix products in bfloat16 on a GPU; a processor ignores it.
     """
 
     steps: int
@@ -62,16 +70,22 @@ class Recipe:
     evaluations: int = 10
     loss: str = "kl"
     targets: str = ""
+    start: str = ""
+    average: float = 0.0
+    bf16: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "groups", "queries", "evaluations"):
             integer(name, getattr(self, name), at_least=1)
         for name in ("learning_rate", "clip"):
             number(name, getattr(self, name), above=0)
-        for name in ("weight_decay", "warmup"):
+        for name in ("weight_decay", "warmup", "average"):
             number(name, getattr(self, name), above=-1e-9, below=1)
         choice("loss", self.loss, LOSSES)
         text("targets", self.targets)
+        text("start", self.start)
+        if not isinstance(self.bf16, bool):
+            raise InputError("bf16: true or false", repr(self.bf16))
         if self.batch % self.groups:
             raise InputError("groups that divide the batch", f"{self.batch} data sets in {self.groups} groups")
 
@@ -97,7 +111,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Group:
-    """Data sets with one context size: arguments of the network, and exact probabilities at its outputs.
+    """Data sets with one context size: arguments of the network, and the probabilities wanted at its outputs.
 
     `at` selects the outputs that have a target, on the query axis: all of them for sets, the design's prefixes for a sequence.
     """
@@ -105,9 +119,11 @@ class Group:
     arrays: tuple[Tensor, ...]
     at: slice
     probs: Tensor  # (B, Q, K)
+    latents: Tensor | None = None  # (B, V), the values of all latents side by side
 
     def to(self, device: torch.device) -> Group:
-        return Group(tuple(a.to(device) for a in self.arrays), self.at, self.probs.to(device))
+        latents = None if self.latents is None else self.latents.to(device)
+        return Group(tuple(a.to(device) for a in self.arrays), self.at, self.probs.to(device), latents)
 
 
 def config_of(task: Task, settings: Mapping[str, Any]) -> AnyConfig:
@@ -127,7 +143,21 @@ def config_of(task: Task, settings: Mapping[str, Any]) -> AnyConfig:
             own["length"] = task.design.positions[-1]
     else:
         own["inputs"] = model.d
+        if settings.get("latents") is True:
+            settings = {**settings, "latents": {name: list(values) for name, values in latent_values(task).items()}}
     return config_from({**own, **settings})
+
+
+def latent_values(task: Task) -> dict[str, tuple[float, ...]]:
+    """What each latent of the task can be.
+
+    Raises:
+        InputError: none, or one with more than finitely many values.
+    """
+    priors: Mapping[str, Any] = getattr(task.model, "priors", {})
+    if not priors or not all(isinstance(prior, Grid) for prior in priors.values()):
+        raise InputError("latents with grids of values", f"the task '{task.name}'", "leave out latents: true")
+    return {name: prior.values for name, prior in priors.items()}
 
 
 def family_of(task: Task) -> Family:
@@ -159,24 +189,30 @@ def reals(array: npt.ArrayLike) -> Tensor:
 
 
 def make_batch(
-    task: Task, recipe: Recipe, config: AnyConfig, targets: Targets, seed: int, step: int
+    task: Task, recipe: Recipe, config: AnyConfig, targets: Targets | None, seed: int, step: int
 ) -> list[Group]:
-    """The batch of a step; nothing else decides it."""
-    largest = task.design.positions[-1]
-    design = replace(task.design, positions=(largest,), queries=recipe.queries)
+    """The batch of a step; nothing else decides it. Without `targets` they are labels."""
+    first, largest = task.design.positions[0], task.design.positions[-1]
+    wanted = tuple(range(first, largest + 1)) if config.family == "symbols" else (largest,)
+    design = replace(task.design, positions=wanted, queries=recipe.queries)
     index = np.arange(step * recipe.batch, (step + 1) * recipe.batch)
-    data = task.model.simulate(design, seed, "train", index).data
-    if config.family == "symbols":
-        prefixes = np.arange(task.design.positions[0], largest + 1)
-        return [make_group(task, config, targets, replace(data, positions=prefixes))]
-    if config.family == "nodes":
-        return [make_group(task, config, targets, data)]
+    drawn = task.model.simulate(design, seed, "train", index)
+    if config.family in ("symbols", "nodes"):
+        return [make_group(task, config, targets, drawn)]
     sizes = context_sizes(largest, recipe.groups, seed, step)
     each = recipe.batch // recipe.groups
-    parts = [data.select(slice(g * each, (g + 1) * each)) for g in range(recipe.groups)]
-    # the largest size is asked for as well: an engine compiled for the arrays it needs is then compiled once
-    shaped = [replace(part, positions=np.array([n, largest])) for part, n in zip(parts, sizes, strict=True)]
+    parts = [_part(drawn, slice(g * each, (g + 1) * each)) for g in range(recipe.groups)]
+    # where engines are compiled for the arrays they need, the largest size is asked for as well: they are then compiled once
+    more, shaped = [largest] if config.family == "points" else [], []
+    for part, n in zip(parts, sizes, strict=True):
+        shaped.append(replace(part, data=replace(part.data, positions=np.array([n, *more]))))
     return [make_group(task, config, targets, part) for part in shaped]
+
+
+def _part(drawn: Simulation, rows: slice) -> Simulation:
+    """Some of the data sets; their context sizes are not yet decided."""
+    latents = {name: values[rows] for name, values in drawn.latents.items()}
+    return Simulation(drawn.data.select(rows), latents, drawn.outcome[rows], drawn.context[rows])
 
 
 def context_sizes(largest: int, groups: int, seed: int, step: int) -> list[int]:
@@ -189,15 +225,48 @@ def context_sizes(largest: int, groups: int, seed: int, step: int) -> list[int]:
     return [int((largest + 2) ** u) - 1 for u in share]
 
 
-def make_group(task: Task, config: AnyConfig, targets: Targets, data: Data) -> Group:
-    """Sequence: all positions of `data`, read at the longest. Set: the first position."""
-    sequence = config.family == "symbols"
+def make_group(task: Task, config: AnyConfig, targets: Targets | None, drawn: Simulation) -> Group:
+    """Sequence: all positions of the data, read at the longest. Set: the first position."""
+    data, sequence = drawn.data, config.family == "symbols"
     context, query = task.model.inputs(data, len(data.positions) - 1 if sequence else 0)
-    exact = probabilities(config, targets(data) if sequence else targets(data)[:, :1])
-    probs = torch.from_numpy(exact.astype(np.float32))  # (B, P, Q, K)
+    asked = slice(None) if sequence else slice(1)
+    if targets is None:
+        wanted, latents = one_hot(config, drawn.outcome[:, asked]), drawn_latents(config, drawn)
+    else:
+        exact = targets(data)[:, asked]
+        asks = bool(getattr(config, "latents", {}))
+        wanted, latents = probabilities(config, exact), exact_latents(task, config, exact[:, 0]) if asks else None
+    probs = torch.from_numpy(wanted.astype(np.float32))  # (B, P, Q, K)
     first, last = int(data.positions[0]), int(data.positions[-1])
-    at, wanted = (slice(first, last + 1), probs[:, :, 0]) if sequence else (slice(None), probs[:, 0])
-    return Group(tensors(config.family, context, query), at, wanted)
+    at, probs = (slice(first, last + 1), probs[:, :, 0]) if sequence else (slice(None), probs[:, 0])
+    posterior = None if latents is None else torch.from_numpy(latents.astype(np.float32))
+    return Group(tensors(config.family, context, query), at, probs, posterior)
+
+
+def one_hot(config: Any, outcome: Array) -> Array:
+    """The output that each outcome (B, P, Q) falls on, (B, P, Q, K); nothing where a query does not apply."""
+    points = config.family == "points"
+    number = np.searchsorted(edges_of(config), outcome) if points else outcome
+    return np.asarray(number[..., None] == np.arange(config.cells + 2 if points else max(config.states)), dtype=np.float64)
+
+
+def drawn_latents(config: Any, drawn: Simulation) -> Array | None:
+    """One where the drawn latents are, (B, V)."""
+    values = getattr(config, "latents", {})
+    return np.concatenate([drawn.latents[n][:, None] == np.array(v) for n, v in values.items()], axis=-1) if values else None
+
+
+def exact_latents(task: Task, config: Any, predictive: Predictive) -> Array:
+    """Posterior probabilities (..., V) of the latents, which are weights in the exact mixture (..., query).
+
+    Raises:
+        InputError: targets that are no mixture over the nodes of the latents.
+    """
+    nodes = cast(GaussianProcess, task.model).hyper_nodes()[0]
+    if not isinstance(predictive, NormalMixture) or predictive.weights.shape[-1] != len(next(iter(nodes.values()))):
+        raise InputError("targets that say how probable each value of the latents is", f"'{predictive.form}'")
+    which = np.concatenate([nodes[name][:, None] == np.array(values) for name, values in config.latents.items()], axis=-1)
+    return np.asarray(predictive.weights[..., 0, :] @ which)
 
 
 def probabilities(config: AnyConfig, predictive: Predictive) -> npt.NDArray[np.float64]:
@@ -216,11 +285,18 @@ def edges_of(config: Any) -> npt.NDArray[np.float64]:
 
 
 def divergence(network: AnyNetwork, group: Group) -> Tensor:
-    """Mean over data sets and queries of KL(exact || network), nats."""
-    log_q = network(*group.arrays)[:, group.at].log_softmax(-1)
-    p = group.probs
+    """Mean over data sets and queries of KL(exact || network), nats; and to it the KL of each latent."""
+    if group.latents is None:
+        return kl(group.probs, network(*group.arrays)[:, group.at].log_softmax(-1)).mean()
+    logits, latents = cast(Network, network).with_latents(*group.arrays)
+    assert latents is not None  # the config that asked for targets has made the head
+    return kl(group.probs, logits[:, group.at].log_softmax(-1)).mean() + kl(group.latents, latents).mean()
+
+
+def kl(p: Tensor, log_q: Tensor) -> Tensor:
+    """Sum over the last axis of p log(p / q), nothing where p is zero."""
     gap = torch.where(p > 0, p.clamp_min(torch.finfo(p.dtype).tiny).log() - log_q, 0.0)
-    return (p * gap).sum(-1).mean()
+    return (p * gap).sum(-1)
 
 
 def distance(network: AnyNetwork, group: Group) -> Tensor:

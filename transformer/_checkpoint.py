@@ -22,12 +22,14 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from veribayes.errors import CheckpointError, InputError
-from veribayes.models._task import Task
+from veribayes.models._check import integer, number, sequence, shown, text
+from veribayes.models._task import NAME, Task
 from veribayes.transformer._architectures import AnyNetwork, build, config_from
 
 SCHEMA = "veribayes.checkpoint/1"
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 MAX_CARD_BYTES = 1_000_000  # a card is some kilobytes; anything beyond was not written here
+MAX_WEIGHTS_BYTES = 2**30  # the shipped ones are a thousandth of it
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
 
 
@@ -63,6 +65,19 @@ class Card:
     curve: list[dict[str, Any]] = field(default_factory=list)
     scores: Mapping[str, Any] = field(default_factory=dict)
     schema: str = SCHEMA
+
+    def __post_init__(self) -> None:
+        for name in ("model_hash", "command", "weights_sha256", "hardware"):
+            text(name, getattr(self, name))
+        for name in ("seed", "parameters", "threads"):
+            integer(name, getattr(self, name), at_least=0)
+        for name in ("network", "recipe", "versions", "scores"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise InputError(f"a mapping for '{name}'", shown(getattr(self, name)))
+        number("seconds", self.seconds)
+        sequence("curve", self.curve)
+        if not NAME.fullmatch(text("task", self.task)):  # no path, no module, nothing that a terminal would obey
+            raise InputError("the name of a task", shown(self.task))
 
 
 def save(folder: Path, card: Card, weights: bytes) -> None:
@@ -105,16 +120,18 @@ def read_card(folder: Path) -> Card:
     path = Path(folder) / CARD
     if not path.is_file():
         raise CheckpointError(f"a folder with {CARD} and {WEIGHTS}", _described(Path(folder)))
-    if path.stat().st_size > MAX_CARD_BYTES:
-        raise CheckpointError(f"a card of at most {MAX_CARD_BYTES} bytes", f"{path.stat().st_size} bytes")
+    content = _plain_file(path, MAX_CARD_BYTES)
     try:
-        plain = json.loads(path.read_bytes())
-    except ValueError as error:
+        plain = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError("a card in JSON", str(error)) from None
     names = {f.name for f in fields(Card)}
     if not isinstance(plain, dict) or set(plain) != names or plain["schema"] != SCHEMA:
         raise CheckpointError(f"a card of schema {SCHEMA}", _difference(plain, names))
-    return Card(**plain)
+    try:
+        return Card(**plain)
+    except InputError as error:
+        raise CheckpointError(f"a card of schema {SCHEMA}", f"one that breaks it: {error}") from None
 
 
 def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
@@ -122,12 +139,15 @@ def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
     path = Path(folder) / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{WEIGHTS} beside the card", _described(Path(folder)))
-    content = path.read_bytes()
+    content = _plain_file(path, MAX_WEIGHTS_BYTES)
     found = hashlib.sha256(content).hexdigest()
     if found != card.weights_sha256:
         expected = f"weights with SHA-256 {card.weights_sha256[:12]}…"
         raise CheckpointError(expected, f"{found[:12]}…", "the file was changed; make it again")
-    return decode(content)
+    tensors = decode(content)
+    if kinds := {str(t.dtype) for t in tensors.values()} - {"torch.float32"}:
+        raise CheckpointError("weights in float32", ", ".join(sorted(kinds)))
+    return tensors
 
 
 def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
@@ -155,6 +175,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content)
     os.replace(temporary, path)
+
+
+def _plain_file(path: Path, most: int) -> bytes:
+    """The content of a file of bounded size; a link could point anywhere."""
+    if path.is_symlink():
+        raise CheckpointError(f"{path.name} as a plain file", "a link")
+    if path.stat().st_size > most:
+        raise CheckpointError(f"{path.name} of at most {most} bytes", f"{path.stat().st_size} bytes")
+    return path.read_bytes()
 
 
 def _described(folder: Path) -> str:

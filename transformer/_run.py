@@ -11,6 +11,7 @@ deterministic algorithms.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -25,12 +26,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from veribayes import registry
 from veribayes.errors import CheckpointError, InputError
 from veribayes.models._task import Task, hash_of
 from veribayes.transformer._architectures import AnyNetwork, build
 from veribayes.transformer._batches import LOSSES, Group, Recipe, config_of
 from veribayes.transformer._candidates import Candidate, NetworkCandidate
-from veribayes.transformer._checkpoint import CARD, Card, decode, encode, read_card, save, write_atomically
+from veribayes.transformer._checkpoint import CARD, Card, decode, encode, load, read_card, save, write_atomically
+from veribayes.transformer._parallel import ALONE, Ranks
 from veribayes.transformer.network import Network
 
 BETAS = (0.9, 0.98)  # forgets squared gradients sooner than the default .999: runs are thousands of steps, not millions
@@ -48,13 +51,15 @@ class Run:
     identity: str  # hash of everything that decides the weights
     network: AnyNetwork
     optimisers: tuple[torch.optim.Optimizer, ...]
+    average: AnyNetwork | None = None  # of the weights so far, where the recipe wants it
+    ranks: Ranks = ALONE  # processes that learn together
     step: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
     recent: float = math.nan  # running mean of the training loss
     clock: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def start(cls, task: Task, recipe: Recipe, seed: int, device: torch.device) -> Run:
+    def start(cls, task: Task, recipe: Recipe, seed: int, device: torch.device, ranks: Ranks = ALONE) -> Run:
         config = config_of(task, recipe.network)
         network = build(config).initialise(seed).to(device)
         parts = {
@@ -63,7 +68,15 @@ class Run:
             "recipe": recipe.to_dict(),
             "seed": seed,
         }
-        return cls(recipe, seed, task.model_hash, hash_of(parts), network, optimisers_of(network, recipe))
+        if recipe.start:
+            parts["start"] = begin(network, task, recipe.start)
+        average = copy.deepcopy(network) if recipe.average else None
+        return cls(recipe, seed, task.model_hash, hash_of(parts), network, optimisers_of(network, recipe), average, ranks)
+
+    @property
+    def result(self) -> AnyNetwork:
+        """The network that is measured and kept."""
+        return self.network if self.average is None else self.average
 
     @property
     def milestones(self) -> set[int]:
@@ -77,22 +90,29 @@ class Run:
             optimiser.param_groups[0]["lr"] = learning_rate(self.recipe, self.step)
             optimiser.zero_grad(set_to_none=True)
         value = 0.0
-        for group in groups:  # each group has its own context size: gradients add up, as if it were one batch
-            loss = LOSSES[self.recipe.loss](self.network, group) / len(groups)
+        kind = next(self.network.parameters()).device.type
+        for group in map(self.ranks.share, groups):  # of one context size each: gradients add up, as if it were one batch
+            with torch.autocast(kind, torch.bfloat16, enabled=self.recipe.bf16 and kind == "cuda"):
+                loss = LOSSES[self.recipe.loss](self.network, group) / len(groups)
             loss.backward()  # type: ignore[no-untyped-call]
             value += loss.item()
+        value = self.ranks.average(self.network, value)
         if not math.isfinite(value):
             raise InputError("a finite loss", f"{value} at step {self.step}", "lower the recipe's learning_rate")
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         for optimiser in self.optimisers:
             optimiser.step()
+        if self.average is not None:
+            with torch.no_grad():
+                for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                    kept.lerp_(new, 1 - self.recipe.average)
         self.step += 1
         self.recent = value if math.isnan(self.recent) else 0.98 * self.recent + 0.02 * value
         return value
 
     def measure(self, evaluate: Evaluate, log: Callable[[str, float, int], None]) -> None:
         """Add a point to the curve."""
-        scores = dict(evaluate(NetworkCandidate(self.network)))
+        scores = dict(evaluate(NetworkCandidate(self.result)))
         self.curve.append({"step": self.step, "training": self.recent, "seconds": round(self._elapsed(), 1), **scores})
         for name, score in scores.items():
             if isinstance(score, float):
@@ -100,7 +120,9 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Everything needed to continue, in one file: tensors, and the rest as its metadata."""
-        tensors: dict[str, Tensor] = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors: dict[str, Tensor] = {
+            f"{name}.{k}": v for name, network in self._networks.items() for k, v in network.state_dict().items()
+        }
         for which, optimiser in enumerate(self.optimisers):
             for i, slots in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{which}.{i}.{k}": v for k, v in slots.items()}
@@ -123,9 +145,10 @@ class Run:
             raise CheckpointError(
                 "the state of this run", f"another run's in '{path}'", "choose another --out, or remove it"
             )
-        self.network.load_state_dict(
-            {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-        )
+        for name, network in self._networks.items():
+            network.load_state_dict(
+                {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+            )
         for which, optimiser in enumerate(self.optimisers):
             slots: dict[int, dict[str, Tensor]] = {}
             for name, value in tensors.items():
@@ -154,7 +177,7 @@ class Run:
 
     def finish(self, task: Task, out: Path, command: str, evaluate: Evaluate) -> Card:
         """Measure, then write weights and card."""
-        weights = encode(self.network.state_dict())
+        weights = encode(self.result.state_dict())
         card = Card(
             task=task.name,
             model_hash=task.model_hash,
@@ -169,13 +192,35 @@ class Run:
             versions={name: version(name) for name in ("torch", "jax", "numpy", "safetensors")},
             seconds=round(self._elapsed(), 1),
             curve=self.curve,
-            scores=dict(evaluate(NetworkCandidate(self.network))),
+            scores=dict(evaluate(NetworkCandidate(self.result))),
         )
         save(out, card, weights)
         return card
 
+    @property
+    def _networks(self) -> dict[str, AnyNetwork]:
+        return {"network": self.network, **({} if self.average is None else {"average": self.average})}
+
     def _elapsed(self) -> float:
         return time.monotonic() - self.clock
+
+
+def begin(network: AnyNetwork, task: Task, name: str) -> str:
+    """Give a network the weights of a shipped checkpoint of the same model; returns their hash.
+
+    Raises:
+        InputError: no such checkpoint, or one with other tensors than those that the network has and perhaps more.
+        CheckpointError: it was changed, or was trained for another model.
+    """
+    folder = registry.checkpoint_path(name)
+    if folder is None:
+        raise InputError("a shipped checkpoint to start from", f"'{name}'", "see 'veribayes list candidates'")
+    trained, card = load(folder, task)
+    own, given = network.state_dict(), trained.state_dict()
+    if unlike := [k for k, v in given.items() if k not in own or own[k].shape != v.shape]:
+        raise InputError(f"a network with the tensors of '{name}'", f"no such {', '.join(unlike[:3])}")
+    network.load_state_dict({**own, **given})
+    return card.weights_sha256
 
 
 def optimisers_of(network: AnyNetwork, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:

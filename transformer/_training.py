@@ -7,6 +7,7 @@ prefetched   the next batch, made while the network learns from this one
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 import threading
@@ -21,7 +22,8 @@ import torch
 from veribayes.errors import InputError, Interrupted
 from veribayes.models._task import Task
 from veribayes.transformer._batches import Group, Recipe, Targets, make_batch
-from veribayes.transformer._checkpoint import Card
+from veribayes.transformer._checkpoint import Card, read_card
+from veribayes.transformer._parallel import ranks
 from veribayes.transformer._run import Evaluate, Run
 
 STATE = "state.safetensors"
@@ -32,7 +34,7 @@ def train(
     task: Task,
     recipe: Recipe,
     *,
-    targets: Targets,
+    targets: Targets | None,
     evaluate: Evaluate,
     out: Path,
     seed: int = 0,
@@ -45,7 +47,7 @@ def train(
     """Train the recipe's network on the task, or continue where a run in `out` stopped.
 
     Args:
-        targets: what the network is to answer for a batch of data sets, (dataset, position, query).
+        targets: what the network is to answer for a batch of data sets, (dataset, position, query); None: what was drawn.
         evaluate: measures a candidate on data sets of its own; plain data, stored in the card.
         out: checkpoint folder; holds the resumable state while the run lasts.
         device: `cpu`, `cuda` or `auto`.
@@ -60,29 +62,49 @@ def train(
         CheckpointError: `out` holds another run.
     """
     where = _device(device)
-    run = Run.start(task, recipe, seed, where)
-    if (card := run.finished(Path(out))) is not None:
-        return card
-    run.resume(Path(out) / STATE)
-    with _stop_flag() as stop, _bar(recipe, run.step, progress) as tick, _events(tensorboard) as log:
-        saved = time.monotonic()
-        for groups in prefetched(task, run, targets):
-            value = run.learn([g.to(where) for g in groups])
-            tick(run.step, value)
-            log("loss", value, run.step)
-            if run.step in run.milestones:
-                run.measure(evaluate, log)
-            if stop.is_set() or time.monotonic() - saved > save_seconds:
-                run.save(Path(out) / STATE)
-                saved = time.monotonic()
-            if stop.is_set() and run.step < recipe.steps:
-                raise Interrupted(f"stopped after step {run.step} of {recipe.steps}; the same command continues")
-    card = run.finish(task, Path(out), command, evaluate)
-    (Path(out) / STATE).unlink(missing_ok=True)
-    return card
+    with ranks(where) as together:
+        run = Run.start(task, recipe, seed, where, together)
+        if (card := run.finished(Path(out))) is not None:
+            return card
+        run.resume(Path(out) / STATE)
+        shown, events = progress and together.first, tensorboard if together.first else None
+        with _stop_flag() as stop, _bar(recipe, run.step, shown) as tick, _events(events) as log:
+            _learn(task, run, targets, evaluate, Path(out), stop, tick, log, save_seconds)
+        if together.first:
+            run.finish(task, Path(out), command, evaluate)
+            (Path(out) / STATE).unlink(missing_ok=True)
+        together.wait()
+    return read_card(Path(out))
 
 
-def prefetched(task: Task, run: Run, targets: Targets) -> Iterator[list[Group]]:
+def _learn(
+    task: Task,
+    run: Run,
+    targets: Targets | None,
+    evaluate: Evaluate,
+    out: Path,
+    stop: threading.Event,
+    tick: Callable[[int, float], None],
+    log: Callable[[str, float, int], None],
+    save_seconds: float,
+) -> None:
+    """The remaining steps; measured and saved on the way."""
+    where, saved = next(run.network.parameters()).device, time.monotonic()
+    for groups in prefetched(task, run, targets):
+        value = run.learn([g.to(where) for g in groups])
+        tick(run.step, value)
+        log("loss", value, run.step)
+        if run.ranks.first and run.step in run.milestones:
+            run.measure(evaluate, log)
+        stopping = run.ranks.any(stop.is_set(), where)
+        if run.ranks.first and (stopping or time.monotonic() - saved > save_seconds):
+            run.save(out / STATE)
+            saved = time.monotonic()
+        if stopping and run.step < run.recipe.steps:
+            raise Interrupted(f"stopped after step {run.step} of {run.recipe.steps}; the same command continues")
+
+
+def prefetched(task: Task, run: Run, targets: Targets | None) -> Iterator[list[Group]]:
     """Batches from the run's step on; the next is simulated and solved in a thread of its own."""
     config, last = run.network.config, run.recipe.steps
 
@@ -103,7 +125,9 @@ def _device(name: str) -> torch.device:
         raise InputError("device auto, cpu or cuda", repr(name))
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("a CUDA device", "none visible to torch", "use --device cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun gives each process a GPU of its own
 
 
 @contextmanager

@@ -12,6 +12,10 @@ coordinate has a name for ever:
 The last layer's attended symbol block, times a stochastic matrix P, is the answer: sum_j A_ij P[y_j, .]. The construction of
 one step of mirror descent is such a network with weights that theory writes down; here they are learned.
 
+A softmax gives averages, but i observations must move the answer less the fewer they are: the construction needs other weights
+for every length. With a start token one network serves all lengths: beside a token of weight C the others have the attention
+1 / (C + i) each, and an average becomes the sum over C + i, the same shrinkage as by C observations that the prior stands for.
+
 Shapes: B sequences, T positions, D coordinates of the stream, V coordinates of R_V, q symbols.
 """
 
@@ -30,7 +34,7 @@ from veribayes.errors import InputError
 from veribayes.models._check import choice, integer, mapping, sequence
 
 LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory
-START = 3.0  # scores of the nearest distances at the start: attention begins as a moving average, not as a mean of everything
+NEAR = 5.0  # scores of the nearest distances at the start: attention begins as a moving average, not as a mean of everything
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,10 @@ class DisentangledConfig:
     Attributes:
         states: (q,).
         length: longest sequence; the tables have one row a distance.
-        layers: three for one step of mirror descent.
+        layers: at least the three of one step of mirror descent.
         values: V, coordinates that R_V writes; at least the number of lags.
         near: distances 1..near that are preferred at the start.
+        start: whether a token of its own comes before the symbols.
     """
 
     states: tuple[int, ...]
@@ -50,6 +55,7 @@ class DisentangledConfig:
     layers: int = 3
     values: int = 4
     near: int = 4
+    start: bool = False
     family: str = "symbols"
     architecture: str = "disentangled"
 
@@ -58,14 +64,21 @@ class DisentangledConfig:
         choice("architecture", self.architecture, ("disentangled",))
         states = tuple(integer("states", k, at_least=2, at_most=LARGEST) for k in sequence("states", self.states))
         object.__setattr__(self, "states", states)
-        for name, most in (("length", LARGEST), ("layers", 8), ("values", 64), ("near", 64)):
-            integer(name, getattr(self, name), at_least=1, at_most=most)
+        for name, least, most in (("length", 1, LARGEST), ("layers", 3, 8), ("values", 1, 64), ("near", 1, 64)):
+            integer(name, getattr(self, name), at_least=least, at_most=most)
+        if not isinstance(self.start, bool):
+            raise InputError("start: true or false", repr(self.start))
         if len(states) != 1 or self.width(self.layers) > LARGEST:
             raise InputError(f"one alphabet and a stream of at most {LARGEST} coordinates", f"{states}, {self.layers} layers")
 
     def width(self, layer: int) -> int:
         """Coordinates of the stream after so many layers; each doubles it and adds V."""
-        return (self.states[0] + self.values) * 2**layer - self.values
+        return (self.tokens + self.values) * 2**layer - self.values
+
+    @property
+    def tokens(self) -> int:
+        """Number of different tokens: the symbols, and the start."""
+        return self.states[0] + self.start
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "states": list(self.states)}
@@ -82,42 +95,51 @@ class Disentangled(nn.Module):
         super().__init__()
         self.config, self.symbols = config, config.states[0]
         self.layers = nn.ModuleList(
-            DisentangledAttention(config.width(i), config.length, config.values) for i in range(config.layers)
+            DisentangledAttention(config.width(i), config.length + config.start, config.values)
+            for i in range(config.layers)
         )
-        self.output = nn.Parameter(torch.zeros(self.symbols, self.symbols))  # log P, rows up to a constant
+        self.output = nn.Parameter(torch.zeros(config.tokens, self.symbols))  # log P, rows up to a constant
 
     def forward(self, symbols: Tensor) -> Tensor:
-        """Symbols (B, T) -> (B, T + 1, q), uniform after the empty prefix."""
-        h = F.one_hot(symbols, self.symbols).to(self.output.dtype)  # (B, T, q)
+        """Symbols (B, T) -> (B, T + 1, q), uniform after the empty prefix where nothing stands before it."""
+        h = self.one_hot(symbols)  # (B, T, q), or (B, T + 1, q + 1) with a start
         before = self.config.width(self.config.layers - 1)  # what the last layer writes begins with the attended symbol
         for layer in self.layers:
             h = layer(h)
-        probs = h[..., before : before + self.symbols] @ self.output.softmax(-1)  # (B, T, q)
-        return F.pad(probs, (0, 0, 1, 0), value=1 / self.symbols).clamp_min(torch.finfo(probs.dtype).tiny).log()
+        probs = h[..., before : before + self.config.tokens] @ self.output.softmax(-1)
+        whole = probs if self.config.start else F.pad(probs, (0, 0, 1, 0), value=1 / self.symbols)  # (B, T + 1, q)
+        return whole.clamp_min(torch.finfo(probs.dtype).tiny).log()
 
     def attention(self, symbols: Tensor) -> list[Tensor]:
-        """Attention of every layer, (B, T, T) each."""
-        h, maps = F.one_hot(symbols, self.symbols).to(self.output.dtype), []
+        """Attention of every layer, (B, T, T) each, with the start (B, T + 1, T + 1)."""
+        h, maps = self.one_hot(symbols), []
         for layer in self._layers:
             maps.append(layer.attention(h))
             h = layer(h)
         return maps
+
+    def one_hot(self, symbols: Tensor) -> Tensor:
+        """The first stream; the start is the last of the tokens."""
+        tokens = F.pad(symbols, (1, 0), value=self.symbols) if self.config.start else symbols
+        return F.one_hot(tokens, self.config.tokens).to(self.output.dtype)
 
     @property
     def _layers(self) -> list[DisentangledAttention]:
         return [cast(DisentangledAttention, layer) for layer in self.layers]
 
     def initialise(self, seed: int) -> Disentangled:
-        """Small random weights as a function of the seed; the tables prefer near distances."""
+        """Small random weights as a function of the seed; the tables prefer near distances, and the last reads the first."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for weight in self.parameters():
                 nn.init.normal_(weight, std=0.1 / math.sqrt(weight.shape[-1]), generator=generator)
             first, *_, last = self._layers
             for layer, near in ((first, slice(1, self.config.near + 1)), (last, slice(self.config.near))):
-                layer.distance_score[near, : self.symbols] += START
+                layer.distance_score[near, : self.config.tokens] += NEAR
             written = min(self.config.near, self.config.values)
             first.distance_value[1 : written + 1, :written] += torch.eye(written)
+            averaged = self.config.width(1) + 2 * self.config.tokens  # where the second layer puts what the first wrote there
+            last.distance_score[:written, averaged : averaged + written] += torch.eye(written)
         return self
 
 
@@ -133,18 +155,18 @@ class DisentangledAttention(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, 2 D + V)."""
         attention = self.attention(h)
-        values = torch.einsum("bij,ijv->biv", attention, self.distance_value[distances(h.shape[1]).clamp_min(0)])
+        values = torch.einsum("bij,ijv->biv", attention, self.distance_value[distances(h).clamp_min(0)])
         return torch.cat([h, attention @ h, values], dim=-1)
 
     def attention(self, h: Tensor) -> Tensor:
         """(B, T, T), rows sum to one."""
-        distance = distances(h.shape[1])
+        distance = distances(h)
         relative = (h @ self.distance_score.T).gather(2, distance.clamp_min(0).expand(len(h), -1, -1))
         scores = h @ self.score @ h.mT + relative
         return scores.masked_fill(distance < 0, -torch.inf).softmax(-1)
 
 
-def distances(length: int) -> Tensor:
-    """i - j, (T, T)."""
-    position = torch.arange(length)
+def distances(h: Tensor) -> Tensor:
+    """i - j, (T, T), where the stream h (B, T, D) lies."""
+    position = torch.arange(h.shape[1], device=h.device)
     return position[:, None] - position

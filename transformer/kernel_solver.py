@@ -10,7 +10,7 @@ Layer l has its own kernel k_l(x, x') = a_l^2 exp(-|s_l * (x - x')|^2 / 2), ridg
 
 once with v = y for the mean and once for every query x* with v = k_0(x, x*) for the reduction of the variance there. c(x) is
 1, or sum_i k(x_i, x) with at least a^2 in normalised attention, whose steps then suit every number of points. The readout is
-a normal: the masses of its cells come from its density at their midpoints, those of the tails from its distribution function.
+a normal.
 
 Shapes: B data sets, n points, Q queries, d inputs, C cells.
 """
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from veribayes.errors import InputError
 from veribayes.models._check import choice, integer, mapping, number
+from veribayes.transformer._heads import edges_for, log_masses
 
 LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory
 SMALLEST = 1e-4  # of the predictive variance
@@ -100,12 +101,7 @@ class KernelSolver(nn.Module):
 
     def log_masses(self, mean: Tensor, variance: Tensor) -> Tensor:
         """Of the lower tail, the cells and the upper tail, (B, Q, C + 2), up to a constant."""
-        edges = torch.linspace(-self.config.reach, self.config.reach, self.config.cells + 1, device=mean.device)
-        width, sd = edges[1] - edges[0], variance.sqrt()[..., None]
-        z = ((edges[:-1] + edges[1:]) / 2 - mean[..., None]) / sd  # (B, Q, C)
-        inside = math.log(width.item() / math.sqrt(2 * math.pi)) - sd.log() - z**2 / 2
-        ends = torch.special.log_ndtr(torch.cat([edges[:1] - mean[..., None], mean[..., None] - edges[-1:]], -1) / sd)
-        return torch.cat([ends[..., :1], inside, ends[..., 1:]], dim=-1)
+        return log_masses(mean, variance.sqrt(), edges_for(self.config, mean))
 
     def initialise(self, seed: int) -> KernelSolver:
         """The same start for every seed: unit scales, a step of one, no noise to speak of but the data's."""

@@ -8,6 +8,8 @@
       PointTokens       Gaussian process: (x, y) pairs; a query is x alone
       Block, Attention  pre-norm residual block; who may read whom
 
+Beside its predictions a network of points may answer for latents with finitely many values, from the state of its sink.
+
 Sets, sequences and networks differ in a few lines. In a **set** every token reads the sink and the context, nobody reads
 a query, and there are no positions: predictions depend neither on the order of the context nor on the other queries.
 Softmax averages cannot count; the share of attention that stays on the sink can, and the sink is told log(1 + n). In a
@@ -21,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, cast, get_args
 
 import torch
@@ -29,12 +31,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from veribayes.errors import InputError
-from veribayes.models._check import choice, integer, mapping, number, sequence
+from veribayes.models._check import choice, integer, mapping, number, sequence, text
+from veribayes.transformer._heads import HEADS, edges_for, mixture_masses
 
 Family = Literal["rows", "nodes", "symbols", "points"]
 # radians per unit of x: wavelengths from 12 to 1.6, the scales of inputs near [-3, 3]
 FREQUENCIES = (0.5, 1.0, 2.0, 4.0)
 LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory
+LATER: Mapping[str, Any] = {"head": "bins", "components": 1, "latents": {}}  # what older cards do not have, and mean
 ROTARY_BASE = 1000.0  # contexts are at most some hundred tokens; the usual 10,000 would leave the slow pairs unused
 
 
@@ -49,6 +53,8 @@ class NetworkConfig:
         inputs: dimension of x (`points`), else 0.
         width, layers, heads, expansion: of the blocks; the hidden layer of a block has expansion * width units.
         cells, reach, tail_scale: `points` only: equal bins on [-reach, reach] and the scale of the half-normal tails.
+        head, components: `points` only: `bins`, `normal` or `mixture` (of so many); the cells then serve the loss alone.
+        latents: `points` only: name -> the values that the latent may have, whose posterior is answered too.
     """
 
     family: Family
@@ -61,13 +67,17 @@ class NetworkConfig:
     cells: int = 0
     reach: float = 0.0
     tail_scale: float = 0.0
+    head: str = "bins"
+    components: int = 1
+    latents: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         choice("family", self.family, get_args(Family))
         states = tuple(integer("states", k, at_least=2, at_most=LARGEST) for k in sequence("states", self.states))
         object.__setattr__(self, "states", states)
         points = self.family == "points"
-        for name in ("width", "layers", "heads", "expansion", *(("inputs", "cells") if points else ())):
+        self._check_heads(points)
+        for name in ("width", "layers", "heads", "expansion", "components", *(("inputs", "cells") if points else ())):
             integer(name, getattr(self, name), at_least=1, at_most=LARGEST)
         for name in ("reach", "tail_scale") if points else ():
             number(name, getattr(self, name), above=0)
@@ -76,13 +86,34 @@ class NetworkConfig:
         if points != (not states) or (self.family == "symbols" and len(states) > 1):
             raise InputError("states of each node, or of the one symbol, and none for points", f"{states}")
 
+    def _check_heads(self, points: bool) -> None:
+        if not isinstance(self.latents, Mapping):
+            raise InputError("the values of each latent by its name", repr(self.latents))
+        latents = {
+            text("latents", name): tuple(number(name, v) for v in sequence(name, values))
+            for name, values in self.latents.items()
+        }
+        object.__setattr__(self, "latents", latents)
+        choice("head", self.head, HEADS)
+        if not points and (self.head != "bins" or self.components != 1 or latents):
+            raise InputError("heads and latents for points", f"the family '{self.family}'")
+        if self.components != 1 and self.head != "mixture":
+            raise InputError("components of a mixture", f"{self.components} for the head '{self.head}'")
+        if not all(0 < len(values) <= LARGEST for values in latents.values()):
+            raise InputError(f"1 to {LARGEST} values of each latent", f"{ {n: len(v) for n, v in latents.items()} }")
+
     @property
     def outputs(self) -> int:
-        """Number of logits: the widest variable's categories, or the cells with their two tails."""
-        return self.cells + 2 if self.family == "points" else max(self.states)
+        """Number of outputs a query: the widest variable's categories, the cells with their tails, or three a component."""
+        if self.family != "points":
+            return max(self.states)
+        return self.cells + 2 if self.head == "bins" else 3 * self.components
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "states": list(self.states)}
+        """Plain data for cards; settings that came later are left out where they change nothing."""
+        latents = {name: list(values) for name, values in self.latents.items()}
+        plain = {**asdict(self), "states": list(self.states), "latents": latents}
+        return {k: v for k, v in plain.items() if k not in LATER or v != LATER[k]}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> NetworkConfig:
@@ -100,18 +131,35 @@ class Network(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, config.outputs)
+        if config.latents:
+            self.latent_head = nn.Linear(config.width, sum(map(len, config.latents.values())))
 
     def forward(self, *arrays: Tensor) -> Tensor:
         """Arrays of the family's tokens -> logits (B, Q, K); for symbols, Q = t + 1 prefixes of length 0..t."""
+        return self.with_latents(*arrays)[0]
+
+    def with_latents(self, *arrays: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits, and the log posterior (B, V) of the latents, their values side by side; None without latents."""
+        raw, latents = self.raw(*arrays)
+        if self.config.family in ("rows", "nodes"):
+            return self._mask(raw, arrays[-1]), latents
+        return raw if self.config.head == "bins" else mixture_masses(raw, edges_for(self.config, raw)), latents
+
+    def raw(self, *arrays: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the heads put out, (B, Q, outputs), and the log posterior of the latents."""
         tokens, readable = self.tokens(*arrays)  # (B, N + Q, D); the first N may be read
         for block in self.blocks:
             tokens = block(tokens, readable)
+        tokens, latents = self.norm(tokens), None
+        if self.config.latents:
+            sizes = [len(values) for values in self.config.latents.values()]
+            parts = self.latent_head(tokens[:, 0]).split(sizes, dim=-1)
+            latents = torch.cat([part.log_softmax(-1) for part in parts], dim=-1)
         if self.config.family == "nodes":
             tokens = torch.take_along_dim(tokens, arrays[-1][..., None], dim=1)
         elif self.config.family != "symbols":
             tokens = tokens[:, readable:]
-        logits: Tensor = self.head(self.norm(tokens))
-        return self._mask(logits, arrays[-1]) if self.config.family in ("rows", "nodes") else logits
+        return self.head(tokens), latents
 
     def attention(self, *arrays: Tensor) -> list[Tensor]:
         """Attention of every layer, (B, H, N + Q, N); for symbols and nodes Q = 0."""

@@ -1,7 +1,8 @@
 """What attention maps say: where the mass is, how many tokens are read, how much heads differ, how far two maps are apart.
 
-A map is an array (dataset, head, reader, read) whose rows sum to one. Everything here is a mean over data sets, heads and the
-chosen readers, in [0, 1] unless a unit is given; nothing is a test, and attention explains no prediction by itself.
+A map is an array (dataset, head, reader, read) whose rows sum to one. Every statistic is a mean over heads and readers (over
+readers alone where heads are kept apart), one number a data set, so that an interval can be over data sets; all of them lie
+in [0, 1] unless a unit is given. Nothing is a test, and attention explains no prediction by itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import numpy as np
 
 from veribayes.errors import ShapeError
 from veribayes.predictive import Array
+from veribayes.tree import IntArray
 
 ROW_SUM = 1e-4  # single precision over some thousand tokens
 
@@ -26,51 +28,51 @@ def checked(weights: Array) -> Array:
     return found
 
 
-def tokens_read(weights: Array) -> float:
-    """exp of the entropy of a row: how many tokens an even spread over would have this entropy."""
+def tokens_read(weights: Array) -> Array:
+    """exp of the entropy of a row: how many tokens an even spread over would have this entropy, (dataset,)."""
     entropy = -np.where(weights > 0, weights * np.log(np.where(weights > 0, weights, 1.0)), 0.0).sum(-1)
-    return float(np.exp(entropy).mean())
+    return np.asarray(np.exp(entropy).mean((1, 2)))
 
 
-def sink(weights: Array, tokens: int) -> float:
-    """Mass on the first tokens that are no observations."""
-    return float(weights[..., :tokens].sum(-1).mean())
+def sink(weights: Array, tokens: int) -> Array:
+    """Mass on the first tokens, which are no observations, (dataset,)."""
+    return np.asarray(weights[..., :tokens].sum(-1).mean((1, 2)))
 
 
-def diagonal(weights: Array) -> float:
-    """Mass that a token keeps to itself; the readers are the last ones of those that are read."""
-    readers, read = weights.shape[-2:]
-    own = np.arange(readers) + read - readers
-    return float(weights[..., np.arange(readers), own].mean())
+def diagonal(square: Array) -> Array:
+    """Mass that a token keeps to itself, (dataset,); the readers of a square map are the tokens that are read."""
+    return np.asarray(np.diagonal(square, axis1=2, axis2=3).mean((1, 2)))
 
 
-def diversity(weights: Array) -> float:
-    """Mean total variation between two different heads of a layer; 0 for a single head."""
+def diversity(weights: Array) -> Array:
+    """Mean total variation between two different heads of a layer, (dataset,); 0 for a single head."""
     heads = weights.shape[1]
-    if heads < 2:
-        return 0.0
     pairs = [variation(weights[:, i], weights[:, j]) for i in range(heads) for j in range(i)]
-    return float(np.mean(pairs))
+    return np.asarray(np.mean(pairs, axis=0) if pairs else np.zeros(len(weights)))
 
 
-def by_distance(weights: Array, most: int) -> Array:
-    """Mean mass at the distances 0..most-1 from the reader, by head, (head, distance); NaN where no reader is that far in."""
-    readers, read = weights.shape[-2:]
-    own = np.arange(readers) + read - readers
-    out = np.full((weights.shape[1], most), np.nan)
-    for distance in range(most):
-        at = own - distance
-        inside = at >= 0
-        if inside.any():
-            out[:, distance] = weights[:, :, np.flatnonzero(inside), at[inside]].mean((0, 2))
-    return out
+def by_bin(weights: Array, bins: IntArray, number: int) -> Array:
+    """Mass by head in bins of the tokens that are read, (dataset, head, bin).
+
+    Args:
+        bins: bin of each token for each reader, (dataset, reader, read) or something that broadcasts to it.
+    """
+    inside = bins[..., None] == np.arange(number)  # (dataset, reader, read, bin)
+    return np.asarray((weights[..., None] * inside[:, None]).sum(3).mean(2))
 
 
-def apart(weights: Array, other: Array) -> float:
-    """Total variation of the nearest head from a map of one head, both (dataset, head, reader, read)."""
-    return min(variation(weights[:, head], other[:, 0]) for head in range(weights.shape[1]))
+def observed(weights: Array, leading: int) -> Array:
+    """A map over the observations alone, its rows made to sum to one; an even spread where they have no mass."""
+    rest = weights[..., leading:]
+    total = rest.sum(-1, keepdims=True)
+    return np.asarray(np.divide(rest, total, out=np.full_like(rest, 1 / rest.shape[-1]), where=total > 0))
 
 
-def variation(one: Array, other: Array) -> float:
-    """Mean total variation of the rows."""
-    return float(0.5 * np.abs(one - other).sum(-1).mean())
+def apart(weights: Array, other: Array) -> Array:
+    """Total variation of each head from a map of one head, (dataset, head)."""
+    return np.stack([variation(weights[:, head], other[:, 0]) for head in range(weights.shape[1])], axis=1)
+
+
+def variation(one: Array, other: Array) -> Array:
+    """Mean total variation of the rows of two heads, each (dataset, reader, read), (dataset,)."""
+    return np.asarray(0.5 * np.abs(one - other).sum(-1).mean(-1))

@@ -132,6 +132,22 @@ def verdicts(low: Array, upper: Array, clusters: int, tolerance: float, referenc
     return np.select([equivalent, different], ["equivalent", "different"], "undecided")
 
 
+def exceeds(cluster_values: Array, *, tolerance: float, reference_error: float = 0.0, seed: int = 0) -> float:
+    """One-sided p-value of the null that the mean is at most the tolerance: the interval's lower limit, inverted.
+
+    1 where no verdict could be `different`: fewer than thirty data sets, or a reference that may be wrong by too much.
+    Arguments and errors as in `decide`.
+    """
+    values, limit = _checked(cluster_values, tolerance, reference_error), tolerance + reference_error
+    if np.isposinf(values).any():
+        return 1 / (bootstrap.REPLICATES + 1)
+    if values.size < FEWEST_DIFFERENT or reference_error > LARGEST_ERROR * tolerance or values.mean() <= limit:
+        return 1.0
+    found = bootstrap.studentised(values[:, None], seed=seed)
+    gap = np.log(found.mean / limit) if found.log.all() else found.mean - limit
+    return float((1 + (found.t * found.error >= gap).sum()) / (bootstrap.REPLICATES + 1))
+
+
 def upper_limit(high: Array, largest: Array, clusters: int) -> Array:
     """What equivalence is judged by: the rule of three for tails that were never seen; `high` holds a third of it."""
     return high + (RULE_OF_THREE - 1) * np.maximum(largest, 0.0) / clusters

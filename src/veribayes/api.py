@@ -152,6 +152,8 @@ def verify(
     out: str | Path | None = None,
     options: Mapping[str, str] | None = None,
     keep_predictions: bool = False,
+    tests: str = "standard",
+    sequential: bool = False,
 ) -> Result:
     """Compare a candidate with the certified truth of a task, as distributions.
 
@@ -167,6 +169,8 @@ def verify(
         out: folder for shards, run and report; the run resumes from it.
         options: `reference.NAME`, `candidate.NAME` and `audit.NAME` options of engines.
         keep_predictions: keep all answers of the candidate in the tree; it is then a candidate itself.
+        tests: how much is asked beside the primary endpoint: `none`, `standard` or `all`.
+        sequential: stop as soon as it is sure that the candidate is different.
 
     Returns:
         Result with verdict, recovery, table, plot and save.
@@ -184,6 +188,8 @@ def verify(
         candidate_options=split["candidate"],
         audit_options=split["audit"],
         keep_predictions=keep_predictions,
+        tests=tests,
+        sequential=sequential,
     )
     folder = Path(out) if out is not None else None
     result = Result(pipeline.run(made, candidate, chosen, out=folder))

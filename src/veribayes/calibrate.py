@@ -2,8 +2,9 @@
 
 The rank of every latent among `DRAWS` thinned posterior draws is uniform for an engine that samples the posterior. Where its
 predictive is a law of outcomes, the outcome's position in it is uniform too; that can be asked of every engine.
-Ranks of parameters do not see a posterior that is the prior; the predictive of a context that tells something does.
-Talts et al. (2018), arXiv 1804.06788.
+Ranks of parameters do not see a posterior that is the prior, or that ignores half of the data; the rank of the likelihood of
+the data does, and the predictive of a context that tells something.
+Talts et al. (2018), arXiv 1804.06788; Modrak et al. (2023), arXiv 2211.02383 (quantities that depend on the data).
 """
 
 from __future__ import annotations
@@ -55,16 +56,22 @@ def calibrate(task: Task, engine: str, *, datasets: int, seed: int, options: dic
 
 
 def _ranked(task: Task, data: Data, simulation: Simulation, branch: Branch, seed: int) -> dict[str, Any]:
-    """Ranks of all latents that have a meaning in every data set."""
-    truth, draws, names = [], [], []
+    """Ranks of all latents that have a meaning in every data set, and of the likelihood of the data."""
+    from veribayes.inference._likelihood import log_likelihood
+
+    truth, draws, names, thinned = [], [], [], {}
     for name, used in task.model.latent_mask(data, 0).items():
         kept = branch.posterior[name]["draws"][:, 0]
-        flat = kept.reshape(len(kept), -1, int(np.prod(kept.shape[3:])))
-        step = np.linspace(0, flat.shape[1] - 1, DRAWS).astype(np.int64)
+        whole = kept.reshape(len(kept), -1, *kept.shape[3:])
+        thinned[name] = whole[:, np.linspace(0, whole.shape[1] - 1, DRAWS).astype(np.int64)]
         columns = np.flatnonzero(used.all(0))
-        draws.append(flat[:, step][..., columns])
+        draws.append(thinned[name].reshape(len(kept), DRAWS, -1)[..., columns])
         truth.append(simulation.latents[name].reshape(len(kept), -1)[:, columns])
         names += [name if used.ndim == 1 else f"{name}[{i}]" for i in columns]
+    at_truth = {name: simulation.latents[name][:, None] for name in thinned}
+    draws.append(log_likelihood(task.model, thinned, data, 0)[..., None])
+    truth.append(log_likelihood(task.model, at_truth, data, 0))
+    names.append("log likelihood")
     found = ranks(np.concatenate(truth, -1), np.concatenate(draws, -1), seed)
     outcome = registry.load("test", "sbc_rank").run(found, draws=DRAWS, seed=seed)
     worst = min(outcome.components, key=outcome.components.__getitem__)

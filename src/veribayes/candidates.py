@@ -13,7 +13,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ import xarray as xr
 from veribayes import registry
 from veribayes.errors import InputError, VeribayesError
 from veribayes.models._task import Task, Tolerance
-from veribayes.predictive import Predictive, as_predictive, concatenate, stack
+from veribayes.predictive import Array, Predictive, as_predictive, concatenate, stack
 from veribayes.store import digest_of, predictive_of, read_tree, source_digest
 from veribayes.tree import Branch, Certificate, Data
 
@@ -128,8 +128,15 @@ def predict(call: Callable[[Any, Any], object], task: Task, data: Data) -> Branc
     Raises:
         InputError: the callable failed, or its answer is not one of the six forms in the expected shape.
     """
-    parts = [_answer(call, task, data, k) for k in range(len(data.positions))]
-    return Branch(stack(parts, axis=1), Certificate("trusted", "candidate", 0.0))
+    places = range(len(data.positions))
+    parts = [_answer(call, task, data, k) for k in places]
+    posterior = _posterior([call.posterior(*task.model.inputs(data, k)) for k in places] if hasattr(call, "posterior") else [])
+    return Branch(stack(parts, axis=1), Certificate("trusted", "candidate", 0.0), posterior)
+
+
+def _posterior(parts: Sequence[Mapping[str, Mapping[str, Array]]]) -> dict[str, dict[str, Array]]:
+    """What is said about latents at each position -> latent -> moment -> (dataset, position, *event)."""
+    return {n: {k: np.stack([p[n][k] for p in parts], axis=1) for k in parts[0][n]} for n in (parts[0] if parts else ())}
 
 
 def _answer(call: Callable[[Any, Any], object], task: Task, data: Data, position: int) -> Predictive:

@@ -102,6 +102,12 @@ def verify(
     keep_predictions: Annotated[
         bool, typer.Option("--keep-predictions", help="Store every prediction of the candidate.")
     ] = False,
+    tests: Annotated[
+        str, typer.Option("--tests", metavar="none|standard|all", help="How much is asked beside the primary endpoint.")
+    ] = "standard",
+    sequential: Annotated[
+        bool, typer.Option("--sequential", help="Stop as soon as it is sure that the candidate is different.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -119,6 +125,8 @@ def verify(
         candidate_options=settings["candidate"],
         audit_options=settings["audit"],
         keep_predictions=keep_predictions,
+        tests=tests,
+        sequential=sequential,
     )
     trees: list[xr.DataTree] = []
     errors: list[dict[str, Any]] = []
@@ -192,6 +200,37 @@ def identify(
     store.write_text(folder / "identify.md", markdown(entry))
     print(document if as_json else markdown(entry))
     raise typer.Exit(identification.exit_code(entry))
+
+
+@app.command()
+def probe(
+    candidate: Annotated[
+        str, typer.Argument(metavar="CANDIDATE", help="Checkpoint, construction, or package.module:object with attention.")
+    ],
+    task: Annotated[str | None, typer.Option("--task", help="Default: the task that the checkpoint was trained for.")] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="CONSTRUCTION", help="Default: the one of the task's family.")
+    ] = None,
+    datasets: Datasets = 64,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option("--out", help="Folder for probe.json and probe.html.")] = Path("runs/probe"),
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What a candidate reads, beside what theory writes down, and what it has learned; nothing is decided."""
+    del debug  # read by main
+    from veribayes import api, probes, store
+    from veribayes.report import probe as pages
+
+    with redirect_stdout(sys.stderr):
+        name = task or probes.task_name(candidate)
+        made = api.task(name)
+        entry = probes.probe(made, candidate, against=against, datasets=datasets, seed=seed)
+    text = json.dumps(entry, indent=1, allow_nan=False)
+    folder = out / store.folder_name(name, made)
+    store.write_text(folder / "probe.json", text + "\n")
+    store.write_text(folder / "probe.html", pages.page(entry))
+    print(text if as_json else f"{pages.markdown(entry)}\nreport: {folder / 'probe.html'}")
 
 
 @app.command()
@@ -319,6 +358,8 @@ def calibrate_tests(
 ) -> None:
     """Measure how often every test rejects, under its null and under planted defects, and how often intervals cover."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers, before they import NumPy
+    from dataclasses import asdict
+
     from veribayes import store
     from veribayes.report import calibration as drawn
     from veribayes.validation import calibration
@@ -328,8 +369,9 @@ def calibrate_tests(
     with terminal.progress("tests", _measure.blocks(jobs)) as advance:
         rates = _measure.run(jobs, out, advance, workers=workers)
     coverage = calibration.measured(nulls=nulls, seed=seed)
-    document = _measure.document(rates) | {"coverage": coverage}
-    text = f"{_measure.tables(rates)}\n\n{calibration.table(coverage)}"
+    waits = _measure.waiting(seed, min(nulls, _measure.POWER_REPLICATES))
+    document = _measure.document(rates) | {"waiting": [asdict(w) for w in waits], "coverage": coverage}
+    text = f"{_measure.tables(rates)}\n\n{_measure.waiting_table(waits)}\n\n{calibration.table(coverage)}"
     store.write_text(out / "calibration.json", json.dumps(document, indent=1))
     store.write_text(out / "calibration.md", text)
     store.write_text(out / "calibration.svg", drawn.svg(drawn.sizes(document)))

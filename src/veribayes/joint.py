@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -54,6 +55,10 @@ class Joint:
         """Leading shape."""
         return self.weights.shape[:-1]
 
+    def __getitem__(self, key: Any) -> Joint:
+        """Index the leading dimensions."""
+        return Joint(self.weights[key], self.mean[key], self.covariance[key])
+
     @staticmethod
     def concatenate(parts: Sequence[Joint]) -> Joint:
         """Join along the first axis."""
@@ -83,6 +88,22 @@ class Joint:
         below = (weights * ndtr(residual)).sum(-2)
         above = (weights * ndtr(-residual)).sum(-2)
         return np.asarray(np.where(below < 0.5, ndtri(below), -ndtri(above)))
+
+    def moments(self) -> tuple[Array, Array]:
+        """Mean (..., query) and covariance (..., query, query) of the mixture."""
+        mean = np.einsum("...c,...cq->...q", self.weights, self.mean)
+        apart = self.mean - mean[..., None, :]
+        inner = self.covariance + apart[..., :, None] * apart[..., None, :]
+        return mean, np.einsum("...c,...cqr->...qr", self.weights, inner)
+
+    def sample(self, rng: np.random.Generator, draws: int) -> Array:
+        """Independent draws, (..., draw, query)."""
+        u = rng.random((*self.shape, draws, 1))
+        component = (u > np.cumsum(self.weights, -1)[..., None, :-1]).sum(-1)
+        normals = rng.standard_normal((*self.shape, draws, self.mean.shape[-1]))
+        mean = np.take_along_axis(self.mean, component[..., None], -2)
+        factor = np.take_along_axis(self.factor, component[..., None, None], -3)
+        return np.asarray(mean + (factor @ normals[..., None])[..., 0])
 
     def kl(self, other: Joint) -> Array:
         """KL(self || other), nats, (...,): (tr(S^-1 C) + |m - m'|^2_{S^-1} - Q + log det S / det C) / 2.

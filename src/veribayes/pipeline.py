@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from veribayes import concentration, registry, results, store
+from veribayes import checks, concentration, registry, results, store
 from veribayes.audit import audited
 from veribayes.candidates import Candidate, made_for, of_engine, resolve
 from veribayes.errors import InputError, ReferenceRefused
@@ -25,6 +25,7 @@ from veribayes.models._task import Task, Tolerance
 from veribayes.predictive import Array, Predictive, concatenate
 from veribayes.references import remembered
 from veribayes.results import Scored
+from veribayes.secondary import Checked
 from veribayes.tree import CHAIN, DATASET, DRAW, POSITION, QUERY, Branch, Simulation, merge_branches, merge_certificates
 from veribayes.validation import decision, monte_carlo
 
@@ -39,7 +40,13 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is made; what it is about is the task and the candidate."""
+    """How a run is made; what it is about is the task and the candidate.
+
+    Attributes:
+        datasets: at most; a sequential run ends as soon as it is sure that the candidate is different.
+        audit: data sets on which NUTS checks an exact reference.
+        tests: how much is asked beside the primary endpoint: none, standard, or all (`checks`).
+    """
 
     datasets: int = DEFAULT_DATASETS
     seed: int = 0
@@ -49,10 +56,14 @@ class Options:
     candidate_options: Mapping[str, str] = field(default_factory=dict)
     audit_options: Mapping[str, str] = field(default_factory=dict)
     keep_predictions: bool = False
+    tests: str = "standard"
+    sequential: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("datasets", 1), ("seed", 0), ("audit", 0)):
             object.__setattr__(self, name, integer(name, getattr(self, name), at_least=least))
+        if self.tests not in checks.LEVELS:
+            raise InputError(f"tests: one of {', '.join(checks.LEVELS)}", f"'{self.tests}'")
 
 
 def run(
@@ -81,12 +92,18 @@ def run(
         raise InputError("another folder for this run", "the one that holds the predictions it judges", "choose --out")
     judged = resolve(candidate, task, options.candidate_options)
     roles = _roles(task, options, judged)
-    scored = _merge(list(_shards(task, roles, options, out, progress)))  # first, since here a bad candidate fails
+    if options.sequential:
+        task = frozen_tolerance(task, options)
+    shards = list(_until_sure(task, _shards(task, roles, options, out, progress), options))
+    scored = _merge(shards)  # first, since here a bad candidate fails
     task, truth, audit = frozen_tolerance(task, options), roles["reference"], None
+    options = replace(options, datasets=len(scored.context))
+    wealth = results.log_wealth(task, shards) if options.sequential else None
     if options.audit and truth.name != "nuts" and task.model.latents:  # known tables leave nothing to sample
         audit = audited(task, truth, options.audit, seed=options.seed, nuts_options=options.audit_options)
     groups = {
-        "/": results.assemble(task, roles, scored, audit, seed=options.seed, groups=_searched(task, options)),
+        "/": results.assemble(task, roles, scored, audit, seed=options.seed, groups=_searched(task, options),
+                              checked=_checked(task, judged, scored, options), wealth=wealth),
         "/examples": _examples(task, roles, scored, options),
     }
     if options.keep_predictions:
@@ -243,6 +260,26 @@ def _ranges(task: Task, datasets: int) -> Iterator[range]:
 def _searched(task: Task, options: Options) -> concentration.Groups:
     """Groups of predictions, by what the contexts of the first data sets show."""
     return concentration.groups(task, task.simulate(range(min(options.datasets, SEARCHED)), seed=options.seed))
+
+
+def _until_sure(task: Task, shards: Iterator[Scored], options: Options) -> Iterator[Scored]:
+    """All shards; of a sequential run those until a bet against the tolerance is won."""
+    seen: list[Scored] = []
+    for shard in shards:
+        yield shard
+        seen.append(shard)
+        if options.sequential and results.log_wealth(task, seen) >= results.ENOUGH:
+            return
+
+
+def _checked(task: Task, judged: Candidate, run: Scored, options: Options) -> Checked:
+    """What is asked beside the primary endpoint; the reference with its joint, where it can say it."""
+    engine = registry.load("engine", (options.reference or task.reference).replace("-", "_"))
+    more = {"joint": "true"} if any(f.name == "joint" for f in fields(engine)) else {}
+    asked = replace(options, reference_options={**more, **options.reference_options})
+    truth = None if engine.method == "mcmc" else _reference(task, asked)
+    simulation = task.simulate(range(min(options.datasets, checks.ASKED)), seed=options.seed)
+    return checks.examine(checks.Case(task, judged, truth, run.scores["candidate"], simulation, options.seed), options.tests)
 
 
 def _examples(task: Task, roles: Mapping[str, Candidate], run: Scored, options: Options) -> xr.DataTree:

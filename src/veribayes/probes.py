@@ -1,163 +1,379 @@
-"""Looking inside: what a candidate reads, and what it has learned of the model.
+"""Looking inside: what a candidate reads, beside what theory writes down, and what it has learned of the model.
 
-    attention           of every layer: sink and diagonal mass, tokens read, head diversity, distance from the construction
-    transition_matrix   mixtures of transitions: the matrix that the candidate uses, read off its answers
-    context_used        how many of the latest observations decide the answer
+    attention      of every layer: sink and diagonal mass, tokens read, head diversity, mass by distance
+    construction   how far the nearest head of every layer is from each layer that theory writes down
+    tables         mixtures of transitions and networks with known tables: the tables that the answers imply
+    context_used   how much an answer to the latest observations alone differs from the one to all of them
 
 Attention is there where the candidate exposes it: an object with `attention(context, query) -> (maps, leading)`, one map
-(dataset, head, reader, read) a layer, `leading` of whose tokens are no observations. The networks of this package and the
-constructions of mixtures of transitions do. The other two only ask questions.
+(dataset, head, reader, read) a layer, the answering readers last, `leading` of whose tokens are no observations. The networks
+of this package and the constructions do. Intervals are 95 %, over data sets; nothing is decided here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from veribayes import registry
+from veribayes.candidates import import_object, queries_of
 from veribayes.errors import InputError
-from veribayes.models._task import Task
+from veribayes.models._task import Model, Task
+from veribayes.models.bayesian_network import BayesianNetwork
+from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.models.mtd import MTD
-from veribayes.predictive import Array, as_predictive
-from veribayes.tree import Data
+from veribayes.predictive import Array, Predictive, as_predictive, stack
+from veribayes.tree import Data, IntArray
 from veribayes.validation import attention as maps
-from veribayes.validation import decision
+from veribayes.validation import bootstrap, decision
 
+SCHEMA = "veribayes.probe/1"
 DATASETS = 64  # on the stream `replicate`: nothing is decided here
+SHOWS = "a candidate that shows its attention: an object with attention(context, query)"
+SHARES = (0.1, 0.01)  # of the divergence at the shortest context, for `enough`
+STEP, STEPS = 0.5, 7  # bins of the distance between points; the last one is open
 Call = Callable[[Any, Any], Any]
 
 
-def probe(task: Task, candidate: object, *, datasets: int = DATASETS, seed: int = 0) -> dict[str, Any]:
-    """Everything that can be asked of this candidate, as plain data.
+class Distance(NamedTuple):
+    """How far the observations are from each answering reader, in bins.
+
+    Attributes:
+        unit: what is counted.
+        labels: one a bin.
+        bins: (dataset, reader, observation), or something that broadcasts to it.
+    """
+
+    unit: str
+    labels: list[str]
+    bins: IntArray
+
+
+def probe(
+    task: Task, candidate: object, *, against: str | None = None, datasets: int = DATASETS, seed: int = 0
+) -> dict[str, Any]:
+    """Everything that can be asked of this candidate, as plain data of schema `veribayes.probe/1`.
 
     Args:
-        candidate: a shipped checkpoint, a checkpoint folder, a construction, or a callable.
+        candidate: a checkpoint by name or folder, a construction, `package.module:object`, or an object.
+        against: construction to hold it against; None: the first that serves the task, if any does.
 
     Raises:
-        InputError: nothing of that name.
+        InputError: nothing of that name, no attention, or a construction that does not serve the task.
     """
     call = callable_of(candidate, task)
     data = task.simulate(range(datasets), seed=seed, stream="replicate").data
-    out: dict[str, Any] = {"task": task.name, "datasets": datasets, "seed": seed}
-    if hasattr(call, "attention"):
-        out["attention"] = attention(task, call, data, seed)
-    if isinstance(task.model, MTD):
-        out["transition_matrix"] = transition_matrix(task, call)
-        out["context_used"] = context_used(task, call, data)
-    return out
+    return {
+        "schema": SCHEMA,
+        "task": task.name,
+        "candidate": str(candidate) if isinstance(candidate, str | Path) else type(candidate).__name__,
+        "datasets": datasets,
+        "seed": seed,
+        "context": int(data.positions[-1]),
+        "attention": attention(task, call, data, seed),
+        "construction": beside(task, call, data, against, seed),
+        "tables": tables(task, call),
+        "context_used": context_used(task, call, data, seed),
+    }
+
+
+# -- who is asked -----------------------------------------------------------------------------------------------------
+
+
+def task_name(candidate: str) -> str:
+    """The shipped task that a checkpoint was trained for.
+
+    Raises:
+        InputError: no checkpoint, or one whose card names no shipped task: a card's word is never read as a file or imported.
+    """
+    folder = registry.checkpoint_path(candidate) or Path(candidate)
+    if not (folder / "card.json").is_file():
+        raise InputError("--task for what is no checkpoint", f"'{candidate}' alone", "name the task with --task")
+    from veribayes.transformer._checkpoint import read_card
+
+    name = read_card(folder).task
+    if registry.task_path(name) is None:
+        raise InputError("--task for a checkpoint of a task that is not shipped", f"a card that says {name!r}")
+    return name
 
 
 def callable_of(candidate: object, task: Task) -> Call:
-    """What answers (context, query), and may show its attention."""
-    if not isinstance(candidate, str | Path):
-        if callable(candidate):
-            return candidate
-        raise InputError("a callable, or the name of a checkpoint or a construction", type(candidate).__name__)
-    name = str(candidate)
-    folder = registry.checkpoint_path(name) or Path(name)
+    """What answers (context, query) and may show its attention."""
+    made = _named(str(candidate), task) if isinstance(candidate, str | Path) else candidate
+    if not callable(made):
+        raise InputError("a callable, or the name of a checkpoint or a construction", type(made).__name__)
+    return made
+
+
+def _named(name: str, task: Task) -> object:
+    folder, part = registry.checkpoint_path(name) or Path(name), name.replace("-", "_")
     if (folder / "card.json").is_file():
         from veribayes.transformer._candidates import network_candidate
 
         return network_candidate(folder, task)
-    return construction(name, task, task.design.positions[-1])
+    if part in registry.names("construction"):
+        return construction(part, task, task.design.positions[-1])
+    if ":" in name:
+        return import_object(name)
+    wanted = SHOWS if part in registry.names("engine") else "a checkpoint, a construction or package.module:object"
+    raise InputError(wanted, f"'{name}'", "see 'veribayes list candidates'")
 
 
 def construction(name: str, task: Task, length: int, seed: int = 0) -> Call:
     """A construction for contexts of one length; mirror descent takes the step size that is best there."""
-    part = registry.load("construction", name)
-    if not isinstance(task.model, MTD):
-        made: Call = part()(task)
-        return made
-    from veribayes.inference.estimators.mirror_descent import best_etas
+    part = registry.load("construction", name)()
+    if isinstance(task.model, MTD) and getattr(part, "searches", False):
+        from veribayes.inference.estimators.mirror_descent import best_etas
 
-    made = part(eta=best_etas(task.model, (length,), 1, seed)[0])(task)
+        part = replace(part, eta=best_etas(task.model, (length,), part.steps, seed)[0])
+    made: Call = part(task)
     return made
 
 
-def attention(task: Task, call: Any, data: Data, seed: int = 0) -> list[dict[str, Any]]:
-    """One row a layer at the last design position, over the readers that answer."""
-    context, query = task.model.inputs(data, len(data.positions) - 1)
-    layers, leading = call.attention(context, query)
-    lags = task.model.m if isinstance(task.model, MTD) else 0
-    written = _written(task, context, query, seed) if lags else []
-    rows = []
-    for number, weights in enumerate(layers):
-        found = maps.checked(weights)
-        last = found[:, :, -1:] if lags else found
-        row: dict[str, Any] = {
-            "layer": number + 1,
-            "heads": found.shape[1],
-            "tokens_read": maps.tokens_read(last),
-            "sink": maps.sink(last, leading),
-            "diagonal": maps.diagonal(last) if lags else None,
-            "diversity": maps.diversity(last),
-        }
-        if lags:
-            row["by_distance"] = maps.by_distance(last, 2 * lags + 2).tolist()
-            row["from_construction"] = [maps.apart(_observed(last, leading), other) for other in written]
-        rows.append(row)
-    return rows
+# -- attention --------------------------------------------------------------------------------------------------------
 
 
-def _written(task: Task, context: Any, query: Any, seed: int) -> list[Array]:
-    """Attention of the last reader in the three-layer construction."""
-    call: Any = construction("mtd_mirror_descent", task, context.shape[1], seed)
-    return [maps.checked(m)[:, :, -1:] for m in call.attention(context, query)[0]]
-
-
-def _observed(weights: Array, leading: int) -> Array:
-    """Rows over the observations alone, made to sum to one."""
-    rest = weights[..., leading:]
-    total = rest.sum(-1, keepdims=True)
-    return np.asarray(np.divide(rest, total, out=np.full_like(rest, 1 / rest.shape[-1]), where=total > 0))
-
-
-def transition_matrix(task: Task, call: Call) -> dict[str, Any]:
-    """The matrix that the candidate uses: after equal symbols a, every lag points at a, and the answer is pi(a, .).
-
-    Asked after the shortest context of the design, which is at least m symbols.
+def attention(task: Task, call: Any, data: Data, seed: int = 0) -> dict[str, Any]:
+    """Statistics of every layer at the last design position, over the readers that answer.
 
     Returns:
-        `learned` and `true` (q, q), and the mean and largest total variation between their rows; None for MTDg, where the
-        answer mixes the matrices of the lags.
+        unit and labels of `by_distance`, `even` (what an even spread over the observations has there), and a row a layer.
     """
-    model = _mixture(task)
-    constant = np.repeat(np.arange(model.q)[:, None], task.design.positions[0], axis=1)
+    context, query = task.model.inputs(data, len(data.positions) - 1)
+    layers, leading = shown(call, context, query)
+    far = distance(task.model, context, query)
+    even = maps.observed(np.zeros_like(_answering(layers[0], task)[:, :1]), leading)
+    return {
+        "distance": far.unit,
+        "labels": far.labels,
+        "even": maps.by_bin(even, far.bins, len(far.labels)).mean((0, 1)).tolist(),
+        "layers": [{"layer": i, **_row(w, leading, far, task, seed)} for i, w in enumerate(layers, 1)],
+    }
+
+
+def shown(call: Any, context: Any, query: Any) -> tuple[list[Array], int]:
+    """The maps of a candidate, checked, and how many of the tokens that are read first are no observations."""
+    if not hasattr(call, "attention"):
+        raise InputError(SHOWS, f"'{getattr(call, '__qualname__', type(call).__name__)}' without it")
+    layers, leading = call.attention(context, query)
+    return [maps.checked(w) for w in layers], leading
+
+
+def _row(weights: Array, leading: int, far: Distance, task: Task, seed: int) -> dict[str, Any]:
+    last, own = _answering(weights, task), _own(weights, leading, task)
+    mass = maps.by_bin(last[..., leading:], far.bins, len(far.labels))
+    return {
+        "heads": weights.shape[1],
+        "tokens_read": summary(maps.tokens_read(last), seed, 1.0, np.inf),
+        "sink": summary(maps.sink(last, leading), seed),
+        "diagonal": None if own is None else summary(maps.diagonal(own), seed),
+        "diversity": summary(maps.diversity(last), seed),
+        "by_distance": summary(mass, seed),
+    }
+
+
+def _answering(weights: Array, task: Task) -> Array:
+    """The readers that answer: the last symbol, the queries of a set, or every node of a network."""
+    if isinstance(task.model, MTD):
+        return weights[:, :, -1:]
+    readers, read = weights.shape[2:]
+    return weights[:, :, read:] if readers > read else weights
+
+
+def _own(weights: Array, leading: int, task: Task) -> Array | None:
+    """The square map of tokens that read and are read: of a sequence the last symbol; None where no token is both."""
+    readers, read = weights.shape[2:]
+    if readers < read:
+        return None
+    first = read - 1 if isinstance(task.model, MTD) else leading
+    return weights[:, :, first:read, first:]
+
+
+def distance(model: Model, context: Any, query: Any) -> Distance:
+    """Symbols back, parents on which a row differs, edges between nodes, or units between points."""
+    if isinstance(model, MTD):
+        most = min(2 * model.m + 2, context.shape[1])
+        back = np.minimum(np.arange(context.shape[1])[::-1], most - 1)
+        return Distance("symbols back", [*_counted(most - 1), f"{most - 1}+"], back[None, None])
+    if isinstance(model, GaussianProcess):
+        apart = np.linalg.norm(query[:, :, None] - context.x[:, None], axis=-1)  # (B, Q, n)
+        labels = [f"{STEP * i:g}–{STEP * (i + 1):g}" for i in range(STEPS - 1)] + [f"{STEP * (STEPS - 1):g}+"]
+        return Distance("distance in x", labels, np.minimum(apart // STEP, STEPS - 1).astype(np.int64))
+    if not isinstance(model, BayesianNetwork):
+        raise InputError("a network, a mixture of transitions or a Gaussian process", f"'{model.kind}'")
+    if model.prior is None:
+        edges = _edges_between(model)
+        return Distance("edges away", _counted(int(edges.max()) + 1), edges[None])
+    relevant = np.array([np.isin(np.arange(len(model.nodes)), model.parents[t]) for t in query.target])  # (Q, M)
+    differ = ((context[:, None] != query.row[:, :, None]) & relevant[:, None]).sum(-1)  # (B, Q, n)
+    return Distance("parents on which the row differs", _counted(int(relevant.sum(-1).max()) + 1), differ)
+
+
+def _counted(number: int) -> list[str]:
+    return [str(i) for i in range(number)]
+
+
+def _edges_between(model: BayesianNetwork) -> IntArray:
+    """Length of the shortest path between nodes, directions ignored, (M, M); one more than any where there is none."""
+    nodes = len(model.nodes)
+    linked = np.eye(nodes, dtype=bool)
+    for node, parents in enumerate(model.parents):
+        linked[node, list(parents)] = linked[list(parents), node] = True
+    away, reached = np.zeros((nodes, nodes), dtype=np.int64), np.eye(nodes, dtype=bool)
+    while np.any((wider := reached @ linked) & ~reached):
+        away += ~reached
+        reached = wider
+    return away + ~reached
+
+
+# -- beside the construction ------------------------------------------------------------------------------------------
+
+
+def beside(task: Task, call: Any, data: Data, against: str | None = None, seed: int = 0) -> dict[str, Any]:
+    """Total variation of the nearest head of every layer from each layer of a construction, over the observations.
+
+    Returns:
+        name, roles of the constructed layers that read observations, `distance` [layer][constructed layer] with `head`, and
+        `even`, the distance of an even spread; or `refused`, why no construction serves the task.
+    """
+    context, query = task.model.inputs(data, len(data.positions) - 1)
+    try:
+        name, made = _serving(task, against, seed)
+        written, first = shown(made, context, query)
+    except InputError as error:
+        if against is not None:
+            raise
+        return {"refused": " ".join(str(error).split())}
+    reads = [i for i, w in enumerate(written) if maps.sink(_answering(w, task), first).mean() < 1 - maps.ROW_SUM]
+    wanted = [maps.observed(_answering(written[i], task), first) for i in reads]
+    layers, leading = shown(call, context, query)
+    own = [maps.observed(_answering(w, task), leading) for w in layers]
+    each = [[maps.apart(one, other) for other in wanted] for one in own]  # [layer][constructed] (dataset, head)
+    heads = [[int(v.mean(0).argmin()) for v in row] for row in each]
+    nearest = [[v[:, h] for v, h in zip(row, best, strict=True)] for row, best in zip(each, heads, strict=True)]
+    even = [maps.apart(np.full_like(w, 1 / w.shape[-1]), w)[:, 0] for w in wanted]
+    return {
+        "name": name,
+        "roles": [made.roles[i] for i in reads],
+        "distance": summary(np.moveaxis(np.array(nearest), -1, 0), seed),
+        "head": [[h + 1 for h in row] for row in heads],
+        "even": summary(np.stack(even, axis=-1), seed),
+    }
+
+
+def _serving(task: Task, against: str | None, seed: int) -> tuple[str, Any]:
+    """The construction of this name, or the first for the family."""
+    kind = task.model.kind
+    names = [n for n in registry.names("construction") if kind in registry.load("construction", n).families]
+    name = against.replace("-", "_") if against else next(iter(names), None)
+    if name is None:
+        raise InputError("a family for which theory writes weights down", f"'{kind}'")
+    return name, construction(name, task, task.design.positions[-1], seed)
+
+
+# -- what was learned -------------------------------------------------------------------------------------------------
+
+
+def tables(task: Task, call: Call) -> list[dict[str, Any]]:
+    """The tables that the answers imply, each `learned` and `true` with the total variation between their rows.
+
+    After equal symbols a every lag points at a, and the answer is pi(a, .): asked after the shortest context of the design.
+    Given all parents of a node and nothing else, the answer is a row of its table. Nothing random is drawn. Empty where the
+    model has no such table: unknown ones, functions, or a matrix for each lag, which the answers mix.
+    """
+    model = task.model
+    if isinstance(model, MTD) and not model.per_lag:
+        return [_transitions(model, task.design.positions[0], call)]
+    return _conditionals(model, call) if isinstance(model, BayesianNetwork) and model.prior is None else []
+
+
+def _transitions(model: MTD, length: int, call: Call) -> dict[str, Any]:
+    constant = np.repeat(np.arange(model.q)[:, None], length, axis=1)
     said = as_predictive(call(constant, None), (model.q, 1), model.q).variables()["probs"][:, 0]
-    row: dict[str, Any] = {"learned": said.tolist(), "true": None, "mean_tv": None, "max_tv": None}
-    if not model.per_lag:
-        rows = 0.5 * np.abs(said - model.matrices[0]).sum(-1)
-        row |= {"true": model.matrices[0].tolist(), "mean_tv": float(rows.mean()), "max_tv": float(rows.max())}
-    return row
+    return _table("transition matrix", _counted(model.q), said, model.matrices[0])
 
 
-def context_used(task: Task, call: Call, data: Data, shares: Sequence[float] = (0.1, 0.01)) -> dict[str, Any]:
-    """Mean KL(answer to the whole context || answer to its last k symbols), nats, for k doubling from the shortest context.
+def _conditionals(model: BayesianNetwork, call: Call) -> list[dict[str, Any]]:
+    """One table a node; rows that the network makes impossible are asked like all others."""
+    nodes = np.repeat(np.arange(len(model.nodes)), model.configurations)
+    evidence = np.full((model.n_rows, len(model.nodes)), -1)
+    for node, parents in enumerate(model.parents):
+        if parents:
+            given = np.indices([len(model.states[p]) for p in parents]).reshape(len(parents), -1).T
+            evidence[np.ix_(nodes == node, parents)] = given
+    shape = (model.n_rows, len(model.nodes))
+    probs = as_predictive(call(evidence, np.arange(shape[1])), shape, model.width).variables()["probs"]
+    said = probs[np.arange(model.n_rows), nodes]
+    out = []
+    for node, name in enumerate(model.nodes):
+        rows = [", ".join(f"{model.nodes[p]}={model.states[p][e[p]]}" for p in model.parents[node])
+                for e in evidence[nodes == node]]  # fmt: skip
+        out.append(_table(name, rows, said[nodes == node], model.theta[nodes == node]))
+    return out
 
-    `enough` says, for each share, how many symbols suffice for this share of the divergence at the shortest.
+
+def _table(name: str, rows: list[str], learned: Array, true: Array) -> dict[str, Any]:
+    variation = 0.5 * np.abs(learned - true).sum(-1)
+    return {"name": name, "rows": rows, "learned": learned.tolist(), "true": true.tolist(),
+            "mean_tv": float(variation.mean()), "max_tv": float(variation.max())}  # fmt: skip
+
+
+def context_used(task: Task, call: Call, data: Data, seed: int = 0) -> dict[str, Any] | None:
+    """Mean Jensen-Shannon divergence between the answers to the whole context and to a part of it, nats.
+
+    Of the candidate and of exact Bayes; unlike KL it is finite where a part calls impossible what the whole does not.
+    The part is the last k observations, k doubling from the shortest context; where their order means nothing, any k. `enough`
+    says, for each share, how many suffice for this share of the divergence at the shortest. None for evidence on nodes.
     """
-    _mixture(task)
-    context, _ = task.model.inputs(data, len(data.positions) - 1)
-    whole, kl = _answers(task, call, context), registry.load("metric", "kl")
-    lengths, k = [], task.design.positions[0]
-    while k < context.shape[1]:
-        lengths.append(k)
-        k *= 2
-    lost = [float(decision.cluster_means(kl.score(_answers(task, call, context[:, -k:])[:, None], whole[:, None],
-                                                  np.zeros((len(context), 1, 1)))).mean()) for k in lengths]  # fmt: skip
-    enough = {f"{share:g}": next((k for k, v in zip(lengths, lost, strict=True) if v <= share * lost[0]), context.shape[1])
-              for share in shares}  # fmt: skip
-    return {"symbols": lengths, "kl": lost, "enough": enough}
+    if len(data.positions) < 2:
+        return None
+    lengths, whole = [max(1, int(data.positions[0]))], int(data.positions[-1])
+    while 2 * lengths[-1] < whole:
+        lengths.append(2 * lengths[-1])
+    parts = [_latest(data, k) for k in (*lengths, whole)]
+    engine = registry.engine(task.reference)
+    exact = stack([engine(task, part, seed=seed).predictive[:, 0] for part in parts], axis=1)
+    said = stack([_answers(task, call, part) for part in parts], axis=1)
+    lost = {"candidate": _lost(said), "exact": _lost(exact)}
+    return {
+        "observations": lengths,
+        **{name: summary(values, seed) for name, values in lost.items()},
+        **{f"{name}_enough": _enough(values.mean(0), lengths, whole) for name, values in lost.items()},
+    }
 
 
-def _mixture(task: Task) -> MTD:
-    if not isinstance(task.model, MTD):
-        raise InputError("a mixture of transitions", f"'{task.model.kind}' in the task '{task.name}'")
-    return task.model
+def _latest(data: Data, k: int) -> Data:
+    """The data sets with k observations: the last symbols, or the first of a set, whose order means nothing."""
+    found = replace(data, positions=np.array([k]))
+    if "y" not in data.arrays or "x" in data.arrays:
+        return found
+    y, longest = data.arrays["y"], int(data.positions[-1])
+    return replace(found, arrays={**data.arrays, "y": y[:, longest - k : longest]})
 
 
-def _answers(task: Task, call: Call, context: Array) -> Any:
-    return as_predictive(call(context, None), (len(context), 1), task.model.n_categories)
+def _answers(task: Task, call: Call, data: Data) -> Predictive:
+    context, query = task.model.inputs(data, 0)
+    return as_predictive(call(context, query), (len(data.index), queries_of(task, data)), task.model.n_categories)
+
+
+def _lost(answers: Predictive) -> Array:
+    """Divergence of each other position from the last, of one predictor, (dataset, position)."""
+    js, (datasets, positions, queries) = registry.load("metric", "js"), answers.shape
+    nothing = np.zeros((datasets, 1, queries))  # this metric asks for no outcome
+    each = [js.score(answers[:, k : k + 1], answers[:, -1:], nothing) for k in range(positions - 1)]
+    return np.stack([decision.cluster_means(values) for values in each], axis=1)
+
+
+def _enough(lost: Array, lengths: list[int], whole: int) -> dict[str, int]:
+    return {f"{share:g}": next((k for k, v in zip(lengths, lost, strict=True) if v <= share * lost[0]), whole)
+            for share in SHARES}  # fmt: skip
+
+
+def summary(values: Array, seed: int, lowest: float = 0.0, highest: float = 1.0) -> dict[str, Any]:
+    """Mean over data sets with its 95 % limits, cut where the quantity ends; values (dataset, *column)."""
+    low, high = (np.clip(v, lowest, highest) for v in bootstrap.limits(values, seed=seed))
+    return {"estimate": values.mean(0).tolist(), "low": low.tolist(), "high": high.tolist()}

@@ -12,6 +12,7 @@ import importlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,7 @@ def _shipped(kind: str) -> dict[str, Path]:
     return {p.stem: p for p in FOLDERS[kind][1].rglob("*.py") if not p.name.startswith("_")}
 
 
+@cache  # it reads the metadata of every installed distribution
 def _plugged(kind: str) -> dict[str, EntryPoint]:
     if kind == "checkpoint":
         return {}

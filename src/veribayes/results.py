@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from veribayes import registry, secondary, store
 from veribayes.candidates import Candidate
 from veribayes.models._task import Task
 from veribayes.predictive import Array
+from veribayes.secondary import Checked
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
 from veribayes.validation import bootstrap, decision
 from veribayes.validation.search import Mask
@@ -24,6 +25,8 @@ SCHEMA = "veribayes.result/1"
 EXAMPLES_FIRST, EXAMPLES_EACH = 32, 8  # stored predictives: the first 32; the worst, median and best 8
 SHARED = frozenset({"target"})
 COMPARED = ("kl", "kl_reverse", "crps", "js")  # what `endpoint` compares others by, and what is drawn where it is infinite
+ALPHA = 0.025  # one-sided, as for the interval
+ENOUGH = float(np.log(1 / ALPHA))  # log wealth at which a sequential run ends
 TRUNCATED = 0.01  # exact mass that bins without tails may leave out: a distance of at most 1 % in total variation
 
 Scores = Mapping[str, Array]
@@ -72,26 +75,33 @@ def assemble(
     *,
     seed: int,
     groups: Mapping[str, Mask] | None = None,
+    checked: Checked | None = None,
+    wealth: float | None = None,
 ) -> xr.DataTree:
     """Decide and build the run tree (without /examples, which the pipeline adds).
 
     Args:
         groups: predictions of the first data sets by name, among which the divergence may concentrate.
+        checked: what was asked beside the primary endpoint.
+        wealth: log wealth of the bet against the tolerance; None where the run was not sequential.
     """
     primary = endpoint(task, run.forms["candidate"])
     mine = run.scores["candidate"][primary.metric]
-    clusters = _clusters(run, primary)
-    error = _reference_error(run)
+    clusters, error = _clusters(run, primary), _reference_error(run)
     decided = decision.decide(
         clusters, tolerance=primary.tolerance, reference_error=error, seed=seed, zero_mass=_zero_mass(run)
     )
+    if wealth is not None and wealth >= ENOUGH:
+        decided = replace(decided, verdict="different", datasets_needed=None)
     finite = bool(np.isfinite(clusters).all())
     shown = mine if finite else run.scores["candidate"]["js"]  # an infinite KL leaves no curve to draw
     names, labels = query_names(task, shown.shape[-1])
     where = decision.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
     others = {r: _other(run, r, primary, error, seed) for r in roles if r not in ("reference", "candidate")}
-    calibrated = secondary.calibration(run.scores["candidate"], seed=seed)
-    concentrated = secondary.concentration(shown, groups or {}, seed=seed)
+    calibrated, p_values = secondary.calibration(run.scores["candidate"], seed=seed)
+    judged = secondary.family(checked or Checked(), p_values, seed=seed)
+    rounding = finite and np.abs(clusters).max() <= error  # is larger somewhere, too, and means nothing
+    concentrated = secondary.concentration(shown, {} if rounding else groups or {}, seed=seed)
     by_query = _by_query(where.by_query, names)
     entry = {
         "task": task.name,
@@ -103,8 +113,10 @@ def assemble(
         "datasets": len(clusters),
         "seed": seed,
         "reference": {"engine": roles["reference"].name, "certificate": store.certificate_json(run.certificate)},
-        "verdict": decided.verdict,
+        "verdict": secondary.overall(decided.verdict, judged),
         "primary": _primary(primary, decided, error),
+        "secondary": judged,
+        "sequential": None if wealth is None else _sequential(wealth),
         "recovery": _recovery(clusters, run, primary, seed),
         "curve": {"metric": primary.metric if finite else "js", **_profile(where.by_context, "context")},
         "scores": _score_entries(run, seed),
@@ -112,12 +124,12 @@ def assemble(
         "by_query": by_query,
         "worst": [_worst(w, run, names, labels) for w in where.worst],
         "audit": _audit_entry(audit),
-        "calibration": calibrated,
+        "calibration": {**calibrated, "adjusted": {name: judged["adjusted"][name] for name in p_values}},
         "concentration": concentrated,
-        "multiplicity": secondary.multiplicity(where.by_context.key.size, len(by_query), calibrated, concentrated),
+        "multiplicity": secondary.multiplicity(where.by_context.key.size, len(by_query), judged, concentrated),
         "findings": [
             *_findings(task, roles, run, decided, others, audit),
-            *(_finding(name, text) for name, text in secondary.findings(calibrated, concentrated)),
+            *secondary.findings(judged, concentrated),
         ],
     }
     branches = {f"/scores/{role}": store.scores_dataset(scores) for role, scores in run.scores.items()}
@@ -136,6 +148,24 @@ def assemble(
     return tree
 
 
+def log_wealth(task: Task, shards: Sequence[Scored]) -> float:
+    """Largest log wealth so far of a bet that the mean divergence is above the tolerance (test `e_mean`); 0: no bet.
+
+    None is possible where a divergence may be negative, the reference may be too wrong, or thirty data sets are not there yet.
+    """
+    primary, error = endpoint(task, shards[0].forms["candidate"]), max(map(_reference_error, shards))
+    values = np.concatenate([_clusters(shard, primary) for shard in shards])
+    values = np.where(np.abs(values) <= error, np.abs(values), values)  # rounding
+    if len(values) < decision.FEWEST_DIFFERENT or values.min() < 0 or error > decision.LARGEST_ERROR * primary.tolerance:
+        return 0.0
+    found = registry.load("test", "e_mean").run(values, tolerance=primary.tolerance + error)
+    return float(found.statistic)
+
+
+def _sequential(wealth: float) -> dict[str, Any]:
+    return {"level": ALPHA, "log_wealth": store.number(wealth), "stopped": wealth >= ENOUGH}
+
+
 def _clusters(run: Scored, primary: Endpoint) -> Array:
     """The candidate's mean score by data set; infinite where too much exact mass lies outside its bins.
 
@@ -152,6 +182,7 @@ def _primary(primary: Endpoint, decided: decision.Decision, error: float) -> dic
     return {
         "metric": primary.metric,
         "unit": primary.unit,
+        "verdict": decided.verdict,
         **{name: store.number(getattr(decided, name)) for name in numbers},
         "tolerance": primary.tolerance,
         "reference_error": error,
@@ -308,13 +339,11 @@ def _findings(
             found.append(_finding("tolerance_passes_rival", text, rival=role))
     scores = run.scores["candidate"]
     if "kl_density" in scores and run.forms["candidate"] == "bins" and not decided.infinite_share:
-        floor = float(np.nanmean(scores["kl_density"] - scores["kl"]))
-        text = f"KL between densities is {floor:.3g} nats larger than KL between bin masses: the price of the bins"
-        found.append(_finding("discretisation_floor", text, value=store.number(floor)))
+        text = "KL between densities is {} nats larger than KL between bin masses: the price of the bins"
+        found.append(_floor("discretisation_floor", text, scores["kl_density"], scores["kl"]))
     if "kl_raw" in scores:
-        floor = float(np.nanmean(scores["kl_raw"] - scores["kl"]))
-        text = f"Monte Carlo error alone would show as {floor:.3g} nats between two runs; it is taken off"
-        found.append(_finding("noise_floor", text, value=store.number(floor)))
+        text = "Monte Carlo error alone would show as {} nats between two runs; it is taken off"
+        found.append(_floor("noise_floor", text, scores["kl_raw"], scores["kl"]))
     if audit is not None and audit.attrs["verdict"] == "refused":
         reasons = json.loads(str(audit.attrs["certificate"]))["reasons"]
         found.append(_finding("audit_inconclusive", "NUTS failed its own gate in the audit: " + "; ".join(reasons)))
@@ -323,3 +352,13 @@ def _findings(
 
 def _finding(name: str, text: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "text": text, **more}
+
+
+def _floor(name: str, text: str, larger: Array, smaller: Array) -> dict[str, Any]:
+    """A finding whose number is a mean difference over data sets, with its 95 % limits."""
+    apart = np.full(larger.shape, np.nan)
+    np.subtract(larger, smaller, out=apart, where=np.isfinite(larger) & np.isfinite(smaller))
+    clusters = decision.cluster_means(apart)
+    found = bootstrap.interval(clusters[~np.isnan(clusters)])
+    shown = f"{found.estimate:.3g} [{found.low:.3g}, {found.high:.3g}]"
+    return _finding(name, text.format(shown), value=found.estimate, low=found.low, high=found.high)

@@ -1,38 +1,121 @@
-"""What a run says beside its verdict: calibration, where the divergence concentrates, and how many things were looked at.
+"""What a run says beside its primary endpoint: one family of endpoints and tests, and where the divergence concentrates.
 
-None of this decides. Each entry is plain data for the result's JSON; sentences for the reader come out as findings.
+An *endpoint* has a tolerance, as the primary one has: significantly beyond it, the candidate is different. A *test* rejects a
+point null, which at large n every trained network fails: it makes a finding and no verdict. All their p-values are one
+family, corrected by Holm. Each entry is plain data for the result's JSON; sentences for the reader come out as findings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from veribayes.predictive import Array
 from veribayes.store import number
-from veribayes.validation import search, summaries
+from veribayes.validation import decision, search, summaries
+from veribayes.validation.tests._null import holm
+from veribayes.validation.tests._test import Outcome
 
 LEVEL = 0.05
 WORTH_SAYING = 1.5  # times as large as elsewhere; a smaller concentration is significant at large n and helps nobody
 NAMED = 3  # groups in findings
 KEPT = 20  # groups in the JSON
+LEAST = 1e-6  # p-values below are not told apart
+MEANINGS = {
+    "joint_kl": "the queries of a data set are wrong together, whatever each is alone",
+    "leaked_mass": "its posterior has mass where the model allows none",
+    "latent_kl": "its posterior of the latents is another",
+    "order_dependence": "its answers depend on the order of the context, which exact Bayes ignores",
+    "pit_uniform": "outcomes do not fall where it says",
+    "e_process": "a bettor who knows the exact predictive wins against it",
+    "rosenblatt": "its joint draws are not those of the exact predictive",
+    "martingale": "its answers drift on continuations that it draws itself: no prior explains them",
+    "reliability": "its confidence is not how often it is right",
+}
 
 
-def calibration(scores: Mapping[str, Array], *, seed: int) -> dict[str, Any]:
-    """Coverage, and reliability of categories, with Holm-adjusted p-values of all of them together."""
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """A size with a tolerance: one value a data set, (dataset,), and a bound on what the reference's error adds to it."""
+
+    values: Array
+    tolerance: float
+    unit: str
+    reference_error: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What was asked beside the primary endpoint, before correction.
+
+    Attributes:
+        endpoints, outcomes: by name.
+        joint: scores of joint draws, by name; empty where the candidate has no joint.
+        datasets: data sets that were asked again for it.
+    """
+
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    joint: Mapping[str, Any] = field(default_factory=dict)
+    datasets: int = 0
+
+
+def calibration(scores: Mapping[str, Array], *, seed: int) -> tuple[dict[str, Any], dict[str, float]]:
+    """Coverage, and reliability of categories; and the p-value of each."""
     covered = summaries.coverage(scores, seed=seed)
     reliable = None
     if "confidence" in scores:
         reliable = summaries.reliability(scores["confidence"], scores["hit"], seed=seed)
-    adjusted = summaries.secondary(covered, reliable)
-    return {
+    entry = {
         "coverage": [{k: v if k == "kind" else number(v) for k, v in asdict(c).items()} for c in covered],
         "reliability": None if reliable is None else _plain(asdict(reliable)),
-        "adjusted": {name: number(p) for name, p in adjusted.items()},
     }
+    return entry, summaries.p_values(covered, reliable)
+
+
+def family(checked: Checked, calibrated: Mapping[str, float], *, seed: int) -> dict[str, Any]:
+    """Endpoints with their verdicts, tests, and the p-values of all of them and of the calibration, adjusted together."""
+    p = {n: decision.exceeds(e.values, tolerance=e.tolerance, reference_error=e.reference_error, seed=seed)
+         for n, e in checked.endpoints.items()}  # fmt: skip
+    adjusted = holm({**p, **{name: o.p_value for name, o in checked.outcomes.items()}, **calibrated})
+    endpoints = {n: _endpoint(e, p[n], adjusted[n], seed) for n, e in checked.endpoints.items()}
+    return {
+        "level": LEVEL,
+        "datasets": checked.datasets,
+        "endpoints": endpoints,
+        "tests": {name: _test(o, adjusted[name]) for name, o in checked.outcomes.items()},
+        "adjusted": {name: number(value) for name, value in adjusted.items()},
+        "joint": dict(checked.joint),
+    }
+
+
+def _endpoint(e: Endpoint, p: float, adjusted: float, seed: int) -> dict[str, Any]:
+    """An endpoint's entry: `different` only where the family allows it."""
+    found = decision.decide(e.values, tolerance=e.tolerance, reference_error=e.reference_error, seed=seed)
+    beyond = "different" if adjusted <= LEVEL else "undecided"
+    verdict = found.verdict if found.verdict == "equivalent" else beyond
+    numbers = {name: number(getattr(found, name)) for name in ("estimate", "low", "high", "upper")}
+    return {"verdict": verdict, **numbers, "tolerance": e.tolerance, "unit": e.unit,
+            "datasets": found.clusters, "infinite_share": found.infinite_share, "p_value": p, "adjusted": adjusted}  # fmt: skip
+
+
+def _test(outcome: Outcome, adjusted: float) -> dict[str, Any]:
+    parts = outcome.components
+    worst = min(parts, key=parts.__getitem__) if parts else None
+    return {"statistic": number(outcome.statistic), "p_value": outcome.p_value, "adjusted": adjusted,
+            "n": outcome.n, "worst": worst}  # fmt: skip
+
+
+def overall(primary: decision.Verdict, judged: Mapping[str, Any]) -> decision.Verdict:
+    """The verdict of a run: different where a secondary endpoint is, else what the primary endpoint says."""
+    return "different" if _beyond(judged) else primary
+
+
+def _beyond(judged: Mapping[str, Any]) -> list[str]:
+    return [name for name, e in judged["endpoints"].items() if e["verdict"] == "different"]
 
 
 def concentration(shown: Array, groups: Mapping[str, search.Mask], *, seed: int) -> dict[str, Any]:
@@ -43,12 +126,31 @@ def concentration(shown: Array, groups: Mapping[str, search.Mask], *, seed: int)
     return {"searched": len(found), "datasets": some, "groups": [_plain(row) for row in rows]}
 
 
-def findings(calibrated: Mapping[str, Any], concentrated: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, sentence) of what is significant after correction."""
-    wrong = [name for name, p in calibrated["adjusted"].items() if p is not None and p <= LEVEL]
-    sentences = [("miscalibrated", f"{', '.join(wrong)} (Holm-adjusted p at most {LEVEL:g})")] if wrong else []
+def findings(judged: Mapping[str, Any], concentrated: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is significant after correction: endpoints, tests, calibration, concentrations."""
+    found = [{"name": "beyond_tolerance", "text": _beyond_text(name, judged["endpoints"][name]), "by": name}
+             for name in _beyond(judged)]  # fmt: skip
+    rejected = [n for n, p in judged["adjusted"].items() if n not in judged["endpoints"] and (p or 0.0) <= LEVEL]
+    covered = [n for n in rejected if "coverage" in n]  # one thing, seen at several levels
+    groups = [[n] for n in rejected if n not in covered] + ([covered] if covered else [])
+    found += [{"name": "rejected", "text": _rejected_text(names, judged), "by": names[0]} for names in groups]
     worth = [g for g in concentrated["groups"] if g["p_value"] <= LEVEL and (g["ratio"] or 0.0) >= WORTH_SAYING]
-    return sentences + [("concentration", _where(g, concentrated["searched"])) for g in worth[:NAMED]]
+    searched = concentrated["searched"]
+    return found + [{"name": "concentration", "text": _where(g, searched)} for g in worth[:NAMED]]
+
+
+def _beyond_text(name: str, e: Mapping[str, Any]) -> str:
+    size = "infinite" if e["estimate"] is None else f"{e['estimate']:.3g}"
+    unit = "" if e["unit"] == "1" else f" {e['unit']}"
+    return f"{name} is {size}{unit}, tolerance {e['tolerance']:.3g}: {MEANINGS[name]}"
+
+
+def _rejected_text(names: list[str], judged: Mapping[str, Any]) -> str:
+    worst = judged["tests"].get(names[0], {}).get("worst")
+    meaning = MEANINGS.get(names[0], "outcomes lie inside its regions too often or too rarely")
+    part, p = f" ({worst})" if worst else "", min(judged["adjusted"][n] for n in names)
+    size = f"= {p:.2g}" if p >= LEAST else f"< {LEAST:g}"
+    return f"{', '.join(names)}{part}: {meaning}; p {size}, by Holm over {len(judged['adjusted'])}"
 
 
 def _where(group: Mapping[str, Any], searched: int) -> str:
@@ -59,13 +161,13 @@ def _where(group: Mapping[str, Any], searched: int) -> str:
     )
 
 
-def multiplicity(contexts: int, queries: int, calibrated: Mapping[str, Any], concentrated: Mapping[str, Any]) -> dict[str, str]:
+def multiplicity(contexts: int, queries: int, judged: Mapping[str, Any], concentrated: Mapping[str, Any]) -> dict[str, str]:
     """What each number of the result is corrected for."""
     return {
         "primary": "one endpoint, fixed in the task; two-sided 95 %",
+        "secondary": f"Holm over {len(judged['adjusted'])} p-values at {LEVEL:g}: {', '.join(judged['adjusted'])}",
         "curve": f"simultaneous 95 % over {contexts} context sizes (maxT)",
         "by_query": f"simultaneous 95 % over {queries} queries (maxT)" if queries else "not divided",
-        "calibration": f"Holm over {len(calibrated['adjusted'])} p-values",
         "concentration": f"maxT over {concentrated['searched']} groups",
         "scores": "95 % each, not corrected",
         "rivals": "95 % each, not corrected",

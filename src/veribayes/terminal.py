@@ -36,7 +36,19 @@ def print_table(entries: Sequence[Mapping[str, Any]]) -> None:
         cells = [Text(c) for c in row(e)]  # Text: names from files are never read as markup
         cells[2].stylize(COLOUR[e["verdict"]])
         table.add_row(*cells)
-    Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    console.print(table)
+    for line in filter(None, map(remark, entries)):
+        console.print(Text(line), soft_wrap=True)
+
+
+def remark(e: Mapping[str, Any]) -> str:
+    """What turns a verdict, or belongs beside it: `TASK: equivalent, but: …`; empty where there is nothing."""
+    beyond, beside = ([f["text"] for f in e["findings"] if f["name"] == name] for name in ("beyond_tolerance", "rejected"))
+    if e["verdict"] != "different":
+        return f"{e['task']}: {e['verdict']}, but: {'; '.join(beside)}" if beside else ""
+    single = e["primary"]["verdict"]
+    return f"{e['task']}: single predictions are {single}, but: {'; '.join(beyond)}" if single != "different" else ""
 
 
 def row(e: Mapping[str, Any]) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def train_task(
     """
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch on import
-    from veribayes.transformer._batches import Recipe
+    from veribayes.transformer._batches import LABELS, Recipe
     from veribayes.transformer._training import train
 
     task = _spec.load_task(name)
@@ -53,8 +53,8 @@ def train_task(
     card = train(
         task,
         recipe,
-        targets=targets_of(task, recipe.targets) if recipe.targets else exact_targets(task),
-        evaluate=measurement(task, imitated=recipe.targets),
+        targets=targets_for(task, recipe.targets),
+        evaluate=measurement(task, imitated="" if recipe.targets == LABELS else recipe.targets),
         out=out,
         seed=seed,
         device=device,
@@ -62,6 +62,15 @@ def train_task(
         tensorboard=out / "tensorboard" if tensorboard else None,
     )
     return asdict(card)
+
+
+def targets_for(task: Task, name: str) -> Callable[[Data], Predictive] | None:
+    """By the recipe's word: an engine's predictive, the reference's where it names none, or nothing but what was drawn."""
+    from veribayes.transformer._batches import LABELS
+
+    if name == LABELS:
+        return None
+    return targets_of(task, name) if name else exact_targets(task)
 
 
 def exact_targets(task: Task) -> Callable[[Data], Predictive]:
@@ -94,7 +103,8 @@ def measurement(
 ) -> Callable[[Callable[[Any, Any], object]], dict[str, Any]]:
     """A function that measures a candidate: mean KL(exact || candidate) in nats and recovery, with 95 % intervals.
 
-    Of a network that imitates another engine, also the mean total variation from that.
+    Of a network that imitates another engine, also the mean total variation from that; of one that answers for latents,
+    the mean of KL(exact || network) over latents and context sizes.
     """
     simulation = task.simulate(range(datasets), seed=0, stream="replicate")
     data = simulation.data
@@ -122,6 +132,7 @@ def measurement(
             "kl_high": mean.high,
             **({"recovery": share.estimate, "recovery_low": share.low, "recovery_high": share.high} if share else {}),
             **({} if apart is None else {f"tv_from_{imitated}": float(np.nanmean(apart))}),
+            **latent_scores(task, data, exact, candidate),
             "datasets": datasets,
             "seed": 0,
             "stream": "replicate",
@@ -131,3 +142,16 @@ def measurement(
         }
 
     return evaluate
+
+
+def latent_scores(task: Task, data: Data, exact: Predictive, candidate: Any) -> dict[str, float]:
+    """Mean over data sets, context sizes and latents of KL(exact || candidate), nats, where it has a posterior of them."""
+    from veribayes.transformer._batches import exact_latents
+
+    values = getattr(getattr(getattr(candidate, "network", None), "config", None), "latents", {})
+    if not values:
+        return {}
+    said = [candidate.posterior(*task.model.inputs(data, k)) for k in range(len(data.positions))]
+    q = np.stack([np.concatenate([each[name]["probs"] for name in values], axis=-1) for each in said], axis=1)
+    p = exact_latents(task, candidate.network.config, exact)
+    return {"latent_kl": float((p * np.log(p / q, out=np.zeros_like(q), where=p > 0)).sum(-1).mean() / len(values))}

@@ -76,9 +76,9 @@ def test_spec_round_trip() -> None:
 
 
 def test_refusals() -> None:
-    task = _spec.task_of(network(6, Dirichlet(1.0)), positions=(0, 3))
+    task = _spec.task_of(network(11, Dirichlet(1.0)), positions=(0, 3))
     simulation = task.simulate(range(2), seed=0)
-    with pytest.raises(ReferenceRefused, match="6 nodes have too many graphs"):
+    with pytest.raises(ReferenceRefused, match="11 nodes have too many parent sets"):
         run("graph_enumeration", task, simulation)
     for engine in ("conjugate", "row_quadrature"):
         with pytest.raises(InputError, match="structure_averaging"):

@@ -36,6 +36,7 @@ from veribayes.models.mtd import MTD
 HASHES = {  # what checkpoints bind to: a change here invalidates every published one
     "bn-asia": "b743d933c1ecbc23c79b1277bfc2366d46253c1eab1ff236d4d362ec4f69042f",
     "bn-general5": "bdf64ec886b0e4edf3204f52fde0b583a1932b850938e579316eba1668fd2a0c",
+    "bn-random7": "0be98cc0869729e9c52908754f44a7be42460d6813ee53cb0cb66b454dba6af7",
     "gp-rbf-1d": "8be4b2b7d266a6b1549b4d86101bd58a5d25036970b0e544e2ed5bfa6e413c6f",
     "mtd-q5-m3": "3aed4b079177be6a8b2408e0ee5c1453276314893fe4e075bc74b624a0727bba",
 }

@@ -29,6 +29,7 @@ from veribayes.transformer.kernel_solver import KernelSolver, KernelSolverConfig
 
 CELLS: dict[str, Any] = {"cells": 60, "reach": 4.0, "tail_scale": 0.4}
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "start": ("mtd", {"architecture": "disentangled", "near": 2, "values": 2, "start": True}),
     "disentangled": ("mtd", {"architecture": "disentangled", "near": 2, "values": 2}),
     "kernel_solver": ("gaussian_process", {"architecture": "kernel_solver", "layers": 4, **CELLS}),
 }
@@ -64,14 +65,19 @@ def test_one_step_of_mirror_descent_is_among_its_weights() -> None:
     assert [a.shape for a in network.attention(y)] == [(4, 9, 9)] * 3
 
 
-def test_a_prefix_is_answered_from_its_past() -> None:
-    network = Disentangled(DisentangledConfig((4,), 12)).initialise(3)
+@pytest.mark.parametrize("start", [False, True])
+def test_a_prefix_is_answered_from_its_past(start: bool) -> None:
+    network = Disentangled(DisentangledConfig((4,), 12, start=start)).initialise(3)
     y = torch.tensor(np.random.default_rng(0).integers(4, size=(5, 12)))
     with torch.no_grad():
         whole, part = network(y), network(y[:, :7])
     torch.testing.assert_close(whole[:, :8], part, rtol=0, atol=2e-6)  # 4e-7
     torch.testing.assert_close(whole.exp().sum(-1), torch.ones(5, 13), rtol=0, atol=1e-5)
-    assert torch.allclose(whole[:, 0].exp(), torch.full((4,), 0.25))
+    if start:  # the answer before any symbol is learned
+        assert torch.equal(whole[:1, 0].expand(5, -1), whole[:, 0])
+    else:
+        assert torch.allclose(whole[:, 0].exp(), torch.full((4,), 0.25))
+    assert [a.shape for a in network.attention(y)] == [(5, 12 + start, 12 + start)] * 3
 
 
 @pytest.mark.parametrize("normalised", [True, False])
@@ -125,6 +131,8 @@ def test_points_have_no_order_and_queries_do_not_meet(make_case: Callable[..., A
         {"architecture": "disentangled", "states": [3, 3], "length": 8},
         {"architecture": "disentangled", "states": [4000], "length": 8},
         {"architecture": "disentangled", "states": [3], "length": 10**9},
+        {"architecture": "disentangled", "states": [3], "length": 8, "layers": 2},
+        {"architecture": "disentangled", "states": [3], "length": 8, "start": 1},
         {"architecture": "disentangled", "states": [3], "length": 8, "family": "points"},
         {"architecture": "kernel_solver", "inputs": 1},
         {"architecture": "kernel_solver", "inputs": 1, **CELLS, "layers": 1},

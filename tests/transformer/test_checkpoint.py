@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from veribayes import registry
+from veribayes import cli, registry
 from veribayes.errors import CheckpointError
 from veribayes.models import _spec
 from veribayes.transformer._candidates import module_candidate, network_candidate
@@ -77,6 +79,24 @@ def missing_tensor(folder: Path) -> None:
     rewrite_weights(folder, encode({k: v for k, v in tensors.items() if k != "head.bias"}))
 
 
+def linked(folder: Path, name: str) -> None:
+    (folder / name).rename(folder / "elsewhere")
+    (folder / name).symlink_to(folder / "elsewhere")
+
+
+def truncated(folder: Path) -> None:
+    rewrite_weights(folder, (folder / WEIGHTS).read_bytes()[:-100])
+
+
+def huge_header(folder: Path) -> None:
+    rewrite_weights(folder, (2**62).to_bytes(8, "little") + (folder / WEIGHTS).read_bytes()[8:])
+
+
+def half_precision(folder: Path) -> None:
+    tensors = decode((folder / WEIGHTS).read_bytes())
+    rewrite_weights(folder, encode({k: t.half() for k, t in tensors.items()}))
+
+
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "tampered weights": (tampered, "changed"),
     "no card": (without_card, "card.json"),
@@ -94,6 +114,18 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a card of another schema": (lambda f: rewrite_card(f, schema="veribayes.checkpoint/0"), "schema"),
     "a card with an unknown key": (lambda f: rewrite_card(f, licence="mine"), "licence"),
     "a huge card": (lambda f: (f / CARD).write_text(" " * 2 * MEBIBYTE), "at most"),
+    "a card as deep as memory": (lambda f: (f / CARD).write_text("[" * 500_000), "JSON"),
+    "a card with a number for a hash": (lambda f: rewrite_card(f, weights_sha256=1), "text for 'weights_sha256'"),
+    "a card with no name of a task": (lambda f: rewrite_card(f, task="../../tasks/mine.yaml"), "name of a task"),
+    "a card with a module for a task": (lambda f: rewrite_card(f, task="os:abort"), "name of a task"),
+    "a card that colours the terminal": (lambda f: rewrite_card(f, task="\x1b[31mred"), "name of a task"),
+    "a card without numbers": (lambda f: rewrite_card(f, seconds=None), "a number for 'seconds'"),
+    "a linked card": (lambda f: linked(f, CARD), "a link"),
+    "linked weights": (lambda f: linked(f, WEIGHTS), "a link"),
+    "a truncated file": (truncated, "safetensors"),
+    "a huge header": (huge_header, "safetensors"),
+    "another precision": (half_precision, "float32"),
+    "another hash": (lambda f: rewrite_card(f, weights_sha256="0" * 64), "changed"),
     "another model": (lambda f: rewrite_card(f, model_hash="0" * 64), "model of task"),
 }
 
@@ -105,6 +137,22 @@ def test_what_is_refused(name: str, folder: Path, make_case: Callable[..., Any])
     spoil(folder)
     with pytest.raises(CheckpointError, match=message):
         load(folder, make_case("mtd").task)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_ends_the_command(name: str, tmp_path: Path) -> None:
+    """Exit code 2 and one line on standard error, before anything is computed."""
+    shipped = registry.checkpoint_path("bn-general5")
+    assert shipped is not None
+    folder = tmp_path / "copy"
+    shutil.copytree(shipped, folder)
+    REFUSED[name][0](folder)
+    done = CliRunner().invoke(cli.app, ["verify", "bn-general5", "--candidate", str(folder), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("veribayes: bn-general5: expected ")
+    assert line.isprintable()
 
 
 def test_no_folder(tmp_path: Path) -> None:

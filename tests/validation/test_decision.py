@@ -178,3 +178,16 @@ def test_a_reference_that_is_wrong_by_more_than_a_third_of_the_tolerance_decides
         assert (found.verdict, found.datasets_needed) == ("undecided", None)
         assert "more than a third of the tolerance" in found.findings[0]
         assert decision.decide(sample(1000, mean), tolerance=1.0, reference_error=0.33).verdict != "undecided"
+
+
+def test_a_p_value_inverts_the_lower_limit() -> None:
+    """Rejecting at 2.5 % is what the two-sided interval does; where no verdict can be `different` it is 1."""
+    for seed in range(40):
+        values = np.random.default_rng([9, seed]).lognormal(size=200)
+        found = decision.decide(values, tolerance=1.3, seed=seed)
+        assert (decision.exceeds(values, tolerance=1.3, seed=seed) <= 0.025) == (found.verdict == "different")
+    assert decision.exceeds(values, tolerance=0.1) == 1 / 2000
+    assert decision.exceeds(np.append(values, np.inf), tolerance=0.1) == 1 / 2000
+    assert decision.exceeds(values[:29], tolerance=0.1) == 1
+    assert decision.exceeds(values, tolerance=0.1, reference_error=0.04) == 1
+    assert decision.exceeds(np.full(50, 2.0), tolerance=1.0) == 1 / 2000

@@ -30,9 +30,8 @@ def test_coverage_of_the_exact_law_and_of_one_that_is_too_wide() -> None:
         found = summaries.coverage(scores)
         assert [(c.kind, c.level) for c in found] == [("central", 0.5), ("central", 0.9), ("hpd", 0.5), ("hpd", 0.9)]
         assert all((c.low <= c.level <= c.high) == held for c in found)
-        adjusted = summaries.secondary(found, None)
-        assert (min(adjusted.values()) <= 0.05) != held
-        assert max(adjusted.values()) <= 1
+        p = summaries.p_values(found, None)
+        assert (min(p.values()) <= 0.05 / len(p)) != held
 
 
 def test_reliability_of_calibrated_and_of_overconfident_candidates() -> None:

@@ -428,6 +428,38 @@ def test_optional_stopping_costs_a_fixed_sample_test_its_size() -> None:
     assert anytime <= stats.binom.ppf(0.999, 100, 0.05)  # measured: 0
 
 
+class TestBetsAgainstTheTolerance:
+    def test_wealth_by_hand_and_at_any_moment(self) -> None:
+        from veribayes.validation.tests.e_mean import STAKES, log_wealth
+
+        values = np.array([0.5, 3.0, 2.0])
+        by_hand = np.log(np.mean([np.cumprod(1 + s * (values / 2 - 1)) for s in STAKES], axis=0))
+        np.testing.assert_allclose(log_wealth(values, 2.0), by_hand, rtol=1e-12)
+        assert outcome("e_mean", values, tolerance=2.0).statistic == pytest.approx(max(0.0, by_hand.max()))
+        assert outcome("e_mean", np.array([0.5, np.inf]), tolerance=2.0).p_value == 0
+        with pytest.raises(InputError, match="not negative"):
+            outcome("e_mean", values - 1, tolerance=2.0)
+
+    def test_it_holds_at_every_moment_where_a_mean_is_the_tolerance(self) -> None:
+        """A tenth of a percent of the data sets holds half of the mean: nothing is assumed of the law."""
+        rng, early = np.random.default_rng(40), 0
+        for _ in range(400):
+            values = 0.5 * rng.exponential(size=500) + 500 * (rng.random(500) < 0.001)
+            early += outcome("e_mean", values, tolerance=1.0).p_value <= 0.05
+        assert early <= stats.binom.ppf(0.999, 400, 0.05)  # measured: 5
+
+    def test_waiting_times_are_those_of_the_running_wealth(self) -> None:
+        (values,), options = given("e_mean", 1000, defect="1.5 times the tolerance")
+        part = registry.load("test", "e_mean")
+        first = _measure._first(part, (values,), options)
+        rejected = [part.run(values[:n], **options).p_value <= 0.05 for n in range(1, 1001)]
+        assert first == rejected.index(True) + 1
+        assert _measure._first(part, (values[:5] * 0,), options) == np.inf
+        (row,) = [w for w in _measure.waiting(0, 5) if w.defect == "5 times the tolerance"]
+        assert row.mean < 20
+        assert "e_mean: 5 times the tolerance" in _measure.waiting_table([row])
+
+
 def test_standardising_ignores_the_order_and_scale() -> None:
     x = np.random.default_rng(8).standard_normal((50, 3))
     np.testing.assert_allclose(with_spread(1e-9 * x[::-1] + 5e-9, "x")[::-1], with_spread(x, "x"), rtol=1e-7)

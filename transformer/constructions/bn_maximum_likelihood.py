@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, cast
 
@@ -69,6 +70,8 @@ def error_bound(beta: float, rows: Any, matching: Any) -> Any:
 class RowPredictor:
     """The candidate: the network is written anew for each context length, because beta grows with it."""
 
+    roles: ClassVar[tuple[str, ...]] = ("target and parents", "rows that agree on the parents")
+
     def __init__(self, model: BayesianNetwork, beta: float | None) -> None:
         self.model, self.beta = model, beta
 
@@ -78,16 +81,26 @@ class RowPredictor:
 
     def __call__(self, context: IntArray, query: RowQuery) -> dict[str, Array]:
         """Rows (B, N, M), RowQuery of (B, Q, M) and (Q,) -> probs (B, Q, K); uniform where there are no rows at all."""
-        datasets, rows, nodes = context.shape
+        datasets, rows, _ = context.shape
         states = self.model.cardinalities[query.target]  # (Q,)
         if rows == 0:
             uniform = (np.arange(self.model.width) < states[:, None]) / states[:, None]
             return {"probs": np.repeat(uniform[None], datasets, axis=0)}
-        queries = query.row.shape[1]
-        prompts = tensor(context)[:, None].expand(-1, queries, -1, -1).reshape(-1, rows, nodes)
-        target = tensor(query.target).repeat(datasets)
-        probs = in_batches(self.network(rows), (rows + 1) ** 2, prompts, tensor(query.row).reshape(-1, nodes), target)
-        return {"probs": probs.reshape(datasets, queries, -1)}
+        probs = in_batches(self.network(rows), (rows + 1) ** 2, *self._prompts(context, query))
+        return {"probs": probs.reshape(datasets, query.row.shape[1], -1)}
+
+    def _prompts(self, context: IntArray, query: RowQuery) -> tuple[Tensor, Tensor, Tensor]:
+        """One prompt for each query of each data set: rows, query, target."""
+        datasets, rows, nodes = context.shape
+        repeated = tensor(context)[:, None].expand(-1, query.row.shape[1], -1, -1).reshape(-1, rows, nodes)
+        return repeated, tensor(query.row).reshape(-1, nodes), tensor(query.target).repeat(datasets)
+
+    def attention(self, context: IntArray, query: RowQuery) -> tuple[list[Array], int]:
+        """What each query reads in the two layers, (dataset, 1, query, 1 + N): itself first, then the rows."""
+        (datasets, rows, _), queries = context.shape, query.row.shape[1]
+        prompts = self._prompts(context, query)
+        layers = [in_batches(partial(self.network(rows).read, layer), (rows + 1) ** 2, *prompts) for layer in range(2)]
+        return [w.reshape(datasets, 1, queries, rows + 1) for w in layers], 1
 
     def generate(self, context: IntArray, seed: int, draws: int = 1) -> IntArray:
         """Whole rows, node after node in topological order, each state drawn from the network's answer by inversion.
@@ -129,12 +142,20 @@ class MaximumLikelihoodNetwork(nn.Module):
 
     def forward(self, rows: Tensor, query: Tensor, target: Tensor) -> Tensor:
         """Rows (P, N, M), query (P, M) with -1 = not known, target (P,) -> probabilities (P, K)."""
-        z = self.tokens(rows, query, target)  # (P, N + 1, D)
-        z = self.select(z)
-        z = z + self.gate(z)
-        z = self.match(z)
+        z = self.match(self.gated(self.tokens(rows, query, target)))  # (P, N + 1, D)
         blocks = torch.relu(self.readout(z[:, -1]))  # (P, M K)
         return blocks.view(-1, self.nodes, self.states).sum(1)
+
+    def gated(self, z: Tensor) -> Tensor:
+        """Layer 1."""
+        z = self.select(z)
+        return z + cast(Tensor, self.gate(z))
+
+    def read(self, layer: int, rows: Tensor, query: Tensor, target: Tensor) -> Tensor:
+        """What the query reads in a layer, itself first, (P, 1 + N)."""
+        z = self.tokens(rows, query, target)
+        weights = self.match.weights(self.gated(z)) if layer else self.select.weights(z)
+        return weights[:, -1].roll(1, dims=-1)
 
     def tokens(self, rows: Tensor, query: Tensor, target: Tensor) -> Tensor:
         """(P, N + 1, D), the query last."""
@@ -167,9 +188,13 @@ class Attention(nn.Module):
         self.score, self.key_bias, self.value = weight(width, width), weight(width), weight(width, width)
 
     def forward(self, z: Tensor) -> Tensor:
-        scores = z @ self.score @ z.mT + (z @ self.key_bias)[:, None]  # (P, T, T)
-        mixed: Tensor = z + scores.softmax(-1) @ (z @ self.value.T)  # (P, T, D)
+        mixed: Tensor = z + self.weights(z) @ (z @ self.value.T)  # (P, T, D)
         return mixed
+
+    def weights(self, z: Tensor) -> Tensor:
+        """(P, T, T)."""
+        scores = z @ self.score @ z.mT + (z @ self.key_bias)[:, None]
+        return scores.softmax(-1)
 
 
 def _relevant(model: BayesianNetwork) -> Tensor:

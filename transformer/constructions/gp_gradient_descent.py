@@ -130,6 +130,8 @@ def chebyshev(low: float, high: float, steps: int) -> Array:
 class PointPredictor:
     """The candidate: a network for each number of context points, since default step sizes depend on it."""
 
+    roles: ClassVar[tuple[str, ...]] = ("kernel to the query", "points by their kernel")
+
     def __init__(self, model: GaussianProcess, options: GPGradientDescent) -> None:
         self.model, self.options = model, options
         reach = outer_quantile(model) if options.bins else 0.0
@@ -151,6 +153,19 @@ class PointPredictor:
         if self.options.bins:
             return {"probs": self._masses(mean, variance), "edges": self.edges}
         return {"mean": mean, "sd": np.sqrt(variance)}
+
+    def attention(self, context: PointsContext, query: Array) -> tuple[list[Array], int]:
+        """What each query reads, (dataset, 1, query, 1 + n): itself in layer 0, in all others points by the kernel, sum one.
+
+        Raises:
+            InputError: a kernel that may be negative.
+        """
+        if not math.isfinite(largest(self.model.kernel)):
+            raise InputError("a kernel that is positive and bounded", f"'{self.model.kernel.kind}'")
+        scores = covariance(self.model.kernel, tensor(query), tensor(context.x)).numpy()[:, None]  # (B, 1, Q, n)
+        itself = np.eye(1, scores.shape[-1] + 1) + np.zeros((*scores.shape[:-1], 1))
+        read = scores / np.maximum(scores.sum(-1, keepdims=True), SMALLEST)
+        return [itself, np.concatenate([np.zeros((*read.shape[:-1], 1)), read], axis=-1)], 1
 
     def _masses(self, mean: Array, variance: Array) -> Array:
         middle = (self.edges[:-1] + self.edges[1:]) / 2
@@ -227,11 +242,11 @@ def covariance(kernel: kernels.Kernel, x: Tensor, z: Tensor) -> Tensor:
     if isinstance(kernel, kernels.Linear):
         return (x * tensor(kernel.diagonal)) @ z.mT
     own: Any = kernel
-    difference = x[..., :, None, :] - z[..., None, :, :]
     if isinstance(kernel, kernels.Periodic):
+        difference = x[..., :, None, :] - z[..., None, :, :]
         power = -2 * ((math.pi / own.period * difference).sin() ** 2).sum(-1) / own.lengthscale**2
         return own.amplitude**2 * power.exp()
-    r = (difference**2).sum(-1).sqrt() / own.lengthscale
+    r = torch.cdist(x, z, compute_mode="donot_use_mm_for_euclid_dist") / own.lengthscale  # by products it loses half the digits
     return own.amplitude**2 * CORRELATION[kernel.kind](r)
 
 

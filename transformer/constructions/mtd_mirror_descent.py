@@ -11,6 +11,10 @@ R_A and R_V indexed by the distance i - j (0 for a token itself):
     layer 3   open for the distances 0..m-1, plus eta m (T - m) times coordinate g of that average: A_{T,T+1-g} = lambda_g
     output    pi^T on the block of the attended symbol
 
+With a matrix for each lag (MTDg) one W_A has to hold m of them: a token then tells its symbol and its position modulo m + 1, in
+one block of q (m + 1) coordinates. Two tokens at most m apart know their distance g from these remainders, so W_A reads log
+pi_g for them, and the output knows the lag of an attended symbol.
+
 The tables are exact at the last position of the one length T that they are written for. Several steps need the gradient at
 weights that only the last position of a causal network would know: they are made by an attention that sees both ways.
 """
@@ -67,11 +71,9 @@ class MTDMirrorDescent:
         return self.eta is None
 
     def __call__(self, task: Task) -> SymbolPredictor:
-        """Raises InputError for another family, a matrix for each lag, or no step size."""
+        """Raises InputError for another family, or no step size."""
         require_family(self, task)
         model = cast(MTD, task.model)
-        if model.per_lag:
-            raise InputError("one matrix shared by all lags", f"one for each in the task '{task.name}'")
         if self.eta is None:
             raise InputError("a step size", "none", f"set eta to a number or to '{THEOREM}'")
         eta = theorem(model) if isinstance(self.eta, str) else self.eta
@@ -85,6 +87,8 @@ def theorem(model: MTD) -> float:
 
 class SymbolPredictor:
     """The candidate: a network for each length of the prefix."""
+
+    roles: ClassVar[tuple[str, ...]] = ("responsibility of each lag", "average over the terms", "weight of each lag")
 
     def __init__(self, model: MTD, steps: int, eta: float | Mapping[int, float]) -> None:
         self.model, self.steps, self.eta = model, steps, eta
@@ -121,16 +125,40 @@ class SymbolPredictor:
             return [m[:, None].numpy() for m in network.attention(tensor(context))], 0
 
 
+class Alphabet:
+    """What a token tells, one of s: its symbol, and with a matrix for each lag also its position modulo m + 1."""
+
+    def __init__(self, model: MTD) -> None:
+        self.symbols, self.remainders = model.q, model.m + 1 if model.per_lag else 1
+        self.size = model.q * self.remainders
+        self.pi = tensor(model.matrices)
+
+    def one_hot(self, y: Tensor) -> Tensor:
+        """Symbols (B, T) -> (B, T, s)."""
+        remainder = torch.arange(y.shape[1]) % self.remainders
+        return F.one_hot(remainder * self.symbols + y, self.size).double()
+
+    def score(self) -> Tensor:
+        """log pi of the lag between two tokens, (s of the later, s of the earlier); any lag's where they are too far apart."""
+        lag = (torch.arange(self.remainders)[:, None] - torch.arange(self.remainders)) % self.remainders
+        pi = self.pi[lag - 1].clamp_min(IMPOSSIBLE).log()  # (later, earlier, symbol, next symbol)
+        return pi.permute(0, 3, 1, 2).reshape(self.size, self.size)
+
+    def output(self, length: int) -> Tensor:
+        """pi of the lag between a token and the symbol after a prefix of this length, (s, q)."""
+        lag = (length - torch.arange(self.remainders)) % self.remainders
+        return self.pi[lag - 1].reshape(self.size, self.symbols)
+
+
 class OneStepNetwork(nn.Module):
-    """Disentangled transformer of three layers. B sequences, T positions, q symbols, m lags."""
+    """Disentangled transformer of three layers. B sequences, T positions, s values of a token, q symbols, m lags."""
 
     def __init__(self, model: MTD, length: int, eta: float) -> None:
         super().__init__()
-        q, m = model.q, model.m
-        pi = tensor(model.matrices[0])
-        self.symbols = q
+        self.alphabet = Alphabet(model)
+        q, m = self.alphabet.size, model.m
         self.responsibilities = WrittenAttention(q, length, m)
-        self.responsibilities.score[:] = pi.clamp_min(IMPOSSIBLE).log().T
+        self.responsibilities.score[:] = self.alphabet.score()
         self.responsibilities.open(slice(1, m + 1), slice(q))
         self.responsibilities.distance_value[1 : m + 1] = torch.eye(m, dtype=torch.float64)[:length - 1]
         width = 2 * q + m  # [symbol | attended symbol | gamma]
@@ -141,19 +169,19 @@ class OneStepNetwork(nn.Module):
         mean_gamma = slice(width + 2 * q, 2 * width)
         self.weights.distance_score[:m, mean_gamma] = eta * m * (length - m) * torch.eye(m, dtype=torch.float64)
         self.attended = slice(2 * width, 2 * width + q)  # what layer 3 writes into the stream begins with symbols
-        self.output = weight(q, q)
-        self.output[:] = pi
+        self.output = weight(q, model.q)
+        self.output[:] = self.alphabet.output(length)
 
     def forward(self, y: Tensor) -> Tensor:
         """Symbols (B, T) -> probabilities of the next one (B, q)."""
-        h = F.one_hot(y, self.symbols).double()  # (B, T, q)
+        h = self.alphabet.one_hot(y)  # (B, T, s)
         for layer in (self.responsibilities, self.average, self.weights):
             h = layer(h)
         return h[:, -1, self.attended] @ self.output
 
     def attention(self, y: Tensor) -> list[Tensor]:
         """Attention of every layer, (B, T, T) each."""
-        h, maps = F.one_hot(y, self.symbols).double(), []
+        h, maps = self.alphabet.one_hot(y), []
         for layer in (self.responsibilities, self.average, self.weights):
             maps.append(layer.attention(h))
             h = layer(h)
@@ -183,14 +211,14 @@ class ManyStepNetwork(nn.Module):
 
     def __init__(self, model: MTD, length: int, eta: float, steps: int) -> None:
         super().__init__()
-        q, m = model.q, model.m
+        self.alphabet = Alphabet(model)
+        q, m = self.alphabet.size, model.m
         self.symbols, self.lags, self.steps = q, m, steps
         self.scale = eta * (length - m)  # of the average, to make it eta times the sum
         width = q + 1 + m
-        pi = tensor(model.matrices[0])
         log_weights = slice(q + 1, width)
         self.responsibilities = WrittenAttention(width, length, m)
-        self.responsibilities.score[:q, :q] = pi.clamp_min(IMPOSSIBLE).log().T
+        self.responsibilities.score[:q, :q] = self.alphabet.score()
         self.responsibilities.open(slice(1, m + 1), slice(q))
         self.responsibilities.distance_score[1 : m + 1, log_weights] = torch.eye(m, dtype=torch.float64)[:length - 1]
         self.responsibilities.distance_value[1 : m + 1] = torch.eye(m, dtype=torch.float64)[:length - 1]
@@ -199,22 +227,22 @@ class ManyStepNetwork(nn.Module):
         self.weights = WrittenAttention(width, length)
         self.weights.open(slice(m), slice(q))
         self.weights.distance_score[:m, log_weights] = torch.eye(m, dtype=torch.float64)
-        self.output = weight(q, q)
-        self.output[:] = pi
+        self.output = weight(q, model.q)
+        self.output[:] = self.alphabet.output(length)
 
     def forward(self, y: Tensor) -> Tensor:
         """Symbols (B, T) -> probabilities of the next one (B, q)."""
-        z = self.tokens(y)  # (B, T, q + 1 + m)
+        z = self.tokens(y)  # (B, T, s + 1 + m)
         for _ in range(self.steps):
             gamma = self.responsibilities(z)[..., -self.lags :]  # (B, T, m)
             mean = (z @ self.term_score).softmax(-1)[:, None] @ gamma  # (B, 1, m), the same for every reader
             log_weights = z[..., -self.lags :]
             z = torch.cat([z[..., : -self.lags], log_weights + self.scale * mean / log_weights.softmax(-1)], dim=-1)
-        attended = self.weights.attention(z)[:, -1:] @ z[..., : self.symbols]  # (B, 1, q)
+        attended = self.weights.attention(z)[:, -1:] @ z[..., : self.symbols]  # (B, 1, s)
         return attended[:, 0] @ self.output
 
     def tokens(self, y: Tensor) -> Tensor:
-        symbol = F.one_hot(y, self.symbols).double()
+        symbol = self.alphabet.one_hot(y)
         term = (torch.arange(y.shape[1]) >= self.lags).double()[:, None].expand(len(y), -1, 1)
         return torch.cat([symbol, term, symbol.new_zeros(*y.shape, self.lags)], dim=-1)
 

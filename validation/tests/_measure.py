@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ NOMINAL = 0.05
 LARGEST = 0.06  # a size above is a defect of the test
 POWER_REPLICATES = 200  # standard error of a power of .95: .015
 BLOCK = 1000  # replicates in a shard
+MOST = 1000  # data sets after which a sequential test is given up
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,54 @@ def _keep(rate: Rate, out: Path) -> None:
     temporary.replace(path)
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """Data sets until an anytime-valid test rejects at .05 under a planted defect; at most `MOST` are asked for.
+
+    Attributes:
+        mean: of data sets used, those of a run that never stops counted as `MOST`.
+        late: nine of ten runs have stopped by then; infinite where they have not.
+        never: share of runs that did not stop.
+    """
+
+    problem: str
+    defect: str
+    mean: float
+    late: float
+    never: float
+    replicates: int
+
+
+def waiting(seed: int, replicates: int = POWER_REPLICATES) -> list[Waiting]:
+    """How long tests that may be looked at after every data set take, for each defect of their problems."""
+    looked = {p.test for p in PROBLEMS.values() if p.looks > 1 and registry.load("test", p.test).exactness == "conservative"}
+    pairs = [(name, defect) for name, p in PROBLEMS.items() if p.test in looked for defect in p.defects]
+    return [_waiting(name, defect, seed, replicates) for name, defect in pairs]
+
+
+def _waiting(name: str, defect: str, seed: int, replicates: int) -> Waiting:
+    times = []
+    for i in range(replicates):
+        arrays, options = PROBLEMS[name].draw(generator(seed, f"{name}/{defect}", MOST, i), MOST, defect)
+        times.append(_first(registry.load("test", PROBLEMS[name].test), arrays, options))
+    order = sorted(times)
+    capped = [min(t, MOST) for t in times]
+    late = order[math.ceil(0.9 * replicates) - 1]
+    return Waiting(name, defect, sum(capped) / replicates, late, sum(t > MOST for t in times) / replicates, replicates)
+
+
+def _first(test: Test, arrays: tuple[Any, ...], options: dict[str, Any]) -> float:
+    """Smallest number of data sets that rejects; by bisection, since the p-value of a running maximum never rises."""
+    if test.run(*arrays, **options).p_value > NOMINAL:
+        return math.inf
+    below, enough = 0, MOST
+    while enough - below > 1:
+        middle = (below + enough) // 2
+        rejected = test.run(*(a[:middle] for a in arrays), **options).p_value <= NOMINAL
+        below, enough = (below, middle) if rejected else (middle, enough)
+    return enough
+
+
 def document(rates: Sequence[Rate]) -> dict[str, Any]:
     """The rates as one JSON document."""
     return {
@@ -241,6 +291,18 @@ def _power_table(kind: str, rates: Sequence[Rate]) -> str:
     lines = [f"| {kind}: power at .05 | {' | '.join(heads)} |", "| --- " * (len(names) + 1) + "|"]
     defects = dict.fromkeys(r.job.defect for r in rates)
     lines += [f"| {defect} | {' | '.join(power.get((defect, name), '') for name in names)} |" for defect in defects]
+    return "\n".join(lines)
+
+
+def waiting_table(found: Sequence[Waiting]) -> str:
+    """The waiting times in Markdown."""
+    heads = ("data sets until it rejects", "mean", "nine of ten by", f"never within {MOST:,}", "runs")
+    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    lines += [
+        f"| {PROBLEMS[w.problem].title}: {w.defect} | {w.mean:.0f} | {'–' if math.isinf(w.late) else f'{w.late:.0f}'} | "
+        f"{w.never:.2f} | {w.replicates} |"
+        for w in found
+    ]
     return "\n".join(lines)
 
 

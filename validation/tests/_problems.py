@@ -5,6 +5,8 @@ amortised   theta ~ N(0, I_2), four observations x | theta ~ N(theta, I_2), 100 
 two-sample  independent draws of N(0, I_4) against another law; and two chains of one law.
 predictive  one outcome a data set; a candidate that is too wide, shifted or heavy-tailed, or whose probabilities are tempered.
 in-context  coins with a uniform prior: 20 tosses are the prompt, the predictive is that of the next one.
+divergence  one log-normal divergence a data set in units of the tolerance; or at 3 context sizes and 4 queries, half of its
+            variance the data set's own, with groups by size, by query, by what holds for whole data sets, and by chance.
 """
 
 from __future__ import annotations
@@ -158,6 +160,16 @@ COINS: Mapping[str, tuple[float, Callable[[Array, Array], Array]]] = {
 }
 
 
+DIVERGENCES: Mapping[str, float] = {  # mean in tolerances
+    NULL: 1.0,
+    "1.5 times the tolerance": 1.5,
+    "twice the tolerance": 2.0,
+    "5 times the tolerance": 5.0,
+}
+PLACES: Mapping[str, int] = {NULL: -1, "half as large again at a query": 3, "half as large again in a pattern": 7}  # group
+CELLS, PATTERNS, REGIONS = (3, 4), 5, 4  # context sizes and queries; groups of whole data sets, and of single predictions
+
+
 def _sharpened(p: Array, power: float) -> Array:
     return np.asarray(p**power / (p**power + (1 - p) ** power))
 
@@ -245,7 +257,7 @@ def _pit(rng: Rng, n: int, defect: str) -> Given:
 def _atoms(rng: Rng, n: int, defect: str) -> Given:
     """Outcomes known to the next lower integer."""
     y = np.floor(OUTCOMES[defect](rng, n))
-    return (special.ndtr(y), special.ndtr(y + 1)), {}
+    return (special.ndtr(y), special.ndtr(y + 1)), {"spread": int(rng.integers(2**31))}
 
 
 def _continued(rng: Rng, n: int, defect: str) -> Given:
@@ -281,6 +293,21 @@ def _bets(rng: Rng, n: int, defect: str) -> Given:
     y = rng.multinomial(1, law).argmax(-1)[:, None]
     candidate, bettor = (law, other) if defect == NULL else (other, law)
     return tuple(np.log(np.take_along_axis(p, y, -1)[:, 0]) for p in (bettor, candidate)), {}
+
+
+def _sizes(rng: Rng, n: int, defect: str) -> Given:
+    """Log-normal, sd 1 on the log scale."""
+    return (DIVERGENCES[defect] * np.exp(rng.standard_normal(n) - 0.5),), {"tolerance": 1.0}
+
+
+def _places(rng: Rng, n: int, defect: str) -> Given:
+    """Divergences and sixteen groups, one of them worse."""
+    z = np.sqrt(0.5) * (rng.standard_normal((n, 1, 1)) + rng.standard_normal((n, *CELLS)))
+    cells, patterns = np.indices(CELLS), rng.random((PATTERNS, n, 1, 1)) < rng.uniform(0.2, 0.8, (PATTERNS, 1, 1, 1))
+    found = [cells[axis] == k for axis in (0, 1) for k in range(CELLS[axis])] + list(patterns)
+    groups = np.stack([np.broadcast_to(g, (n, *CELLS)) for g in [*found, *(rng.random((REGIONS, n, *CELLS)) < 0.2)]])
+    worse = groups[PLACES[defect]] if defect != NULL else np.zeros((n, *CELLS), dtype=bool)
+    return (np.exp(z) * np.where(worse, 1.5, 1.0), groups.astype(float)), {}
 
 
 def _categories(rng: Rng, n: int, defect: str) -> tuple[Array, Array]:
@@ -329,6 +356,9 @@ PROBLEMS: Mapping[str, Problem] = {
     "e_process": Problem("e_process", "predictive", _bets, (50, 200, 1000), 200, _planted(TEMPERATURES)),
     "pit_uniform-looks": Problem("pit_uniform", "stopping", _pit, SEEN, 200, (), LOOKED, shares=KEPT, looks=10),
     "e_process-looks": Problem("e_process", "stopping", _bets, SEEN, 200, (), LOOKED, looks=10),
+    "e_mean": Problem("e_mean", "divergence", _sizes, (50, 200, 1000), 200, _planted(DIVERGENCES)),
+    "e_mean-looks": Problem("e_mean", "stopping", _sizes, SEEN, 200, (), LOOKED, looks=10),
+    "concentration": Problem("concentration", "divergence", _places, SEEN, 200, _planted(PLACES)),
     "martingale": Problem("martingale", "in-context", _continued, (50, 100, 200), 200, _planted(COINS)),
     "exchangeability": Problem("exchangeability", "equivalence", _reordered, (100, 300, 1000), 300, _planted(WEIGHTS)),
 }

@@ -5,7 +5,8 @@ compared with the smallest ranks of the pool. Observed and simulated samples are
 one PIT value a data set: several of one data set are dependent.
 
 Where the candidate's law has atoms, pass F(y-) and F(y): u = F(y-) + V (F(y) - F(y-)) with V uniform is uniform; F(y) alone
-is not.
+is not. V is a function of `spread`, by default of `seed`: samples that share a simulated null must not share V, or the size is
+that of one V.
 """
 
 from __future__ import annotations
@@ -50,10 +51,10 @@ def _ordered(rng: np.random.Generator, size: int, n: int) -> Array:
     return np.asarray(sums[:, :-1] / sums[:, -1:])
 
 
-def _kernel(pit: Array, upto: Array | None = None, *, seed: int) -> Outcome:
+def _kernel(pit: Array, upto: Array | None = None, *, spread: int | None = None, seed: int) -> Outcome:
     (n,) = axes(pit, "dataset")
     if upto is not None:
-        pit = within_atoms(pit, upto, seed)
+        pit = within_atoms(pit, upto, seed if spread is None else spread)
     if pit.min() < 0 or pit.max() > 1:
         raise InputError("PIT values in [0, 1]", f"values from {pit.min():g} to {pit.max():g}")
     own, (null, above) = statistics(np.sort(pit)), _null(n, seed)

@@ -19,6 +19,7 @@ from veribayes.report import _words as words
 from veribayes.report._cases import Case, cases
 from veribayes.report._details import as_json, details, findings
 from veribayes.report._run import Run, mapping
+from veribayes.report._secondary import secondary
 from veribayes.report._style import DARK, LIGHT
 
 TEMPLATES = files("veribayes.report") / "templates"
@@ -60,6 +61,11 @@ class Example:
 
 def render(runs: Sequence[Run]) -> str:
     """The page as text."""
+    return fill("page.html", sections=[_section(run, number) for number, run in enumerate(runs, 1)], title=_title(runs))
+
+
+def fill(template: str, **shown: Any) -> str:
+    """A page from its template: autoescaped, with our style sheet and nothing from elsewhere."""
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -69,8 +75,7 @@ def render(runs: Sequence[Run]) -> str:
     )
     css = Markup(_template("style.css"))
     environment.globals.update(words=words, light=LIGHT, dark=DARK, css=css)
-    sections = [_section(run, number) for number, run in enumerate(runs, 1)]
-    return environment.get_template("page.html").render(sections=sections, title=_title(runs))
+    return environment.get_template(template).render(**shown)
 
 
 def _template(name: str) -> str:
@@ -92,6 +97,7 @@ def _section(run: Run, number: int) -> dict[str, Any]:
         **_compared(run),
         **_decided(run, power),
         **details(run, power),
+        "beside": secondary(run, power),
     }
 
 
@@ -153,6 +159,7 @@ def _figures(run: Run, number: int) -> dict[str, Markup | None]:
         ("queries", run.family != "points" and len(run.result.get("by_query") or []) > 1, "Divergence by query"),
         ("audit", run.array("/audit", "z") is not None, "Exact posterior against NUTS"),
         ("pit", run.array("/scores/candidate", "pit") is not None, "Histogram of the probability integral transform"),
+        ("reliability", bool(mapping(run.result.get("calibration")).get("reliability")), "Confidence against hits"),
     )
     draw = {
         "overview": lambda: figures.overview([run]),
@@ -160,6 +167,7 @@ def _figures(run: Run, number: int) -> dict[str, Markup | None]:
         "queries": lambda: figures.queries(run),
         "audit": lambda: figures.audit(run),
         "pit": lambda: figures.pit(run),
+        "reliability": lambda: figures.reliability(run),
     }
     return {n: _svg.inline(draw[n](), label, salt=f"{number}-{n}") if there else None for n, there, label in wanted}
 

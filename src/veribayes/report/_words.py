@@ -157,6 +157,16 @@ def explain(result: Mapping[str, Any]) -> str:
     """Why the verdict is what it is."""
     primary = result.get("primary") or {}
     upper, tolerance = primary.get("upper"), primary.get("tolerance")
+    if result.get("verdict") == "different" and primary.get("verdict", "different") != "different":
+        return (
+            f"Its predictions of single queries are {primary['verdict']}, but a secondary endpoint is significantly beyond its "
+            "own tolerance."
+        )
+    if (result.get("sequential") or {}).get("stopped"):
+        return (
+            "The run ended early: a bet that the mean lies above the tolerance was won. Where it lies below, that happens in "
+            "at most 2.5 % of runs, however often one looks. The interval is that of a run planned with this many data sets."
+        )
     if result.get("verdict") == "undecided" and _real(upper) and _real(tolerance) and upper < tolerance:
         return "The upper limit lies below the tolerance, but there are too few data sets to call it equivalent."
     return verdict(result).meaning

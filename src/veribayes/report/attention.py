@@ -1,4 +1,4 @@
-"""Figures of `probes`: where each layer's attention lies, and the transition matrix that a candidate has learned."""
+"""Figures of `probes`: where each layer's attention lies, the tables a candidate has learned, the context that it uses."""
 
 from __future__ import annotations
 
@@ -7,43 +7,86 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from veribayes.report._style import LIGHT, note, sheet, styled
+from veribayes.report._style import LIGHT, context_ticks, log_ticks, note, sheet, styled
+
+PANEL, ROOM = 1.15, 0.9  # inches a layer, and for the axis below
 
 
 @styled
 def distances(found: Mapping[str, Any]) -> Figure:
-    """Mass by distance from the reader: one panel a layer, one line a head.
+    """Mass by distance from the reader: one panel a layer, one line a head, and what an even spread would have.
 
     Args:
         found: what `probes.probe` returned.
     """
-    layers = [row for row in found.get("attention", []) if "by_distance" in row]
-    if not layers:
-        return note(sheet(1.0), "this candidate shows no attention over distances")
-    figure = sheet(0.5 + 1.25 * len(layers))
+    shown, layers = found["attention"], found["attention"]["layers"]
+    figure = sheet(ROOM + PANEL * len(layers))
     axes = figure.subplots(len(layers), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axis, row in zip(axes, layers, strict=True):
-        for head in np.array(row["by_distance"], dtype=float):
+        for head in np.array(row["by_distance"]["estimate"]):
             axis.plot(head, color=LIGHT["candidate"], marker="o", markersize=3, alpha=0.8)
+        axis.plot(shown["even"], color=LIGHT["prior"], linestyle=":")
         axis.set(ylim=(0, 1), ylabel=f"layer {row['layer']}")
+        axis.yaxis.set_major_locator(MaxNLocator(2))
         axis.grid(axis="y")
-    axes[-1].set_xlabel("distance of the symbol that is read")
+    axes[-1].set_xticks(range(len(shown["labels"])), shown["labels"])
+    axes[-1].set_xlabel(shown["distance"])
     return figure
 
 
 @styled
-def matrices(found: Mapping[str, Any]) -> Figure:
-    """The learned transition matrix beside the true one, on one scale."""
-    learned, true = (found.get("transition_matrix", {}).get(name) for name in ("learned", "true"))
-    if learned is None or true is None:
-        return note(sheet(1.0), "there is no shared transition matrix to compare")
+def tables(found: Mapping[str, Any]) -> Figure:
+    """Learned probabilities against the true ones: two images of a single matrix, dots of all tables of a network."""
+    made = found["tables"]
+    if not made:
+        return note(sheet(1.0), "the model has no table to compare with")
+    return _matrices(made[0]) if len(made) == 1 else _dots(made)
+
+
+def _matrices(table: Mapping[str, Any]) -> Figure:
     figure = sheet(2.4)
     axes = figure.subplots(1, 2, sharey=True)
-    top = float(max(np.max(learned), np.max(true)))
-    for axis, values, title in zip(axes, (learned, true), ("learned", "true"), strict=True):
-        axis.imshow(np.array(values), vmin=0, vmax=top, cmap="Blues")
-        axis.set_title(title, fontsize=9, color=LIGHT["ink"])
+    top = float(max(np.max(table["learned"]), np.max(table["true"])))
+    for axis, which in zip(axes, ("learned", "true"), strict=True):
+        axis.imshow(np.array(table[which]), vmin=0, vmax=top, cmap="Blues")
+        axis.set_title(which, fontsize=9, color=LIGHT["ink"])
         axis.set_xlabel("next symbol")
+        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axis.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes[0].set_ylabel("symbol before")
+    return figure
+
+
+def _dots(made: list[Mapping[str, Any]]) -> Figure:
+    figure = sheet(3.4)
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], color=LIGHT["prior"], linewidth=0.8)
+    for table in made:
+        axis.plot(np.ravel(table["true"]), np.ravel(table["learned"]), "o", color=LIGHT["candidate"], markersize=4, alpha=0.7)
+    axis.set(xlabel="true conditional probability", ylabel="learned", aspect="equal")
+    return figure
+
+
+@styled
+def context(found: Mapping[str, Any]) -> Figure:
+    """What an answer to a part of the context differs from the answer to all of it, of the candidate and of exact Bayes."""
+    used = found["context_used"]
+    if used is None:
+        return note(sheet(1.0), "the context is evidence, of which there is no part")
+    figure = sheet(2.6)
+    axis = figure.subplots()
+    n = np.array(used["observations"], dtype=float)
+    for name, width in (("exact", 4.0), ("candidate", 1.4)):  # both are seen where they agree
+        values = {k: np.array(v) for k, v in used[name].items()}
+        axis.plot(n, values["estimate"], color=LIGHT[name], linewidth=width, marker="o", markersize=width + 2, label=name)
+        axis.fill_between(n, values["low"], values["high"], color=LIGHT[name], alpha=0.15, linewidth=0)
+    if min(used[name]["low"][-1] for name in ("exact", "candidate")) > 0:
+        axis.set_yscale("log")
+        log_ticks(axis, "y")
+    context_ticks(axis, n)
+    axis.set(xlabel="observations kept", ylabel="JS(all, part), nats")
+    axis.grid(axis="y")
+    axis.legend()
     return figure

@@ -6,6 +6,7 @@
     examples   single contexts: what the exact answer says and what the candidate says
     audit      the exact posterior against NUTS
     pit        probability integral transform of the candidate
+    reliability   how often the candidate is right, by how sure it is
 
 They are drawn in the colours of a light page; `veribayes.report._svg` turns these into variables that follow the reader's
 theme. Names from files are drawn literally, never as mathematics.
@@ -158,6 +159,23 @@ def pit(run: Source) -> Figure:
     return figure
 
 
+@styled
+def reliability(run: Source) -> Figure:
+    """Hits against confidence in the most probable category, with the simultaneous 95 % band of a calibrated candidate."""
+    found = mapping(mapping(read(run).result.get("calibration")).get("reliability"))
+    figure = sheet(2.3)
+    if not found:
+        return note(figure, "no reliability was stored")
+    said, hit, low, high = (np.array(found[k], dtype=float) for k in ("confidence", "hit", "low", "high"))
+    axes = figure.add_subplot()
+    axes.plot(said, said, color=LIGHT["ink"], linewidth=1)
+    axes.fill_between(said, low, high, color=LIGHT["within"], linewidth=0)
+    axes.plot(said, hit, color=LIGHT["candidate"], marker="o", markersize=4)
+    axes.set(xlabel="confidence in the most probable category", ylabel="share that was right")
+    axes.grid(axis="y")
+    return figure
+
+
 def _predictors(run: Run, *, named: bool) -> list[tuple[str, str, Triple]]:
     """(label, colour, estimate and interval over the tolerance) of the candidate and its rivals."""
     tolerance = _real(run.primary.get("tolerance"), np.nan)
@@ -201,10 +219,11 @@ def _rival_lines(axes: Axes, context: Array, rivals: Mapping[str, Array]) -> Non
 
 
 def _floor(arrays: Sequence[Array], tolerance: float) -> float:
-    """Lowest value drawn on a log axis: the smallest positive one, but no less than `LOWEST` of the tolerance."""
-    positive = [float(v) for a in arrays for v in np.ravel(a) if np.isfinite(v) and v > 0]
-    lowest = min(positive, default=1e-12)
-    return max(lowest, LOWEST * tolerance) if np.isfinite(tolerance) else lowest
+    """Lowest value drawn on a log axis: the smallest one, but no less than `LOWEST` of the tolerance, and positive."""
+    finite = [float(v) for a in arrays for v in np.ravel(a) if np.isfinite(v)]
+    if np.isfinite(tolerance):
+        return max(min(finite, default=0.0), LOWEST * tolerance)
+    return min((v for v in finite if v > 0), default=1e-12)
 
 
 def _tolerance(run: Run) -> float:

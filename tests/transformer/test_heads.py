@@ -1,0 +1,202 @@
+"""Heads: what they put out is what a candidate says, and a short training moves each to the exact posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import ndtr
+
+from veribayes import registry
+from veribayes.candidates import of_callable
+from veribayes.errors import InputError
+from veribayes.models import _spec
+from veribayes.predictive import NormalMixture, as_predictive
+from veribayes.training import latent_scores
+from veribayes.transformer._architectures import build
+from veribayes.transformer._batches import config_of, divergence, exact_latents, make_batch, probabilities
+from veribayes.transformer._candidates import NetworkCandidate
+from veribayes.transformer._checkpoint import WEIGHTS, load
+from veribayes.transformer._heads import log_masses
+from veribayes.transformer._training import train
+from veribayes.transformer.network import NetworkConfig
+
+CELLS = {"cells": 60, "reach": 4.0, "tail_scale": 0.4}
+GRIDS = {
+    "kernel": {"kind": "rbf", "amplitude": 1.0, "lengthscale": {"kind": "grid", "values": [0.3, 1.2]}},
+    "noise_sd": {"kind": "grid", "values": [0.1, 0.3, 0.9]},
+}
+SETTINGS: dict[str, dict[str, Any]] = {  # of the network, and of the recipe
+    "normal": {"network": {"head": "normal"}},
+    "mixture": {"network": {"head": "mixture", "components": 3}},
+    "labels": {"network": {}, "targets": "labels", "steps": 120},
+    "average": {"network": {}, "average": 0.9},
+    "latents": {"network": {"latents": True}},
+}
+FALL = {"normal": 0.05, "mixture": 0.5, "labels": 0.3, "average": 0.4, "latents": 0.3}  # measured .015 .26 .15 .18 .13
+
+
+def case_of(name: str, make_case: Callable[..., Any], **changes: Any) -> Any:
+    """A small task with points; with hyperparameters on grids where latents are asked for."""
+    given = {**SETTINGS[name], **changes}
+    settings = given.pop("network")
+    case = make_case("gaussian_process", **{"steps": 60, **given})
+    recipe = replace(case.recipe, network={**case.recipe.network, **CELLS, **settings})
+    if name != "latents":
+        return replace(case, recipe=recipe, targets=None if name == "labels" else case.targets)
+    task = _spec.task_of(_spec.model_from_spec({"kind": "gaussian_process", **GRIDS}), name="grids", positions=(1, 4, 8))
+    engine = registry.engine(task.reference, {"latents": "false"})
+    return replace(case, task=task, recipe=recipe, targets=lambda data: engine(task, data, seed=0).predictive)
+
+
+def run(case: Any, out: Path, **changes: Any) -> Any:
+    options = {"targets": case.targets, "evaluate": lambda candidate: {}, "device": "cpu", "progress": False, **changes}
+    return train(case.task, case.recipe, out=out, **options)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_training_moves_it_to_the_exact_posterior(name: str, make_case: Callable[..., Any], tmp_path: Path) -> None:
+    case = case_of(name, make_case)
+    run(case, tmp_path)
+    network, _ = load(tmp_path, case.task)
+    exact = registry.engine(case.task.reference)
+    fresh = make_batch(
+        case.task, case.recipe, network.config, lambda data: exact(case.task, data, seed=0).predictive, 1, 0
+    )
+    untrained = build(network.config).initialise(0)
+    with torch.no_grad():
+        before, after = (sum(float(divergence(net, group)) for group in fresh) for net in (untrained, network))
+    assert after < FALL[name] * before, (before, after)
+
+
+@pytest.mark.parametrize("name", ["mixture", "labels", "average", "latents"])
+def test_a_killed_run_continues_to_the_same_bits(name: str, make_case: Callable[..., Any], tmp_path: Path) -> None:
+    case = case_of(name, make_case, steps=6)
+    run(case, tmp_path / "whole")
+    seen = []
+
+    def killing(candidate: Any) -> dict[str, Any]:
+        seen.append(candidate)
+        if len(seen) == 2:  # of three measurements, after step 4
+            raise KeyboardInterrupt
+        return {}
+
+    with pytest.raises(KeyboardInterrupt):
+        run(case, tmp_path / "killed", evaluate=killing, save_seconds=0.0)
+    run(case, tmp_path / "killed")
+    assert (tmp_path / "killed" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["normal", "mixture"])
+def test_a_candidate_says_what_the_loss_measures(name: str, make_case: Callable[..., Any]) -> None:
+    """The masses that its normals give to fine cells are those that the network is trained by."""
+    case = case_of(name, make_case)
+    config = config_of(case.task, {**case.recipe.network, "cells": 800})
+    network = build(config).initialise(0)
+    data = case.task.simulate(range(4), seed=0).data
+    context, query = case.task.model.inputs(data, 2)
+    said = as_predictive(NetworkCandidate(network)(context, query), query.shape[:2], None)
+    assert said.form == name
+    (group,) = make_batch(case.task, replace(case.recipe, groups=1), config, case.targets, 0, 0)
+    assert group.probs.shape[-1] == 802
+    with torch.no_grad():
+        arrays = (torch.tensor(context.x).float(), torch.tensor(context.y).float(), torch.tensor(query).float())
+        masses = network(*arrays).softmax(-1)
+    np.testing.assert_allclose(masses, probabilities(config, said[:, None])[:, 0], rtol=0, atol=1e-4)
+
+
+def test_masses_of_cells_are_those_of_normals() -> None:
+    edges, mean, sd = torch.linspace(-4, 4, 61).double(), torch.tensor([0.3, -3.9]).double(), torch.tensor([0.7, 0.5]).double()
+    exact = np.diff(ndtr((edges.numpy() - mean.numpy()[:, None]) / sd.numpy()[:, None]), prepend=0, append=1)
+    np.testing.assert_allclose(log_masses(mean, sd, edges).exp(), exact, rtol=0, atol=4e-4)  # 2.4e-4: midpoints
+
+
+def test_latents_of_the_engine_and_of_the_network(make_case: Callable[..., Any]) -> None:
+    case = case_of("latents", make_case)
+    simulation = case.task.simulate(range(6), seed=0)
+    branch = registry.engine(case.task.reference)(case.task, simulation.data, seed=0)
+    network = build(config_of(case.task, case.recipe.network)).initialise(0)
+    candidate = NetworkCandidate(network)
+    exact = exact_latents(case.task, network.config, branch.predictive)
+    assert exact.shape == (6, 3, 5)
+    np.testing.assert_allclose(exact[..., 2:], branch.posterior["noise_sd"]["probs"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(exact[..., 2:] @ [0.1, 0.3, 0.9], branch.posterior["noise_sd"]["mean"], rtol=0, atol=1e-12)
+    said = of_callable(candidate).infer(case.task, simulation.data, 0).posterior
+    assert {n: {k: v.shape for k, v in p.items()} for n, p in said.items()} == {
+        "kernel.lengthscale": {"mean": (6, 3), "sd": (6, 3), "probs": (6, 3, 2)},
+        "noise_sd": {"mean": (6, 3), "sd": (6, 3), "probs": (6, 3, 3)},
+    }
+    np.testing.assert_allclose(said["noise_sd"]["probs"].sum(-1), 1, atol=1e-12)
+    assert latent_scores(case.task, simulation.data, branch.predictive, candidate)["latent_kl"] > 0.01
+    assert NetworkCandidate(build(config_of(case.task, CELLS))).posterior(None, None) == {}
+
+
+def test_labels_are_what_was_drawn(each: Any) -> None:
+    """In every family the label is the outcome of the simulator, and nothing where a query does not apply."""
+    config = config_of(each.task, each.recipe.network)
+    recipe = replace(each.recipe, groups=1)
+    (group,) = make_batch(each.task, recipe, config, None, 0, 0)
+    sums = group.probs.sum(-1)
+    if config.family == "nodes":
+        assert torch.equal(sums == 0, group.arrays[0] >= 0)
+    else:
+        assert torch.all(sums == 1)
+    if config.family == "symbols":  # the label of a prefix is the first symbol of the next one
+        assert torch.equal(group.probs[:, :-1].argmax(-1), group.arrays[0][:, each.task.design.positions[0] :])
+
+
+def test_weights_of_another_checkpoint_are_a_start(make_case: Callable[..., Any], tmp_path: Path, monkeypatch: Any) -> None:
+    """Its predictions before the first step; another network, or no such checkpoint, is refused."""
+    case = case_of("average", make_case, steps=2)
+    run(case, tmp_path / "first")
+    monkeypatch.setattr(registry, "checkpoint_path", lambda name: tmp_path / "first" if name == "first" else None)
+    further = replace(case, recipe=replace(case.recipe, start="first", learning_rate=1e-12, steps=1))
+    run(further, tmp_path / "further")
+    first, second = (load(tmp_path / name)[0].state_dict() for name in ("first", "further"))
+    assert max(float((first[k] - second[k]).abs().max()) for k in first) < 1e-6
+    for changes in ({"start": "second"}, {"network": {**case.recipe.network, "width": 32}}):
+        with pytest.raises(InputError, match=r"to start from|with the tensors"):
+            run(replace(further, recipe=replace(further.recipe, **changes)), tmp_path / "refused")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"head": "normals"},
+        {"head": "normal", "components": 2},
+        {"head": "mixture", "components": 0},
+        {"latents": {"a": []}},
+        {"latents": {"a": ["b"]}},
+        {"latents": True},
+        {"family": "symbols", "states": [3], "head": "normal"},
+        {"family": "symbols", "states": [3], "latents": {"a": [1.0]}},
+    ],
+)
+def test_what_is_no_head(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        NetworkConfig.from_dict({"family": "points", "inputs": 1, **CELLS, **changes})
+
+
+def test_latents_need_grids_and_targets_that_know_them(make_case: Callable[..., Any]) -> None:
+    with pytest.raises(InputError, match="grids of values"):
+        config_of(make_case("gaussian_process").task, {**CELLS, "latents": True})
+    case = case_of("latents", make_case)
+    one = NormalMixture(*np.ones((3, 2, 1, 1)))
+    with pytest.raises(InputError, match="how probable"):
+        exact_latents(case.task, config_of(case.task, case.recipe.network), one)
+
+
+def test_settings_that_came_later_are_left_out(make_case: Callable[..., Any]) -> None:
+    case = make_case("gaussian_process")
+    plain = config_of(case.task, case.recipe.network).to_dict()
+    assert not {"head", "components", "latents"} & set(plain)
+    assert not {"start", "average", "bf16"} & set(case.recipe.to_dict())
+    latents = {"noise_sd": [0.1, 0.2]}
+    config = NetworkConfig.from_dict({**plain, "latents": latents})
+    assert config.to_dict() == {**plain, "latents": latents}
+    assert NetworkConfig.from_dict(config.to_dict()) == config
