@@ -179,7 +179,8 @@ def losses(predictors: Sequence[str], datasets: int, seed: int) -> Measured:
     task = _task(_network("bn-general5"), (20,))
     simulation = task.simulate(range(datasets), seed=seed, stream="replicate")
     wanted = [_answer(engine, task, simulation).probs[:, 0] for engine in ("conjugate", "mle")][: len(predictors)]
-    said = {"network, cross-entropy": "bn-general5", "network, L1 on frequencies": "bn-general5+mle"}
+    said = {"network, drawn labels": "bn-general5+labels", "network, exact targets": "bn-general5",
+            "network, L1 on frequencies": "bn-general5+mle"}  # fmt: skip
     answers = {row: _shipped(name)(*task.model.inputs(simulation.data, 0))["probs"] for row, name in said.items()}
     answers["mle"] = wanted[1]
     apart = {row: [0.5 * np.abs(probs - other).sum(-1).mean(-1) for other in wanted] for row, probs in answers.items()}

@@ -117,6 +117,11 @@ class GaussianProcess:
             return (Variable("f", ("observation",), "real"),)
         return tuple(Variable(n, (), "positive") for n in self.priors)
 
+    @property
+    def enumerated(self) -> bool:
+        """Whether a hyperparameter has a grid of values: its posterior is a sum, which no sampler of continuous latents serves."""
+        return any(prior.discrete for prior in self.priors.values())
+
     def spec(self) -> dict[str, Any]:
         return {
             "kernel": self.kernel.spec(),

@@ -86,6 +86,13 @@ def test_the_audit_agrees_and_is_stored() -> None:
     assert tree["audit"]["z"].shape == (2, 3)
 
 
+def test_what_no_sampler_serves_is_not_audited() -> None:
+    """Hyperparameters on a grid: the exact answer is a sum."""
+    tree = pipeline.run(small("gp-hyper-1d"), "sequential", pipeline.Options(datasets=4))
+    assert entry(tree)["audit"] is None
+    assert entry(tree)["primary"]["verdict"] == "undecided"
+
+
 def test_a_kill_and_a_second_start_change_nothing(tmp_path: Path) -> None:
     task, options = small("bn-general5"), pipeline.Options(datasets=60, audit=0)
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -99,7 +100,7 @@ def run(
     task, truth, audit = frozen_tolerance(task, options), roles["reference"], None
     options = replace(options, datasets=len(scored.context))
     wealth = results.log_wealth(task, shards) if options.sequential else None
-    if options.audit and truth.name != "nuts" and task.model.latents:  # known tables leave nothing to sample
+    if options.audit and truth.name != "nuts" and _sampled(task.model):
         audit = audited(task, truth, options.audit, seed=options.seed, nuts_options=options.audit_options)
     groups = {
         "/": results.assemble(task, roles, scored, audit, seed=options.seed, groups=_searched(task, options),
@@ -198,6 +199,11 @@ def _keeping(task: Task, options: Options) -> Options:
     if not getattr(task.model, "given", False):
         return options
     return replace(options, reference_options={"keep": "true", **options.reference_options})
+
+
+def _sampled(model: Any) -> bool:
+    """Whether NUTS can say anything about it: known tables leave nothing to sample, values on a grid are summed."""
+    return bool(model.latents) and not getattr(model, "enumerated", False)
 
 
 def frozen_tolerance(task: Task, options: Options) -> Task:
