@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +37,15 @@ def keep(name: str, schema: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     text = {"schema": schema, "rows": list(rows), "provenance": store.provenance()}
     store.write_text(path, json.dumps(text, indent=1))
     return path
+
+
+def resumed(path: Path, key: Mapping[str, Any], measure: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Rows that the same sources measured under the same key before, or those of `measure`, written."""
+    key = {"source": store.source_digest(), **key}
+    if path.is_file():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["key"] == key:
+            return list(stored["rows"])
+    rows = measure()
+    store.write_text(path, json.dumps({"key": key, "rows": rows}, indent=1))
+    return rows

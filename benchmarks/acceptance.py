@@ -10,7 +10,6 @@ in runs/acceptance and read back while the sources are the same.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -21,7 +20,7 @@ import numpy as np
 from scipy.stats import beta
 
 from benchmarks import _documents
-from veribayes import registry, results, store
+from veribayes import registry, results
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._task import Task
@@ -105,15 +104,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def kept(task: Task, study: Study, folder: Path) -> list[Row]:
-    """The rows of a task, from a file that the same sources wrote, or measured and written."""
-    path, key = folder / f"{task.name}.json", {"source": store.source_digest(), "task": task.hash, "study": asdict(study)}
-    if path.is_file():
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["key"] == key:
-            return [Row(**row) for row in stored["rows"]]
-    rows = list(measured(task, study))
-    store.write_text(path, json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
-    return rows
+    """The rows of a task, measured once."""
+    key, path = {"task": task.hash, "study": asdict(study)}, folder / f"{task.name}.json"
+    rows = _documents.resumed(path, key, lambda: [asdict(row) for row in measured(task, study)])
+    return [Row(**row) for row in rows]
 
 
 def measured(task: Task, study: Study) -> Iterator[Row]:

@@ -119,7 +119,7 @@ class GaussianProcess:
 
     @property
     def enumerated(self) -> bool:
-        """Whether a hyperparameter has a grid of values: its posterior is a sum, which no sampler of continuous latents serves."""
+        """Whether a hyperparameter has a grid of values, whose posterior is a sum and nothing for a sampler of real latents."""
         return any(prior.discrete for prior in self.priors.values())
 
     def spec(self) -> dict[str, Any]:
