@@ -72,7 +72,7 @@ def shown(row: dict[str, Any]) -> dict[str, str]:
     rung = RUNGS[sum(row.get(share, 0) > 0 for share in SHARES)]
     said = f"certified ({rung})" if row["verdict"] == "trusted" else f"refused: {'; '.join(row['reasons'][1:])}"
     return {
-        "program": f"`{row['program']}`: {row['what'].lower()}",
+        "program": f"`{row['program']}`: {row['what']}",
         "scalars": str(row["latents"]),
         "reference": said,
         "rank R-hat": f"{row['rank_r_hat']:.4f}",
