@@ -86,11 +86,11 @@ def _node(model: BayesianNetwork, prior: RowPrior, node: int, data: Data) -> tup
     """Coefficients by number of parents, up to a factor of the data set and position: sums of marginal likelihoods (dataset,
     position, t + 1), and of marginal likelihoods times predictives (dataset, position, query, K, t + 1).
     """
-    families = [_family(model, prior, node, np.flatnonzero(chosen), data) for chosen in product((False, True), repeat=node)]
+    sets = np.array(list(product((False, True), repeat=node)))  # of parents, (2^t, t)
+    families = [_family(model, prior, node, np.flatnonzero(chosen), data) for chosen in sets]
     log_likelihood = np.stack([found for found, _ in families], axis=-1)  # (dataset, position, 2^t)
     likelihood = np.exp(log_likelihood - log_likelihood.max(-1, keepdims=True))
-    size = [sum(chosen) for chosen in product((False, True), repeat=node)]
-    gathered = np.eye(node + 1)[size]  # (2^t, t + 1)
+    gathered = np.eye(node + 1)[sets.sum(-1).astype(np.int64)]  # (2^t, t + 1)
     means = np.stack([found for _, found in families], axis=-1)
     return likelihood @ gathered, (likelihood[:, :, None, None] * means) @ gathered
 
