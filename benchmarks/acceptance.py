@@ -30,6 +30,7 @@ from veribayes.validation import calibration, decision
 from veribayes.validation.latents import TOLERANCE, leaked_mass
 
 SEED = 3_000  # of the pools: no run that is shown anywhere uses it
+DRAWS_A_CATEGORY = 250  # at least a thousand in all: the noise of a divergence from draws grows with the categories
 REAL_DRAWS = 250  # draws of real values: the fair CRPS needs fewer than a divergence of categories
 
 
@@ -135,7 +136,7 @@ def _can_spoil(name: str, task: Task, data: Any) -> bool:
 
 def exact_rows(task: Task, study: Study) -> Iterator[Row]:
     """The second route, and finite draws of the exact predictive, in disjoint runs."""
-    count = 1000 if task.model.n_categories else REAL_DRAWS
+    count = max(1000, DRAWS_A_CATEGORY * task.model.n_categories) if task.model.n_categories else REAL_DRAWS
     draws = registry.load("engine", "finite_draws")(of=task.reference, draws=count)
     for name, engine in ((task.second_route, registry.engine(task.second_route)), ("finite_draws", draws)):
         values, endpoint, error = divergences(task, engine, study.runs * study.exact)

@@ -31,16 +31,17 @@ from scipy.stats import qmc
 from veribayes.errors import InputError
 from veribayes.inference._diagnostics import Mask
 from veribayes.inference._engine import equal_chunks, float64, moments, name_of, require_family, require_positive
-from veribayes.inference._pareto import TAIL_LIMIT, tail_shape, tail_size
 from veribayes.inference._simplex import next_symbol, terms
 from veribayes.models._random import keys, uniforms
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
+from veribayes.pareto import tail_shape, tail_size
 from veribayes.predictive import Array, Categorical
 from veribayes.tree import Branch, Certificate, Data, IntArray
 
 REPLICATES = 16  # fewer make the error bar itself uncertain: its z-scores would be Student's t with 7 degrees of freedom at 8
 MIN_ESS = 200.0  # points; the error bar is an asymptotic statement
+TAIL_LIMIT = 0.5  # Pareto's k of the weights from which an average has no variance
 SEGMENT = 16  # symbols between returns to log space, and the first block
 STEPS = 8  # Newton's, from the mode of the block before
 LONGEST, NEAREST = 0.3, 1e-3  # a Newton step, and the mode to a face, on the unit sphere
@@ -162,7 +163,7 @@ def _run(points: int, model: MTD, factors: Array, data: Data, seed: int) -> Foun
         used = np.arange(ess.shape[1]) <= at.max()
         sd = moments(mean[:, at].mean(2), second[:, at])["sd"]
         parts.append(Found(mean[:, at], second[:, at], _moderated(mcse[:, at], sd),
-                           np.where(used, ess, np.inf).min(1), tail_shape(tails).max(1)))  # fmt: skip
+                           np.where(used, ess, np.inf).min(1), tail_shape(np.exp(tails - tails[..., :1])).max(1)))  # fmt: skip
     return Found(*(np.concatenate(column)[: len(factors)] for column in zip(*parts, strict=True)))
 
 

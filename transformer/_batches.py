@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from typing import Any, cast
 from zlib import crc32
 
@@ -25,6 +26,7 @@ from veribayes.errors import InputError
 from veribayes.models._check import choice, integer, mapping, number, text
 from veribayes.models._kernels import Grid
 from veribayes.models._task import Task
+from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array, Categorical, NormalMixture, Predictive
 from veribayes.transformer._architectures import AnyConfig, AnyNetwork, config_from
@@ -36,7 +38,7 @@ FAMILIES: Mapping[str, Family] = {"bayesian_network": "rows", "mtd": "symbols", 
 STATES: tuple[Family, ...] = ("rows", "nodes")  # families whose network has an output for every state of a node
 LABELS = "labels"  # instead of an engine's name: what was drawn
 # settings that older cards do not have, and what they mean there
-LATER = {"loss": "kl", "targets": "", "start": "", "average": 0.0, "bf16": False}
+LATER = {"loss": "kl", "targets": "", "start": "", "average": 0.0, "bf16": False, "temper": 1.0}
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Recipe:
         start: shipped checkpoint whose weights are the first ones; what it does not have begins as usual. Empty: none.
         average: decay a step of the moving average of the weights that is measured and kept; zero: the weights themselves.
         bf16: matrix products in bfloat16 on a GPU; a processor ignores it.
+        temper: contexts are drawn from known tables raised to this power; below 1, rare evidence is met more often.
     """
 
     steps: int
@@ -73,6 +76,7 @@ class Recipe:
     start: str = ""
     average: float = 0.0
     bf16: bool = False
+    temper: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "groups", "queries", "evaluations"):
@@ -86,6 +90,8 @@ class Recipe:
         text("start", self.start)
         if not isinstance(self.bf16, bool):
             raise InputError("bf16: true or false", repr(self.bf16))
+        if not 0 < self.temper <= 1 or (self.temper < 1 and self.targets == LABELS):
+            raise InputError("temper: above 0, at most 1, and 1 where targets are labels", f"{self.temper}")
         if self.batch % self.groups:
             raise InputError("groups that divide the batch", f"{self.batch} data sets in {self.groups} groups")
 
@@ -196,7 +202,7 @@ def make_batch(
     wanted = tuple(range(first, largest + 1)) if config.family == "symbols" else (largest,)
     design = replace(task.design, positions=wanted, queries=recipe.queries)
     index = np.arange(step * recipe.batch, (step + 1) * recipe.batch)
-    drawn = task.model.simulate(design, seed, "train", index)
+    drawn = tempered(task.model, recipe.temper).simulate(design, seed, "train", index)
     if config.family in ("symbols", "nodes"):
         return [make_group(task, config, targets, drawn)]
     sizes = context_sizes(largest, recipe.groups, seed, step)
@@ -207,6 +213,27 @@ def make_batch(
     for part, n in zip(parts, sizes, strict=True):
         shaped.append(replace(part, data=replace(part.data, positions=np.array([n, *more]))))
     return [make_group(task, config, targets, part) for part in shaped]
+
+
+def tempered(model: Any, power: float) -> Any:
+    """The model that draws contexts: known tables raised to `power` and normalised. What is impossible stays so.
+
+    Raises:
+        InputError: a power other than 1 for a model without known tables.
+    """
+    if power == 1:
+        return model
+    if getattr(model, "cpts", None) is None:
+        raise InputError("temper: 1 for a model without known tables", f"{power}")
+    return _tempered(model, power)
+
+
+@lru_cache(maxsize=8)
+def _tempered(model: BayesianNetwork, power: float) -> BayesianNetwork:
+    assert model.cpts is not None
+    raised = [np.array(table) ** power for table in model.cpts]
+    tables = [table / table.sum(-1, keepdims=True) for table in raised]
+    return BayesianNetwork(model.nodes, model.parents, model.states, cpts=tables)
 
 
 def _part(drawn: Simulation, rows: slice) -> Simulation:

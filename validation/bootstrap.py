@@ -4,9 +4,10 @@ A mean divergence is positive and skewed, so the studentised statistic is taken 
 T* = (log m* - log m) / (s* / (m* sqrt n)), limits m exp(-T*_.975 s / (m sqrt n)) and m exp(-T*_.025 s / (m sqrt n)).
 A quantity that may be zero or negative (debiased divergences, differences) is left on its own scale: the rule is that the
 logarithm is used if and only if the mean and every one of the 1,999 resampled means are positive.
-No resample holds a value larger than the largest one seen, but the next data set does with probability 1 / (n + 1): the upper
-limit of an interval is raised by what one more data set like the largest would add to the mean, (max - m) / n. On the signed
-scale the lower limit is moved by (m - min) / n in the same way; a positive quantity has no such tail below.
+No resample holds a value larger than the largest one seen, but the next data set does with probability 1 / (n + 1), and then
+lies 1 / (1 - k) times as far out on average, k being the Pareto shape of the tail. The upper limit of an interval is raised by
+what that data set would add to the mean, (max - m) / (n (1 - k)). On the signed scale the lower limit is moved by the other
+tail in the same way; a positive quantity has no such tail below.
 Measured coverage: docs/verdict.md. Source: Efron & Tibshirani 1993, chapter 12; Hall 1992, doi:10.1007/978-1-4612-4384-7.
 
 Axes: the first is always `dataset`; NaN means that a data set says nothing about a column.
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from veribayes.errors import InputError, ShapeError
+from veribayes.pareto import mean_beyond
 from veribayes.predictive import Array
 
 REPLICATES = 1999  # (B + 1) p is an integer for every level used, so quantiles are order statistics
@@ -103,7 +105,7 @@ def recovery(divergence: Array, baseline: Array, *, seed: int = 0) -> Interval |
 def limits(values: Array, *, seed: int = 0) -> tuple[Array, Array]:
     """Two-sided 95 % limits of the mean of each column; values (dataset, *column)."""
     found = studentised(values, seed=seed)
-    return _with_tails(found, np.where(np.isnan(values), found.mean, values) - found.mean)
+    return _with_tails(found, values - found.mean)
 
 
 def band(values: Array, *, seed: int = 0) -> tuple[Array, Array, Array]:
@@ -147,11 +149,22 @@ def studentised(values: Array, *, seed: int) -> Studentised:
 
 
 def _with_tails(found: Studentised, deviations: Array) -> tuple[Array, Array]:
-    """Limits of bootstrap-t, moved by what one more data set as far out as the farthest adds; deviations (dataset, *column)."""
-    n = np.maximum(found.clusters, 1)
-    below = np.where(found.log, 0.0, deviations.min(0) / n)
+    """Limits of bootstrap-t, moved by what one more data set beyond the farthest adds; deviations (dataset, *column)."""
     low, high = (found.at(_order(found.t, level)) for level in (0.5 + LEVEL / 2, 0.5 - LEVEL / 2))
-    return low + below, high + deviations.max(0) / n
+    return low - np.where(found.log, 0.0, _one_more(-deviations)), high + _one_more(deviations)
+
+
+def _one_more(deviations: Array) -> Array:
+    """What a data set beyond the farthest adds to the mean, (*column,); deviations from the mean (dataset, *column), or NaN."""
+    columns = deviations.reshape(len(deviations), -1)
+    missing = np.isnan(columns)
+    out = np.zeros(columns.shape[1])
+    for few in np.unique(missing.sum(0)):  # columns with as many values together, those first
+        same = missing.sum(0) == few
+        values = np.sort(columns[:, same], axis=0)[: len(columns) - few]
+        if len(values):
+            out[same] = values[-1] * mean_beyond(values) / len(values)
+    return out.reshape(deviations.shape[1:])
 
 
 def _rounded_off(deviations: Array, size: Array) -> Array:

@@ -13,7 +13,6 @@ from scipy.special import gammaln
 from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.inference._beta import monomial_errors
-from veribayes.inference._pareto import tail_shape, tail_size
 from veribayes.inference.estimators.mirror_descent import best_etas, descend
 from veribayes.inference.simplex_quadrature import Plan, _errors, _grid
 from veribayes.models._spec import task_of as task_for
@@ -230,14 +229,6 @@ def test_uneven_weights_are_refused() -> None:
     assert branch.certificate.verdict == "refused"
     assert "effective sample size" in branch.certificate.reasons[1]
     assert branch.certificate.diagnostics["refused_share"] > 0.5
-
-
-def test_pareto_shape_of_known_tails() -> None:
-    rng, size = np.random.default_rng(0), tail_size(4096)
-    for k in (0.2, 0.5, 0.9):
-        top = np.sort(np.log(rng.random((50, 4096)) ** -k), axis=-1)[:, : -size - 2 : -1]
-        assert tail_shape(top).mean() == pytest.approx(k, abs=0.1)  # .03
-    assert np.all(np.isneginf(tail_shape(np.zeros((2, size + 1)))))
 
 
 @pytest.mark.parametrize("engine", ["simplex_quadrature", "lag_counts"])

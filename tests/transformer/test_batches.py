@@ -25,6 +25,7 @@ from veribayes.transformer._batches import (
     edges_of,
     make_batch,
     probabilities,
+    tempered,
 )
 from veribayes.transformer.network import Network, NetworkConfig
 
@@ -103,7 +104,17 @@ def test_every_shipped_recipe_is_one() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"steps": 0}, {"steps": 1.5}, {"groups": 3}, {"learning_rate": 0}, {"warmup": 1.0}, {"clip": "1"}, {"loss": "l2"}],
+    [
+        {"steps": 0},
+        {"steps": 1.5},
+        {"groups": 3},
+        {"learning_rate": 0},
+        {"warmup": 1.0},
+        {"clip": "1"},
+        {"loss": "l2"},
+        {"temper": 0},
+        {"temper": 0.5, "targets": "labels"},
+    ],
 )
 def test_what_is_no_recipe(changes: dict[str, Any], make_case: Callable[..., Any]) -> None:
     with pytest.raises(InputError):
@@ -132,6 +143,21 @@ def test_known_tables_are_asked_for_every_node(make_case: Callable[..., Any]) ->
     assert torch.all(group.probs.gather(2, evidence.clamp_min(0)[..., None])[..., 0][seen] == 1)
     exact = case.targets(case.task.simulate(range(8), seed=0, stream="train").data).probs
     np.testing.assert_allclose(group.probs, exact[:, 0], rtol=0, atol=1e-7)
+
+
+def test_tempered_tables_make_rare_evidence_common_and_leave_the_targets(make_case: Callable[..., Any]) -> None:
+    case = make_case("known_tables", temper=0.5)
+    model = tempered(case.task.model, 0.5)
+    for table, plain in zip(model.tables, case.task.model.tables, strict=True):
+        np.testing.assert_allclose(table, np.sqrt(plain) / np.sqrt(plain).sum(-1, keepdims=True), rtol=1e-12)
+    (group,) = batch(case, 0, 0)
+    evidence = group.arrays[0].numpy()
+    drawn = case.task.simulate(range(8), seed=0, stream="train").data
+    assert (evidence != drawn.arrays["evidence"]).any()
+    exact = case.targets(replace(drawn, arrays={**drawn.arrays, "evidence": evidence})).probs
+    np.testing.assert_allclose(group.probs, exact[:, 0], rtol=0, atol=1e-7)
+    with pytest.raises(InputError, match="without known tables"):
+        batch(make_case("mtd", temper=0.5), 0, 0)
 
 
 def test_settings_that_came_later_do_not_change_older_identities(make_case: Callable[..., Any]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from veribayes.errors import InputError, ShapeError
+from veribayes.pareto import mean_beyond
 from veribayes.predictive import Array
 from veribayes.validation import bootstrap
 
@@ -24,7 +25,7 @@ def test_the_formula_written_out() -> None:
     step = x.std(ddof=1) / (x.mean() * np.sqrt(n))
     found = bootstrap.interval(x)
     assert found.low == pytest.approx(x.mean() * np.exp(-t[1949] * step), rel=1e-10)  # (B + 1) .975 = 1950
-    one_more = (x.max() - x.mean()) / n
+    one_more = (x.max() - x.mean()) / n * mean_beyond(x)
     assert found.high == pytest.approx(x.mean() * np.exp(-t[49] * step) + one_more, rel=1e-10)
 
 

@@ -1,0 +1,63 @@
+"""How heavy a tail is: the shape of a generalised Pareto law fitted to the largest values.
+
+Vehtari et al., arXiv 1507.02646: the variance of an average, and so its error bar, is finite for k below .5, the average itself
+below 1. Fit by Zhang & Stephens (2009), doi 10.1198/tech.2009.08017.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import softmax
+
+from veribayes.predictive import Array
+
+FEWEST = 5  # values from which a shape is fitted
+HEAVIEST = 0.95  # shape beyond which no mean is extrapolated
+
+
+def tail_size(points: int) -> int:
+    """How many of the largest values belong to the tail."""
+    return int(min(points / 5, 3 * np.sqrt(points)))
+
+
+def mean_beyond(values: Array) -> Array:
+    """How many times as far out as the farthest value the next one beyond it lies on average: 1 / (1 - k), at least 1.
+
+    A Pareto tail with shape k starts anew at every point: the mean of what lies beyond x is x / (1 - k) there. Shapes above .95
+    count as .95; 1 where there are fewer than 25 values.
+
+    Args:
+        values: (point, *column); any location and scale.
+
+    Returns:
+        (*column,).
+    """
+    size = tail_size(len(values))
+    if size < FEWEST:
+        return np.ones(values.shape[1:])
+    largest = -np.partition(-values, range(size + 1), axis=0)[: size + 1]
+    return np.asarray(1 / (1 - np.clip(tail_shape(np.moveaxis(largest, 0, -1)), 0.0, HEAVIEST)))
+
+
+def tail_shape(largest: Array) -> Array:
+    """Pareto's k of the values above a threshold; location and scale do not matter.
+
+    Args:
+        largest: (..., tail + 1), in decreasing order; the last is the threshold.
+
+    Returns:
+        k (...), regularised towards .5 as if by ten more observations; -inf where the tail is flat.
+    """
+    above = largest[..., -2::-1] - largest[..., -1:]  # increasing
+    size, flat = above.shape[-1], above[..., -1] <= 1e-12 * np.abs(largest[..., 0])
+    excess = np.where(flat[..., None], np.arange(1.0, size + 1), above) / np.where(flat, size, above[..., -1])[..., None]
+    count = 30 + int(np.sqrt(size))
+    j = np.arange(1, count + 1)
+    quartile = np.maximum(excess[..., int(size / 4 + 0.5) - 1, None], 1e-300)
+    theta = 1 / excess[..., -1:] + (1 - np.sqrt(count / (j - 0.5))) / (3 * quartile)
+    theta = np.where(theta == 0, 1e-12, theta)  # exactly exponential: the limit, not 0 / 0
+    k = np.log1p(-theta[..., None] * excess[..., None, :]).mean(-1)
+    weight_of = softmax(size * (np.log(-theta / k) - k - 1), axis=-1)
+    best = (weight_of * theta).sum(-1)
+    shape = np.log1p(-best[..., None] * excess).mean(-1)
+    return np.where(flat, -np.inf, (size * shape + 5) / (size + 10))

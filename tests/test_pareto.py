@@ -1,0 +1,38 @@
+"""Shapes of tails that are known, and what lies beyond the largest value."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from veribayes.pareto import mean_beyond, tail_shape, tail_size
+
+
+def test_shape_of_known_tails() -> None:
+    rng, size = np.random.default_rng(0), tail_size(4096)
+    for k in (0.2, 0.5, 0.9):
+        top = np.sort(rng.random((50, 4096)) ** -k, axis=-1)[:, : -size - 2 : -1]
+        found = tail_shape(top)
+        assert found.mean() == pytest.approx(k, abs=0.1)  # .03
+        np.testing.assert_allclose(tail_shape(1e-8 * top - 3e-8), found, rtol=1e-5)
+    assert np.all(np.isneginf(tail_shape(np.ones((2, size + 1)))))
+
+
+def test_what_lies_beyond_the_largest_value() -> None:
+    rng = np.random.default_rng(1)
+    pareto, light = rng.random((2000, 40)) ** -0.5, rng.random((2000, 40))
+    assert mean_beyond(pareto).mean() == pytest.approx(2.0, abs=0.2)
+    assert np.all(mean_beyond(light) == 1)  # uniform: the end of the support is in sight
+    assert np.all(mean_beyond(pareto[:24]) == 1)
+    assert mean_beyond(np.geomspace(1, 1e300, 200)) == pytest.approx(20)
+    assert mean_beyond(np.zeros(200)) == 1
+
+
+def test_ties_and_an_exact_exponential() -> None:
+    """Scores of few data sets are often multiples of each other; here one of the fit's grid points is zero."""
+    tail = np.array([0.40333333, 0.33666667, 0.27, 0.20333333, 0.20333333, 0.13666667, 0.13666667, 0.07, 0.07])
+    steps = np.array([6.0, 5, 4, 3, 3, 2, 2, 1, 1])
+    with np.errstate(all="raise"):
+        assert np.isfinite(tail_shape(tail))
+        assert tail_shape(steps) == pytest.approx(tail_shape(tail), abs=0.01)
+        assert np.isfinite(tail_shape(np.array([1.0, 0, 0, 0, 0, 0, 0])))
