@@ -6,8 +6,8 @@ A quantity that may be zero or negative (debiased divergences, differences) is l
 logarithm is used if and only if the mean and every one of the 1,999 resampled means are positive.
 No resample holds a value larger than the largest one seen, but the next data set does with probability 1 / (n + 1), and then
 lies 1 / (1 - k) times as far out on average, k being the Pareto shape of the tail. The upper limit of an interval is raised by
-what that data set would add to the mean, (max - m) / (n (1 - k)). On the signed scale the lower limit is moved by the other
-tail in the same way; a positive quantity has no such tail below.
+what that data set would add to the mean, (max - m) / (n (1 - k)), but never above that data set itself. On the signed scale the
+lower limit is moved by the other tail in the same way; a positive quantity has no such tail below.
 Measured coverage: docs/verdict.md. Source: Efron & Tibshirani 1993, chapter 12; Hall 1992, doi:10.1007/978-1-4612-4384-7.
 
 Axes: the first is always `dataset`; NaN means that a data set says nothing about a column.
@@ -28,6 +28,7 @@ from veribayes.predictive import Array
 
 REPLICATES = 1999  # (B + 1) p is an integer for every level used, so quantiles are order statistics
 LEVEL = 0.95
+ENOUGH = 30  # data sets of which the farthest says where others may lie
 FEWEST = 10  # data sets behind a point of a curve from which a limit is stated
 ROUNDING = 1e-13  # relative; the mean of 1e5 equal numbers is wrong by less
 CHUNK = 1 << 22  # resampling weights held at once: 32 MiB
@@ -149,9 +150,14 @@ def studentised(values: Array, *, seed: int) -> Studentised:
 
 
 def _with_tails(found: Studentised, deviations: Array) -> tuple[Array, Array]:
-    """Limits of bootstrap-t, moved by what one more data set beyond the farthest adds; deviations (dataset, *column)."""
+    """Limits of bootstrap-t, moved by what one more data set beyond the farthest adds; deviations (dataset, *column).
+
+    On the log scale a few far data sets make t explode: a limit above where that data set itself would lie comes down to it.
+    """
     low, high = (found.at(_order(found.t, level)) for level in (0.5 + LEVEL / 2, 0.5 - LEVEL / 2))
-    return low - np.where(found.log, 0.0, _one_more(-deviations)), high + _one_more(deviations)
+    above = _one_more(deviations)
+    farthest = np.where(found.log & (found.clusters >= ENOUGH), found.mean + found.clusters * above, np.inf)
+    return low - np.where(found.log, 0.0, _one_more(-deviations)), np.minimum(high + above, farthest)
 
 
 def _one_more(deviations: Array) -> Array:

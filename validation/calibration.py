@@ -118,6 +118,30 @@ def experiments(law: Law, clusters: int, *, nulls: int = 2000, seed: int = 0) ->
     return Experiments(law, clusters, *(np.concatenate(x) for x in zip(*found, strict=True)))
 
 
+def sequences(
+    sizes: tuple[int, ...] = (50, 200), *, length: int = 16, rho: float = 0.9, nulls: int = 2000, seed: int = 0
+) -> list[dict[str, object]]:
+    """How often intervals of a mean score hold it when the positions of a sequence resemble each other.
+
+    Scores are exp(z), z normal with autocorrelation `rho` from one position to the next. `by_sequence`: whole sequences are the
+    data sets; `by_position`: every position is counted as one, as many do.
+    """
+    return [_sequence_row(n, length, rho, nulls, seed) for n in sizes]
+
+
+def _sequence_row(clusters: int, length: int, rho: float, nulls: int, seed: int) -> dict[str, object]:
+    rng, truth, held = np.random.default_rng([seed, clusters, length]), math.exp(0.5), []
+    for start in range(0, nulls, columns := COLUMNS // 2):
+        z = rng.standard_normal((length, clusters, min(columns, nulls - start)))
+        for i in range(1, length):
+            z[i] = rho * z[i - 1] + math.sqrt(1 - rho**2) * z[i]
+        scores = np.exp(z)
+        limits = [bootstrap.limits(x, seed=seed) for x in (scores.mean(0), scores.reshape(-1, z.shape[-1]))]
+        held.append([(low <= truth) & (truth <= high) for low, high in limits])
+    whole, single = (float(np.concatenate(parts).mean()) for parts in zip(*held, strict=True))
+    return {"rho": rho, "length": length, "n": clusters, "by_sequence": whole, "by_position": single, "nulls": nulls}
+
+
 def band_coverage(
     law: Law, clusters: int, *, positions: int = 20, common: float = 0.5, nulls: int = 400, seed: int = 0
 ) -> float:
@@ -167,6 +191,17 @@ def table(rows: list[dict[str, object]]) -> str:
     for r in rows:
         rates = (r[key] for key in ("coverage", "false_equivalent", "false_different", "power_at_half"))
         lines.append(f"| {r['law']} | {r['n']} | {' | '.join(f'{rate:.3f}' for rate in rates)} |")
+    return "\n".join(lines)
+
+
+def sequence_table(rows: list[dict[str, object]]) -> str:
+    """The rows of `sequences` in Markdown."""
+    heads = "| autocorrelation | positions | sequences | clustered by sequence, covers | every position as a data set | runs |"
+    lines = [heads, "| --- " * 6 + "|"]
+    lines += [
+        f"| {r['rho']} | {r['length']} | {r['n']} | {r['by_sequence']:.3f} | {r['by_position']:.3f} | {r['nulls']} |"
+        for r in rows
+    ]
     return "\n".join(lines)
 
 

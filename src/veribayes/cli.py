@@ -370,8 +370,11 @@ def calibrate_tests(
         rates = _measure.run(jobs, out, advance, workers=workers)
     coverage = calibration.measured(nulls=nulls, seed=seed)
     waits = _measure.waiting(seed, min(nulls, _measure.POWER_REPLICATES))
-    document = _measure.document(rates) | {"waiting": [asdict(w) for w in waits], "coverage": coverage}
-    text = f"{_measure.tables(rates)}\n\n{_measure.waiting_table(waits)}\n\n{calibration.table(coverage)}"
+    alike = calibration.sequences(nulls=min(nulls, 2000), seed=seed)
+    more = {"waiting": [asdict(w) for w in waits], "coverage": coverage, "sequences": alike}
+    document = _measure.document(rates) | more
+    intervals = calibration.table(coverage), calibration.sequence_table(alike)
+    text = "\n\n".join((_measure.tables(rates), _measure.waiting_table(waits), *intervals))
     store.write_text(out / "calibration.json", json.dumps(document, indent=1))
     store.write_text(out / "calibration.md", text)
     store.write_text(out / "calibration.svg", drawn.svg(drawn.sizes(document)))

@@ -29,6 +29,13 @@ def test_the_formula_written_out() -> None:
     assert found.high == pytest.approx(x.mean() * np.exp(-t[49] * step) + one_more, rel=1e-10)
 
 
+def test_no_limit_lies_above_the_farthest_data_set_to_come() -> None:
+    """One of 200 data sets holds nearly everything: resamples without it make t explode."""
+    x = np.append(np.full(199, 1e-6) * np.linspace(1, 2, 199), 1.0)
+    assert x.mean() < bootstrap.interval(x).high <= 20 * x.max()
+    assert bootstrap.interval(x[-20:]).high > 20 * x.max()  # too few to say so
+
+
 def test_scale_and_order_do_not_matter_and_the_seed_decides() -> None:
     x = sample()
     one, scaled = bootstrap.interval(x), bootstrap.interval(1e-9 * x)

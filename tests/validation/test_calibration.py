@@ -66,6 +66,12 @@ def test_a_pool_is_its_own_truth() -> None:
     assert calibration.experiments(pool(values), 200, nulls=NULLS).coverage.covered == pytest.approx(0.95, abs=0.03)
 
 
+def test_sequences_and_not_positions_are_data_sets() -> None:
+    (row,) = calibration.sequences((50,), nulls=300)
+    assert float(str(row["by_sequence"])) == pytest.approx(0.95, abs=0.03)  # measured over 2,000: docs/calibration.md
+    assert float(str(row["by_position"])) < 0.7
+
+
 def test_bands_hold_whole_curves() -> None:
     """Twenty correlated positions; at sd 1.5 and n = 200 pointwise t holds the whole curve in 16 %."""
     found = calibration.band_coverage(lognormal(1.5), 200, nulls=200)
