@@ -28,7 +28,7 @@ from veribayes.models._kernels import Grid
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.gaussian_process import GaussianProcess
-from veribayes.predictive import Array, Categorical, NormalMixture, Predictive
+from veribayes.predictive import Array, Categorical, Normal, NormalMixture, Predictive
 from veribayes.transformer._architectures import AnyConfig, AnyNetwork, config_from
 from veribayes.transformer.network import Family, Network
 from veribayes.tree import Data, Simulation
@@ -300,10 +300,17 @@ def probabilities(config: AnyConfig, predictive: Predictive) -> npt.NDArray[np.f
     """Exact mass of every output of the network, (B, P, Q, K): categories, or cells with their tails."""
     if isinstance(predictive, Categorical):
         return predictive.probs
-    edges = edges_of(config)
-    below = predictive.cdf(np.broadcast_to(edges, (*predictive.shape, edges.size)))
+    below = _below(predictive, edges_of(config))
     ends = np.zeros((*predictive.shape, 1))
     return np.maximum(np.diff(np.concatenate([ends, below, ends + 1], axis=-1), axis=-1), 0.0)
+
+
+def _below(predictive: Predictive, edges: Array) -> Array:
+    """Exact mass below every border, (B, P, Q, border); torch's normal distribution function takes a third of SciPy's time."""
+    if isinstance(predictive, Normal):
+        z = (edges - predictive.mean[..., None]) / predictive.sd[..., None]
+        return np.asarray(torch.special.ndtr(torch.from_numpy(z)).numpy())
+    return predictive.cdf(np.broadcast_to(edges, (*predictive.shape, edges.size)))
 
 
 def edges_of(config: Any) -> npt.NDArray[np.float64]:

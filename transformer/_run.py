@@ -33,6 +33,7 @@ from veribayes.transformer._architectures import AnyNetwork, build
 from veribayes.transformer._batches import LOSSES, Group, Recipe, config_of
 from veribayes.transformer._candidates import Candidate, NetworkCandidate
 from veribayes.transformer._checkpoint import CARD, Card, decode, encode, load, read_card, save, write_atomically
+from veribayes.transformer._muon import Muon
 from veribayes.transformer._parallel import ALONE, Ranks
 from veribayes.transformer.network import Network
 
@@ -233,10 +234,10 @@ def optimisers_of(network: AnyNetwork, recipe: Recipe) -> tuple[torch.optim.Opti
     chosen = {id(p) for p in matrices}
     rest = [p for p in network.parameters() if id(p) not in chosen]
     rate, decay = recipe.learning_rate, recipe.weight_decay
-    adam = torch.optim.AdamW(rest, lr=rate, weight_decay=decay, betas=BETAS)
+    adam = torch.optim.AdamW(rest, lr=rate, weight_decay=decay, betas=BETAS, fused=True)
     if not matrices:
         return (adam,)
-    return torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"), adam
+    return Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"), adam
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
