@@ -36,9 +36,11 @@ from veribayes.tree import Data, Simulation
 Targets = Callable[[Data], Predictive]
 FAMILIES: Mapping[str, Family] = {"bayesian_network": "rows", "mtd": "symbols", "gaussian_process": "points"}
 STATES: tuple[Family, ...] = ("rows", "nodes")  # families whose network has an output for every state of a node
+SIZES = ("logarithmic", "uniform")
 LABELS = "labels"  # instead of an engine's name: what was drawn
 # settings that older cards do not have, and what they mean there
-LATER = {"loss": "kl", "targets": "", "start": "", "average": 0.0, "bf16": False, "temper": 1.0}
+LATER = {"loss": "kl", "targets": "", "start": "", "average": 0.0, "bf16": False, "temper": 1.0,
+         "sizes": "logarithmic"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Recipe:
     Attributes:
         steps, batch: number of steps and data sets a step; data set number = step * batch + i in the stream `train`.
         groups: context sizes a step (sets); each group of batch / groups data sets has one.
+        sizes: `logarithmic` or `uniform`, the law of the context sizes of sets.
         queries: queries a data set, as `Design.queries`.
         learning_rate, warmup, weight_decay, clip: of the optimisers; warm-up over this share of the steps, then cosine to zero.
         evaluations: points of the curve measured during training.
@@ -77,6 +80,7 @@ class Recipe:
     average: float = 0.0
     bf16: bool = False
     temper: float = 1.0
+    sizes: str = "logarithmic"
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "groups", "queries", "evaluations"):
@@ -86,6 +90,7 @@ class Recipe:
         for name in ("weight_decay", "warmup", "average"):
             number(name, getattr(self, name), above=-1e-9, below=1)
         choice("loss", self.loss, LOSSES)
+        choice("sizes", self.sizes, SIZES)
         text("targets", self.targets)
         text("start", self.start)
         if not isinstance(self.bf16, bool):
@@ -205,7 +210,7 @@ def make_batch(
     drawn = tempered(task.model, recipe.temper).simulate(design, seed, "train", index)
     if config.family in ("symbols", "nodes"):
         return [make_group(task, config, targets, drawn)]
-    sizes = context_sizes(largest, recipe.groups, seed, step)
+    sizes = context_sizes(largest, recipe.groups, seed, step, uniform=recipe.sizes == "uniform")
     each = recipe.batch // recipe.groups
     parts = [_part(drawn, slice(g * each, (g + 1) * each)) for g in range(recipe.groups)]
     # where engines are compiled for the arrays they need, the largest size is asked for as well: they are then compiled once
@@ -242,14 +247,14 @@ def _part(drawn: Simulation, rows: slice) -> Simulation:
     return Simulation(drawn.data.select(rows), latents, drawn.outcome[rows], drawn.context[rows])
 
 
-def context_sizes(largest: int, groups: int, seed: int, step: int) -> list[int]:
-    """One size a group on 0..largest, 1 + n log-uniform: early observations change the posterior most.
+def context_sizes(largest: int, groups: int, seed: int, step: int, *, uniform: bool = False) -> list[int]:
+    """One size a group on 0..largest, 1 + n log-uniform: early observations change the posterior most. Or n uniform.
 
     Stratified over the groups of a step, so that every step sees small and large contexts.
     """
     rng = np.random.default_rng([seed, crc32(b"context size"), step])
     share = (np.arange(groups) + rng.random(groups)) / groups
-    return [int((largest + 2) ** u) - 1 for u in share]
+    return [int(u * (largest + 1)) if uniform else int((largest + 2) ** u) - 1 for u in share]
 
 
 def make_group(task: Task, config: AnyConfig, targets: Targets | None, drawn: Simulation) -> Group:

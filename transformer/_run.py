@@ -261,6 +261,9 @@ def _metadata(content: bytes) -> dict[str, Any]:
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
     try:
-        return dict(json.loads(header["__metadata__"]["run"]))
+        found = dict(json.loads(header["__metadata__"]["run"]))
     except (KeyError, ValueError):
         raise CheckpointError("the state of a training run", "a safetensors file without it") from None
+    if missing := {"identity", "step", "recent", "curve", "seconds"} - set(found):
+        raise CheckpointError("the state of a training run", f"one without {', '.join(sorted(missing))}", "remove it")
+    return found

@@ -68,6 +68,10 @@ def test_context_sizes_are_log_uniform_and_stratified() -> None:
     assert np.all(np.diff(sizes, axis=1) >= 0)
     # P(1 + n < 11) = log 11 / log 102; measured difference 7e-4
     assert abs(np.mean(sizes < 10) - np.log(11) / np.log(102)) < 0.005
+    even = np.array([context_sizes(100, 4, 0, step, uniform=True) for step in range(4000)])
+    assert (even.min(), even.max()) == (0, 100)
+    assert abs(np.mean(even < 10) - 10 / 101) < 0.005
+    assert np.all(np.diff(even, axis=1) >= 0)
 
 
 def test_cells_carry_the_exact_mass_with_tails() -> None:
@@ -113,6 +117,7 @@ def test_every_shipped_recipe_is_one() -> None:
         {"clip": "1"},
         {"loss": "l2"},
         {"temper": 0},
+        {"sizes": "large"},
         {"temper": 0.5, "targets": "labels"},
     ],
 )

@@ -15,7 +15,7 @@ import torch
 from veribayes import registry
 from veribayes.errors import CheckpointError, InputError, Interrupted
 from veribayes.transformer._batches import config_of, distance, divergence, family_of, make_batch
-from veribayes.transformer._checkpoint import WEIGHTS, load
+from veribayes.transformer._checkpoint import WEIGHTS, decode, encode, load
 from veribayes.transformer._run import learning_rate
 from veribayes.transformer._training import STATE, train
 
@@ -87,6 +87,16 @@ def test_another_run_is_not_overwritten(make_case: Callable[..., Any], tmp_path:
     for folder in ("state", "done"):
         with pytest.raises(CheckpointError, match="another"):
             run(other, tmp_path / folder)
+
+
+def test_a_state_that_lacks_what_it_needs_is_refused(make_case: Callable[..., Any], tmp_path: Path) -> None:
+    case = make_case("mtd", steps=3)
+    with pytest.raises(Killed):
+        run(case, tmp_path, targets=dying_after(case, 2), save_seconds=0.0)
+    state = tmp_path / STATE
+    state.write_bytes(encode(decode(state.read_bytes()), {"run": '{"step": 2}'}))
+    with pytest.raises(CheckpointError, match="without curve, identity, recent, seconds"):
+        run(case, tmp_path)
 
 
 def test_a_tiny_task_is_learned(make_case: Callable[..., Any], tmp_path: Path) -> None:
