@@ -1,6 +1,7 @@
 """`make benchmarks`: each engine and named peers on the same work in one process; prints ratios, writes JSON and figures.
 
     python -m benchmarks                  every part; or some: bayesian_networks gaussian_processes chains mcmc
+    python -m benchmarks --write          also into docs/benchmarks.md
 
 CPU seconds a unit on one thread, after compilation, best of some rounds. The peers do the same job: a predictive at every
 prefix (chains, Gaussian processes), every single-node posterior (networks), an effective draw (mcmc). Peers that are not
@@ -14,8 +15,10 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 # before NumPy and JAX are imported: CPU seconds of several threads that wait for each other mean nothing
 os.environ |= {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
@@ -32,14 +35,16 @@ def main() -> int:
     """Run the parts, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", choices=[*PARTS, []], help=", ".join(PARTS))
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
+    asked = parser.parse_args()
     warnings.simplefilter("ignore")  # peers warn about their own future
-    for part in parser.parse_args().parts or PARTS:
-        _run(part)
+    for part in asked.parts or PARTS:
+        _run(part, write=asked.write)
     return 0
 
 
-def _run(part: str) -> None:
-    from benchmarks import _timing
+def _run(part: str, *, write: bool) -> None:
+    from benchmarks import _documents, _timing
     from veribayes import store
 
     rows, path = [], Path("runs/benchmarks") / f"{part}.json"
@@ -53,6 +58,24 @@ def _run(part: str) -> None:
     store.write_text(path, json.dumps(document, indent=1))
     _timing.draw(rows, path.with_suffix(".png"), unit=PARTS[part])
     print(f"written: {path}, {path.with_suffix('.png')}", flush=True)
+    if write:
+        print(f"written: {_documents.put('benchmarks.md', part, _documents.table([shown(r) for r in rows]))}", flush=True)
+
+
+def shown(r: Mapping[str, Any]) -> dict[str, str]:
+    """A row as it stands in the document; where the goal is a time, that is what is set against it."""
+    timed = "goal_seconds" in r
+    return {
+        "work": str(r["work"]),
+        "engine": str(r["engine"]),
+        "µs": f"{r['microseconds']:,.1f}",
+        "peer": str(r["peer"]),
+        "peer's µs": f"{r['peer_microseconds']:,.1f}",
+        "ratio": f"{r['ratio']:,.3g}",
+        "goal": f"{r['goal_seconds']:g} s for 1,000" if timed else f"{r['goal']:,g}",
+        "reached": "yes" if (r["seconds_per_1000"] <= r["goal_seconds"] if timed else r["ratio"] >= r["goal"]) else "no",
+        "error": f"{r['error']:.1g}" if "error" in r else "",
+    }
 
 
 if __name__ == "__main__":
