@@ -23,6 +23,7 @@ from typing import Any
 # before NumPy and JAX are imported: CPU seconds of several threads that wait for each other mean nothing
 os.environ |= {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 
+TIE = 1.3  # ratios that a loaded machine makes of nothing
 PARTS = {
     "bayesian_networks": "a row of evidence",
     "gaussian_processes": "a data set",
@@ -64,16 +65,18 @@ def _run(part: str, *, write: bool) -> None:
 
 def shown(r: Mapping[str, Any]) -> dict[str, str]:
     """A row as it stands in the document; where the goal is a time, that is what is set against it."""
-    timed = "goal_seconds" in r
+    timed, ratio = "goal_seconds" in r, r["ratio"]
+    reached = r["seconds_per_1000"] <= r["goal_seconds"] if timed else ratio >= r["goal"]
+    tie = not timed and r["goal"] == 1 and 1 / TIE <= ratio < TIE
     return {
         "work": str(r["work"]),
         "engine": str(r["engine"]),
         "µs": f"{r['microseconds']:,.1f}",
         "peer": str(r["peer"]),
         "peer's µs": f"{r['peer_microseconds']:,.1f}",
-        "ratio": f"{r['ratio']:,.3g}",
+        "ratio": f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}",
         "goal": f"{r['goal_seconds']:g} s for 1,000" if timed else f"{r['goal']:,g}",
-        "reached": "yes" if (r["seconds_per_1000"] <= r["goal_seconds"] if timed else r["ratio"] >= r["goal"]) else "no",
+        "reached": "tie" if tie else "yes" if reached else "no",
         "error": f"{r['error']:.1g}" if "error" in r else "",
     }
 
