@@ -344,3 +344,18 @@ def test_doctor_and_reference(
     assert run(monkeypatch, "reference", "gp-rbf-1d", "--datasets", "20", "--out", str(path)) == 0
     assert path.is_file()
     assert "trusted" in capsys.readouterr().out
+
+
+def test_a_reference_is_audited_where_there_is_something_to_audit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "truth.nc"
+    asked = ("reference", "gp-rbf-1d", "--datasets", "4", "--audit", "2", "--out", str(path))
+    assert run(monkeypatch, *asked, "--json") == 0
+    audit = json.loads(capsys.readouterr().out)["audit"]
+    assert (audit["verdict"], audit["datasets"]) == ("agrees", 2)
+    assert 0 < audit["max_abs_z"] < audit["limit"]
+    assert run(monkeypatch, *asked[:4], "--engine", "nuts", "--audit", "2", "--out", str(tmp_path / "b.nc")) == 2
+    assert "another engine than nuts" in capsys.readouterr().err
+    assert run(monkeypatch, "reference", "bn-asia-inference", "--audit", "2", "--out", str(tmp_path / "b.nc")) == 2
+    assert not (tmp_path / "b.nc").exists()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import traceback
@@ -242,6 +243,7 @@ def reference(
     ] = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default TASK-reference.nc.")] = None,
+    audit: Annotated[int, typer.Option("--audit", help="Data sets that NUTS recomputes, latent by latent.")] = 0,
     set_: Set = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -253,8 +255,9 @@ def reference(
     data, rest = api.split_data(_settings(set_))
     made = api.task(task, data=data, simulated=datasets is not None)
     datasets = datasets or (1 if getattr(made.model, "given", False) else pipeline.DEFAULT_DATASETS)
-    given = api.split_options(rest)["reference"]
-    options = pipeline.Options(datasets=datasets, seed=seed, reference=engine, reference_options=given)
+    given = api.split_options(rest)
+    options = pipeline.Options(datasets=datasets, seed=seed, audit=audit, reference=engine,
+                               reference_options=given["reference"], audit_options=given["audit"])  # fmt: skip
     with terminal.progress(made.name, datasets) as advance, redirect_stdout(sys.stderr):
         tree = pipeline.reference(made, options, advance)
     path = out or Path(f"{store.folder_name(task, made)}-reference.nc")
@@ -269,6 +272,9 @@ def reference(
             f"{made.name}: {size} by {name}, {certificate['verdict']} "
             f"({certificate['method']}, error {certificate['bound_kind']} {certificate['error_bound']:.2g}); {path}"
         )
+        if checked := entry["audit"]:
+            worst = f"largest |z| of {checked['latents']} is {checked['max_abs_z'] or math.nan:.2g}"
+            print(f"NUTS on {checked['datasets']} more: {checked['verdict']}, {worst}")
 
 
 @app.command()

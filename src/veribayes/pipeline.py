@@ -124,8 +124,19 @@ def run(
 
 
 def reference(task: Task, options: Options, progress: Progress | None = None) -> xr.DataTree:
-    """Compute and certify a reference alone; the tree holds /observed_data, /reference and the certificate."""
+    """Compute and certify a reference alone; the tree holds /observed_data, /reference, /audit and the certificate.
+
+    Raises:
+        ReferenceRefused: the reference, or its audit, did not earn trust.
+        InputError: an audit where there is nothing to audit, or NUTS beside NUTS.
+    """
     made = _reference(task, _keeping(task, options))
+    if options.audit and (made.name == "nuts" or not _sampled(task.model) or getattr(task.model, "given", False)):
+        wanted = "another engine than nuts, on data that are simulated, with latents that a sampler serves"
+        raise InputError(wanted, f"'{made.name}' on '{task.name}'", "leave out --audit")
+    audit = None
+    if options.audit:
+        audit = audited(task, made, options.audit, seed=options.seed, nuts_options=options.audit_options)
     parts = []
     for rows in _ranges(task, options.datasets):
         simulation = task.simulate(rows, seed=options.seed)
@@ -145,6 +156,7 @@ def reference(task: Task, options: Options, progress: Progress | None = None) ->
         "/reference/posterior_predictive": store.predictive_dataset(whole.predictive),
         "/reference/posterior": _posterior_group(whole),
         **({"/posterior": draws} if (draws := _draws_group(whole)) else {}),
+        **({} if audit is None else {"/audit": audit}),
     }
     tree = xr.DataTree.from_dict(groups)
     entry = {
@@ -153,6 +165,7 @@ def reference(task: Task, options: Options, progress: Progress | None = None) ->
         "datasets": options.datasets,
         "seed": options.seed,
         "reference": {"engine": made.name, "certificate": store.certificate_json(whole.certificate)},
+        "audit": results.audit_entry(audit),
     }
     tree.attrs = {
         "schema": "veribayes.reference/1",

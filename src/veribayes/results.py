@@ -123,7 +123,7 @@ def assemble(
         "rivals": others,
         "by_query": by_query,
         "worst": [_worst(w, run, names, labels) for w in where.worst],
-        "audit": _audit_entry(audit),
+        "audit": audit_entry(audit),
         "calibration": {**calibrated, "adjusted": {name: judged["adjusted"][name] for name in p_values}},
         "concentration": concentrated,
         "multiplicity": secondary.multiplicity(where.by_context.key.size, len(by_query), judged, concentrated),
@@ -304,7 +304,8 @@ def example_indices(run: Scored, primary: Endpoint) -> tuple[npt.NDArray[np.int6
     return index, [why for why, members in groups.items() for _ in members]
 
 
-def _audit_entry(audit: xr.Dataset | None) -> dict[str, Any] | None:
+def audit_entry(audit: xr.Dataset | None) -> dict[str, Any] | None:
+    """What an audit found, for the JSON; None without one."""
     if audit is None:
         return None
     z = audit["z"].to_numpy()
