@@ -29,7 +29,8 @@ def sizes(document: Mapping[str, Any]) -> Figure:
     for y, entries in enumerate(rows.values()):
         for i, entry in enumerate(sorted(entries, key=lambda e: e["n"])):
             _dot(axes, entry, y + (i - 1) * RISE, SHADES[i % 3], COLUMNS[i % 3] if y == 0 else None)
-    axes.set(xlim=(0, None), xlabel=f"share of true nulls rejected at {document['nominal']:g}")
+    axes.set_xlim(0, None)
+    axes.set_xlabel(f"share of true nulls rejected at {document['nominal']:g}", loc="right")
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
