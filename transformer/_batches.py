@@ -311,7 +311,7 @@ def probabilities(config: AnyConfig, predictive: Predictive) -> npt.NDArray[np.f
 
 
 def _below(predictive: Predictive, edges: Array) -> Array:
-    """Exact mass below every border, (B, P, Q, border); torch's normal distribution function takes a third of SciPy's time."""
+    """Exact mass below every border, (B, P, Q, border); torch's normal distribution function is faster than SciPy's."""
     if isinstance(predictive, Normal):
         z = (edges - predictive.mean[..., None]) / predictive.sd[..., None]
         return np.asarray(torch.special.ndtr(torch.from_numpy(z)).numpy())

@@ -13,9 +13,12 @@ from torch import Tensor
 class Muon(torch.optim.Muon):
     """torch's Muon (Jordan et al. 2024; arXiv 2502.16982) for matrices alone, its updates scaled to AdamW's size.
 
-    The update, its options and its state are torch's. Matrices of one shape, up to transposition, go through the iteration in
+    The update and its state are torch's. Matrices of one shape, up to transposition, go through the iteration in
     one batch, and on a processor in single precision: there bfloat16 is slower.
     """
+
+    def __init__(self, params: list[torch.nn.Parameter], *, lr: float, weight_decay: float) -> None:
+        super().__init__(params, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]

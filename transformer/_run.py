@@ -237,7 +237,7 @@ def optimisers_of(network: AnyNetwork, recipe: Recipe) -> tuple[torch.optim.Opti
     adam = torch.optim.AdamW(rest, lr=rate, weight_decay=decay, betas=BETAS, fused=True)
     if not matrices:
         return (adam,)
-    return Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"), adam
+    return Muon(matrices, lr=rate, weight_decay=decay), adam
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

@@ -157,7 +157,8 @@ def _with_tails(found: Studentised, deviations: Array) -> tuple[Array, Array]:
     low, high = (found.at(_order(found.t, level)) for level in (0.5 + LEVEL / 2, 0.5 - LEVEL / 2))
     above = _one_more(deviations)
     farthest = np.where(found.log & (found.clusters >= ENOUGH), found.mean + found.clusters * above, np.inf)
-    return low - np.where(found.log, 0.0, _one_more(-deviations)), np.minimum(high + above, farthest)
+    below = 0.0 if found.log.all() else np.where(found.log, 0.0, _one_more(-deviations))
+    return low - below, np.minimum(high + above, farthest)
 
 
 def _one_more(deviations: Array) -> Array:
@@ -165,7 +166,7 @@ def _one_more(deviations: Array) -> Array:
     columns = deviations.reshape(len(deviations), -1)
     missing = np.isnan(columns)
     out = np.zeros(columns.shape[1])
-    for few in np.unique(missing.sum(0)):  # columns with as many values together, those first
+    for few in np.unique(missing.sum(0)):  # columns with as many values together; NaN is sorted to the end
         same = missing.sum(0) == few
         values = np.sort(columns[:, same], axis=0)[: len(columns) - few]
         if len(values):

@@ -273,8 +273,8 @@ def reference(
             f"({certificate['method']}, error {certificate['bound_kind']} {certificate['error_bound']:.2g}); {path}"
         )
         if checked := entry["audit"]:
-            worst = f"largest |z| of {checked['latents']} is {checked['max_abs_z'] or math.nan:.2g}"
-            print(f"NUTS on {checked['datasets']} more: {checked['verdict']}, {worst}")
+            worst = math.nan if checked["max_abs_z"] is None else checked["max_abs_z"]
+            print(f"NUTS on {checked['datasets']} more: {checked['verdict']}, largest |z| of {checked['latents']} is {worst:.2g}")
 
 
 @app.command()

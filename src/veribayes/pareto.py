@@ -20,23 +20,23 @@ def tail_size(points: int) -> int:
     return int(min(points / 5, 3 * np.sqrt(points)))
 
 
-def mean_beyond(values: Array) -> Array:
+def mean_beyond(ordered: Array) -> Array:
     """How many times as far out as the farthest value the next one beyond it lies on average: 1 / (1 - k), at least 1.
 
     A Pareto tail with shape k starts anew at every point: the mean of what lies beyond x is x / (1 - k) there. Shapes above .95
     count as .95; 1 where there are fewer than 25 values.
 
     Args:
-        values: (point, *column); any location and scale.
+        ordered: (point, *column), increasing along the points; any location and scale.
 
     Returns:
         (*column,).
     """
-    size = tail_size(len(values))
+    size = tail_size(len(ordered))
     if size < FEWEST:
-        return np.ones(values.shape[1:])
-    largest = -np.partition(-values, range(size + 1), axis=0)[: size + 1]
-    return np.asarray(1 / (1 - np.clip(tail_shape(np.moveaxis(largest, 0, -1)), 0.0, HEAVIEST)))
+        return np.ones(ordered.shape[1:])
+    largest = np.moveaxis(ordered[: -size - 2 : -1], 0, -1)
+    return np.asarray(1 / (1 - np.clip(tail_shape(largest), 0.0, HEAVIEST)))
 
 
 def tail_shape(largest: Array) -> Array:
