@@ -274,7 +274,8 @@ def reference(
         )
         if checked := entry["audit"]:
             worst = math.nan if checked["max_abs_z"] is None else checked["max_abs_z"]
-            print(f"NUTS on {checked['datasets']} more: {checked['verdict']}, largest |z| of {checked['latents']} is {worst:.2g}")
+            where = f"NUTS on {checked['datasets']} more: {checked['verdict']}"
+            print(f"{where}, largest |z| of {checked['latents']} is {worst:.2g}")
 
 
 @app.command()
