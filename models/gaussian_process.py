@@ -283,23 +283,26 @@ def _simulator(model: GaussianProcess, context: int, queries: int) -> Any:
 
     K alone has no factor in floating point. A millionth of the noise variance is moved into it, so that y has exactly the
     declared law, and f differs from a draw of the process by noise of sd 1e-3 noise_sd.
+    Compiled in two parts: in one, XLA inverts the distribution function of x again for every entry of K.
     """
     import jax
     import jax.numpy as jnp
 
     n = context + queries
 
-    def one(key: jax.Array) -> tuple[Any, ...]:
+    def draw(key: jax.Array) -> tuple[Any, ...]:
         for_theta, for_x, for_f, for_noise = uniforms(key, (len(model.priors),), (n, model.d), (n,), (n,))
         drawn = {name: prior.sample(for_theta[i]) for i, (name, prior) in enumerate(model.priors.items())}
-        theta = model._with_noise(drawn, ())
         x = for_x if model.input_law == "uniform" else normal(for_x) / np.sqrt(model.d)
-        noise = theta["noise_sd"] ** 2
-        factor = jnp.linalg.cholesky(model.covariance(x, x, theta) + SPLIT * noise * jnp.eye(n))
-        f = factor @ normal(for_f)
-        return theta, x, f, f + jnp.sqrt((1 - SPLIT) * noise) * normal(for_noise)
+        return model._with_noise(drawn, ()), x, normal(for_f), normal(for_noise)
 
-    return jax.jit(jax.vmap(one))
+    def process(theta: Any, x: jax.Array, z: jax.Array, noise: jax.Array) -> tuple[Any, ...]:
+        variance = theta["noise_sd"] ** 2
+        f = jnp.linalg.cholesky(model.covariance(x, x, theta) + SPLIT * variance * jnp.eye(n)) @ z
+        return theta, x, f, f + jnp.sqrt((1 - SPLIT) * variance) * noise
+
+    drawn, made = jax.jit(jax.vmap(draw)), jax.jit(jax.vmap(process))
+    return lambda keys: made(*drawn(keys))
 
 
 @lru_cache(maxsize=16)

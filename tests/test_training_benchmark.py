@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from benchmarks import training
 
 from veribayes.models import _spec
 from veribayes.training import exact_targets
-from veribayes.transformer._batches import Recipe, make_batch
+from veribayes.transformer._batches import Group, Recipe, make_batch
 from veribayes.transformer._run import Run
 
 
@@ -25,6 +27,31 @@ def test_the_ratio_over_rounds() -> None:
     assert training.line(row).endswith("goal 1.3")
     same = training.compared("default", peer * 2, peer)
     assert same["low"] == pytest.approx(same["high"])
+    share = {"task": "t", "tokens_per_second": 1e4, "data_share": 0.2, "waiting_share": 0.05, "cores": 2}
+    first, second = training.tables([share, row]).split("\n\n")
+    assert first.endswith("| t | 10,000 | 5.0% | 10% | 20.0% | 2 |")
+    assert second.startswith("| peer |")
+
+
+def test_the_time_that_learning_waits_for_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that come at once take next to nothing of it; ones that come late nearly all."""
+    monkeypatch.setattr(training, "STEPS", 4)
+    task = _spec.load_task("bn-general5")
+    recipe = replace(Recipe.of(task, "quick"), batch=4)
+    batch = make_batch(task, recipe, Run.start(task, recipe, 0, torch.device("cpu")).network.config, None, 0, 0)
+
+    def slow(seconds: float) -> Callable[..., Iterator[list[Group]]]:
+        def prefetched(*_: object) -> Iterator[list[Group]]:
+            while True:
+                time.sleep(seconds)
+                yield batch
+
+        return prefetched
+
+    monkeypatch.setattr(training, "prefetched", slow(0))
+    at_once = training.waiting(task, recipe)
+    monkeypatch.setattr(training, "prefetched", slow(0.5))
+    assert 0 <= at_once < 0.5 < training.waiting(task, recipe) < 1
 
 
 def test_the_peer_learns_from_our_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

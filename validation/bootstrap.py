@@ -18,6 +18,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -181,7 +182,15 @@ def _rounded_off(deviations: Array, size: Array) -> Array:
 
 def resampled(columns: Array, seed: int) -> Array:
     """Sums of each column over 1,999 resamples of the rows, (replicate, column); a function of (seed, rows) alone."""
-    return np.concatenate([weights @ columns for weights in _weights(columns.shape[0], seed)])
+    n = columns.shape[0]
+    weights = _kept_weights(n, seed) if n * REPLICATES <= CHUNK else _weights(n, seed)
+    return np.concatenate([some @ columns for some in weights])
+
+
+@lru_cache(maxsize=2)
+def _kept_weights(n: int, seed: int) -> tuple[Array, ...]:
+    """Few enough to be kept: a run asks for those of its data sets again for every number it reports."""
+    return tuple(_weights(n, seed))
 
 
 def _weights(n: int, seed: int) -> Iterator[Array]:

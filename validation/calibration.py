@@ -1,7 +1,7 @@
-"""How often the intervals cover and the decisions err, measured on laws whose mean is known.
+"""How often the interval of a mean covers and the decisions err, measured on laws whose mean is known.
 
 Null experiments are columns: all of one sample size share their resamples, as runs with one seed do, so 2,000 of them at
-n = 1,000 take seconds. `table` prints what `veribayes calibrate-tests` shows; divergences of shipped networks: benchmarks.
+n = 1,000 take seconds. Every other interval, and the tables: intervals.py; divergences of shipped networks: benchmarks.
 """
 
 from __future__ import annotations
@@ -107,102 +107,15 @@ class Experiments:
         return Rates(*(float((verdict == name).mean()) for name in ("equivalent", "different", "undecided")))
 
 
-def experiments(law: Law, clusters: int, *, nulls: int = 2000, seed: int = 0) -> Experiments:
-    """Run the interval on `nulls` samples; sample block i is a function of (seed, clusters, i)."""
+def experiments(law: Law, clusters: int, *, nulls: int = 2000, seed: int = 0, first: int = 0) -> Experiments:
+    """The interval on `nulls` samples from number `first`, a multiple of 250; block i is a function of (seed, clusters, i)."""
     found = []
-    for block, start in enumerate(range(0, nulls, COLUMNS)):
-        rng = np.random.default_rng([seed, clusters, block])
-        values = law.draw(rng, (clusters, min(COLUMNS, nulls - start)))
+    for start in range(first, first + nulls, COLUMNS):
+        rng = np.random.default_rng([seed, clusters, start // COLUMNS])
+        values = law.draw(rng, (clusters, min(COLUMNS, first + nulls - start)))
         low, high = bootstrap.limits(values, seed=seed)
         found.append((low, high, upper_limit(high, values.max(0), clusters)))
     return Experiments(law, clusters, *(np.concatenate(x) for x in zip(*found, strict=True)))
-
-
-def sequences(
-    sizes: tuple[int, ...] = (50, 200), *, length: int = 16, rho: float = 0.9, nulls: int = 2000, seed: int = 0
-) -> list[dict[str, object]]:
-    """How often intervals of a mean score hold it when the positions of a sequence resemble each other.
-
-    Scores are exp(z), z normal with autocorrelation `rho` from one position to the next. `by_sequence`: whole sequences are the
-    data sets; `by_position`: every position is counted as one, as many do.
-    """
-    return [_sequence_row(n, length, rho, nulls, seed) for n in sizes]
-
-
-def _sequence_row(clusters: int, length: int, rho: float, nulls: int, seed: int) -> dict[str, object]:
-    rng, truth, held = np.random.default_rng([seed, clusters, length]), math.exp(0.5), []
-    for start in range(0, nulls, columns := COLUMNS // 2):
-        z = rng.standard_normal((length, clusters, min(columns, nulls - start)))
-        for i in range(1, length):
-            z[i] = rho * z[i - 1] + math.sqrt(1 - rho**2) * z[i]
-        scores = np.exp(z)
-        limits = [bootstrap.limits(x, seed=seed) for x in (scores.mean(0), scores.reshape(-1, z.shape[-1]))]
-        held.append([(low <= truth) & (truth <= high) for low, high in limits])
-    whole, single = (float(np.concatenate(parts).mean()) for parts in zip(*held, strict=True))
-    return {"rho": rho, "length": length, "n": clusters, "by_sequence": whole, "by_position": single, "nulls": nulls}
-
-
-def band_coverage(
-    law: Law, clusters: int, *, positions: int = 20, common: float = 0.5, nulls: int = 400, seed: int = 0
-) -> float:
-    """Share of simultaneous bands that hold the whole true curve, which falls as 1 / position.
-
-    A share `common` of each value is the data set's own and the same at all its positions: they are correlated.
-    """
-    rng, shape = np.random.default_rng([seed, clusters, positions]), (clusters, COLUMNS // positions + 1)
-    decay = 1 / np.arange(1, positions + 1)
-    held = np.empty(0, dtype=bool)
-    while held.size < nulls:
-        mixed = common * law.draw(rng, (*shape, 1)) + (1 - common) * law.draw(rng, (*shape, positions))
-        _, low, high = bootstrap.band(decay * mixed, seed=seed)
-        held = np.append(held, ((low <= decay * law.mean) & (decay * law.mean <= high)).all(-1))
-    return float(held.mean())
-
-
-def measured(
-    laws: tuple[Law, ...] | None = None, sizes: tuple[int, ...] = (50, 200, 1000), *, nulls: int = 2000, seed: int = 0
-) -> list[dict[str, object]]:
-    """Coverage, false verdicts and power at half the tolerance, one row a law and number of data sets."""
-    return [_row(law, n, nulls, seed) for law in laws or LAWS for n in sizes]
-
-
-def _row(law: Law, clusters: int, nulls: int, seed: int) -> dict[str, object]:
-    found = experiments(law, clusters, nulls=nulls, seed=seed)
-    at, half = found.rates(1.0), found.rates(0.5)
-    return {
-        "law": law.name,
-        "n": clusters,
-        "coverage": found.coverage.covered,
-        "below": found.coverage.below,
-        "above": found.coverage.above,
-        "false_equivalent": at.equivalent,
-        "false_different": at.different,
-        "power_at_half": half.equivalent,
-        "nulls": nulls,
-    }
-
-
-def table(rows: list[dict[str, object]]) -> str:
-    """The rows of `measured` in Markdown."""
-    lines = [
-        "| divergences of data sets | n | 95 % interval covers | false equivalent | false different | equivalent at half |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for r in rows:
-        rates = (r[key] for key in ("coverage", "false_equivalent", "false_different", "power_at_half"))
-        lines.append(f"| {r['law']} | {r['n']} | {' | '.join(f'{rate:.3f}' for rate in rates)} |")
-    return "\n".join(lines)
-
-
-def sequence_table(rows: list[dict[str, object]]) -> str:
-    """The rows of `sequences` in Markdown."""
-    heads = "| autocorrelation | positions | sequences | clustered by sequence, covers | every position as a data set | runs |"
-    lines = [heads, "| --- " * 6 + "|"]
-    lines += [
-        f"| {r['rho']} | {r['length']} | {r['n']} | {r['by_sequence']:.3f} | {r['by_position']:.3f} | {r['nulls']} |"
-        for r in rows
-    ]
-    return "\n".join(lines)
 
 
 LAWS = (

@@ -7,6 +7,7 @@ probable category with how often that happens. Both hold for the exact predictiv
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -120,10 +121,21 @@ def reliability(confidence: Array, hit: Array, *, seed: int = 0) -> Reliability:
 def smooth_errors(residual: Array) -> Array:
     """Smooth calibration error of each row of residual sums on the grid, (row, grid point).
 
-    At width w it is the integral of the kernel-smoothed residual's size; the width is where both are equal.
+    At width w it is the integral of the kernel-smoothed residual's size; the width is where both are equal. Smoothing more
+    never makes it larger, so that width is found by bisection.
     """
-    sizes = np.stack([np.abs(residual @ kernel).mean(-1) for kernel in _kernels()])
-    return np.asarray(np.minimum(sizes, WIDTHS[:, None]).max(0))
+    kernels, count = _kernels(), len(WIDTHS)
+    below, above = np.full(len(residual), -1), np.full(len(residual), count)  # numbers of widths: error above it, and not
+    size = np.zeros(len(residual))  # at `above`
+    for _ in range(math.ceil(math.log2(count + 1))):
+        middle = (below + above) // 2
+        for k in np.unique(middle[above - below > 1]):
+            here = np.flatnonzero((middle == k) & (above - below > 1))
+            error = np.abs(residual[here] @ kernels[k]).mean(-1)
+            over = error > WIDTHS[k]
+            below[here[over]] = k
+            above[here[~over]], size[here[~over]] = k, error[~over]
+    return np.maximum(np.where(below >= 0, WIDTHS[below], 0.0), size)
 
 
 @lru_cache(maxsize=1)

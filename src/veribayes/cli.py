@@ -369,19 +369,19 @@ def calibrate_tests(
 
     from veribayes import store
     from veribayes.report import calibration as drawn
-    from veribayes.validation import calibration
+    from veribayes.validation import _shards, intervals
     from veribayes.validation.tests import _measure
 
-    jobs = _measure.jobs(nulls, seed)
-    with terminal.progress("tests", _measure.blocks(jobs)) as advance:
+    jobs, more = _measure.jobs(nulls, seed), intervals.jobs(nulls, seed)
+    with terminal.progress("tests", _shards.blocks(jobs)) as advance:
         rates = _measure.run(jobs, out, advance, workers=workers)
-    coverage = calibration.measured(nulls=nulls, seed=seed)
+    with terminal.progress("intervals", _shards.blocks(more)) as advance:
+        covered = intervals.run(more, out, advance, workers=workers)
     waits = _measure.waiting(seed, min(nulls, _measure.POWER_REPLICATES))
-    alike = calibration.sequences(nulls=min(nulls, 2000), seed=seed)
-    more = {"waiting": [asdict(w) for w in waits], "coverage": coverage, "sequences": alike}
-    document = _measure.document(rates) | more
-    intervals = calibration.table(coverage), calibration.sequence_table(alike)
-    text = "\n\n".join((_measure.tables(rates), _measure.waiting_table(waits), *intervals))
+    document = _measure.document(rates) | {
+        "waiting": [asdict(w) for w in waits], "intervals": [found.plain() for found in covered]
+    }  # fmt: skip
+    text = "\n\n".join((_measure.tables(rates), _measure.waiting_table(waits), intervals.tables(covered)))
     store.write_text(out / "calibration.json", json.dumps(document, indent=1))
     store.write_text(out / "calibration.md", text)
     store.write_text(out / "calibration.svg", drawn.svg(drawn.sizes(document)))

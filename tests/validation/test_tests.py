@@ -18,7 +18,7 @@ from scipy import signal, special, stats
 from veribayes import cli, registry
 from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
-from veribayes.validation import calibration
+from veribayes.validation import intervals
 from veribayes.validation.tests import (
     _classifier,
     _measure,
@@ -51,7 +51,7 @@ def given(problem: str, n: int, seed: int = 0, defect: str = NULL) -> tuple[tupl
 
 
 def rejections(problem: str, defect: str, n: int, replicates: int) -> int:
-    return _measure.measure(Job(problem, defect, n, replicates, seed=1)).rejected
+    return Job(n, replicates, 1, problem=problem, defect=defect).measure()["rejected"]
 
 
 class TestEveryTest:
@@ -474,7 +474,7 @@ class TestMeasure:
         assert len(list(tmp_path.glob("*.json"))) == len(self.JOBS) == 12
         (tmp_path / "e_process-none-50-0.json").unlink()
         measured: list[Job] = []
-        monkeypatch.setattr(_measure, "measure", lambda job: measured.append(job) or Rate(job, 0))
+        monkeypatch.setattr(Job, "measure", lambda job: measured.append(job) or {"rejected": 0})
         again = _measure.run(self.JOBS, tmp_path, _nothing, workers=1)
         assert [job.path(tmp_path).name for job in measured] == ["e_process-none-50-0.json"]
         assert again[1:3] == first[1:3]
@@ -486,14 +486,14 @@ class TestMeasure:
         jobs = self.JOBS[:4]
         seen: list[int] = []
         spread = _measure.run(jobs, tmp_path, seen.append, workers=2)
-        assert spread == [_measure.measure(job) for job in jobs]
+        assert spread == [Rate(job, **job.measure()) for job in jobs]
         assert seen == [0, 1, 2, 3, 4]
 
     def test_a_size_that_is_too_large_is_said(self) -> None:
-        job = Job("sbc_rank", NULL, 50, 10_000, 0)
+        job = Job(50, 10_000, 0, problem="sbc_rank", defect=NULL)
         assert Rate(job, 600).sound
         assert not Rate(job, 601).sound
-        exact = Job("g_test", NULL, 30, 10_000, 0)  # must lie in the band on both sides
+        exact = Job(30, 10_000, 0, problem="g_test", defect=NULL)  # must lie in the band on both sides
         assert [Rate(exact, k).sound for k in (429, 430, 573, 574)] == [False, True, True, False]
         assert Rate(job, 500).limits == pytest.approx((0.0458, 0.0545), abs=1e-4)
         assert "too large" in _measure.tables([Rate(job, 700)])
@@ -504,7 +504,8 @@ class TestMeasure:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(_measure, "PROBLEMS", {k: PROBLEMS[k] for k in ("e_process", "sbc_rank")})
-        monkeypatch.setattr(calibration, "LAWS", calibration.LAWS[:1])
+        few = {name: intervals.INTERVALS[name] for name in ("difference", "sequences")}
+        monkeypatch.setattr(intervals, "INTERVALS", few)
         command = ["veribayes", "calibrate-tests", "--nulls", "20", "--out", str(tmp_path), "--workers", "1"]
         texts = []
         for more in ([], ["--json"]):
@@ -521,7 +522,8 @@ class TestMeasure:
             (name, n) for name in ("e_process", "sbc_rank") for n in PROBLEMS[name].sizes
         }
         assert all(0 <= p["low"] <= p["rate"] <= p["high"] <= 1 for p in document["power"])
-        assert {row["law"] for row in document["coverage"]} == {law.name for law in calibration.LAWS}
+        assert {row["interval"] for row in document["intervals"]} == set(few)
+        assert "| difference | signed, mean 0 | 50 |" in texts[0]
         assert json.loads((tmp_path / "calibration.json").read_text()) == document
         assert (tmp_path / "calibration.md").read_text().strip() == texts[0].strip()
         drawn = (tmp_path / "calibration.svg").read_text()

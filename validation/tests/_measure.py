@@ -1,21 +1,17 @@
 """Size and power of every test, measured: what `veribayes calibrate-tests` prints.
 
 A job is one test on one problem at one sample size. Replicate i is a function of (seed, problem, defect, n, i), so a job
-has one result whatever runs beside it. It is measured in blocks of replicates, each kept as a JSON shard and reused by the next
-run, also by one with more replicates. The test's own seed changes with the replicates too: the size is that of the test as a
+has one result whatever runs beside it. It is measured in blocks (validation/_shards.py), which the next run uses again, also
+one with more replicates. The test's own seed changes with the replicates too: the size is that of the test as a
 user meets it, not that of one simulated null.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +19,7 @@ from scipy import stats
 
 from veribayes import registry
 from veribayes.errors import InputError
+from veribayes.validation import _shards
 from veribayes.validation.tests._null import generator
 from veribayes.validation.tests._problems import NULL, PROBLEMS
 from veribayes.validation.tests._test import Test
@@ -30,30 +27,38 @@ from veribayes.validation.tests._test import Test
 NOMINAL = 0.05
 LARGEST = 0.06  # a size above is a defect of the test
 POWER_REPLICATES = 200  # standard error of a power of .95: .015
-BLOCK = 1000  # replicates in a shard
+LOOKED = 1000  # nulls of a test that is looked at often
 MOST = 1000  # data sets after which a sequential test is given up
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, kw_only=True)
+class Job(_shards.Job):
     """How often the test of a problem rejects at .05 in replicates `first`, …; `defect` "none" is the null."""
 
     problem: str
     defect: str
-    n: int
-    replicates: int
-    seed: int
-    first: int = 0
 
-    def blocks(self) -> list[Job]:
-        """The job in shards."""
-        starts = range(self.first, self.first + self.replicates, BLOCK)
-        return [replace(self, first=i, replicates=min(BLOCK, self.first + self.replicates - i)) for i in starts]
+    @property
+    def name(self) -> str:
+        return f"{self.problem}-{''.join(c if c.isalnum() else '_' for c in self.defect)}"
 
-    def path(self, out: Path) -> Path:
-        """Its shard."""
-        defect = "".join(c if c.isalnum() else "_" for c in self.defect)
-        return out / f"{self.problem}-{defect}-{self.n}-{self.first}.json"
+    def source(self) -> str:
+        return source_digest(PROBLEMS[self.problem].test)
+
+    def measure(self) -> _shards.Counts:
+        problem = PROBLEMS[self.problem]
+        test: Test = registry.load("test", problem.test)
+        rejected = 0
+        for i in range(self.first, self.first + self.replicates):
+            rng = generator(self.seed, f"{self.problem}/{self.defect}", self.n, i)
+            arrays, options = problem.draw(rng, self.n, self.defect)
+            looks = [tuple(a[:m] for a in arrays) for m in problem.moments(self.n)]
+            try:
+                outcomes = [test.run(*seen, seed=i // problem.shares, **options) for seen in looks]
+            except InputError as error:  # cannot be sent between processes as it is
+                raise RuntimeError(f"{self}, replicate {i}: {error}") from None
+            rejected += any(outcome.p_value <= NOMINAL for outcome in outcomes)
+        return {"rejected": rejected}
 
 
 @dataclass(frozen=True)
@@ -100,50 +105,17 @@ def jobs(nulls: int, seed: int, names: Sequence[str] | None = None) -> list[Job]
     found = []
     for name in names or PROBLEMS:
         problem = PROBLEMS[name]
-        replicates = nulls if problem.looks == 1 else min(nulls, BLOCK)
-        found += [Job(name, NULL, n, replicates, seed) for n in problem.sizes]
-        found += [Job(name, defect, problem.n, min(nulls, POWER_REPLICATES), seed) for defect in problem.defects]
+        replicates = nulls if problem.looks == 1 else min(nulls, LOOKED)
+        found += [Job(n, replicates, seed, problem=name, defect=NULL) for n in problem.sizes]
+        power = min(nulls, POWER_REPLICATES)
+        found += [Job(problem.n, power, seed, problem=name, defect=defect) for defect in problem.defects]
     return found
 
 
-def measure(job: Job) -> Rate:
-    """Run a job."""
-    problem = PROBLEMS[job.problem]
-    test: Test = registry.load("test", problem.test)
-    rejected = 0
-    for i in range(job.first, job.first + job.replicates):
-        rng = generator(job.seed, f"{job.problem}/{job.defect}", job.n, i)
-        arrays, options = problem.draw(rng, job.n, job.defect)
-        try:
-            outcomes = [
-                test.run(*(a[:m] for a in arrays), seed=i // problem.shares, **options) for m in problem.moments(job.n)
-            ]
-        except InputError as error:  # cannot be sent between processes as it is
-            raise RuntimeError(f"{job}, replicate {i}: {error}") from None
-        rejected += any(outcome.p_value <= NOMINAL for outcome in outcomes)
-    return Rate(job, rejected)
-
-
 def run(todo: Sequence[Job], out: Path, progress: Callable[[int], None], *, workers: int | None = None) -> list[Rate]:
-    """Measure all jobs, blocks without a shard of these sources in spawned processes; rates in the order of the jobs.
-
-    First blocks of all jobs come first: an interrupted run has every test with fewer replicates. `progress` is told how many
-    blocks are done, of `blocks(todo)`.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    parts = sorted((block for job in todo for block in job.blocks()), key=lambda block: block.first)
-    found = {block: kept for block in parts if (kept := _kept(block, out))}
-    progress(len(found))
-    for rate in _measured([block for block in parts if block not in found], workers or os.cpu_count() or 1):
-        _keep(rate, out)
-        found[rate.job] = rate
-        progress(len(found))
-    return [Rate(job, sum(found[block].rejected for block in job.blocks())) for job in todo]
-
-
-def blocks(todo: Sequence[Job]) -> int:
-    """Number of shards of some jobs."""
-    return sum(len(job.blocks()) for job in todo)
+    """Measure all jobs; rates in their order."""
+    counts = _shards.run(todo, out, progress, workers=workers)
+    return [Rate(job, found["rejected"]) for job, found in zip(todo, counts, strict=True)]
 
 
 def source_digest(test: str | None = None) -> str:
@@ -151,35 +123,6 @@ def source_digest(test: str | None = None) -> str:
     folder = Path(__file__).parent
     files = sorted(f for f in folder.glob("*.py") if test is None or f.stem == test or f.stem.startswith("_"))
     return hashlib.sha256(b"".join(f.read_bytes() for f in files if f != Path(__file__))).hexdigest()[:16]
-
-
-def _measured(todo: Sequence[Job], workers: int) -> Iterator[Rate]:
-    if workers == 1:
-        yield from map(measure, todo)
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        for done in as_completed([pool.submit(measure, job) for job in todo]):
-            yield done.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _kept(job: Job, out: Path) -> Rate | None:
-    path = job.path(out)
-    if not path.exists():
-        return None
-    plain = json.loads(path.read_text(encoding="utf-8"))
-    fits = plain["job"] == asdict(job) and plain["source"] == source_digest(PROBLEMS[job.problem].test)
-    return Rate(job, plain["rejected"]) if fits else None
-
-
-def _keep(rate: Rate, out: Path) -> None:
-    path, source = rate.job.path(out), source_digest(PROBLEMS[rate.job.problem].test)
-    temporary = path.with_suffix(".tmp")
-    text = json.dumps({"job": asdict(rate.job), "source": source, "rejected": rate.rejected}, indent=1)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""Measurements of error rates, cut into blocks: run on all cores, kept as files, continued after an interruption.
+
+A block counts events over some replicates and is a function of its own fields alone: cores and interruptions change nothing.
+Its file is used again as long as the block and the sources behind it are the same.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Self, TypeVar
+
+BLOCK = 1000  # replicates in a file
+Counts = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Job(ABC):
+    """Replicates `first`, … of one experiment; a subclass says which, in plain fields."""
+
+    n: int
+    replicates: int
+    seed: int
+    first: int = 0
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Of the experiment, in a file name."""
+
+    @abstractmethod
+    def source(self) -> str:
+        """Digest of the code that the counts depend on."""
+
+    @abstractmethod
+    def measure(self) -> Counts:
+        """How often each event happened."""
+
+    def blocks(self) -> list[Self]:
+        """The job in parts that are kept."""
+        end = self.first + self.replicates
+        return [replace(self, first=i, replicates=min(BLOCK, end - i)) for i in range(self.first, end, BLOCK)]
+
+    def path(self, out: Path) -> Path:
+        """The file of a block."""
+        return out / f"{self.name}-{self.n}-{self.first}.json"
+
+
+J = TypeVar("J", bound=Job)
+
+
+def run(todo: Sequence[J], out: Path, progress: Callable[[int], None], *, workers: int | None = None) -> list[Counts]:
+    """Counts of all jobs, in their order; blocks without a file of these sources are measured in spawned processes.
+
+    First blocks of all jobs come first: an interrupted run has everything with fewer replicates. `progress` is told how many
+    blocks are done, of `blocks(todo)`.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    parts = sorted((block for job in todo for block in job.blocks()), key=lambda block: block.first)
+    found = {block: kept for block in parts if (kept := _kept(block, out)) is not None}
+    progress(len(found))
+    for block, counts in _measured([block for block in parts if block not in found], workers or os.cpu_count() or 1):
+        _keep(block, counts, out)
+        found[block] = counts
+        progress(len(found))
+    return [_sum([found[block] for block in job.blocks()]) for job in todo]
+
+
+def blocks(todo: Sequence[Job]) -> int:
+    """Number of files of some jobs."""
+    return sum(len(job.blocks()) for job in todo)
+
+
+def counted(job: J) -> tuple[J, Counts]:
+    """What a process of the pool is asked for."""
+    return job, job.measure()
+
+
+def _measured(todo: Sequence[J], workers: int) -> Iterator[tuple[J, Counts]]:
+    if workers == 1:
+        yield from map(counted, todo)
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        for done in as_completed([pool.submit(counted, job) for job in todo]):
+            yield done.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _sum(parts: Sequence[Counts]) -> Counts:
+    return {event: sum(part[event] for part in parts) for event in parts[0]}
+
+
+def _kept(job: Job, out: Path) -> Counts | None:
+    path = job.path(out)
+    if not path.exists():
+        return None
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    same = plain.pop("job") == asdict(job) and plain.pop("source") == job.source()
+    return plain if same else None
+
+
+def _keep(job: Job, counts: Counts, out: Path) -> None:
+    path = job.path(out)
+    temporary = path.with_suffix(".tmp")
+    plain = {"job": asdict(job), "source": job.source(), **counts}
+    temporary.write_text(json.dumps(plain, indent=1), encoding="utf-8")
+    temporary.replace(path)
