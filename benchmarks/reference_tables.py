@@ -21,6 +21,7 @@ import yaml
 from scipy.special import ndtr
 
 from benchmarks import _documents
+from benchmarks._solvers import Solver
 from veribayes import registry
 from veribayes.inference._gaussian import chebyshev_steps, kernels
 from veribayes.inference._rows import frequencies, inside, matching_counts, predecessor_counts, query_of, row_posterior
@@ -32,13 +33,14 @@ from veribayes.models._task import Design, Model, Task
 from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.models.mtd import MTD
-from veribayes.predictive import Array, as_predictive, stack
+from veribayes.predictive import Array, Normal, as_predictive, stack
 from veribayes.transformer._candidates import network_candidate
 from veribayes.transformer.constructions.gp_gradient_descent import GPGradientDescent, outer_quantile
 from veribayes.tree import IntArray, Simulation
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
 POINTS_INSIDE = 16  # midpoints a bin at which densities are compared
+LEARNABLE = "learnable"  # a row of trained networks
 PAIRED = "plain − normalised, same data sets"  # a row of differences
 
 Measured = dict[str, dict[str, Array]]  # table -> row -> (data set, column)
@@ -235,24 +237,39 @@ def lags(n: Sequence[int], datasets: int, seed: int) -> Measured:
 
 
 def points(layers: Sequence[int], datasets: int, seed: int) -> Measured:
-    """Descent in the linear kernel, five dimensions, n uniform on 128..512."""
-    return _descents(_linear(), layers, _spectra(max(datasets // 4, 8), seed))
+    """Descent in the linear kernel, five dimensions, n uniform on 128..512; plain attention, whose kernel may be negative."""
+    return _descents("linear-5d", _linear(), layers, (128, 512), {LEARNABLE: False}, datasets, seed)
 
 
 def points_rbf(layers: Sequence[int], datasets: int, seed: int) -> Measured:
     """Descent in the RBF kernel, two dimensions, n uniform on 64..128."""
-    model = GaussianProcess(RBF(1.0, 0.8), 0.2, 2)
-    return _descents(model, layers, _spectra(max(datasets // 4, 8), seed, model, (64, 128)))
+    model, both = GaussianProcess(RBF(1.0, 0.8), 0.2, 2), {LEARNABLE: False, f"{LEARNABLE}, normalised": True}
+    return _descents("rbf-2d", model, layers, (64, 128), both, datasets, seed)
 
 
-def _descents(model: GaussianProcess, layers: Sequence[int], contexts: Sequence[Spectrum]) -> Measured:
-    """Log of the mean total variation of gradient descent with Chebyshev steps on one tuned interval for all contexts."""
+def _descents(
+    name: str, model: GaussianProcess, layers: Sequence[int], between: tuple[int, int], learned: Mapping[str, bool],
+    datasets: int, seed: int,
+) -> Measured:  # fmt: skip
+    """Log of the mean total variation of gradient descent whose steps are chosen, and of networks that learned them.
+
+    theory: Chebyshev steps on one interval for all contexts, the best one for half of them. `learned`: row -> whether attention
+    is normalised.
+    """
+    contexts = _spectra(max(datasets // 4, 8), seed, model, between)
     tuning, judged = contexts[: len(contexts) // 2], contexts[len(contexts) // 2 :]
+    networks = {
+        row: [Solver(f"{name}{'-normalised' * normal}", model, depth, between, normal) for depth in layers]
+        for row, normal in learned.items()
+    }
+    said = {row: [[c.said(network) for c in judged] for network in parts] for row, parts in networks.items()}
     out: Measured = {}
     for bins in (256, 64, 16):
         edges = _edges(bins, model)
-        columns = [np.array([c.apart(edges, _tuned(tuning, edges, depth - 1)) for c in judged]) for depth in layers]
-        out[f"{bins} bins"] = {"theory": log_mean(np.stack(columns, axis=1))}
+        columns = {"theory": [[c.apart(edges, _tuned(tuning, edges, depth - 1)) for c in judged] for depth in layers]}
+        for row, parts in said.items():
+            columns[row] = [[c.apart_from(edges, *m) for c, m in zip(judged, part, strict=True)] for part in parts]
+        out[f"{bins} bins"] = {row: log_mean(np.array(values).T) for row, values in columns.items()}
     return out
 
 
@@ -270,9 +287,10 @@ def floor(bins: Sequence[int], datasets: int, seed: int) -> Measured:
 
 
 class Spectrum:
-    """One context, its queries, and gradient descent on it along the eigenvectors of K."""
+    """One context (x, y, queries), and gradient descent on it along the eigenvectors of K."""
 
-    def __init__(self, k: Array, across: Array, prior: Array, y: Array, noise: float) -> None:
+    def __init__(self, k: Array, across: Array, prior: Array, seen: tuple[Array, Array, Array], noise: float) -> None:
+        self.seen, y = seen, seen[1]
         values, vectors = np.linalg.eigh(k)
         kept = values > 1e-9 * values[-1]  # the linear kernel has rank d; nothing is learned outside
         self.values, rotated = values[kept] + noise, vectors[:, kept].T @ across
@@ -286,8 +304,16 @@ class Spectrum:
         return reached @ self.slope, self.noise + np.maximum(self.prior - reached @ self.square, 0.0)
 
     def apart(self, edges: Array, etas: Array) -> float:
-        """Mean total variation between the bins of the readout and the exact density."""
-        mean, variance = self.moments(etas)
+        """Mean total variation between the bins of the readout after the steps and the exact density."""
+        return self.apart_from(edges, *self.moments(etas))
+
+    def said(self, network: Solver) -> tuple[Array, Array]:
+        """A network's mean and variance (query,)."""
+        mean, variance = network.moments(*(part[None] for part in self.seen))
+        return mean[0], variance[0]
+
+    def apart_from(self, edges: Array, mean: Array, variance: Array) -> float:
+        """The same for any mean and variance (query,)."""
         middle = (edges[:-1] + edges[1:]) / 2
         logits = -((middle - mean[:, None]) ** 2) / (2 * variance[:, None])
         odds = np.exp(logits - logits.max(-1, keepdims=True))
@@ -320,8 +346,9 @@ def _spectra(
     k, across, prior = kernels(model, data)
     sizes = np.random.default_rng(seed).integers(fewest, most + 1, contexts)
     noise = float(model.noise_sd) ** 2 if isinstance(model.noise_sd, float) else 0.0
-    y = data.arrays["y"]
-    return [Spectrum(k[i, :n, :n], across[i, :n], prior[i], y[i, :n], noise) for i, n in enumerate(sizes)]
+    x, y, query = (data.arrays[name] for name in ("x", "y", "x_query"))
+    seen = [(x[i, :n], y[i, :n], query[i]) for i, n in enumerate(sizes)]
+    return [Spectrum(k[i, :n, :n], across[i, :n], prior[i], seen[i], noise) for i, n in enumerate(sizes)]
 
 
 def _linear() -> GaussianProcess:
@@ -354,6 +381,38 @@ def oracle(n: Sequence[int], datasets: int, seed: int) -> Measured:
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
     crps = said.sd * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi))
     return {"gp-rbf-16d": {"bayes": crps.mean(-1)}}
+
+
+def depth(n: Sequence[int], datasets: int, seed: int) -> Measured:
+    """CRPS at fresh noisy observations, and coverage, of networks of 8 to 32 layers that learned on at most 256 points."""
+    grid: Any = {"kind": "grid"}
+    fixed = GaussianProcess(RBF(1.0, 0.8), 0.2, 16)
+    kernel = {"kind": "rbf", "amplitude": 1.0, "lengthscale": {**grid, "values": [0.4, 0.8, 1.2]}}
+    spec = {"kernel": kernel, "noise_sd": {**grid, "values": [0.1, 0.2, 0.3]}, "d": 16}
+    models = {"length-scale .8": fixed, "grid of length-scales and noises": GaussianProcess.from_spec(spec)}
+    out: Measured = {}
+    for (title, model), level in zip(models.items(), (0.9, 0.5), strict=True):
+        simulation = _task(model, n, queries=8).simulate(range(max(datasets // 4, 8)), seed=seed, stream="replicate")
+        exact = _answer("cholesky", _task(model, n, queries=8), simulation, latents=False)
+        answers: dict[str, Any] = {"bayes": exact}
+        for layers in (8, 16, 32):
+            network = Solver(f"rbf-16d{'' if model.fixed else '-grid'}", model, layers, (64, 256), normalised=True)
+            answers[f"{layers} layers"] = _normal(network, simulation)
+        crps, pit = (registry.load("metric", name) for name in ("crps", "pit"))
+        scores = {row: crps.score(said, exact, simulation.outcome).mean(-1) for row, said in answers.items()}
+        placed = {row: pit.score(said, exact, simulation.outcome) for row, said in answers.items()}
+        out[f"{title}: CRPS"] = scores
+        inside = {row: (np.abs(2 * place - 1) <= level).mean(-1) for row, place in placed.items()}
+        out[f"{title}: coverage of {level:.0%} intervals"] = inside
+    return out
+
+
+def _normal(network: Solver, simulation: Simulation) -> Normal:
+    """What a network says at every position."""
+    x, y, query = (simulation.data.arrays[name] for name in ("x", "y", "x_query"))
+    said = [network.moments(x[:, :n], y[:, :n], query) for n in simulation.data.positions]
+    mean, variance = (np.stack(part, axis=1) for part in zip(*said, strict=True))
+    return Normal(mean, np.sqrt(variance))
 
 
 ONE_STEP, CHEBYSHEV = "one step size", "Chebyshev steps"
@@ -418,6 +477,7 @@ SECTIONS: Mapping[str, Callable[[Sequence[int], int, int], Measured]] = {
     "points-rbf": points_rbf,
     "floor": floor,
     "oracle": oracle,
+    "depth": depth,
     "extrapolation": extrapolation,
 }
 

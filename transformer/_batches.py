@@ -36,7 +36,7 @@ from veribayes.tree import Data, Simulation
 Targets = Callable[[Data], Predictive]
 FAMILIES: Mapping[str, Family] = {"bayesian_network": "rows", "mtd": "symbols", "gaussian_process": "points"}
 STATES: tuple[Family, ...] = ("rows", "nodes")  # families whose network has an output for every state of a node
-SIZES = ("logarithmic", "uniform")
+SIZES = ("logarithmic", "uniform", "between")
 LABELS = "labels"  # instead of an engine's name: what was drawn
 # settings that older cards do not have, and what they mean there
 LATER = {"loss": "kl", "targets": "", "start": "", "average": 0.0, "bf16": False, "temper": 1.0,
@@ -50,7 +50,8 @@ class Recipe:
     Attributes:
         steps, batch: number of steps and data sets a step; data set number = step * batch + i in the stream `train`.
         groups: context sizes a step (sets); each group of batch / groups data sets has one.
-        sizes: `logarithmic` or `uniform`, the law of the context sizes of sets.
+        sizes: law of the context sizes of sets: `logarithmic` or `uniform` from none on, or `between`, uniform from the
+            design's first position to its last.
         queries: queries a data set, as `Design.queries`.
         learning_rate, warmup, weight_decay, clip: of the optimisers; warm-up over this share of the steps, then cosine to zero.
         evaluations: points of the curve measured during training.
@@ -210,7 +211,8 @@ def make_batch(
     drawn = tempered(task.model, recipe.temper).simulate(design, seed, "train", index)
     if config.family in ("symbols", "nodes"):
         return [make_group(task, config, targets, drawn)]
-    sizes = context_sizes(largest, recipe.groups, seed, step, uniform=recipe.sizes == "uniform")
+    fewest = first if recipe.sizes == "between" else 0
+    sizes = context_sizes(largest, recipe.groups, seed, step, uniform=recipe.sizes != "logarithmic", fewest=fewest)
     each = recipe.batch // recipe.groups
     parts = [_part(drawn, slice(g * each, (g + 1) * each)) for g in range(recipe.groups)]
     # where engines are compiled for the arrays they need, the largest size is asked for as well: they are then compiled once
@@ -247,14 +249,20 @@ def _part(drawn: Simulation, rows: slice) -> Simulation:
     return Simulation(drawn.data.select(rows), latents, drawn.outcome[rows], drawn.context[rows])
 
 
-def context_sizes(largest: int, groups: int, seed: int, step: int, *, uniform: bool = False) -> list[int]:
+def context_sizes(
+    largest: int, groups: int, seed: int, step: int, *, uniform: bool = False, fewest: int = 0
+) -> list[int]:
     """One size a group on 0..largest, 1 + n log-uniform: early observations change the posterior most. Or n uniform.
+
+    `fewest` is the smallest size where n is uniform.
 
     Stratified over the groups of a step, so that every step sees small and large contexts.
     """
     rng = np.random.default_rng([seed, crc32(b"context size"), step])
     share = (np.arange(groups) + rng.random(groups)) / groups
-    return [int(u * (largest + 1)) if uniform else int((largest + 2) ** u) - 1 for u in share]
+    if uniform:
+        return [fewest + int(u * (largest + 1 - fewest)) for u in share]
+    return [int((largest + 2) ** u) - 1 for u in share]
 
 
 def make_group(task: Task, config: AnyConfig, targets: Targets | None, drawn: Simulation) -> Group:
@@ -306,8 +314,10 @@ def probabilities(config: AnyConfig, predictive: Predictive) -> npt.NDArray[np.f
     if isinstance(predictive, Categorical):
         return predictive.probs
     below = _below(predictive, edges_of(config))
-    ends = np.zeros((*predictive.shape, 1))
-    return np.maximum(np.diff(np.concatenate([ends, below, ends + 1], axis=-1), axis=-1), 0.0)
+    mass = np.empty((*predictive.shape, below.shape[-1] + 1))
+    mass[..., 0], mass[..., -1] = below[..., 0], 1 - below[..., -1]
+    np.subtract(below[..., 1:], below[..., :-1], out=mass[..., 1:-1])
+    return np.maximum(mass, 0.0, out=mass)
 
 
 def _below(predictive: Predictive, edges: Array) -> Array:

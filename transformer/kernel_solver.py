@@ -4,7 +4,8 @@
     KernelSolver         points and queries -> layers -> log masses of cells
     SolverLayer          one step
 
-Layer l has its own kernel k_l(x, x') = a_l^2 exp(-|s_l * (x - x')|^2 / 2), ridge r_l and step size eta_l (arXiv 2605.26713):
+Layer l has its own kernel k_l(x, x') = a_l^2 exp(-|s_l * (x - x')|^2 / 2), or a_l^2 <s_l * x, s_l * x'>, its own ridge r_l and
+step size eta_l (arXiv 2605.26713):
 
     u(x) <- (1 - eta r / c(x)) u(x) + (eta / c(x)) sum_i k(x_i, x) (v_i - u(x_i)),   from u = 0,
 
@@ -40,7 +41,8 @@ class KernelSolverConfig:
     Attributes:
         inputs: d.
         layers: L; the first writes k_0, the others make one step each.
-        normalised: divide step and skip by the row sums of the kernel.
+        kernel: `rbf` or `linear`.
+        normalised: divide step and skip by the row sums of the kernel, which must not be negative.
         points: number of points for which plain attention's first step sizes are right.
         cells, reach, tail_scale: equal bins on [-reach, reach] and the scale of the half-normal tails.
     """
@@ -50,6 +52,7 @@ class KernelSolverConfig:
     reach: float
     tail_scale: float
     layers: int = 9
+    kernel: str = "rbf"
     normalised: bool = True
     points: int = 64
     family: str = "points"
@@ -58,12 +61,15 @@ class KernelSolverConfig:
     def __post_init__(self) -> None:
         choice("family", self.family, ("points",))
         choice("architecture", self.architecture, ("kernel_solver",))
+        choice("kernel", self.kernel, KERNELS)
         for name in ("inputs", "cells", "layers", "points"):
             integer(name, getattr(self, name), at_least=1, at_most=LARGEST)
         for name in ("reach", "tail_scale"):
             number(name, getattr(self, name), above=0)
         if self.layers < 2 or not isinstance(self.normalised, bool):
             raise InputError("at least two layers, normalised or not", f"{self.layers}, {self.normalised!r}")
+        if self.normalised and self.kernel != "rbf":
+            raise InputError("a kernel without negative values where attention is normalised", f"'{self.kernel}'")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -80,7 +86,7 @@ class KernelSolver(nn.Module):
     def __init__(self, config: KernelSolverConfig) -> None:
         super().__init__()
         self.config = config
-        self.kernel = Kernel(config.inputs)  # k_0
+        self.kernel = KERNELS[config.kernel](config.inputs)  # k_0
         self.steps = nn.ModuleList(SolverLayer(config) for _ in range(config.layers - 1))
         self.log_noise = nn.Parameter(torch.tensor(0.0))  # log variance of an observation
 
@@ -96,7 +102,7 @@ class KernelSolver(nn.Module):
         for step in self.steps:
             u, at_query = step(x, x_query, right, u, at_query)
         mean, reduction = at_query
-        left = torch.relu(self.kernel.variance - reduction)
+        left = torch.relu(self.kernel.at(x_query) - reduction)
         return mean, self.log_noise.exp() + left + SMALLEST
 
     def log_masses(self, mean: Tensor, variance: Tensor) -> Tensor:
@@ -110,23 +116,49 @@ class KernelSolver(nn.Module):
 
 
 class Kernel(nn.Module):
-    """a^2 exp(-|s * (x - x')|^2 / 2) with learnable a and s."""
+    """a^2 times a function of s * x and s * x', with learnable a and s."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
         self.log_scale = nn.Parameter(torch.zeros(inputs))
         self.log_amplitude = nn.Parameter(torch.tensor(0.0))
 
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """(B, n, d), (B, m, d) -> (B, n, m)."""
-        scale = self.log_scale.exp()
-        square = ((x * scale)[:, :, None] - (z * scale)[:, None]).square().sum(-1)
-        return self.variance * (-square / 2).exp()
+    def scaled(self, x: Tensor) -> Tensor:
+        return x * self.log_scale.exp()
 
     @property
     def variance(self) -> Tensor:
-        """k(x, x)."""
+        """a^2."""
         return (2 * self.log_amplitude).exp()
+
+
+class RBF(Kernel):
+    """a^2 exp(-|s * (x - x')|^2 / 2)."""
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """(B, n, d), (B, m, d) -> (B, n, m)."""
+        x, z = self.scaled(x), self.scaled(z)
+        lengths = x.square().sum(-1)[:, :, None] + z.square().sum(-1)[:, None]
+        return self.variance * (x @ z.mT - lengths / 2).clamp(max=0.0).exp()  # rounding must not make it larger than a^2
+
+    def at(self, x: Tensor) -> Tensor:
+        """k(x, x), (B, m, d) -> (B, m)."""
+        return self.variance.expand(x.shape[:2])
+
+
+class Linear(Kernel):
+    """a^2 <s * x, s * x'>."""
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """(B, n, d), (B, m, d) -> (B, n, m)."""
+        return self.variance * (self.scaled(x) @ self.scaled(z).mT)
+
+    def at(self, x: Tensor) -> Tensor:
+        """k(x, x), (B, m, d) -> (B, m)."""
+        return self.variance * self.scaled(x).square().sum(-1)
+
+
+KERNELS: Mapping[str, type[RBF | Linear]] = {"rbf": RBF, "linear": Linear}
 
 
 class SolverLayer(nn.Module):
@@ -135,7 +167,7 @@ class SolverLayer(nn.Module):
     def __init__(self, config: KernelSolverConfig) -> None:
         super().__init__()
         self.normalised = config.normalised
-        self.kernel = Kernel(config.inputs)
+        self.kernel = KERNELS[config.kernel](config.inputs)
         self.log_step = nn.Parameter(torch.tensor(0.0 if config.normalised else -math.log(config.points)))
         self.log_ridge = nn.Parameter(torch.tensor(-3.0))
 
@@ -155,4 +187,4 @@ class SolverLayer(nn.Module):
         step = self.log_step.exp()
         if not self.normalised:
             return step.expand(scores.shape[0], scores.shape[2])
-        return step / torch.maximum(scores.sum(1), self.kernel.variance)
+        return step / torch.maximum(scores.sum(1), self.kernel.variance)  # k(x, x) of a stationary kernel

@@ -14,7 +14,7 @@ import torch
 
 from veribayes import registry
 from veribayes.errors import InputError
-from veribayes.models._kernels import RBF
+from veribayes.models._kernels import RBF, Linear
 from veribayes.models._task import Design, Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.models.mtd import MTD
@@ -101,6 +101,24 @@ def test_the_solver_is_gradient_descent(normalised: bool) -> None:
             np.testing.assert_allclose(variance, exact.sd[:, position] ** 2, rtol=0, atol=1e-13)
 
 
+def test_the_solver_knows_a_linear_kernel() -> None:
+    model = GaussianProcess(Linear((2.0, 0.5)), 0.2, 2)
+    task = Task("points", model, Design((1, 20), queries=3), "cholesky", "sequential")
+    data = task.simulate(range(5), seed=0).data
+    exact = registry.engine("kernel_descent", {"steps": "5", "eta": "0.02"})(task, data, seed=0).predictive
+    solver = KernelSolver(KernelSolverConfig(2, layers=6, kernel="linear", normalised=False, **CELLS)).double()
+    with torch.no_grad():
+        for name, weight in solver.named_parameters():
+            values = {"log_scale": torch.tensor([2.0, 0.5]).log() / 2, "log_amplitude": torch.tensor(0.0),
+                      "log_step": torch.tensor(0.02).log(), "log_ridge": torch.tensor(0.04).log(),
+                      "log_noise": torch.tensor(0.04 - 1e-4).log()}  # fmt: skip
+            weight.copy_(values[name.rpartition(".")[2]])
+        context, query = model.inputs(data, 1)
+        mean, variance = solver.moments(*(torch.tensor(a) for a in (context.x, context.y, query)))
+    np.testing.assert_allclose(mean, exact.mean[:, 1], rtol=0, atol=1e-6)  # scales in single precision: 1e-7
+    np.testing.assert_allclose(variance, exact.sd[:, 1] ** 2, rtol=0, atol=1e-6)
+
+
 def test_cells_of_the_solver_are_those_of_a_normal() -> None:
     solver = KernelSolver(KernelSolverConfig(1, **CELLS)).double()
     mean, variance = torch.tensor([[0.3, -3.9]]).double(), torch.tensor([[0.5, 0.3]]).double()
@@ -138,6 +156,8 @@ def test_points_have_no_order_and_queries_do_not_meet(make_case: Callable[..., A
         {"architecture": "kernel_solver", "inputs": 1, **CELLS, "layers": 1},
         {"architecture": "kernel_solver", "inputs": 1, **CELLS, "normalised": 1},
         {"architecture": "kernel_solver", "inputs": 1, **CELLS, "width": 8},
+        {"architecture": "kernel_solver", "inputs": 1, **CELLS, "kernel": "cosine"},
+        {"architecture": "kernel_solver", "inputs": 1, **CELLS, "kernel": "linear"},
         [1],
     ],
 )

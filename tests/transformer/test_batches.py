@@ -72,6 +72,9 @@ def test_context_sizes_are_log_uniform_and_stratified() -> None:
     assert (even.min(), even.max()) == (0, 100)
     assert abs(np.mean(even < 10) - 10 / 101) < 0.005
     assert np.all(np.diff(even, axis=1) >= 0)
+    between = np.array([context_sizes(100, 4, 0, step, uniform=True, fewest=60) for step in range(4000)])
+    assert (between.min(), between.max()) == (60, 100)
+    assert abs(np.mean(between < 70) - 10 / 41) < 0.005
 
 
 def test_cells_carry_the_exact_mass_with_tails() -> None:
