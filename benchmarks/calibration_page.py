@@ -35,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path(arguments[0] if arguments else "runs/calibration")
     document = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
     peer = json.loads(Path("runs/sbi-peer.json").read_text(encoding="utf-8"))  # a row it does not have yet is a dash
-    store.write_text(_documents.DOCS / "calibration.svg", (folder / "calibration.svg").read_text(encoding="utf-8"))
+    for figure in ("calibration.svg", "coverage.svg"):
+        store.write_text(_documents.DOCS / figure, (folder / figure).read_text(encoding="utf-8"))
     _documents.put("calibration.md", "tests", (folder / "calibration.md").read_text(encoding="utf-8").strip())
     _documents.put("calibration.md", "battery", f"{battery(document, peer)}\n\n{footnote(document, peer)}")
     print(f"written: {_documents.DOCS / 'calibration.md'}")

@@ -36,3 +36,12 @@ def test_ties_and_an_exact_exponential() -> None:
         assert np.isfinite(tail_shape(tail))
         assert tail_shape(steps) == pytest.approx(tail_shape(tail), abs=0.01)
         assert np.isfinite(tail_shape(np.array([1.0, 0, 0, 0, 0, 0, 0])))
+
+
+def test_values_at_the_threshold_are_not_above_it() -> None:
+    """Shares of four queries are quarters: nothing lies beyond one, and the next data set is no farther out than the last."""
+    rng = np.random.default_rng(2)
+    shares = np.sort(rng.binomial(4, 0.5, (200, 40)) / 4, axis=0)
+    assert mean_beyond(shares).mean() == pytest.approx(1.0, abs=0.02)  # 20 where ties counted as the beginning of a tail
+    mixed = np.sort(np.concatenate([np.zeros(150), rng.random(50) ** -0.5]))
+    assert 1.2 < mean_beyond(mixed) < 3.5  # a tail of shape .5 above many ties: its 40 largest values have none

@@ -385,6 +385,7 @@ def calibrate_tests(
     store.write_text(out / "calibration.json", json.dumps(document, indent=1))
     store.write_text(out / "calibration.md", text)
     store.write_text(out / "calibration.svg", drawn.svg(drawn.sizes(document)))
+    store.write_text(out / "coverage.svg", drawn.svg(drawn.coverages(document)))
     print(json.dumps(document, indent=1) if as_json else text)
 
 

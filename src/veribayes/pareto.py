@@ -46,18 +46,22 @@ def tail_shape(largest: Array) -> Array:
         largest: (..., tail + 1), in decreasing order; the last is the threshold.
 
     Returns:
-        k (...), regularised towards .5 as if by ten more observations; -inf where the tail is flat.
+        k (...), regularised towards .5 as if by ten more observations; -inf where the tail is flat. Values that equal the
+        threshold are not above it: shares and other discrete values would otherwise look as heavy as a tail can be.
     """
     above = largest[..., -2::-1] - largest[..., -1:]  # increasing
-    size, flat = above.shape[-1], above[..., -1] <= 1e-12 * np.abs(largest[..., 0])
-    excess = np.where(flat[..., None], np.arange(1.0, size + 1), above) / np.where(flat, size, above[..., -1])[..., None]
+    size, tied = above.shape[-1], above <= 1e-12 * np.abs(largest[..., :1])
+    flat = tied[..., -1]
+    above = np.where(flat[..., None], np.arange(1.0, size + 1), np.where(tied, 0.0, above))
+    excess, few = above / above[..., -1:], np.where(flat, size, (~tied).sum(-1))  # few: how many are above the threshold
     count = 30 + int(np.sqrt(size))
     j = np.arange(1, count + 1)
-    quartile = np.maximum(excess[..., int(size / 4 + 0.5) - 1, None], 1e-300)
+    first = size - few + np.maximum((few / 4 + 0.5).astype(np.int64) - 1, 0)
+    quartile = np.maximum(np.take_along_axis(excess, first[..., None], axis=-1), 1e-300)
     theta = 1 / excess[..., -1:] + (1 - np.sqrt(count / (j - 0.5))) / (3 * quartile)
     theta = np.where(theta == 0, 1e-12, theta)  # exactly exponential: the limit, not 0 / 0
-    k = np.log1p(-theta[..., None] * excess[..., None, :]).mean(-1)
-    weight_of = softmax(size * (np.log(-theta / k) - k - 1), axis=-1)
+    k = np.log1p(-theta[..., None] * excess[..., None, :]).sum(-1) / few[..., None]
+    weight_of = softmax(few[..., None] * (np.log(-theta / k) - k - 1), axis=-1)
     best = (weight_of * theta).sum(-1)
-    shape = np.log1p(-best[..., None] * excess).mean(-1)
-    return np.where(flat, -np.inf, (size * shape + 5) / (size + 10))
+    shape = np.log1p(-best[..., None] * excess).sum(-1) / few
+    return np.where(flat, -np.inf, (few * shape + 5) / (few + 10))

@@ -529,6 +529,7 @@ class TestMeasure:
         drawn = (tmp_path / "calibration.svg").read_text()
         assert drawn.count("<svg") == 1
         assert "e_process" in drawn
+        assert "difference: signed, mean 0" in (tmp_path / "coverage.svg").read_text()
 
 
 def _nothing(done: int) -> None:
