@@ -148,8 +148,9 @@ class Network(nn.Module):
     def raw(self, *arrays: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the heads put out, (B, Q, outputs), and the log posterior of the latents."""
         tokens, readable = self.tokens(*arrays)  # (B, N + Q, D); the first N may be read
-        for block in self.blocks:
-            tokens = block(tokens, readable)
+        asked = readable if self.config.family in ("rows", "points") and not self.config.latents else 0
+        for i, block in enumerate(self.blocks, 1):
+            tokens = block(tokens, readable, asked if i == len(self.blocks) else 0)
         tokens, latents = self.norm(tokens), None
         if self.config.latents:
             sizes = [len(values) for values in self.config.latents.values()]
@@ -158,7 +159,7 @@ class Network(nn.Module):
         if self.config.family == "nodes":
             tokens = torch.take_along_dim(tokens, arrays[-1][..., None], dim=1)
         elif self.config.family != "symbols":
-            tokens = tokens[:, readable:]
+            tokens = tokens[:, readable - asked :]
         return self.head(tokens), latents
 
     def attention(self, *arrays: Tensor) -> list[Tensor]:
@@ -198,8 +199,9 @@ class Block(nn.Module):
         self.hidden = nn.Linear(config.width, config.expansion * config.width)
         self.out = nn.Linear(config.expansion * config.width, config.width)
 
-    def forward(self, x: Tensor, readable: int) -> Tensor:
-        x = x + self.attention(self.norm_1(x), readable)
+    def forward(self, x: Tensor, readable: int, first: int = 0) -> Tensor:
+        """Tokens from the `first` on; the ones before it are read and left out, when no block will read them again."""
+        x = x[:, first:] + self.attention(self.norm_1(x), readable, first)
         changed: Tensor = x + self.out(F.gelu(self.hidden(self.norm_2(x))))
         return changed
 
@@ -218,10 +220,11 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(config.width, 2 * config.width, bias=False)
         self.out = nn.Linear(config.width, config.width, bias=False)
 
-    def forward(self, x: Tensor, readable: int) -> Tensor:
-        q, k, v = self._heads(x, readable)
+    def forward(self, x: Tensor, readable: int, first: int = 0) -> Tensor:
+        """(B, N + Q, D) -> what the tokens from the `first` on have read, (B, N + Q - first, D)."""
+        q, k, v = self._heads(x, readable, first)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))  # (B, N + Q, D)
+        joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return joined
 
     def maps(self, x: Tensor, readable: int) -> Tensor:
@@ -232,8 +235,8 @@ class Attention(nn.Module):
             scores = scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -torch.inf)
         return scores.softmax(-1)
 
-    def _heads(self, x: Tensor, readable: int) -> tuple[Tensor, Tensor, Tensor]:
-        q = self._split(self.query(x))  # (B, H, N + Q, D / H)
+    def _heads(self, x: Tensor, readable: int, first: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        q = self._split(self.query(x[:, first:]))  # (B, H, N + Q - first, D / H)
         k, v = (self._split(half) for half in self.key_value(x[:, :readable]).chunk(2, dim=-1))  # (B, H, N, D / H)
         return (rotate(q), rotate(k), v) if self.causal else (q, k, v)
 

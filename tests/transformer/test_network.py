@@ -76,6 +76,16 @@ def test_queries_do_not_see_each_other(config: NetworkConfig) -> None:
     torch.testing.assert_close(said(net, alone), said(net, arrays)[:, :1], rtol=0, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("config", [ROWS, POINTS], ids=lambda c: c.family)
+def test_the_last_block_leaves_out_what_nobody_reads(config: NetworkConfig) -> None:
+    net, arrays = network(config), arguments(config)
+    tokens, readable = net.tokens(*arrays)
+    for block in net.blocks:
+        tokens = block(tokens, readable)
+    whole = net.head(net.norm(tokens[:, readable:]))
+    torch.testing.assert_close(net.raw(*arrays)[0], whole, rtol=0, atol=ROUNDING)
+
+
 def test_a_sequence_sees_only_its_past() -> None:
     net, (symbols,) = network(SYMBOLS), arguments(SYMBOLS)
     changed = symbols.clone()
