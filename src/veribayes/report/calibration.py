@@ -44,7 +44,7 @@ def coverages(document: Mapping[str, Any]) -> Figure:
     axes.axvspan(*WANTED, color=LIGHT["within"], zorder=0, linewidth=0)
     axes.axvline(0.95, color=LIGHT["ink"], linewidth=0.8)
     axes.set_xlim(LEAST - 0.005, 1.002)
-    axes.set_xlabel("share of 95 % intervals that hold the truth; figures: below the axis", loc="right")
+    axes.set_xlabel("share of 95 % intervals that hold the truth", loc="right")
     return figure
 
 
