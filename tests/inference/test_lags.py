@@ -135,8 +135,8 @@ def test_nodes_are_chosen_by_certificate(model: MTD) -> None:
         assert branch.certificate.bound_kind == kind
         assert branch.certificate.verdict == (verdict or branch.certificate.verdict)
         assert error <= 1.1 * branch.certificate.error_bound + 1e-13  # bounds: 1e-15 of 1e-12, 2e-10 of 8e-7
-        if kind == "estimate":  # doubling gives the error itself
-            assert branch.certificate.error_bound == pytest.approx(error, rel=0.1, abs=1e-12)
+        if kind == "estimate":  # the change by a quarter more nodes is nearly the error, and the estimate is twice that
+            assert error < branch.certificate.error_bound < 3 * error + 1e-12  # 1.9 to 2.6
 
 
 def test_node_weights_that_leave_the_range_of_floats_are_counted() -> None:
