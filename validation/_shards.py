@@ -102,9 +102,12 @@ def _kept(job: Job, out: Path) -> Counts | None:
     path = job.path(out)
     if not path.exists():
         return None
-    plain = json.loads(path.read_text(encoding="utf-8"))
-    same = plain.pop("job") == asdict(job) and plain.pop("source") == job.source()
-    return plain if same else None
+    try:
+        plain = dict(json.loads(path.read_text(encoding="utf-8")))
+        same = plain.pop("job") == asdict(job) and plain.pop("source") == job.source()
+    except (ValueError, KeyError, TypeError):  # damaged: measured again
+        return None
+    return plain if same and all(isinstance(count, int) for count in plain.values()) else None
 
 
 def _keep(job: Job, counts: Counts, out: Path) -> None:

@@ -360,7 +360,7 @@ def calibrate_tests(
         Path, typer.Option("--out", help="Folder of finished parts; an interrupted run continues from it.")
     ] = Path("runs/calibration"),
     seed: Seed = 0,
-    workers: Annotated[int | None, typer.Option("--workers", help="Processes; default one a core.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; default one a core.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure how often every test rejects, under its null and under planted defects, and how often intervals cover."""

@@ -56,6 +56,12 @@ def test_files_are_reused_until_their_sources_change(tmp_path: Path, monkeypatch
     assert len(list(tmp_path.glob("interval-difference-*.json"))) == len(todo) == 6
     monkeypatch.setattr(Job, "measure", lambda job: pytest.fail("measured again"))
     assert intervals.run(todo, tmp_path, lambda done: None, workers=1) == first
+    for damage in ("{", "[]", '{"job": 1}', ""):
+        broken = todo[0].path(tmp_path)
+        broken.write_text(damage)
+        monkeypatch.setattr(Job, "measure", lambda job: first[0].counts)
+        assert intervals.run(todo, tmp_path, lambda done: None, workers=1) == first
+        assert "covered" in broken.read_text()
     monkeypatch.setattr(Job, "measure", lambda job: {"covered": 0, "above": 0, "below": 0})
     monkeypatch.setattr(intervals, "source_digest", lambda interval: "other")
     assert {m.counts["covered"] for m in intervals.run(todo, tmp_path, lambda done: None, workers=1)} == {0}
