@@ -72,6 +72,11 @@ def run(todo: Sequence[J], out: Path, progress: Callable[[int], None], *, worker
     return [_sum([found[block] for block in job.blocks()]) for job in todo]
 
 
+def slug(text: str) -> str:
+    """A part of a file name."""
+    return "".join(c if c.isalnum() else "_" for c in text)
+
+
 def blocks(todo: Sequence[Job]) -> int:
     """Number of files of some jobs."""
     return sum(len(job.blocks()) for job in todo)

@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from veribayes import pareto, registry
+from veribayes import pareto
 from veribayes.predictive import Array
 from veribayes.validation import _shards, bootstrap, calibration, decision, summaries
 from veribayes.validation.calibration import COLUMNS, LAWS, Law, gamma, lognormal, signed
+from veribayes.validation.tests import _classifier, c2st
 from veribayes.validation.tests._null import generator
 
 SIZES = (50, 200, 1000)
@@ -57,13 +58,14 @@ def _difference(law: str, n: int, first: int, runs: int, seed: int) -> _shards.C
 def _recovery(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
     """Intervals of a recovery of .99, divergences having half of their variation from the same contexts as the baseline."""
 
-    def draw(rng: Rng) -> Limits:
+    low, high = np.empty((2, runs))
+    for i in range(runs):
+        rng = generator(seed, f"recovery/{law}", n, first + i)
         baseline = gamma(2.0).draw(rng, (n,))
         found = bootstrap.recovery(0.005 * (baseline + _law(law).draw(rng, (n,))), baseline, seed=seed)
         assert found is not None
-        return np.array(found.low), np.array(found.high)
-
-    return counts(_one_by_one(draw, "recovery", law, n, first, runs, seed), 0.99)
+        low[i], high[i] = found.low, found.high
+    return counts((low, high), 0.99)
 
 
 def _band(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
@@ -124,12 +126,12 @@ def _reliability(law: str, n: int, first: int, runs: int, seed: int) -> _shards.
 
 def _proven(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
     """Lower limits of a total variation distance that a classifier proves, four-dimensional normals apart in one coordinate."""
-    distance, test = float(law.split()[-1]), registry.load("test", "c2st")
+    distance = float(law.split()[-1])
     apart = np.array([2 * stats.norm.ppf((1 + distance) / 2), 0, 0, 0])
     low = np.empty(runs)
     for i in range(runs):
         x, y = generator(seed, f"proven/{law}", n, first + i).standard_normal((2, n, 4))
-        low[i] = test.run(x, y + apart, thin=False, permutations=1, seed=first + i).measured["total_variation_low"]
+        low[i] = c2st.PART.run(x, y + apart, thin=False, permutations=1, seed=first + i).measured["total_variation_low"]
     return counts((low, np.full(runs, np.inf)), distance)
 
 
@@ -140,13 +142,7 @@ def counts(limits: Limits, truth: float | Array) -> _shards.Counts:
     return {"covered": int((~above & ~below).sum()), "above": int(above.sum()), "below": int(below.sum())}
 
 
-def _one_by_one(
-    draw: Callable[[Rng], Limits], kind: str, law: str, n: int, first: int, runs: int, seed: int
-) -> Limits:
-    return _joined([tuple(np.reshape(x, 1) for x in draw(generator(seed, f"{kind}/{law}", n, first + i))) for i in range(runs)])
-
-
-def _joined(parts: Sequence[tuple[Array, ...]]) -> Limits:
+def _joined(parts: Sequence[Limits]) -> Limits:
     low, high = (np.concatenate(limits) for limits in zip(*parts, strict=True))
     return low, high
 
@@ -179,7 +175,7 @@ INTERVALS: Mapping[str, Interval] = {
     "reliability": Interval(
         "reliability band", _reliability, ("queries of their own", "queries that share an outcome"), (summaries,)
     ),
-    "proven": Interval("distance from c2st", _proven, ("total variation 0.2", "total variation 0.5"), ()),
+    "proven": Interval("distance from c2st", _proven, ("total variation 0.2", "total variation 0.5"), (c2st, _classifier)),
 }  # fmt: skip
 
 
@@ -192,7 +188,7 @@ class Job(_shards.Job):
 
     @property
     def name(self) -> str:
-        return f"interval-{self.interval}-{''.join(c if c.isalnum() else '_' for c in self.law)}"
+        return f"interval-{self.interval}-{_shards.slug(self.law)}"
 
     def source(self) -> str:
         return source_digest(self.interval)
@@ -205,10 +201,7 @@ def source_digest(interval: str) -> str:
     """Digest of the sources that an interval's counts depend on."""
     kind = INTERVALS[interval]
     parts: list[Any] = [kind.counts, counts, _together, *kind.sources]
-    texts = [inspect.getsource(part) for part in parts]
-    if interval == "proven":
-        folder = Path(__file__).parent / "tests"
-        texts += [(folder / name).read_text(encoding="utf-8") for name in ("c2st.py", "_classifier.py")]
+    texts = [inspect.getsource(part) for part in parts] + [repr((POSITIONS, QUERIES, LENGTH, RHO))]
     return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
 
 

@@ -40,7 +40,7 @@ class Job(_shards.Job):
 
     @property
     def name(self) -> str:
-        return f"{self.problem}-{''.join(c if c.isalnum() else '_' for c in self.defect)}"
+        return f"{self.problem}-{_shards.slug(self.defect)}"
 
     def source(self) -> str:
         return source_digest(PROBLEMS[self.problem].test)
