@@ -30,6 +30,7 @@ from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array, Categorical, Normal, NormalMixture, Predictive
 from veribayes.transformer._architectures import AnyConfig, AnyNetwork, config_from
+from veribayes.transformer._heads import Nodes, divergence_at, nodes_at, nodes_of
 from veribayes.transformer.network import Family, Network
 from veribayes.tree import Data, Simulation
 
@@ -40,7 +41,7 @@ SIZES = ("logarithmic", "uniform", "between")
 LABELS = "labels"  # instead of an engine's name: what was drawn
 # settings that older cards do not have, and what they mean there
 LATER = {"loss": "kl", "targets": "", "start": "", "average": 0.0, "bf16": False, "temper": 1.0,
-         "sizes": "logarithmic"}  # fmt: skip
+         "sizes": "logarithmic", "stretch": 1.0}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Recipe:
         average: decay a step of the moving average of the weights that is measured and kept; zero: the weights themselves.
         bf16: matrix products in bfloat16 on a GPU; a processor ignores it.
         temper: contexts are drawn from known tables raised to this power; below 1, rare evidence is met more often.
+        stretch: the real outcomes of half of the contexts are multiplied by a factor that is uniform from 1 to this one, so
+            that training meets what lies far out; targets are exact for the contexts as they then are.
     """
 
     steps: int
@@ -82,6 +85,7 @@ class Recipe:
     bf16: bool = False
     temper: float = 1.0
     sizes: str = "logarithmic"
+    stretch: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "groups", "queries", "evaluations"):
@@ -98,6 +102,9 @@ class Recipe:
             raise InputError("bf16: true or false", repr(self.bf16))
         if not 0 < self.temper <= 1 or (self.temper < 1 and self.targets == LABELS):
             raise InputError("temper: above 0, at most 1, and 1 where targets are labels", f"{self.temper}")
+        number("stretch", self.stretch)
+        if self.stretch < 1 or (self.stretch > 1 and self.targets == LABELS):
+            raise InputError("stretch: at least 1, and 1 where targets are labels", f"{self.stretch}")
         if self.batch % self.groups:
             raise InputError("groups that divide the batch", f"{self.batch} data sets in {self.groups} groups")
 
@@ -126,16 +133,17 @@ class Group:
     """Data sets with one context size: arguments of the network, and the probabilities wanted at its outputs.
 
     `at` selects the outputs that have a target, on the query axis: all of them for sets, the design's prefixes for a sequence.
+    The target is the probabilities of categories or cells, or nodes of the exact law for a head without cells.
     """
 
     arrays: tuple[Tensor, ...]
     at: slice
-    probs: Tensor  # (B, Q, K)
+    target: Tensor | Nodes  # (B, Q, K)
     latents: Tensor | None = None  # (B, V), the values of all latents side by side
 
     def to(self, device: torch.device) -> Group:
         latents = None if self.latents is None else self.latents.to(device)
-        return Group(tuple(a.to(device) for a in self.arrays), self.at, self.probs.to(device), latents)
+        return Group(tuple(a.to(device) for a in self.arrays), self.at, self.target.to(device), latents)
 
 
 def config_of(task: Task, settings: Mapping[str, Any]) -> AnyConfig:
@@ -209,6 +217,8 @@ def make_batch(
     design = replace(task.design, positions=wanted, queries=recipe.queries)
     index = np.arange(step * recipe.batch, (step + 1) * recipe.batch)
     drawn = tempered(task.model, recipe.temper).simulate(design, seed, "train", index)
+    if recipe.stretch > 1:
+        drawn = stretched(drawn, recipe.stretch, seed, step)
     if config.family in ("symbols", "nodes"):
         return [make_group(task, config, targets, drawn)]
     fewest = first if recipe.sizes == "between" else 0
@@ -243,6 +253,23 @@ def _tempered(model: BayesianNetwork, power: float) -> BayesianNetwork:
     return BayesianNetwork(model.nodes, model.parents, model.states, cpts=tables)
 
 
+def stretched(drawn: Simulation, most: float, seed: int, step: int) -> Simulation:
+    """The data sets with the real outcomes of half of the contexts multiplied by a factor from 1 to `most`.
+
+    The drawn outcomes of the queries stay: they are those of the context that was not stretched, and no target.
+
+    Raises:
+        InputError: contexts without real outcomes.
+    """
+    if "y" not in drawn.data.arrays or drawn.data.arrays["y"].dtype.kind != "f":
+        raise InputError("stretch: 1 for contexts without real outcomes", f"{most}")
+    rng = np.random.default_rng([seed, crc32(b"stretch"), step])
+    count = len(drawn.data.index)
+    factor = np.where(rng.random(count) < 0.5, rng.uniform(1.0, most, count), 1.0)
+    arrays = {**drawn.data.arrays, "y": drawn.data.arrays["y"] * factor[:, None]}
+    return replace(drawn, data=replace(drawn.data, arrays=arrays))
+
+
 def _part(drawn: Simulation, rows: slice) -> Simulation:
     """Some of the data sets; their context sizes are not yet decided."""
     latents = {name: values[rows] for name, values in drawn.latents.items()}
@@ -270,17 +297,26 @@ def make_group(task: Task, config: AnyConfig, targets: Targets | None, drawn: Si
     data, sequence = drawn.data, config.family == "symbols"
     context, query = task.model.inputs(data, len(data.positions) - 1 if sequence else 0)
     asked = slice(None) if sequence else slice(1)
-    if targets is None:
-        wanted, latents = one_hot(config, drawn.outcome[:, asked]), drawn_latents(config, drawn)
-    else:
-        exact = targets(data)[:, asked]
-        asks = bool(getattr(config, "latents", {}))
-        wanted, latents = probabilities(config, exact), exact_latents(task, config, exact[:, 0]) if asks else None
-    probs = torch.from_numpy(wanted.astype(np.float32))  # (B, P, Q, K)
-    first, last = int(data.positions[0]), int(data.positions[-1])
-    at, probs = (slice(first, last + 1), probs[:, :, 0]) if sequence else (slice(None), probs[:, 0])
+    exact = None if targets is None else targets(data)[:, asked]
+    latents = _latents(task, config, exact, drawn)
     posterior = None if latents is None else torch.from_numpy(latents.astype(np.float32))
-    return Group(tensors(config.family, context, query), at, probs, posterior)
+    arrays = tensors(config.family, context, query)
+    if getattr(config, "head", "bins") != "bins":
+        nodes = nodes_at(drawn.outcome[:, 0]) if exact is None else nodes_of(exact[:, 0])
+        return Group(arrays, slice(None), nodes, posterior)
+    wanted = one_hot(config, drawn.outcome[:, asked]) if exact is None else probabilities(config, exact)
+    probs = torch.from_numpy(wanted.astype(np.float32))  # (B, P, Q, K)
+    if not sequence:
+        return Group(arrays, slice(None), probs[:, 0], posterior)
+    prefixes = slice(int(data.positions[0]), int(data.positions[-1]) + 1)
+    return Group(arrays, prefixes, probs[:, :, 0], posterior)
+
+
+def _latents(task: Task, config: AnyConfig, exact: Predictive | None, drawn: Simulation) -> Array | None:
+    """Posterior or drawn values of the latents that the network answers for, (B, V)."""
+    if not getattr(config, "latents", {}):
+        return None
+    return drawn_latents(config, drawn) if exact is None else exact_latents(task, config, exact[:, 0])
 
 
 def one_hot(config: Any, outcome: Array) -> Array:
@@ -336,10 +372,18 @@ def edges_of(config: Any) -> npt.NDArray[np.float64]:
 def divergence(network: AnyNetwork, group: Group) -> Tensor:
     """Mean over data sets and queries of KL(exact || network), nats; and to it the KL of each latent."""
     if group.latents is None:
-        return kl(group.probs, network(*group.arrays)[:, group.at].log_softmax(-1)).mean()
-    logits, latents = cast(Network, network).with_latents(*group.arrays)
+        return _apart(network(*group.arrays), group).mean()
+    outputs, latents = cast(Network, network).with_latents(*group.arrays)
     assert latents is not None  # the config that asked for targets has made the head
-    return kl(group.probs, logits[:, group.at].log_softmax(-1)).mean() + kl(group.latents, latents).mean()
+    return _apart(outputs, group).mean() + kl(group.latents, latents).mean()
+
+
+def _apart(outputs: Tensor, group: Group) -> Tensor:
+    """KL(target || network) at every query with a target, (B, Q)."""
+    asked = outputs[:, group.at]
+    if isinstance(group.target, Nodes):
+        return divergence_at(asked, group.target)
+    return kl(group.target, asked.log_softmax(-1))
 
 
 def kl(p: Tensor, log_q: Tensor) -> Tensor:
@@ -349,9 +393,15 @@ def kl(p: Tensor, log_q: Tensor) -> Tensor:
 
 
 def distance(network: AnyNetwork, group: Group) -> Tensor:
-    """Mean over data sets and queries of sum |target - network|, which is twice the total variation."""
+    """Mean over data sets and queries of sum |target - network|, which is twice the total variation.
+
+    Raises:
+        InputError: a head without cells, which has no masses to compare.
+    """
+    if isinstance(group.target, Nodes):
+        raise InputError("loss: kl for a head without cells", "l1", "use the head bins")
     probs = network(*group.arrays)[:, group.at].softmax(-1)
-    return (probs - group.probs).abs().sum(-1).mean()
+    return (probs - group.target).abs().sum(-1).mean()
 
 
 LOSSES: Mapping[str, Callable[[AnyNetwork, Group], Tensor]] = {"kl": divergence, "l1": distance}

@@ -36,11 +36,11 @@ class Ranks:
         Raises:
             InputError: rows that cannot be shared out evenly, whose means would then not average to the group's.
         """
-        if len(group.probs) % self.size:
-            raise InputError(f"a number of processes that divides {len(group.probs)} data sets", f"{self.size}")
+        if len(group.target) % self.size:
+            raise InputError(f"a number of processes that divides {len(group.target)} data sets", f"{self.size}")
         rows = slice(self.rank, None, self.size)
         latents = None if group.latents is None else group.latents[rows]
-        return Group(tuple(a[rows] for a in group.arrays), group.at, group.probs[rows], latents)
+        return Group(tuple(a[rows] for a in group.arrays), group.at, group.target[rows], latents)
 
     def average(self, network: AnyNetwork, value: float) -> float:
         """Put the mean of all processes' gradients into the network; returns the mean of the losses."""

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from veribayes.errors import InputError
 from veribayes.models._check import choice, integer, mapping, number, sequence, text
-from veribayes.transformer._heads import HEADS, edges_for, mixture_masses
+from veribayes.transformer._heads import HEADS
 
 Family = Literal["rows", "nodes", "symbols", "points"]
 # radians per unit of x: wavelengths from 12 to 1.6, the scales of inputs near [-3, 3]
@@ -52,8 +52,8 @@ class NetworkConfig:
         states: number of categories of each node (`rows`, `nodes`), or of the one symbol (`symbols`); empty for `points`.
         inputs: dimension of x (`points`), else 0.
         width, layers, heads, expansion: of the blocks; the hidden layer of a block has expansion * width units.
-        cells, reach, tail_scale: `points` only: equal bins on [-reach, reach] and the scale of the half-normal tails.
-        head, components: `points` only: `bins`, `normal` or `mixture` (of so many); the cells then serve the loss alone.
+        head, components: `points` only: `bins`, `normal` or `mixture` (of so many).
+        cells, reach, tail_scale: `bins` only: equal bins on [-reach, reach] and the scale of the half-normal tails.
         latents: `points` only: name -> the values that the latent may have, whose posterior is answered too.
     """
 
@@ -77,14 +77,19 @@ class NetworkConfig:
         object.__setattr__(self, "states", states)
         points = self.family == "points"
         self._check_heads(points)
-        for name in ("width", "layers", "heads", "expansion", "components", *(("inputs", "cells") if points else ())):
+        for name in ("width", "layers", "heads", "expansion", "components", *(("inputs",) if points else ())):
             integer(name, getattr(self, name), at_least=1, at_most=LARGEST)
-        for name in ("reach", "tail_scale") if points else ():
-            number(name, getattr(self, name), above=0)
+        if points and self.head == "bins":
+            self._check_cells()
         if self.width % (2 * self.heads):
             raise InputError("an even width per head", f"width {self.width} for {self.heads} heads")
         if points != (not states) or (self.family == "symbols" and len(states) > 1):
             raise InputError("states of each node, or of the one symbol, and none for points", f"{states}")
+
+    def _check_cells(self) -> None:
+        integer("cells", self.cells, at_least=1, at_most=LARGEST)
+        number("reach", self.reach, above=0)
+        number("tail_scale", self.tail_scale, above=0)
 
     def _check_heads(self, points: bool) -> None:
         if not isinstance(self.latents, Mapping):
@@ -135,15 +140,17 @@ class Network(nn.Module):
             self.latent_head = nn.Linear(config.width, sum(map(len, config.latents.values())))
 
     def forward(self, *arrays: Tensor) -> Tensor:
-        """Arrays of the family's tokens -> logits (B, Q, K); for symbols, Q = t + 1 prefixes of length 0..t."""
+        """Arrays of the family's tokens -> logits (B, Q, K); for symbols, Q = t + 1 prefixes of length 0..t.
+
+        Of a head without cells: logit, mean and log sd of each component, K = 3 G.
+        """
         return self.with_latents(*arrays)[0]
 
     def with_latents(self, *arrays: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits, and the log posterior (B, V) of the latents, their values side by side; None without latents."""
+        """Outputs as in `forward`, and the log posterior (B, V) of the latents, side by side; None without latents."""
         raw, latents = self.raw(*arrays)
-        if self.config.family in ("rows", "nodes"):
-            return self._mask(raw, arrays[-1]), latents
-        return raw if self.config.head == "bins" else mixture_masses(raw, edges_for(self.config, raw)), latents
+        masked = self.config.family in ("rows", "nodes")
+        return self._mask(raw, arrays[-1]) if masked else raw, latents
 
     def raw(self, *arrays: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the heads put out, (B, Q, outputs), and the log posterior of the latents."""

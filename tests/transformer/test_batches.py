@@ -36,7 +36,7 @@ def batch(case: Any, seed: int, step: int) -> list[Group]:
 
 def same(a: list[Group], b: list[Group]) -> bool:
     pairs = zip(a, b, strict=True)
-    return all(torch.equal(p.probs, q.probs) and all(map(torch.equal, p.arrays, q.arrays)) for p, q in pairs)
+    return all(torch.equal(p.target, q.target) and all(map(torch.equal, p.arrays, q.arrays)) for p, q in pairs)
 
 
 def test_a_batch_depends_on_seed_and_step_alone(each: Any) -> None:
@@ -49,8 +49,8 @@ def test_a_batch_depends_on_seed_and_step_alone(each: Any) -> None:
 def test_targets_are_probabilities_at_the_outputs(each: Any) -> None:
     net = Network(config_of(each.task, each.recipe.network)).initialise(0)
     for group in batch(each, 0, 0):
-        assert net(*group.arrays)[:, group.at].shape == group.probs.shape
-        torch.testing.assert_close(group.probs.sum(-1), torch.ones(group.probs.shape[:-1]), rtol=0, atol=1e-6)
+        assert net(*group.arrays)[:, group.at].shape == group.target.shape
+        torch.testing.assert_close(group.target.sum(-1), torch.ones(group.target.shape[:-1]), rtol=0, atol=1e-6)
 
 
 def test_a_sequence_has_a_target_after_every_prefix_of_the_design(make_case: Callable[..., Any]) -> None:
@@ -58,7 +58,7 @@ def test_a_sequence_has_a_target_after_every_prefix_of_the_design(make_case: Cal
     (group,) = batch(case, 0, 0)
     assert group.at == slice(2, 9)
     exact = case.targets(case.task.simulate(range(8), seed=0, stream="train").data).probs
-    np.testing.assert_allclose(group.probs[:, [0, 2, 6]], exact[:, :, 0], rtol=0, atol=1e-7)  # prefixes 2, 4, 8
+    np.testing.assert_allclose(group.target[:, [0, 2, 6]], exact[:, :, 0], rtol=0, atol=1e-7)  # prefixes 2, 4, 8
 
 
 def test_context_sizes_are_log_uniform_and_stratified() -> None:
@@ -148,9 +148,9 @@ def test_known_tables_are_asked_for_every_node(make_case: Callable[..., Any]) ->
     evidence, target = group.arrays
     assert target.tolist() == [[0, 1, 2]] * 8
     seen = evidence >= 0
-    assert torch.all(group.probs.gather(2, evidence.clamp_min(0)[..., None])[..., 0][seen] == 1)
+    assert torch.all(group.target.gather(2, evidence.clamp_min(0)[..., None])[..., 0][seen] == 1)
     exact = case.targets(case.task.simulate(range(8), seed=0, stream="train").data).probs
-    np.testing.assert_allclose(group.probs, exact[:, 0], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(group.target, exact[:, 0], rtol=0, atol=1e-7)
 
 
 def test_tempered_tables_make_rare_evidence_common_and_leave_the_targets(make_case: Callable[..., Any]) -> None:
@@ -163,7 +163,7 @@ def test_tempered_tables_make_rare_evidence_common_and_leave_the_targets(make_ca
     drawn = case.task.simulate(range(8), seed=0, stream="train").data
     assert (evidence != drawn.arrays["evidence"]).any()
     exact = case.targets(replace(drawn, arrays={**drawn.arrays, "evidence": evidence})).probs
-    np.testing.assert_allclose(group.probs, exact[:, 0], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(group.target, exact[:, 0], rtol=0, atol=1e-7)
     with pytest.raises(InputError, match="without known tables"):
         batch(make_case("mtd", temper=0.5), 0, 0)
 

@@ -19,10 +19,10 @@ from veribayes.models import _spec
 from veribayes.predictive import NormalMixture, as_predictive
 from veribayes.training import latent_scores
 from veribayes.transformer._architectures import build
-from veribayes.transformer._batches import config_of, divergence, exact_latents, make_batch, probabilities
+from veribayes.transformer._batches import config_of, distance, divergence, exact_latents, make_batch, stretched
 from veribayes.transformer._candidates import NetworkCandidate
 from veribayes.transformer._checkpoint import WEIGHTS, load
-from veribayes.transformer._heads import log_masses
+from veribayes.transformer._heads import Nodes, log_masses
 from veribayes.transformer._training import train
 from veribayes.transformer.network import NetworkConfig
 
@@ -34,11 +34,19 @@ GRIDS = {
 SETTINGS: dict[str, dict[str, Any]] = {  # of the network, and of the recipe
     "normal": {"network": {"head": "normal"}},
     "mixture": {"network": {"head": "mixture", "components": 3}},
+    "stretched": {"network": {"head": "normal"}, "stretch": 1.8},
     "labels": {"network": {}, "targets": "labels", "steps": 120},
     "average": {"network": {}, "average": 0.9},
     "latents": {"network": {"latents": True}},
 }
-FALL = {"normal": 0.05, "mixture": 0.5, "labels": 0.3, "average": 0.4, "latents": 0.3}  # measured .015 .26 .15 .18 .13
+FALL = {  # measured .015 .015 .26 .15 .18 .13
+    "normal": 0.05,
+    "stretched": 0.05,
+    "mixture": 0.5,
+    "labels": 0.3,
+    "average": 0.4,
+    "latents": 0.3,
+}
 
 
 def case_of(name: str, make_case: Callable[..., Any], **changes: Any) -> Any:
@@ -94,20 +102,65 @@ def test_a_killed_run_continues_to_the_same_bits(name: str, make_case: Callable[
 
 @pytest.mark.parametrize("name", ["normal", "mixture"])
 def test_a_candidate_says_what_the_loss_measures(name: str, make_case: Callable[..., Any]) -> None:
-    """The masses that its normals give to fine cells are those that the network is trained by."""
+    """The loss is the divergence of what the candidate says, as the metric that judges it computes it."""
     case = case_of(name, make_case)
-    config = config_of(case.task, {**case.recipe.network, "cells": 800})
+    config = config_of(case.task, case.recipe.network)
     network = build(config).initialise(0)
-    data = case.task.simulate(range(4), seed=0).data
-    context, query = case.task.model.inputs(data, 2)
-    said = as_predictive(NetworkCandidate(network)(context, query), query.shape[:2], None)
-    assert said.form == name
-    (group,) = make_batch(case.task, replace(case.recipe, groups=1), config, case.targets, 0, 0)
-    assert group.probs.shape[-1] == 802
+    data = replace(case.task.simulate(range(8), seed=0, stream="train").data, positions=np.array([8]))
+    context, query = case.task.model.inputs(data, 0)
+    predictive = as_predictive(NetworkCandidate(network)(context, query), query.shape[:2], None)
+    assert predictive.form == name
+    exact = case.targets(data)[:, 0]
+    scores = registry.load("metric", "kl").score(predictive[:, None], exact[:, None], np.zeros((8, 1, query.shape[1])))
+    recipe = replace(case.recipe, groups=1, sizes="between")
+    narrow = replace(case.task, design=replace(case.task.design, positions=(8,)))
+    (group,) = make_batch(narrow, recipe, config, case.targets, 0, 0)
     with torch.no_grad():
-        arrays = (torch.tensor(context.x).float(), torch.tensor(context.y).float(), torch.tensor(query).float())
-        masses = network(*arrays).softmax(-1)
-    np.testing.assert_allclose(masses, probabilities(config, said[:, None])[:, 0], rtol=0, atol=1e-4)
+        assert float(divergence(network, group)) == pytest.approx(scores.mean(), rel=1e-3)  # mixtures 2e-4: seven nodes
+
+
+def test_a_loss_of_masses_needs_cells(make_case: Callable[..., Any]) -> None:
+    case = case_of("normal", make_case)
+    config = config_of(case.task, case.recipe.network)
+    group = make_batch(case.task, case.recipe, config, case.targets, 0, 0)[0]
+    assert isinstance(group.target, Nodes)
+    with pytest.raises(InputError, match="without cells"):
+        distance(build(config).initialise(0), group)
+
+
+def test_stretched_contexts_have_exact_targets(make_case: Callable[..., Any]) -> None:
+    """Half of the contexts are longer by a factor up to the recipe's, and the targets are those of what they then are."""
+    case = make_case("gaussian_process")
+    drawn = case.task.simulate(range(400), seed=0, stream="train")
+    longer = stretched(drawn, 1.8, 0, 0)
+    ratio = longer.data.arrays["y"] / drawn.data.arrays["y"]
+    factor = ratio[:, 0]
+    np.testing.assert_allclose(ratio, np.broadcast_to(factor[:, None], ratio.shape), rtol=1e-12)
+    assert 0.42 < np.mean(factor == 1) < 0.58  # 3 standard errors of a half
+    assert factor.min() == 1
+    assert 1.7 < factor.max() <= 1.8
+    assert stretched(drawn, 1.8, 0, 0).data.arrays["y"].tolist() == longer.data.arrays["y"].tolist()
+    recipe = replace(case.recipe, stretch=1.8, groups=1, network={**case.recipe.network, "head": "normal"})
+    (group,) = make_batch(case.task, recipe, config_of(case.task, recipe.network), case.targets, 0, 0)
+    x, y = (array.numpy() for array in group.arrays[:2])
+    simulated = case.task.simulate(range(8), seed=0, stream="train").data
+    n = x.shape[1]
+    arrays = {**simulated.arrays, "x": x.astype(float), "y": y.astype(float)}
+    exact = case.targets(replace(simulated, arrays=arrays, positions=np.array([n])))[:, 0]
+    centre = (group.target.weights * group.target.points).sum(-1).numpy()
+    np.testing.assert_allclose(centre, exact.expectation(), rtol=0, atol=1e-5)  # float32
+
+
+@pytest.mark.parametrize("changes", [{"stretch": 0.5}, {"stretch": "2"}, {"stretch": 1.8, "targets": "labels"}])
+def test_what_is_no_stretch(changes: dict[str, Any], make_case: Callable[..., Any]) -> None:
+    with pytest.raises(InputError, match="stretch"):
+        make_case("gaussian_process", **changes)
+
+
+def test_only_real_outcomes_are_stretched(make_case: Callable[..., Any]) -> None:
+    case = make_case("mtd", stretch=1.8)
+    with pytest.raises(InputError, match="without real outcomes"):
+        make_batch(case.task, case.recipe, config_of(case.task, case.recipe.network), case.targets, 0, 0)
 
 
 def test_masses_of_cells_are_those_of_normals() -> None:
@@ -141,13 +194,13 @@ def test_labels_are_what_was_drawn(each: Any) -> None:
     config = config_of(each.task, each.recipe.network)
     recipe = replace(each.recipe, groups=1)
     (group,) = make_batch(each.task, recipe, config, None, 0, 0)
-    sums = group.probs.sum(-1)
+    sums = group.target.sum(-1)
     if config.family == "nodes":
         assert torch.equal(sums == 0, group.arrays[0] >= 0)
     else:
         assert torch.all(sums == 1)
     if config.family == "symbols":  # the label of a prefix is the first symbol of the next one
-        assert torch.equal(group.probs[:, :-1].argmax(-1), group.arrays[0][:, each.task.design.positions[0] :])
+        assert torch.equal(group.target[:, :-1].argmax(-1), group.arrays[0][:, each.task.design.positions[0] :])
 
 
 def test_weights_of_another_checkpoint_are_a_start(make_case: Callable[..., Any], tmp_path: Path, monkeypatch: Any) -> None:

@@ -60,9 +60,9 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
 def test_shares_of_a_group_are_all_of_it() -> None:
     group = Group((torch.arange(8).view(4, 2),), slice(None), torch.arange(4.0).view(4, 1, 1), torch.arange(4.0).view(4, 1))
     parts = [Ranks(rank, 2).share(group) for rank in range(2)]
-    rows = torch.cat([part.probs for part in parts]).flatten()
+    rows = torch.cat([part.target for part in parts]).flatten()
     assert sorted(rows.tolist()) == [0, 1, 2, 3]
-    assert all(part.latents is not None and torch.equal(part.latents.flatten(), part.probs.flatten()) for part in parts)
+    assert all(part.latents is not None and torch.equal(part.latents.flatten(), part.target.flatten()) for part in parts)
     assert [part.arrays[0][:, 0].tolist() for part in parts] == [[0, 4], [2, 6]]
     with pytest.raises(InputError, match="divides 4 data sets"):
         Ranks(0, 3).share(group)
