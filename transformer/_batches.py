@@ -30,7 +30,7 @@ from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array, Categorical, Normal, NormalMixture, Predictive
 from veribayes.transformer._architectures import AnyConfig, AnyNetwork, config_from
-from veribayes.transformer._heads import Nodes, divergence_at, nodes_at, nodes_of
+from veribayes.transformer._heads import Nodes, divergence_at, nodes_at, nodes_for
 from veribayes.transformer.network import Family, Network
 from veribayes.tree import Data, Simulation
 
@@ -219,8 +219,9 @@ def make_batch(
     drawn = tempered(task.model, recipe.temper).simulate(design, seed, "train", index)
     if recipe.stretch > 1:
         drawn = stretched(drawn, recipe.stretch, seed, step)
+    rng = np.random.default_rng([seed, crc32(b"nodes"), step])
     if config.family in ("symbols", "nodes"):
-        return [make_group(task, config, targets, drawn)]
+        return [make_group(task, config, targets, drawn, rng)]
     fewest = first if recipe.sizes == "between" else 0
     sizes = context_sizes(largest, recipe.groups, seed, step, uniform=recipe.sizes != "logarithmic", fewest=fewest)
     each = recipe.batch // recipe.groups
@@ -229,7 +230,7 @@ def make_batch(
     more, shaped = [largest] if config.family == "points" else [], []
     for part, n in zip(parts, sizes, strict=True):
         shaped.append(replace(part, data=replace(part.data, positions=np.array([n, *more]))))
-    return [make_group(task, config, targets, part) for part in shaped]
+    return [make_group(task, config, targets, part, rng) for part in shaped]
 
 
 def tempered(model: Any, power: float) -> Any:
@@ -292,8 +293,10 @@ def context_sizes(
     return [int((largest + 2) ** u) - 1 for u in share]
 
 
-def make_group(task: Task, config: AnyConfig, targets: Targets | None, drawn: Simulation) -> Group:
-    """Sequence: all positions of the data, read at the longest. Set: the first position."""
+def make_group(
+    task: Task, config: AnyConfig, targets: Targets | None, drawn: Simulation, rng: np.random.Generator
+) -> Group:
+    """Sequence: all positions of the data, read at the longest. Set: the first position; `rng` is for a head's nodes."""
     data, sequence = drawn.data, config.family == "symbols"
     context, query = task.model.inputs(data, len(data.positions) - 1 if sequence else 0)
     asked = slice(None) if sequence else slice(1)
@@ -301,8 +304,9 @@ def make_group(task: Task, config: AnyConfig, targets: Targets | None, drawn: Si
     latents = _latents(task, config, exact, drawn)
     posterior = None if latents is None else torch.from_numpy(latents.astype(np.float32))
     arrays = tensors(config.family, context, query)
-    if getattr(config, "head", "bins") != "bins":
-        nodes = nodes_at(drawn.outcome[:, 0]) if exact is None else nodes_of(exact[:, 0])
+    head = getattr(config, "head", "bins")
+    if head != "bins":
+        nodes = nodes_at(drawn.outcome[:, 0]) if exact is None else nodes_for(head, exact[:, 0], rng)
         return Group(arrays, slice(None), nodes, posterior)
     wanted = one_hot(config, drawn.outcome[:, asked]) if exact is None else probabilities(config, exact)
     probs = torch.from_numpy(wanted.astype(np.float32))  # (B, P, Q, K)
