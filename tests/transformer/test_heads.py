@@ -122,14 +122,15 @@ def test_a_candidate_says_what_the_loss_measures(name: str, make_case: Callable[
 def test_a_mixture_does_not_learn_where_its_nodes_are(make_case: Callable[..., Any]) -> None:
     """Components narrower than the nodes are apart cost what they cost: the loss is the divergence over many shifts."""
     normal = Normal(np.zeros((1, 1)), np.ones((1, 1)))
-    rng, narrow = np.random.default_rng(0), 0.02
-    centres = nodes_of(normal).points[0, 0].double()
-    fixed = torch.cat([torch.zeros(3), centres, torch.full((3,), np.log(narrow))])[None, None]
-    spikes = NormalMixture(np.full((1, 1, 3), 1 / 3), centres.numpy()[None, None], np.full((1, 1, 3), narrow))
+    rng, narrow = np.random.default_rng(0), 0.1
+    nodes = nodes_of(normal)
+    weights, centres = nodes.weights[0, 0].double(), nodes.points[0, 0].double()
+    fixed = torch.cat([weights.log(), centres, torch.full_like(centres, np.log(narrow))])[None, None]
+    spikes = NormalMixture(weights[None, None].numpy(), centres[None, None].numpy(), np.full((1, 1, len(centres)), narrow))
     exact = float(registry.load("metric", "kl").score(spikes[:, None], normal[:, None], np.zeros((1, 1, 1))).mean())
     many = np.mean([float(divergence_at(fixed, shifted_nodes(normal, rng))) for _ in range(400)])
     assert many == pytest.approx(exact, rel=0.02)  # .2 % measured
-    assert float(divergence_at(fixed, nodes_of(normal))) < 0  # what fixed nodes would have made of it
+    assert float(divergence_at(fixed, nodes)) < 0  # what fixed nodes would have made of it
 
 
 def test_a_loss_of_masses_needs_cells(make_case: Callable[..., Any]) -> None:
