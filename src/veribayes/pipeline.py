@@ -400,10 +400,16 @@ def _scores(names: Sequence[str], branch: Branch, truth: Branch, simulation: Sim
                 branch.predictive, truth.predictive, simulation.outcome, index=simulation.data.index
             )
     if "kl" in scores and (truth.replicates or branch.replicates):
-        sides = (branch.replicates or branch.predictive, truth.replicates or truth.predictive)
-        corrected = monte_carlo.corrected_kl(*sides, simulation.outcome)
-        scores |= {"kl": corrected.value, "kl_raw": corrected.raw, "kl_remainder": corrected.remainder}
+        scores |= _corrected(branch, truth, simulation.outcome)
     return scores
+
+
+def _corrected(branch: Branch, truth: Branch, outcome: Array) -> dict[str, Array]:
+    """KL without its Monte Carlo bias, between densities, and for bins between masses as well."""
+    sides = (branch.replicates or branch.predictive, truth.replicates or truth.predictive)
+    found = monte_carlo.corrected_kl(*sides, outcome)
+    masses = monte_carlo.corrected_kl(*sides, outcome, masses=True) if branch.predictive.form == "bins" else found
+    return {"kl": masses.value, "kl_density": found.value, "kl_raw": found.raw, "kl_remainder": found.remainder}
 
 
 def _score(name: str, guess: Predictive, exact: Predictive, simulation: Simulation) -> Array:

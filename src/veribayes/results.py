@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from veribayes import registry, secondary, store
+from veribayes import limits, registry, secondary, store
 from veribayes.candidates import Candidate
 from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.secondary import Checked
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
-from veribayes.validation import bootstrap, decision
+from veribayes.validation import bootstrap, decision, profiles
 from veribayes.validation.search import Mask
 from veribayes.validation.summaries import INGREDIENTS
 
@@ -47,8 +47,9 @@ class Scored:
 class Endpoint:
     """The primary comparison: which metric decides, against which tolerance, and what it is compared with for the others.
 
-    A candidate with a density is judged by KL(exact || candidate). Draws and quantiles have none: categories are judged by
-    the debiased KL(candidate || exact), real values by the CRPS divergence.
+    A candidate with a density is judged by KL(exact || candidate), bins by that of densities: their masses alone do not see what
+    lies inside a bin or a tail. Draws and quantiles have none: categories are judged by the debiased KL(candidate || exact), real
+    values by the CRPS divergence.
     """
 
     metric: str
@@ -60,6 +61,8 @@ class Endpoint:
 def endpoint(task: Task, form: str) -> Endpoint:
     """The primary endpoint for a candidate of this form."""
     assert task.tolerance is not None
+    if form == "bins":
+        return Endpoint("kl_density", "kl", "nats", task.tolerance.kl)
     if form not in ("draws", "quantiles"):
         return Endpoint("kl", "kl", "nats", task.tolerance.kl)
     if task.model.n_categories:
@@ -89,14 +92,19 @@ def assemble(
     mine = run.scores["candidate"][primary.metric]
     clusters, error = _clusters(run, primary), _reference_error(run)
     decided = decision.decide(
-        clusters, tolerance=primary.tolerance, reference_error=error, seed=seed, zero_mass=_zero_mass(run)
+        clusters,
+        tolerance=primary.tolerance,
+        reference_error=error,
+        seed=seed,
+        zero_mass=_zero_mass(run),
+        worst=_prior_cost(run, primary),
     )
     if wealth is not None and wealth >= ENOUGH:
         decided = replace(decided, verdict="different", datasets_needed=None)
     finite = bool(np.isfinite(clusters).all())
     shown = mine if finite else run.scores["candidate"]["js"]  # an infinite KL leaves no curve to draw
     names, labels = query_names(task, shown.shape[-1])
-    where = decision.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
+    where = profiles.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
     others = {r: _other(run, r, primary, error, seed) for r in roles if r not in ("reference", "candidate")}
     calibrated, p_values = secondary.calibration(run.scores["candidate"], seed=seed)
     judged = secondary.family(checked or Checked(), p_values, seed=seed)
@@ -177,13 +185,19 @@ def _clusters(run: Scored, primary: Endpoint) -> Array:
     return np.where(decision.cluster_means(run.scores["candidate"]["missed_mass"]) > TRUNCATED, np.inf, clusters)
 
 
+def _prior_cost(run: Scored, primary: Endpoint) -> float | None:
+    """What the prior predictive costs on average: the most that contexts which were not seen may cost. None where nobody asked it."""
+    scores = run.scores.get("prior_only", {}).get(primary.for_others)
+    return None if scores is None else float(decision.cluster_means(scores).mean())
+
+
 def _primary(primary: Endpoint, decided: decision.Decision, error: float) -> dict[str, Any]:
-    numbers = ("estimate", "low", "high", "upper", "minimum_detectable")
     return {
         "metric": primary.metric,
         "unit": primary.unit,
         "verdict": decided.verdict,
-        **{name: store.number(getattr(decided, name)) for name in numbers},
+        **decided.plain(),
+        **{name: store.number(getattr(decided, name)) for name in ("upper", "minimum_detectable")},
         "tolerance": primary.tolerance,
         "reference_error": error,
         "datasets_needed": decided.datasets_needed,
@@ -213,9 +227,10 @@ def _zero_mass(run: Scored) -> float | None:
 def _other(run: Scored, role: str, primary: Endpoint, error: float, seed: int) -> dict[str, Any]:
     """How another predictor fares under the same endpoint and tolerance."""
     clusters = decision.cluster_means(run.scores[role][primary.for_others])
-    decided = decision.decide(clusters, tolerance=primary.tolerance, reference_error=error, seed=seed)
+    worst = _prior_cost(run, primary)
+    decided = decision.decide(clusters, tolerance=primary.tolerance, reference_error=error, seed=seed, worst=worst)
     return {
-        "kl": _limits(decided),
+        "kl": decided.plain(),
         "recovery": _recovery(clusters, run, primary, seed),
         "verdict": decided.verdict,
         "infinite_share": decided.infinite_share,
@@ -223,27 +238,29 @@ def _other(run: Scored, role: str, primary: Endpoint, error: float, seed: int) -
     }
 
 
-def _recovery(clusters: Array, run: Scored, primary: Endpoint, seed: int) -> dict[str, float | None]:
+def _recovery(clusters: Array, run: Scored, primary: Endpoint, seed: int) -> dict[str, Any]:
     prior = decision.cluster_means(run.scores["prior_only"][primary.for_others])
     return _limits(bootstrap.recovery(clusters, prior, seed=seed))
 
 
-def _limits(found: bootstrap.Interval | decision.Decision | None) -> dict[str, float | None]:
-    """Estimate and limits as JSON; null where they are undefined or infinite."""
-    return {name: None if found is None else store.number(getattr(found, name)) for name in ("estimate", "low", "high")}
+def _limits(found: bootstrap.Interval | None) -> dict[str, Any]:
+    """Estimate and limits as JSON; null where they are undefined, infinite or without support."""
+    return dict.fromkeys(("estimate", "low", "high")) if found is None else found.plain()
 
 
-def _profile(profile: decision.Profile, key: str) -> dict[str, list[Any]]:
+def _profile(profile: profiles.Profile, key: str) -> dict[str, list[Any]]:
+    """Columns as JSON; `reason` beside them where a limit is not shown."""
     columns = {name: [store.number(v) for v in getattr(profile, name)] for name in ("estimate", "low", "high", "share")}
-    return {key: [int(k) for k in profile.key], **columns}
+    reasons = {"reason": list(profile.reasons)} if any(profile.reasons) else {}
+    return {key: [int(k) for k in profile.key], **columns, **reasons}
 
 
-def _verdict_group(candidate: decision.Profile, run: Scored, primary: Endpoint, finite: bool, seed: int) -> xr.Dataset:
+def _verdict_group(candidate: profiles.Profile, run: Scored, primary: Endpoint, finite: bool, seed: int) -> xr.Dataset:
     columns = {"context": candidate.key, "estimate": candidate.estimate, "low": candidate.low, "high": candidate.high}
     for role, scores in run.scores.items():
         if role != "candidate":
             values = scores[primary.for_others if finite else "js"]
-            columns[f"{role}_estimate"] = decision.curve(values, run.context, seed=seed).estimate
+            columns[f"{role}_estimate"] = profiles.curve(values, run.context, seed=seed).estimate
     return xr.Dataset({name: (("context_size",), np.asarray(values)) for name, values in columns.items()})
 
 
@@ -270,14 +287,14 @@ def query_names(task: Task, queries: int) -> tuple[list[str], npt.NDArray[np.int
     return nodes or ["all"], np.arange(queries) % max(len(nodes), 1)
 
 
-def _by_query(profile: decision.Profile, names: list[str]) -> list[dict[str, Any]]:
+def _by_query(profile: profiles.Profile, names: list[str]) -> list[dict[str, Any]]:
     """Mean by what is asked for, with simultaneous limits and the share of the endpoint that comes from there."""
     columns = _profile(profile, "query")
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return [{**row, "query": names[row["query"]]} for row in rows] if len(names) > 1 else []
 
 
-def _worst(w: decision.Worst, run: Scored, names: list[str], labels: npt.NDArray[np.int64]) -> dict[str, Any]:
+def _worst(w: profiles.Worst, run: Scored, names: list[str], labels: npt.NDArray[np.int64]) -> dict[str, Any]:
     return {
         "index": w.dataset,
         "mean": store.number(w.mean),
@@ -340,11 +357,11 @@ def _findings(
             found.append(_finding("tolerance_passes_rival", text, rival=role))
     scores = run.scores["candidate"]
     if "kl_density" in scores and run.forms["candidate"] == "bins" and not decided.infinite_share:
-        text = "KL between densities is {} nats larger than KL between bin masses: the price of the bins"
+        text = "{} nats of KL between densities are the price of the bins; the rest is KL between their masses"
         found.append(_floor("discretisation_floor", text, scores["kl_density"], scores["kl"]))
     if "kl_raw" in scores:
         text = "Monte Carlo error alone would show as {} nats between two runs; it is taken off"
-        found.append(_floor("noise_floor", text, scores["kl_raw"], scores["kl"]))
+        found.append(_floor("noise_floor", text, scores["kl_raw"], scores["kl_density"]))
     if audit is not None and audit.attrs["verdict"] == "refused":
         reasons = json.loads(str(audit.attrs["certificate"]))["reasons"]
         found.append(_finding("audit_inconclusive", "NUTS failed its own gate in the audit: " + "; ".join(reasons)))
@@ -360,6 +377,6 @@ def _floor(name: str, text: str, larger: Array, smaller: Array) -> dict[str, Any
     apart = np.full(larger.shape, np.nan)
     np.subtract(larger, smaller, out=apart, where=np.isfinite(larger) & np.isfinite(smaller))
     clusters = decision.cluster_means(apart)
-    found = bootstrap.interval(clusters[~np.isnan(clusters)])
-    shown = f"{found.estimate:.3g} [{found.low:.3g}, {found.high:.3g}]"
-    return _finding(name, text.format(shown), value=found.estimate, low=found.low, high=found.high)
+    plain = bootstrap.interval(clusters[~np.isnan(clusters)]).plain()
+    shown = limits.words(plain, "{:.3g}".format)
+    return _finding(name, text.format(shown), value=plain.pop("estimate"), **plain)
