@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from veribayes.errors import InputError, ModelError
 from veribayes.models._check import integer, mapping, number, sequence, shown
+from veribayes.models._data import array_of, require_codes, require_length
 from veribayes.models._names import name_notes
 from veribayes.models._priors import RowPrior, prior_from_spec
 from veribayes.models._random import integers, keys, uniforms
@@ -280,6 +281,30 @@ class BayesianNetwork:
             return data.arrays["evidence"], data.arrays["target"]
         query = RowQuery(data.arrays["query"], data.arrays["target"])
         return data.arrays["rows"][:, : data.positions[position]], query
+
+    def require_data(self, data: Data) -> None:
+        """Refuse arrays that hold what is no state.
+
+        Learning: rows are complete; a query is known before its target, and what stands from there on is not read.
+        Inference: -1 is what is not observed.
+
+        Raises:
+            InputError: a code that is no state, other axes, or fewer rows than a position asks for.
+        """
+        batch, m = len(data.index), len(self.nodes)
+        target = array_of(data, "target", ["query"])
+        require_codes("target", target, m)
+        if self.prior is None:
+            evidence = array_of(data, "evidence", [batch, m])
+            require_codes("evidence", evidence, self.cardinalities, missing=True, data=data)
+            return
+        rows = array_of(data, "rows", [batch, "row", m])
+        longest = require_length(data, "rows", rows.shape[1])
+        require_codes("rows", rows[:, :longest], self.cardinalities, data=data)
+        query = array_of(data, "query", [batch, target.size, m])
+        require_codes("query", query, self.cardinalities, missing=True, data=data)
+        known = np.arange(m) < target[:, None]
+        require_codes("query", np.where(known, query, 0), self.cardinalities, data=data)
 
     def program(self, counts: jax.Array) -> None:
         """Draw theta ~ prior, count states by row, (R, K); the site `theta` is (R, K), zero beyond a row's states."""

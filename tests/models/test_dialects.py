@@ -41,7 +41,8 @@ def tables(seed: int = 0) -> dict[str, Array]:
 def marginals(model: BayesianNetwork) -> list[Array]:
     """Of every node, by our exact engine."""
     evidence = np.full((1, len(model.nodes)), -1)
-    data = Data({"evidence": evidence, "target": np.arange(len(model.nodes))}, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
+    one = np.zeros(1, dtype=np.int64)
+    data = Data({"evidence": evidence, "target": np.arange(len(model.nodes))}, one, one)
     probs = Enumeration()(task_of(model), data, seed=0).predictive.probs[0, 0]  # type: ignore[attr-defined]
     return [probs[i, : len(states)] for i, states in enumerate(model.states)]
 
@@ -130,10 +131,12 @@ def test_other_formats_are_refused_by_their_names(suffix: str, tmp_path: Path) -
     ("x.uai", "net { }", "looks like NET"), ("x.net", "// ~->[DNET-1]->~\nbnet x { };", "Netica"),
     ("x.net", "class A { }", "object-oriented"), ("x.net", "decision a { }", "influence diagrams"),
     ("x.xml", "<smile><nodes/></smile>", "XDSL"), ("x.xml", "<ANALYSISNOTEBOOK/>", "XBN"), ("x.xdsl", "<BIF/>", "XMLBIF"),
-    ("x.xdsl", "<smile><nodes/><dynamic/></smile>", "over time"), ("x.xdsl", "<smile><nodes><decision id='a'/></nodes></smile>", "influence"),
+    ("x.xdsl", "<smile><nodes/><dynamic/></smile>", "over time"),
+    ("x.xdsl", "<smile><nodes><decision id='a'/></nodes></smile>", "influence"),
     ("x.xdsl", "<smile><nodes><noisymax id='a'/></nodes></smile>", "full table"),
     ("x.xdsl", "<smile><nodes><cpt id='a b'/></nodes></smile>", "without blanks"),
-    ("x.bif", "variable a b { type discrete [ 1 ] { x }; }", "need quotes"), ("x.net", "node a b { states = (\"x\"); }", "need quotes"),
+    ("x.bif", "variable a b { type discrete [ 1 ] { x }; }", "need quotes"),
+    ("x.net", "node a b { states = (\"x\"); }", "need quotes"),
 ])  # fmt: skip
 def test_a_file_of_another_kind_is_named(name: str, text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
@@ -173,13 +176,13 @@ def test_every_order_of_a_uai_file(order: str) -> None:
     for node, name in enumerate(model.nodes):
         wanted = list(PARENTS)[int(name[1:])]
         np.testing.assert_allclose(model.table(node).reshape(tables()[wanted].shape), tables()[wanted], atol=1e-15)
-    assert any("writes" in n or "pyAgrum" in n or "child first" in n for n in model.notes) == (order not in ("the format", "comments"))
+    assert bool(model.notes) == (order not in ("the format", "comments"))
 
 
 def test_a_uai_file_that_can_be_read_in_two_ways_is_refused() -> None:
     cyclic = "0 1 0  0 0 1  1 0 0"
     text = f"BAYES 2 3 3 2 1 0 2 0 1 3 .2 .3 .5 9 {cyclic}"
-    with pytest.raises(ModelError, match="read in one way only in|that can be read in one way only"):
+    with pytest.raises(ModelError, match="that can be read in one way only"):
         parse_uai(text)
     decided = f"BAYES 3 3 3 3 3 1 0 2 0 1 2 0 2 3 .2 .3 .5 9 {cyclic} 9 .1 .9 0 .3 .3 .4 1 0 0"
     assert parse_uai(decided).table(1).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
@@ -239,13 +242,14 @@ def test_what_a_file_declares(encoding: str, tmp_path: Path) -> None:
     name = "ж" if encoding == "cp1251" else "é"
     declared = {"cp1251": "windows-1251", "latin-1": "ISO-8859-1", "utf-8-sig": "UTF-8"}.get(encoding, encoding[:6])
     text = (f"<?xml version='1.0' encoding='{declared}'?><BIF><NETWORK><VARIABLE TYPE='nature'><NAME>{name}</NAME>"
-            f"<OUTCOME>x</OUTCOME></VARIABLE><DEFINITION><FOR>{name}</FOR><TABLE>1</TABLE></DEFINITION></NETWORK></BIF>")  # fmt: skip
+            f"<OUTCOME>x</OUTCOME></VARIABLE><DEFINITION><FOR>{name}</FOR><TABLE>1</TABLE></DEFINITION>"
+            "</NETWORK></BIF>")  # fmt: skip
     (tmp_path / "x.xml").write_bytes(text.encode(encoding))
     model = load_model_file(tmp_path / "x.xml")
     assert isinstance(model, BayesianNetwork)
     assert model.nodes == (name,)
     (tmp_path / "y.xml").write_bytes(text.replace(declared, "UTF-8").encode("cp1251" if encoding == "cp1251" else "latin-1"))
-    with pytest.raises(ModelError, match="text in UTF-8 in y.xml"):
+    with pytest.raises(ModelError, match=r"text in UTF-8 in y\.xml"):
         load_model_file(tmp_path / "y.xml")
 
 
@@ -257,7 +261,8 @@ def test_a_codec_that_is_no_character_set_is_refused(tmp_path: Path) -> None:
 
 
 def test_names_that_look_alike_get_a_note() -> None:
-    twins = BayesianNetwork(["é", "e\u0301", "plain"], {}, {"é": 2, "e\u0301": 2, "plain": ["a", "\u202ea"]}, cpts=[[0.5, 0.5]] * 3)
+    states = {"é": 2, "e\u0301": 2, "plain": ["a", "\u202ea"]}
+    twins = BayesianNetwork(["é", "e\u0301", "plain"], {}, states, cpts=[[0.5, 0.5]] * 3)
     assert len(twins.nodes) == 3
     assert "look alike" in twins.notes[1]
     assert "U+202E" in twins.notes[0]
