@@ -14,8 +14,8 @@ import jax
 import numpy as np
 from scipy.special import softmax
 
-from veribayes.errors import InputError
-from veribayes.inference._engine import EPS, Engine, equal_chunks, float64, moments, name_of, require_family
+from veribayes.errors import InputError, ReferenceRefused
+from veribayes.inference._engine import EPS, Engine, equal_chunks, float64, moments, name_of, require_served
 from veribayes.joint import Joint
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
@@ -51,15 +51,15 @@ class Conditioned(NamedTuple):
 Solver = Callable[..., Conditioned]
 
 
-def gaussian(engine: Engine, task: Task) -> GaussianProcess:
+def gaussian(engine: Engine, task: Task, data: Data) -> GaussianProcess:
     """The task's model."""
-    require_family(engine, task)
+    require_served(engine, task, data)
     return cast(GaussianProcess, task.model)
 
 
-def fixed_gaussian(engine: Engine, task: Task) -> tuple[GaussianProcess, float]:
+def fixed_gaussian(engine: Engine, task: Task, data: Data) -> tuple[GaussianProcess, float]:
     """The task's model and its noise variance, for engines that need to know its hyperparameters."""
-    model = gaussian(engine, task)
+    model = gaussian(engine, task, data)
     if isinstance(model.noise_sd, float) and model.fixed:
         return model, model.noise_sd**2
     wanted = f"fixed hyperparameters for the engine '{name_of(engine)}'"
@@ -96,8 +96,14 @@ def chebyshev_steps(low: Array, high: Array, steps: int) -> Array:
     return np.asarray(2 / (np.add(low, high)[..., None] + np.subtract(high, low)[..., None] * roots[order]))
 
 
-def condition(solve: Solver, model: GaussianProcess, data: Data, theta: Mapping[str, Array]) -> Conditioned:
-    """Run a compiled `solve(theta, x, y, query, positions)` of one data set and node over all of both, in chunks."""
+def condition(
+    engine: Engine, solve: Solver, model: GaussianProcess, data: Data, theta: Mapping[str, Array]
+) -> Conditioned:
+    """Run a compiled `solve(theta, x, y, query, positions)` of one data set and node over all of both, in chunks.
+
+    Raises:
+        ReferenceRefused: a covariance matrix that float64 does not tell from a singular one.
+    """
     longest = max(int(data.positions.max()), 1)
     x, y, query = data.arrays["x"][:, :longest], data.arrays["y"][:, :longest], data.arrays["x_query"]
     size = CHUNK // (theta["noise_sd"].size * longest * (longest + query.shape[1] ** 2))
@@ -106,7 +112,24 @@ def condition(solve: Solver, model: GaussianProcess, data: Data, theta: Mapping[
             jax.tree.map(np.asarray, solve(theta, x[i], y[i], query[i], data.positions))
             for i in equal_chunks(len(y), size)
         ]
-    return cast(Conditioned, jax.tree.map(lambda *p: np.concatenate(p)[: len(y)], *parts))
+    found = cast(Conditioned, jax.tree.map(lambda *p: np.concatenate(p)[: len(y)], *parts))
+    _require_regular(engine, found, theta, longest)
+    return found
+
+
+def _require_regular(engine: Engine, found: Conditioned, theta: Mapping[str, Array], points: int) -> None:
+    """Refuse matrices whose factorisation met a pivot that is not positive: everything after it is NaN."""
+    each = (found.mean, found.variance, found.fit, found.log_det)
+    broken = np.any([~np.isfinite(a.reshape(*a.shape[:2], -1)).all(-1) for a in each], axis=0)  # (dataset, node)
+    if broken.any():
+        noise = theta["noise_sd"]
+        condition_number = (points * found.scale / noise**2 + 1)[broken].max()
+        reason = (
+            f"the covariance matrix of {int(broken.any(1).sum())} of {len(broken)} data sets is not positive definite in "
+            f"float64 (condition number up to {condition_number:.1e}, noise sd {noise[broken.any(0)].min():.3g}); raise "
+            "noise_sd, leave out points that repeat each other, or audit with 'ball'"
+        )
+        raise ReferenceRefused(name_of(engine), [reason])
 
 
 def predictive(model: GaussianProcess, found: Conditioned, theta: Mapping[str, Array], prior: Array) -> Predictive:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.inference._engine import Engine, name_of, require_family
+from veribayes.inference._engine import Engine, name_of, require_family, require_served
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.predictive import Array, Categorical
 from veribayes.tree import Data
 
 GIB = 2**30
+LARGEST_FLOAT = 10**300
 
 
-def known_network(engine: Engine, task: Task) -> BayesianNetwork:
+def known_network(engine: Engine, task: Task, data: Data) -> BayesianNetwork:
     """The task's network, which must have known tables."""
     require_family(engine, task)
     model = task.model
     if not isinstance(model, BayesianNetwork) or model.cpts is None:
         wanted = f"a network with known tables for the engine '{name_of(engine)}'"
         raise InputError(wanted, f"the task '{task.name}'", "tables with a prior are learned by conjugate")
+    require_served(engine, task, data)
     return model
 
 
@@ -32,12 +36,17 @@ def require_possible(engine: Engine, log_evidence: Array) -> None:
         raise ReferenceRefused(name_of(engine), [f"{found}, first in number {impossible[0]} of the batch"])
 
 
-def require_memory(engine: Engine, largest: int, need: float, limit: float) -> None:
+def require_memory(engine: Engine, largest: int, need: int, limit: float) -> None:
     """Refuse tables of `need` bytes above `limit` GiB, before any of them exists."""
     if need > limit * GIB:
-        reason = f"the largest clique has {largest:.2e} entries and all tables need {need / GIB:.3g} GiB"
+        reason = f"the largest clique has {magnitude(largest)} entries and all tables need {magnitude(need)} bytes"
         remedy = "set memory, if the machine has it, or sample with the engine likelihood_weighting"
         raise ReferenceRefused(name_of(engine), [f"{reason}, more than {limit:g} GiB; {remedy}"])
+
+
+def magnitude(count: int) -> str:
+    """A whole number of any size, which a float may not hold."""
+    return f"{count:.2e}" if count < LARGEST_FLOAT else f"10^{math.log10(count):.0f}"
 
 
 def at_positions(probs: Array, data: Data) -> Categorical:

@@ -20,7 +20,7 @@ import numpy as np
 
 from veribayes.errors import InputError
 from veribayes.inference._diagnostics import Gates, Mask, measure
-from veribayes.inference._engine import equal_chunks, float64, name_of, require_positive
+from veribayes.inference._engine import equal_chunks, float64, name_of, require_positive, require_served
 from veribayes.models._random import keys
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Categorical, NormalMixture, Predictive, concatenate, stack
@@ -87,6 +87,7 @@ class Mcmc(ABC):
         if not task.model.latents:
             wanted = f"a model with unknown latents for the engine '{name_of(self)}'"
             raise InputError(wanted, f"the task '{task.name}' without any", "use 'junction_tree'")
+        require_served(self, task, data)
         methods = self.ladder(task)
         runs = [self._climbed(methods, task.model, data, position, seed) for position in range(data.positions.size)]
         halves = tuple(stack([run.halves[i] for run in runs], axis=1) for i in (0, 1))

@@ -14,7 +14,7 @@ from scipy.special import gammaln
 
 from veribayes.errors import InputError
 from veribayes.inference._beta import log_interval
-from veribayes.inference._engine import EPS, Engine, name_of, require_family
+from veribayes.inference._engine import EPS, Engine, name_of, require_family, require_served
 from veribayes.models._priors import Dirichlet, RowPrior, UniformInterval, UniformMixture
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
@@ -27,13 +27,14 @@ Intervals = UniformInterval | UniformMixture
 SIDE = 128  # the pairs of counts below it are tabulated once for each prior
 
 
-def learning(engine: Engine, task: Task) -> tuple[BayesianNetwork, RowPrior]:
+def learning(engine: Engine, task: Task, data: Data) -> tuple[BayesianNetwork, RowPrior]:
     """The task's network and the prior over its tables."""
     require_family(engine, task)
     model = task.model
     if not isinstance(model, BayesianNetwork) or model.prior is None:
         wanted = f"a network with a prior over its tables for the engine '{name_of(engine)}'"
         raise InputError(wanted, f"the task '{task.name}'", "known tables are served by junction_tree")
+    require_served(engine, task, data)
     return model, model.prior
 
 

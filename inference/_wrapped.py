@@ -15,7 +15,7 @@ import numpy as np
 
 from veribayes import registry
 from veribayes.errors import InputError
-from veribayes.inference._engine import Engine, name_of, require_family
+from veribayes.inference._engine import Engine, name_of, require_served
 from veribayes.inference._simplex import next_symbol
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
@@ -48,7 +48,7 @@ def reread(
     Args:
         order: n -> the observations, numbered 0 .. n - 1, that are taken for the context of the first n, in their order.
     """
-    require_family(engine, task)
+    require_served(engine, task, data)
     names = [n for n in OBSERVATIONS[task.model.kind] if n in data.arrays]
     if not names:
         raise InputError(f"a context that is a list for the engine '{name_of(engine)}'", f"the task '{task.name}'")
@@ -65,7 +65,7 @@ def reweighted(
     engine: Engine, of: str | None, task: Task, data: Data, seed: int, change: Callable[[Array], Array]
 ) -> Branch:
     """The inner engine's mean lag weights, (dataset, position, lag), changed and read as a predictive of the next symbol."""
-    require_family(engine, task)
+    require_served(engine, task, data)
     branch = inner(of, task, data, seed)
     if "weights" not in branch.posterior:
         raise InputError(f"an engine that says the weights for '{name_of(engine)}'", f"'{of}'")

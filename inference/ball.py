@@ -53,7 +53,7 @@ class BallArithmetic:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model = gaussian(self, task)
+        model = gaussian(self, task, data)
         if any(not p.discrete for p in model.priors.values()):
             raise InputError(
                 f"fixed hyperparameters or grids for the engine '{name_of(self)}'", "a continuous prior", "use 'cholesky'"

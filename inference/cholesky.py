@@ -62,9 +62,9 @@ class Cholesky:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model = gaussian(self, task)
+        model = gaussian(self, task, data)
         theta, prior = model.hyper_nodes(self.nodes)
-        found = condition(_solver(model, self.latents and model.fixed, self.joint), model, data, theta)
+        found = condition(self, _solver(model, self.latents and model.fixed, self.joint), model, data, theta)
         answer = predictive(model, found, theta, prior)
         latents = posterior(model, data, found, theta, prior) if self.latents else {}
         certificate = self._certificate(model, data, found, answer)
@@ -83,7 +83,7 @@ class Cholesky:
             change = _difference(answer[:, [longest]], self._backwards(model, data, data.positions[[longest]]))
             return certify(self.method, 10 * change, kind="estimate", limit=LIMIT)
         theta, prior = model.hyper_nodes(2 * self.nodes)
-        finer = predictive(model, condition(_solver(model), model, data, theta), theta, prior)
+        finer = predictive(model, condition(self, _solver(model), model, data, theta), theta, prior)
         return certify("quadrature", _difference(answer, finer), kind="estimate", limit=LIMIT, nodes=self.nodes)
 
     def _checked(self, certificate: Certificate, task: Task, data: Data, answer: Predictive) -> Certificate:
@@ -101,7 +101,7 @@ class Cholesky:
         points = {k: data.arrays[k][:, : position[0]][:, ::-1] for k in ("x", "y")}
         theta, prior = model.hyper_nodes(self.nodes)
         reverse = replace(data, arrays={**data.arrays, **points}, positions=position)
-        return predictive(model, condition(_solver(model), model, reverse, theta), theta, prior)
+        return predictive(model, condition(self, _solver(model), model, reverse, theta), theta, prior)
 
 
 def _difference(one: Predictive, other: Predictive) -> float:

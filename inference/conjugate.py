@@ -42,7 +42,7 @@ class Conjugate:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model, prior = learning(self, task)
+        model, prior = learning(self, task, data)
         require_known_graph(self, model, data)
         query = query_of(data)
         counts = prefix_counts(model, data.arrays["rows"], data.positions)

@@ -42,7 +42,7 @@ class Elimination:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model = known_network(self, task)
+        model = known_network(self, task, data)
         tree = _plan(model)
         entries, largest = sum(b.entries for b in tree), max(b.entries for b in tree)
         require_memory(self, largest, 16 * entries, self.memory)

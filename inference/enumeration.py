@@ -10,13 +10,14 @@ import numpy as np
 
 from veribayes.errors import ReferenceRefused
 from veribayes.inference._engine import EPS, certify, name_of
-from veribayes.inference._known import at_positions, known_network, require_possible
+from veribayes.inference._known import at_positions, known_network, magnitude, require_possible
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Data, IntArray
 
 LARGEST = 2**22  # entries of the joint table: 32 MiB
+MOST_AXES = 64  # NumPy's: nodes with one state add axes and no entries
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Enumeration:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model = known_network(self, task)
+        model = known_network(self, task, data)
         entries = math.prod(model.cardinalities.tolist())
         if entries > LARGEST:
-            raise ReferenceRefused(
-                name_of(self), [f"the joint table has {entries:.2e} entries, more than {LARGEST:.1e}; use junction_tree"]
-            )
+            reason = f"the joint table has {magnitude(entries)} entries, more than {LARGEST:.1e}; use junction_tree"
+            raise ReferenceRefused(name_of(self), [reason])
+        if len(model.nodes) > MOST_AXES:
+            reason = f"the joint table of {len(model.nodes)} nodes has more than {MOST_AXES} axes; use junction_tree"
+            raise ReferenceRefused(name_of(self), [reason])
         joint = _joint(model)
         rows = [_marginals(joint, row, model.width) for row in data.arrays["evidence"]]
         probs, mass = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])

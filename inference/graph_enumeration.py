@@ -38,7 +38,7 @@ class GraphEnumeration:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model, prior = learning(self, task)
+        model, prior = learning(self, task, data)
         edges = unknown_graph(self, task, model)
         if len(model.nodes) > MOST:
             reason = f"{len(model.nodes)} nodes have too many parent sets; at most {MOST} nodes are served"

@@ -19,6 +19,7 @@ from veribayes.errors import ReferenceRefused
 from veribayes.inference._compiled import Compiled, Lanes, Layout
 from veribayes.inference._engine import EPS, certify, name_of, require_positive
 from veribayes.inference._known import GIB, at_positions, known_network, require_memory, require_possible
+from veribayes.models._data import require_codes
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.predictive import Array
@@ -52,7 +53,7 @@ class JunctionTree:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model = known_network(self, task)
+        model = known_network(self, task, data)
         probs, log_evidence, roundings = self._posteriors(model, data.arrays["evidence"])
         require_possible(self, log_evidence)
         # numerator and denominator of a posterior both pass at most so many roundings, of half an EPS each
@@ -113,7 +114,12 @@ class JunctionTree:
         return out.reshape(len(evidence), len(model.nodes), model.width), log_evidence, roundings
 
     def _chunks(self, model: BayesianNetwork, evidence: IntArray, joint: tuple[int, ...] = ()) -> Iterator[tuple[Any, Lanes]]:
-        """Rows that are propagated together, and the tree for them."""
+        """Rows that are propagated together, and the tree for them.
+
+        Raises:
+            InputError: evidence that is no state and not -1.
+        """
+        require_codes("evidence", evidence, model.cardinalities, missing=True)
         with _libraries().limit(limits=1):
             for rows, layout in self._groups(model, evidence, joint):
                 largest = max((c.entries for c in layout.cliques), default=1)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from veribayes.errors import ReferenceRefused
-from veribayes.inference._engine import EPS, certify, equal_chunks, float64, moments, name_of, require_family
+from veribayes.inference._engine import EPS, certify, equal_chunks, float64, moments, name_of, require_served
 from veribayes.inference._simplex import next_symbol, terms
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
@@ -38,7 +38,7 @@ class LagCounts:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        require_family(self, task)
+        require_served(self, task, data)
         model = cast(MTD, task.model)
         factors = terms(model, data)[:, model.m :]
         first, second, log_evidence = self._moments(factors, model.concentration)

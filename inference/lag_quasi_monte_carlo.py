@@ -30,7 +30,7 @@ from scipy.stats import qmc
 
 from veribayes.errors import InputError
 from veribayes.inference._diagnostics import Mask
-from veribayes.inference._engine import equal_chunks, float64, moments, name_of, require_family, require_positive
+from veribayes.inference._engine import equal_chunks, float64, moments, name_of, require_positive, require_served
 from veribayes.inference._simplex import next_symbol, terms
 from veribayes.models._random import keys, uniforms
 from veribayes.models._task import Task
@@ -72,7 +72,7 @@ class LagQuasiMonteCarlo:
             raise InputError(wanted, f"{self.points}, {self.max_refused}")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        require_family(self, task)
+        require_served(self, task, data)
         model = cast(MTD, task.model)
         if model.m < 2:
             raise InputError(f"at least two lags for the engine '{name_of(self)}'", "one", "use 'simplex_quadrature'")

@@ -44,7 +44,7 @@ class LikelihoodWeighting:
             raise InputError(f"at least {ESS:.0f} draws for the engine '{name_of(self)}'", f"{self.draws}")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        model = known_network(self, task)
+        model = known_network(self, task, data)
         probs = np.zeros((2, data.index.size, len(model.nodes), model.width))
         ess = np.zeros((2, data.index.size))
         for i, (number, row) in enumerate(zip(data.index.tolist(), data.arrays["evidence"], strict=True)):

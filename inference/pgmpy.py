@@ -44,7 +44,7 @@ class Pgmpy:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model = known_network(self, task)
+        model = known_network(self, task, data)
         evidence = data.arrays["evidence"]
         probs = np.zeros((len(evidence), len(model.nodes), model.width))
         with _quiet():

@@ -35,7 +35,7 @@ class RowQuadrature:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model, prior = learning(self, task)
+        model, prior = learning(self, task, data)
         require_known_graph(self, model, data)
         query = query_of(data)
         counts = matching_counts(model, data, _parents(model, query))

@@ -54,9 +54,9 @@ class Sequential:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model = gaussian(self, task)
+        model = gaussian(self, task, data)
         theta, prior = model.hyper_nodes(self.nodes)
-        found = condition(_solver(model, self.joint), model, data, theta)
+        found = condition(self, _solver(model, self.joint), model, data, theta)
         latents = posterior(model, data, found, theta, prior) if self.latents else {}
         certificate = certify(self.method, rounding_bound(data, found, theta), limit=LIMIT)
         return Branch(

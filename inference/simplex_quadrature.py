@@ -37,8 +37,8 @@ from veribayes.inference._engine import (
     float64,
     moments,
     name_of,
-    require_family,
     require_positive,
+    require_served,
 )
 from veribayes.inference._simplex import next_symbol, terms
 from veribayes.models._task import Task
@@ -105,7 +105,7 @@ class SimplexQuadrature:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        require_family(self, task)
+        require_served(self, task, data)
         model = cast(MTD, task.model)
         factors = terms(model, data)
         degree = _degree(factors.shape[1], model.m)

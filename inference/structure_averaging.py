@@ -37,7 +37,7 @@ class StructureAveraging:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model, prior = learning(self, task)
+        model, prior = learning(self, task, data)
         edges = unknown_graph(self, task, model)
         largest = int(model.width * np.prod(model.cardinalities[:-1] + 1.0))
         if largest > LARGEST:

@@ -15,18 +15,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 
 from veribayes.errors import InputError, ModelError
 from veribayes.models._check import shown
+from veribayes.models._encoding import decoded
 from veribayes.models.bayesian_network import MAX_ENTRIES, BayesianNetwork, checked_table
 from veribayes.predictive import Array
 
 MAX_BYTES = 64 * 2**20  # the largest published networks take about 20 MiB
 MAX_NAMES = 2**17  # variables, or states of one variable
-NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+LONGEST_NUMBER = 1100  # characters: every float64 has an exact decimal with fewer
+SUMS = 1e-4  # how far from one the sums of a table in another order may be
+
+V = TypeVar("V")  # variables by name or by number
 
 
 def read_text(path: Path) -> str:
@@ -34,7 +39,7 @@ def read_text(path: Path) -> str:
 
     Raises:
         InputError: no readable file.
-        ModelError: a damaged gzip file, or too much text.
+        ModelError: a damaged gzip file, too much text, or text in an encoding that it does not declare.
     """
     try:
         with path.open("rb") as file:
@@ -47,10 +52,7 @@ def read_text(path: Path) -> str:
         raise InputError("a readable file", f"'{path.name}'", error.strerror or "") from None
     if len(data) > MAX_BYTES:
         raise ModelError(f"at most {MAX_BYTES // 2**20} MiB of text in {path.name}", "more")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")  # some published files hold accented names in it
+    return decoded(data, path.name)
 
 
 def line_of(text: str, at: int) -> int:
@@ -71,9 +73,23 @@ def numbers(text: str, size: int, where: Callable[[], str], separators: str = ",
 
 
 def _number(word: str, where: Callable[[], str]) -> float:
-    if not NUMBER.fullmatch(word):
+    if len(word) > LONGEST_NUMBER or not NUMBER.fullmatch(word):
         raise ModelError(f"a number {where()}", shown(word))
     return float(word)
+
+
+def other_order(values: Array, *, child_fastest: bool) -> str:
+    """A remedy where a table is none as its format lists it, and is one in the other order; otherwise nothing.
+
+    Args:
+        values: the table's numbers as if they were in the other order, (states, configurations) or its transpose, with the
+            child's states first.
+        child_fastest: whether the other order lists the child's states fastest.
+    """
+    if not np.all(np.isfinite(values)) or np.abs(values.sum(0) - 1).max() > SUMS:
+        return ""
+    pace = "fastest" if child_fastest else "slowest"
+    return f"it is a table if the child's states vary {pace}, as other formats and writers have it"
 
 
 def require_entries(states: Mapping[str, Sequence[str]], parents: Mapping[str, Sequence[str]], name: str) -> None:
@@ -93,14 +109,18 @@ class Draft:
         line: number of the line of a place; a place is whatever number the reader keeps.
         states: node -> its states.
         parents: node -> its parents.
-        values: node -> text of its table, (*parents' states, states) with the last varying fastest, and where it stands.
+        values: node -> its table, as text or as numbers, and where it stands.
+        layouts: node -> the variables of its table, the last varying fastest.
+        notes: what a user of the network has to know about the file, one sentence each.
     """
 
     name: str
     line: Callable[[int], int]
     states: dict[str, list[str]] = field(default_factory=dict)
     parents: dict[str, list[str]] = field(default_factory=dict)
-    values: dict[str, tuple[str, int]] = field(default_factory=dict)
+    values: dict[str, tuple[str | Array, int]] = field(default_factory=dict)
+    layouts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def at(self, place: int) -> str:
         return f"in {self.name}, line {self.line(place)}"
@@ -118,11 +138,14 @@ class Draft:
             self.fail(f"different states of {shown(node)}, at least one", shown(list(states)), place)
         self.states[node] = list(states)
 
-    def define(self, node: str, parents: Sequence[str], values: str, place: int) -> None:
-        """A variable's parents and table."""
+    def define(
+        self, node: str, parents: Sequence[str], values: str | Array, place: int, layout: Sequence[str] | None = None
+    ) -> None:
+        """A variable's parents and table; in most formats its parents come first and its own states vary fastest."""
         if node in self.parents:
             self.fail("one table for each variable", f"two for {shown(node)}", place)
         self.parents[node], self.values[node] = list(parents), (values, place)
+        self.layouts[node] = tuple(layout or (*parents, node))
 
     def network(self, separators: str = ",") -> BayesianNetwork:
         """The network; names and sizes are checked before numbers are read."""
@@ -132,22 +155,41 @@ class Draft:
             for name in (node, *parents):
                 if name not in self.states:
                     self.fail("a declared variable", shown(name), self.values[node][1])
+            if len({node, *parents}) < 1 + len(parents):
+                self.fail(f"each parent of {shown(node)} once, and not itself", shown(list(parents)), self.values[node][1])
         for node in self.states:
             if node not in self.parents:
                 raise ModelError(f"a table for each variable in {self.name}", f"none for {shown(node)}")
         require_entries(self.states, self.parents, self.name)
         tables = {node: self._table(node, separators) for node in self.parents}
         try:
-            return BayesianNetwork(list(self.states), self.parents, self.states, cpts=tables)
+            return BayesianNetwork(list(self.states), self.parents, self.states, cpts=tables, notes=self.notes)
         except ModelError as error:
+            for node, table in tables.items():
+                self._require_table(node, table)  # the same fault with its place
             raise ModelError(f"{error.expected} in {self.name}", error.got, error.remedy) from None
 
     def _table(self, node: str, separators: str) -> Array:
-        text, place = self.values[node]
-        rows, states = math.prod(len(self.states[p]) for p in self.parents[node]), len(self.states[node])
-        values = numbers(text, rows * states, partial(self.at, place), separators).reshape(rows, states)
+        """(configurations of the parents, states)."""
+        given, place = self.values[node]
+        sizes = {name: len(self.states[name]) for name in self.layouts[node]}
+        states = sizes[node]
+        if isinstance(given, str):
+            given = numbers(given, math.prod(sizes[v] for v in self.layouts[node]), partial(self.at, place), separators)
+        return in_layout(given, self.layouts[node], sizes, (*self.parents[node], node)).reshape(-1, states)
+
+    def _require_table(self, node: str, table: Array) -> None:
+        """Refuse what is no table, with its place."""
+        rows, states = table.shape
         try:
-            checked_table(node, values, rows, states)
+            checked_table(node, table, rows, states)
         except ModelError as error:
-            self.fail(error.expected, error.got, place, error.remedy)
-        return values
+            own = self.layouts[node] == (*self.parents[node], node)
+            other = other_order(table.reshape(states, rows), child_fastest=False) if own else ""
+            self.fail(error.expected, error.got, self.values[node][1], error.remedy or other)
+
+
+def in_layout(values: Array, given: Sequence[V], sizes: Mapping[V, int] | Sequence[int], wanted: Sequence[V]) -> Array:
+    """A table over the variables `given`, slowest first, as an array over the same variables in the order `wanted`."""
+    table = values.reshape([cast(Any, sizes)[name] for name in given])
+    return table.transpose([list(given).index(name) for name in wanted])

@@ -19,6 +19,8 @@ import yaml
 from veribayes import registry
 from veribayes.errors import InputError, ModelError
 from veribayes.models._check import choice, mapping
+from veribayes.models._dialects import dialect_of
+from veribayes.models._encoding import decoded
 from veribayes.models._kernels import RBF
 from veribayes.models._priors import Dirichlet
 from veribayes.models._task import Design, Model, Task, Tolerance
@@ -37,7 +39,8 @@ MOST_LAGS = 4  # a grid over more lag weights is too large for long prefixes
 MAX_YAML_BYTES = 2**20  # YAML is read slowly: a larger table belongs in a model file
 YAML_SUFFIXES = (".yaml", ".yml")
 READERS: Mapping[str, Callable[[Path], BayesianNetwork]] = {
-    ".bif": read_bif, ".xmlbif": read_xmlbif, ".xml": read_xmlbif, ".uai": read_uai, ".net": read_net, ".xdsl": read_xdsl,
+    ".bif": read_bif, ".xmlbif": read_xmlbif, ".bifxml": read_xmlbif, ".xml": read_xmlbif,
+    ".uai": read_uai, ".net": read_net, ".xdsl": read_xdsl,
 }  # each of them gzipped as well
 
 
@@ -73,6 +76,9 @@ def load_model_file(path: str | Path) -> Model:
     if path.name.lower().endswith(YAML_SUFFIXES):
         spec = read_yaml(path)
         return model_from_spec(spec["model"] if isinstance(spec, Mapping) and "model" in spec else spec)
+    dialect = dialect_of(path.name)
+    if dialect is not None:
+        raise InputError("a model file in a format that is read", f"'{path.name}', {dialect.name}", dialect.remedy)
     known = ", ".join((*READERS, *YAML_SUFFIXES))
     raise InputError(f"a model file {known}", f"'{path.name}'", "network files may be gzipped")
 
@@ -129,14 +135,16 @@ def read_yaml(path: str | Path) -> Any:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_YAML_BYTES + 1)
-        if len(text) > MAX_YAML_BYTES:
+            data = file.read(MAX_YAML_BYTES + 1)
+        if len(data) > MAX_YAML_BYTES:
             raise ModelError(f"at most {MAX_YAML_BYTES // 2**20} MiB of YAML in {path.name}", "more", "use a BIF file")
-        return yaml.load(text, _Loader)  # a SafeLoader
+        return yaml.load(decoded(data, path.name), _Loader)  # a SafeLoader
     except OSError as error:
         raise InputError("a readable file", f"'{path.name}'", error.strerror or "") from None
     except RecursionError:
         raise ModelError("YAML of reasonable depth", path.name) from None
+    except ModelError:
+        raise
     except (yaml.YAMLError, ValueError) as error:
         raise ModelError(f"valid YAML in {path.name}", " ".join(str(error).split())) from None
 

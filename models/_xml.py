@@ -18,7 +18,10 @@ LONG_TAG = re.compile(rf"<[^<>]{{{MAX_TAG}}}")
 
 @dataclass
 class Element:
-    """Tag (upper case: writers differ), attributes, the text directly inside, children, and the line it starts on."""
+    """Tag (upper case: writers differ), attributes, the text directly inside, children, and the line it starts on.
+
+    A tag has its namespace in braces before it where that is not the document's own.
+    """
 
     tag: str
     attributes: dict[str, str]
@@ -61,7 +64,8 @@ class _Tree:
         self.name, self.count = name, 0
         self.root = Element("", {}, 0)
         self.open = [self.root]
-        self.parser = expat.ParserCreate()
+        self.parser = expat.ParserCreate(namespace_separator=" ")
+        self.namespace: str | None = None  # of the root
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
@@ -75,7 +79,11 @@ class _Tree:
         if self.count > MAX_ELEMENTS or len(self.open) > MAX_DEPTH:
             wanted = f"at most {MAX_ELEMENTS} elements, {MAX_DEPTH} deep, in {self.name}"
             raise ModelError(wanted, f"more in line {self.parser.CurrentLineNumber}")
-        element = Element(tag.upper(), attributes, self.parser.CurrentLineNumber)
+        space, _, local = tag.rpartition(" ")
+        if self.namespace is None:
+            self.namespace = space
+        name = local.upper() if space == self.namespace else f"{{{space}}}{local.upper()}"
+        element = Element(name, attributes, self.parser.CurrentLineNumber)
         self.open[-1].children.append(element)
         self.open.append(element)
 

@@ -22,6 +22,8 @@ import numpy.typing as npt
 
 from veribayes.errors import InputError, ModelError
 from veribayes.models._check import integer, mapping, number, sequence, shown
+from veribayes.models._data import array_of, require_codes, require_length
+from veribayes.models._names import name_notes
 from veribayes.models._priors import RowPrior, prior_from_spec
 from veribayes.models._random import integers, keys, uniforms
 from veribayes.models._task import Design, Variable
@@ -88,6 +90,8 @@ class BayesianNetwork:
         edges: prior of a graph that is drawn for each data set, given with `prior` and `parents="unknown"`; the order of the
             nodes is known. The attribute `parents` then holds all earlier nodes, and rows of theta that differ only in nodes
             that are no parents are the same.
+        notes: what a reader has to say about the file, one sentence each; more are added where tables are renormalised, and
+            where names look alike or hold what is not seen.
 
     Raises:
         ModelError: duplicate or unknown names, a cycle, tables of the wrong size or rows that are no distributions.
@@ -99,11 +103,11 @@ class BayesianNetwork:
     cpts: tuple[Table, ...] | None
     prior: RowPrior | None
     edges: Edges | None
-    notes: tuple[str, ...] = field(compare=False)  # what was repaired on construction, one sentence each
+    notes: tuple[str, ...] = field(compare=False)  # what a reader of results has to know, one sentence each
     kind: ClassVar[str] = "bayesian_network"
 
     def __init__(self, nodes: Sequence[str], parents: Parents, states: States = 2, *, cpts: Tables | None = None,
-                 prior: RowPrior | None = None, edges: Edges | None = None) -> None:  # fmt: skip
+                 prior: RowPrior | None = None, edges: Edges | None = None, notes: Sequence[str] = ()) -> None:  # fmt: skip
         names = _names(nodes)
         if (edges is not None) != (parents == UNKNOWN) or (edges is not None and prior is None):
             raise ModelError("unknown parents together with edges and a prior", "only some of them")
@@ -118,7 +122,7 @@ class BayesianNetwork:
         put(self, "prior", prior)
         put(self, "edges", edges)
         put(self, "cpts", None)
-        put(self, "notes", ())
+        put(self, "notes", (*notes, *name_notes(self.nodes, self.states)))
         if (cpts is None) == (prior is None):
             raise ModelError("either cpts or a prior over their rows", "both" if prior else "neither")
         if self.n_rows * self.width > MAX_ENTRIES:
@@ -278,6 +282,30 @@ class BayesianNetwork:
         query = RowQuery(data.arrays["query"], data.arrays["target"])
         return data.arrays["rows"][:, : data.positions[position]], query
 
+    def require_data(self, data: Data) -> None:
+        """Refuse arrays that hold what is no state.
+
+        Learning: rows are complete; a query is known before its target, and what stands from there on is not read.
+        Inference: -1 is what is not observed.
+
+        Raises:
+            InputError: a code that is no state, other axes, or fewer rows than a position asks for.
+        """
+        batch, m = len(data.index), len(self.nodes)
+        target = array_of(data, "target", ["query"])
+        require_codes("target", target, m)
+        if self.prior is None:
+            evidence = array_of(data, "evidence", [batch, m])
+            require_codes("evidence", evidence, self.cardinalities, missing=True, data=data)
+            return
+        rows = array_of(data, "rows", [batch, "row", m])
+        longest = require_length(data, "rows", rows.shape[1])
+        require_codes("rows", rows[:, :longest], self.cardinalities, data=data)
+        query = array_of(data, "query", [batch, target.size, m])
+        require_codes("query", query, self.cardinalities, missing=True, data=data)
+        known = np.arange(m) < target[:, None]
+        require_codes("query", np.where(known, query, 0), self.cardinalities, data=data)
+
     def program(self, counts: jax.Array) -> None:
         """Draw theta ~ prior, count states by row, (R, K); the site `theta` is (R, K), zero beyond a row's states."""
         import jax.numpy as jnp
@@ -376,7 +404,7 @@ class BayesianNetwork:
         if off[worst] > ROUNDING:
             number = sum(d > ROUNDING for d in off.values())
             note = f"rows of {number} tables were renormalised; the largest sum was off by {off[worst]:.1g} ({shown(worst)})"
-            object.__setattr__(self, "notes", (note,))
+            object.__setattr__(self, "notes", (*self.notes, note))
 
     def _unknown(self) -> RowPrior:
         if self.prior is None:
@@ -399,10 +427,12 @@ def checked_table(node: str, given: Any, configurations: int, states: int) -> tu
     if table.size != configurations * states or table.ndim == 0 or (table.ndim > 1 and table.shape[-1] != states):
         raise ModelError(f"{configurations} rows of {states} probabilities in {where}", f"shape {table.shape}")
     table = table.reshape(configurations, states)
+    total = table.sum(1)
+    if table.min() >= 0 and abs(total.min() - 1) <= ROUNDING and abs(total.max() - 1) <= ROUNDING:  # most tables; no NaN is
+        return table, float(max(abs(total.min() - 1), abs(total.max() - 1)))
     if not np.all(np.isfinite(table)) or np.any(table < 0):
         bad = table[~np.isfinite(table) | (table < 0)][0]
         raise ModelError(f"finite probabilities >= 0 in {where}", f"{bad:g}")
-    total = table.sum(1)
     off = np.abs(total - 1)
     if off.max() > ROW_SUM_TOLERANCE:
         raise ModelError(f"rows that sum to one in {where}", f"{total[off.argmax()]:g} in row {off.argmax() + 1}")

@@ -4,14 +4,13 @@
     variable NAME { type discrete [ K ] { s1, s2, … }; property … ; }
     probability ( CHILD | P1, P2 ) { (a, b) p1, p2, … ;   table … ;   default … ; }
 
-`table` lists the child's states slowest and the last parent fastest; `(a, b)` rows are found by label. Names are quoted or
-bare words and may hold anything but blanks and brackets. Comments are // and /* */.
+`table` lists the child's states slowest and the last parent fastest; `(a, b)` rows are found by label. Bare names may hold
+anything but blanks, quotes, commas and brackets; quoted ones, those too. Comments are // and /* */.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -20,18 +19,14 @@ import numpy as np
 
 from veribayes.errors import ModelError
 from veribayes.models._check import shown
-from veribayes.models._files import MAX_NAMES, line_of, numbers, read_text, require_entries
+from veribayes.models._dialects import UNQUOTED, looks_like
+from veribayes.models._files import MAX_NAMES, line_of, numbers, other_order, read_text, require_entries
+from veribayes.models._scan import SIGN, Syntax, Token, Tokens
 from veribayes.models.bayesian_network import BayesianNetwork, checked_table
 from veribayes.predictive import Array
 
-# Possessive runs of single characters: a line of 60 MB is matched in one pass and without a stack.
-COMMENT = r"(?://[^\n]*+|/\*[\s\S]*?\*/)"
-WORD = r'[^\s{}()\[\],;|"/]'
-BLANK = re.compile(rf"\s*+(?:{COMMENT}\s*+)*+")
-TOKEN = re.compile(rf'"([^"\n]*+)"|([{{}}()\[\],;|])|((?:{WORD}|/(?![/*])){WORD}*+(?:/(?![/*]){WORD}*+)*+)')
-NUMBERS = re.compile(rf"[^;/{{}}]*+(?:(?:/(?![/*])|{COMMENT})[^;/{{}}]*+)*+")
-PROPERTY = re.compile(r'[^;"]*+(?:(?:"[^"\n]*+"|")[^;"]*+)*+')
-BRACKETS, SEPARATORS = set("{}()[];"), set(",|")
+BIF = Syntax(signs="{}()[],;|", line="//", block=("/*", "*/"))
+SEPARATORS = set(",|")
 
 
 def read_bif(path: str | Path) -> BayesianNetwork:
@@ -61,25 +56,25 @@ class _Block:
     default: tuple[str, int] | None = None
 
 
-@dataclass
 class _Reader:
-    text: str
-    name: str
-    at: int = 0
-    states: dict[str, list[str]] = field(default_factory=dict)
-    blocks: dict[str, _Block] = field(default_factory=dict)
+    def __init__(self, text: str, name: str) -> None:
+        self.text, self.name = text, name
+        self.tokens = Tokens(text, BIF, self._fail)
+        self.states: dict[str, list[str]] = {}
+        self.blocks: dict[str, _Block] = {}
 
     def network(self) -> BayesianNetwork:
-        while not self._done():
-            start, word = self.at, self._next("network, variable or probability")
-            if word == "network":
+        while not self.tokens.done():
+            token = self.tokens.next("network, variable or probability")
+            if token.is_word("network"):
                 self._network()
-            elif word == "variable":
-                self._variable(start)
-            elif word == "probability":
-                self._probability(start)
+            elif token.is_word("variable"):
+                self._variable(token.start)
+            elif token.is_word("probability"):
+                self._probability(token.start)
             else:
-                self._fail("network, variable or probability", shown(word), start)
+                remedy = looks_like(self.text) if not self.states else ""
+                self._fail("network, variable or probability", shown(token.text), token.start, remedy)
         self._check_names()
         parents = {child: block.parents for child, block in self.blocks.items()}
         require_entries(self.states, parents, self.name)
@@ -87,12 +82,14 @@ class _Reader:
         try:
             return BayesianNetwork(list(self.states), parents, self.states, cpts=tables)
         except ModelError as error:
+            for child, table in tables.items():
+                self._require_table(child, table)  # the same fault with its place
             raise ModelError(f"{error.expected} in {self.name}", error.got, error.remedy) from None
 
     def _check_names(self) -> None:
         """Every name is declared, at any place in the file, and every variable has its table."""
         if not self.states:
-            self._fail("at least one variable", "none", self.at)
+            self._fail("at least one variable", "none", self.tokens.at)
         for child, block in self.blocks.items():
             for name in (child, *block.parents):
                 if name not in self.states:
@@ -104,12 +101,14 @@ class _Reader:
     # -- blocks -------------------------------------------------------------------------------------------------------
 
     def _network(self) -> None:
-        while self._next("'{' after network") != "{":
+        while not self.tokens.next("'{' after network").is_sign("{"):
             pass
-        while (word := self._next("property or '}'")) != "}":
-            if word != "property":
-                self._fail("property or '}' in the network block", shown(word), self.at)
+        token = self.tokens.next("property or '}'")
+        while not token.is_sign("}"):
+            if not token.is_word("property"):
+                self._fail("property or '}' in the network block", shown(token.text), token.start)
             self._property()
+            token = self.tokens.next("property or '}'")
 
     def _variable(self, start: int) -> None:
         name = self._name("name of a variable")
@@ -117,58 +116,63 @@ class _Reader:
             self._fail(f"at most {MAX_NAMES} variables", "more", start)
         if name in self.states:
             self._fail("variables with different names", f"{shown(name)} twice", start)
-        self._expect("{")
-        while (word := self._next("type, property or '}'")) != "}":
-            if word == "property":
+        self.tokens.expect("{", UNQUOTED)
+        token = self.tokens.next("type, property or '}'")
+        while not token.is_sign("}"):
+            if token.is_word("property"):
                 self._property()
-            elif word == "type" and name not in self.states:
+            elif token.is_word("type") and name not in self.states:
                 self.states[name] = self._type(name)
             else:
-                self._fail("one type, properties or '}'", shown(word), self.at)
+                self._fail("one type, properties or '}'", shown(token.text), token.start)
+            token = self.tokens.next("type, property or '}'")
         if name not in self.states:
             self._fail(f"the type of {shown(name)}", "none", start)
 
     def _type(self, name: str) -> list[str]:
-        kind = self._next("discrete")
-        if kind != "discrete":
-            self._fail("type discrete", shown(kind), self.at, "only finite variables are read")
-        self._expect("[")
-        declared = self._next("number of states")
-        self._expect("]")
-        self._expect("{")
+        kind = self.tokens.next("discrete")
+        if not kind.is_word("discrete"):
+            self._fail("type discrete", shown(kind.text), kind.start, "only finite variables are read")
+        self.tokens.expect("[")
+        declared = self.tokens.next("number of states").text
+        self.tokens.expect("]")
+        self.tokens.expect("{")
         listed = self._names("}", f"states of {shown(name)}")
-        self._expect(";")
+        self.tokens.expect(";")
         if declared != str(len(listed)):
-            self._fail(f"{declared} states of {shown(name)} as declared", f"{len(listed)} listed", self.at)
+            wanted = f"{shown(declared).strip(chr(39))} states of {shown(name)} as declared"
+            self._fail(wanted, f"{len(listed)} listed", kind.start, UNQUOTED)
         if len(set(listed)) < len(listed):
-            self._fail(f"different states of {shown(name)}", shown(listed), self.at)
+            self._fail(f"different states of {shown(name)}", shown(listed), kind.start)
         return listed
 
     def _probability(self, start: int) -> None:
-        self._expect("(")
+        self.tokens.expect("(")
         child, *parents = self._names(")", "names of variables") or [""]
         if child in self.blocks:
             self._fail("one probability block for each variable", f"two for {shown(child)}", start)
         block = self.blocks[child] = _Block(parents, start)
-        self._expect("{")
-        while (word := self._next("table, default, a row or '}'")) != "}":
-            self._entry(word, block)
+        self.tokens.expect("{")
+        token = self.tokens.next("table, default, a row or '}'")
+        while not token.is_sign("}"):
+            self._entry(token, block)
+            token = self.tokens.next("table, default, a row or '}'")
 
-    def _entry(self, word: str, block: _Block) -> None:
-        start = self.at
-        if word == "property":
+    def _entry(self, token: Token, block: _Block) -> None:
+        start = self.tokens.at
+        if token.is_word("property"):
             self._property(refuse_function=True)
-        elif word == "(":
-            block.rows.append((self._names(")", "states of the parents"), self._raw(NUMBERS), start))
-        elif word == "table" and block.table is None:
-            block.table = self._raw(NUMBERS), start
-        elif word == "default" and block.default is None:
-            block.default = self._raw(NUMBERS), start
+        elif token.is_sign("("):
+            block.rows.append((self._names(")", "states of the parents"), self.tokens.raw(";{}"), start))
+        elif token.is_word("table") and block.table is None:
+            block.table = self.tokens.raw(";{}"), start
+        elif token.is_word("default") and block.default is None:
+            block.default = self.tokens.raw(";{}"), start
         else:
-            self._fail("one table, one default, rows or '}'", shown(word), start)
+            self._fail("one table, one default, rows or '}'", shown(token.text), token.start)
 
     def _property(self, *, refuse_function: bool = False) -> None:
-        start, text = self.at, self._raw(PROPERTY)
+        start, text = self.tokens.at, self.tokens.raw(";", comments=False)
         if refuse_function and "function" in text.split()[:1]:
             self._fail("a table of probabilities", f"property {shown(' '.join(text.split()))}", start,
                        "its numbers are parameters of that function; write the full table")  # fmt: skip
@@ -182,23 +186,26 @@ class _Reader:
         if block.table is not None:
             if block.rows or block.default:
                 self._fail("either a table or rows", f"both for {shown(child)}", block.start)
-            values = self._floats(*block.table, math.prod(shape)).reshape(shape[::-1]).T
-        else:
-            values = self._by_label(child, block, shape)
+            return self._floats(*block.table, math.prod(shape)).reshape(shape[::-1]).T
+        return self._by_label(child, block, shape)
+
+    def _require_table(self, child: str, table: Array) -> None:
+        """Refuse what is no table, with its place."""
+        block = self.blocks[child]
         try:
-            checked_table(child, values, *shape)
+            checked_table(child, table, *table.shape)
         except ModelError as error:
-            self._fail(error.expected, error.got, block.start)
-        return values
+            other = table.T.reshape(table.shape).T  # the same numbers in the other order
+            remedy = other_order(other, child_fastest=True) if block.table is not None else ""
+            self._fail(error.expected, error.got, block.start, remedy)
 
     def _by_label(self, child: str, block: _Block, shape: tuple[int, int]) -> Array:
         found: dict[int, Array] = {}
-        sizes = [len(self.states[p]) for p in block.parents]
-        place = [{s: i for i, s in enumerate(self.states[p])} for p in block.parents]
+        numbered = [{state: i for i, state in enumerate(self.states[p])} for p in block.parents]
         for labels, raw, start in block.rows:
-            if len(labels) != len(place) or any(a not in p for a, p in zip(labels, place, strict=True)):
+            where = _configuration(labels, numbered)
+            if where is None:
                 self._fail(f"a state of each parent of {shown(child)}", shown(labels), start)
-            where = int(np.ravel_multi_index([p[a] for a, p in zip(labels, place, strict=True)], sizes)) if sizes else 0
             if where in found:
                 self._fail(f"each row of {shown(child)} once", f"{shown(labels)} twice", start)
             found[where] = self._floats(raw, start, shape[1])
@@ -206,63 +213,53 @@ class _Reader:
             self._fail(
                 f"{shape[0]} rows for {shown(child)}", f"{len(found)}", block.start, "a missing row is not guessed"
             )
-        rest = self._floats(*block.default, shape[1]) if block.default else np.empty(shape[1])
-        values = np.tile(rest, (shape[0], 1))
+        values = np.empty(shape)
+        if block.default is not None:
+            values[:] = self._floats(*block.default, shape[1])
         for where, row in found.items():
             values[where] = row
         return values
 
     def _floats(self, raw: str, start: int, size: int) -> Array:
-        return numbers(re.sub(COMMENT, " ", raw) if "/" in raw else raw, size, lambda: self._at(start))
+        return numbers(raw, size, lambda: self._at(start))
 
     # -- tokens -------------------------------------------------------------------------------------------------------
 
-    def _done(self) -> bool:
-        """Skip blanks and comments; whether the text has ended."""
-        self.at = BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]  # an empty match is a match
-        return self.at == len(self.text)
-
-    def _next(self, expected: str) -> str:
-        """The next bracket, separator or word; quotes are taken off."""
-        if self._done():
-            self._fail(expected, "the end of the file", self.at, "the file seems to be cut off")
-        match = TOKEN.match(self.text, self.at)
-        if match is None:
-            self._fail(expected, shown(self.text[self.at : self.at + 12]), self.at)
-        self.at = match.end()
-        return match[match.lastindex or 0]
-
-    def _expect(self, wanted: str) -> None:
-        if (word := self._next(f"'{wanted}'")) != wanted:
-            self._fail(f"'{wanted}'", shown(word), self.at)
-
     def _name(self, expected: str) -> str:
-        if (word := self._next(expected)) in BRACKETS:
-            self._fail(expected, shown(word), self.at)
-        return word
+        token = self.tokens.next(expected)
+        if token.kind == SIGN:
+            self._fail(expected, shown(token.text), token.start)
+        return token.text
 
     def _names(self, closing: str, expected: str) -> list[str]:
         """Names up to a closing bracket; separators are as good as blanks, as in the original grammar."""
-        names = []
-        while (word := self._next(f"{expected}, then '{closing}'")) != closing:
-            if word in BRACKETS:
-                self._fail(f"{expected}, then '{closing}'", shown(word), self.at)
-            if word not in SEPARATORS:
-                names.append(word)
+        names = list[str]()
+        expected = f"{expected}, then '{closing}'"
+        token = self.tokens.next(expected)
+        while not token.is_sign(closing):
+            if token.kind != SIGN:
+                names.append(token.text)
+            elif token.text not in SEPARATORS:
+                self._fail(expected, shown(token.text), token.start)
             if len(names) > MAX_NAMES:
-                self._fail(f"at most {MAX_NAMES} names in a list", "more", self.at)
+                self._fail(f"at most {MAX_NAMES} names in a list", "more", token.start)
+            token = self.tokens.next(expected)
         return names
-
-    def _raw(self, pattern: re.Pattern[str]) -> str:
-        """Text up to the next ';', which is skipped."""
-        start = self.at
-        self.at = pattern.match(self.text, start).end()  # type: ignore[union-attr]  # an empty match is a match
-        found = self.text[start : self.at]
-        self._expect(";")
-        return found
 
     def _fail(self, expected: str, got: str, at: int, remedy: str = "") -> NoReturn:
         raise ModelError(f"{expected} {self._at(at)}", got, remedy)
 
     def _at(self, at: int) -> str:
         return f"in {self.name}, line {line_of(self.text, at)}"
+
+
+def _configuration(labels: list[str], numbered: list[dict[str, int]]) -> int | None:
+    """Number of the parents' configuration with these states, in C order; None where a label is no state of its parent."""
+    if len(labels) != len(numbered):
+        return None
+    where = 0
+    for label, states in zip(labels, numbered, strict=True):
+        if label not in states:
+            return None
+        where = where * len(states) + states[label]
+    return where

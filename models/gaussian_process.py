@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from veribayes.errors import ModelError, ShapeError
 from veribayes.models._check import choice, integer, mapping
+from veribayes.models._data import array_of, require_finite, require_length
 from veribayes.models._kernels import Hyper, HyperPrior, Kernel, Theta, below, hyper, kernel_from_spec, plain
 from veribayes.models._random import keys, normal, uniforms
 from veribayes.models._task import Design, Variable
@@ -149,12 +150,12 @@ class GaussianProcess:
 
         n, queries = max(design.positions), design.queries
         with jax.enable_x64(True):
-            theta, x, f, y = _simulator(self, n, queries)(keys(seed, stream, index))
+            theta, x, f, y, normals = _simulator(self, n, queries)(keys(seed, stream, index))
         x, f, y = np.array(x), np.array(f), np.array(y)
-        if not np.all(np.isfinite(y)):
-            raise ModelError(
-                "noise that is not negligible beside the kernel", "a singular covariance", "raise noise_sd"
-            )
+        singular = np.flatnonzero(~np.isfinite(y).all(1))
+        if singular.size:
+            f[singular], y[singular] = self._by_spectrum(x[singular], {k: v[singular] for k, v in theta.items()},
+                                                         *(np.array(z)[singular] for z in normals))  # fmt: skip
         positions = np.array(design.positions, dtype=np.int64)
         latents = {"f": f[:, :n], **{name: np.array(theta[name]) for name in self.priors}}
         arrays = {"x": x[:, :n], "y": y[:, :n], "x_query": x[:, n:]}
@@ -166,6 +167,20 @@ class GaussianProcess:
         """(PointsContext of the first n points, x_query)."""
         n = data.positions[position]
         return PointsContext(data.arrays["x"][:, :n], data.arrays["y"][:, :n]), data.arrays["x_query"]
+
+    def require_data(self, data: Data) -> None:
+        """Refuse points and values that are no finite numbers.
+
+        Raises:
+            InputError: NaN or infinity, other axes, or fewer points than a position asks for.
+        """
+        batch = len(data.index)
+        x = array_of(data, "x", [batch, "observation", self.d])
+        y = array_of(data, "y", [batch, x.shape[1]])
+        longest = require_length(data, "y", y.shape[1])
+        require_finite("x", x[:, :longest], data)
+        require_finite("y", y[:, :longest], data)
+        require_finite("x_query", array_of(data, "x_query", [batch, "query", self.d]), data)
 
     def program(self, **data: jax.Array) -> None:
         """Fixed hyperparameters: z ~ N(0, I), f = root z, y ~ N(f, noise). Otherwise: hyperparameters ~ prior, y ~ marginal.
@@ -225,6 +240,16 @@ class GaussianProcess:
 
     # -- predictives given latents ------------------------------------------------------------------------------------
 
+    def _by_spectrum(self, x: Array, theta: Theta, z: Array, noise: Array) -> tuple[Array, Array]:
+        """f and y (B, n) from normals (B, n), where K has no factor in floating point but has its eigenvectors."""
+        import jax
+
+        with jax.enable_x64(True):
+            k = np.array(jax.vmap(lambda a, t: self.covariance(a, a, t))(x, theta))
+        values, vectors = np.linalg.eigh(k)
+        f = np.einsum("bnk,bk->bn", vectors, np.sqrt(np.maximum(values, 0.0)) * z)
+        return f, f + np.asarray(theta["noise_sd"])[:, None] * noise
+
     def _spectrum(self, x: Array) -> tuple[Array, Array]:
         """Eigenvalues (B, n), clipped at zero, and eigenvectors (B, n, n) of K for fixed hyperparameters."""
         import jax
@@ -279,7 +304,9 @@ class GaussianProcess:
 
 @lru_cache(maxsize=16)
 def _simulator(model: GaussianProcess, context: int, queries: int) -> Any:
-    """Compiled keys (B,) -> theta, x (B, n + Q, d), f and y (B, n + Q).
+    """Compiled keys (B,) -> theta, x (B, n + Q, d), f and y (B, n + Q), and the normals behind f and the noise.
+
+    Where K and what is added to it have no factor either, f and y are NaN.
 
     K alone has no factor in floating point. A millionth of the noise variance is moved into it, so that y has exactly the
     declared law, and f differs from a draw of the process by noise of sd 1e-3 noise_sd.
@@ -302,7 +329,12 @@ def _simulator(model: GaussianProcess, context: int, queries: int) -> Any:
         return theta, x, f, f + jnp.sqrt((1 - SPLIT) * variance) * noise
 
     drawn, made = jax.jit(jax.vmap(draw)), jax.jit(jax.vmap(process))
-    return lambda keys: made(*drawn(keys))
+
+    def simulated(keys: jax.Array) -> tuple[Any, ...]:
+        ingredients = drawn(keys)
+        return (*made(*ingredients), ingredients[2:])
+
+    return simulated
 
 
 @lru_cache(maxsize=16)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from veribayes.errors import InputError, ModelError
 from veribayes.models._check import integer, mapping, number, shown
+from veribayes.models._data import array_of, require_codes, require_length
 from veribayes.models._random import integers, keys, log_gamma, uniforms
 from veribayes.models._task import Design, Variable
 from veribayes.predictive import Array, Categorical, Predictive
@@ -139,6 +140,16 @@ class MTD:
     def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
         """(the prefix y[:, :t], None)."""
         return data.arrays["y"][:, : data.positions[position]], None
+
+    def require_data(self, data: Data) -> None:
+        """Refuse sequences with other symbols than 0, …, q - 1.
+
+        Raises:
+            InputError: no symbol, other axes, or fewer symbols than a position asks for.
+        """
+        y = array_of(data, "y", [len(data.index), "time"])
+        longest = require_length(data, "y", y.shape[1])
+        require_codes("y", y[:, :longest], self.q, data=data)
 
     def program(self, a: jax.Array) -> None:
         """weights ~ Dirichlet; each row of a (T, m) contributes log sum_g a_g weights_g."""

@@ -5,26 +5,32 @@
     potential ( b | a c ) { data = ((( .1 .9 )( .2 .8 )) …); }
 
 The states of the child vary fastest in `data`, those of the last parent next. Comments run from % to the end of the line.
+In quotes a backslash stands before a quote or a backslash of the name. States without quotes, as pyAgrum writes them, end at a
+blank.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import NoReturn
 
 from veribayes.models._check import shown
+from veribayes.models._dialects import UNQUOTED, looks_like
 from veribayes.models._files import MAX_NAMES, Draft, line_of, read_text
+from veribayes.models._scan import SIGN, Syntax, Tokens
 from veribayes.models.bayesian_network import BayesianNetwork
 
-COMMENT = r"%[^\n]*+"
-BLANK = re.compile(rf"\s*+(?:{COMMENT}\s*+)*+")
-TOKEN = re.compile(r'"([^"]*+)"|([{}()=;|])|([^\s{}()=;|"%]++)')
-VALUE = re.compile(rf'[^;"%{{}}]*+(?:(?:"[^"]*+"|{COMMENT})[^;"%{{}}]*+)*+')  # up to the semicolon, whatever it says
-STATE = re.compile(r'"([^"]*+)"|([^\s()"]++)')
+NET = Syntax(signs="{}()=;|", line="%", escapes=True)
+LIST = Syntax(signs="()", line="%", escapes=True, ends_words=False)  # of states: pyAgrum writes [0;1[ and 10% without quotes
+KINDS: Mapping[str, str] = {
+    "class": "HUGIN's object-oriented networks are not read; save the network without classes",
+    "continuous": "continuous nodes are not read: only finite ones with tables",
+    "decision": "influence diagrams are not read: a decision has no probabilities",
+    "utility": "influence diagrams are not read: a utility is no variable",
+    "function": "function nodes are not read: only finite nodes with tables",
+}
 
 
 def read_net(path: str | Path) -> BayesianNetwork:
@@ -44,81 +50,98 @@ def parse_net(text: str, name: str = "text") -> BayesianNetwork:
 
 
 @dataclass
+class _Block:
+    """What stands in braces.
+
+    Attributes:
+        states: names, None where the block lists none.
+        texts: field -> its raw text without comments.
+    """
+
+    states: list[str] | None = None
+    texts: dict[str, str] = field(default_factory=dict)
+
+
 class _Reader:
-    text: str
-    draft: Draft
-    at: int = 0
+    def __init__(self, text: str, draft: Draft) -> None:
+        self.text, self.draft = text, draft
+        self.tokens = Tokens(text, NET, draft.fail)
 
     def network(self) -> BayesianNetwork:
-        while not self._done():
-            start, word = self.at, self._next("net, node or potential")
-            if word == "net":
+        while not self.tokens.done():
+            token = self.tokens.next("net, node or potential")
+            kind = token
+            if token.is_word("discrete"):
+                kind = self.tokens.next("node")
+            if token.is_word("net"):
                 self._block()
-            elif word == "node" or (word == "discrete" and self._next("node") == "node"):
-                self._node(start)
-            elif word == "potential":
-                self._potential(start)
+            elif kind.is_word("node"):
+                self._node(token.start)
+            elif token.is_word("potential"):
+                self._potential(token.start)
             else:
-                remedy = "only finite nodes with tables are read"
-                self.draft.fail("net, node or potential", shown(word), start, remedy)
+                known = KINDS.get(kind.text, "only finite nodes with tables are read")
+                remedy = known if kind.text in KINDS or self.draft.states else looks_like(self.text) or known
+                self.draft.fail("net, node or potential", shown(kind.text), token.start, remedy)
         return self.draft.network(separators="()")
 
     def _node(self, start: int) -> None:
-        node, fields = self._next("name of a node"), self._block()
-        if "states" not in fields:
+        node = self.tokens.next("name of a node").text
+        block = self._block(UNQUOTED)
+        if block.states is None:
             self.draft.fail(f"states of {shown(node)}", "none", start)
-        found = islice(STATE.finditer(fields["states"]), MAX_NAMES + 1)
-        self.draft.declare(node, [quoted or bare for quoted, bare in (m.groups("") for m in found)], start)
+        self.draft.declare(node, block.states, start)
 
     def _potential(self, start: int) -> None:
-        self._expect("(")
+        self.tokens.expect("(")
         names, divided = list[str](), False
-        while (word := self._next("names of nodes, then ')'")) != ")":
-            if word in set("{}(=;") or len(names) > MAX_NAMES or (len(names) == 1 and not divided) != (word == "|"):
-                self._fail("one node, then '|' and its parents", shown(word))
-            if word == "|":
-                divided = True
-            else:
-                names.append(word)
-        fields = self._block()
-        if not names or "data" not in fields:
+        token = self.tokens.next("names of nodes, then ')'")
+        while not token.is_sign(")"):
+            bar = token.is_sign("|")
+            expected_bar = len(names) == 1 and not divided
+            if (token.kind == SIGN and not bar) or bar != expected_bar or len(names) > MAX_NAMES:
+                self.draft.fail("one node, then '|' and its parents", shown(token.text), token.start)
+            divided = divided or bar
+            if not bar:
+                names.append(token.text)
+            token = self.tokens.next("names of nodes, then ')'")
+        texts = self._block().texts
+        if not names or "data" not in texts:
             remedy = "parameters of other functions are no probabilities: write the full table"
-            self.draft.fail("a node and its data in a potential", f"{sorted(fields)}", start, remedy)
-        values = re.sub(COMMENT, " ", fields["data"])
-        self.draft.define(names[0], names[1:], values, start)
+            self.draft.fail("a node and its data in a potential", f"{sorted(texts)}", start, remedy)
+        self.draft.define(names[0], names[1:], texts["data"], start)
 
-    def _block(self) -> dict[str, str]:
-        """Fields in braces, name -> raw text of the value."""
-        fields: dict[str, str] = {}
-        self._expect("{")
-        while (key := self._next("a field or '}'")) != "}":
-            self._expect("=")
-            start = self.at
-            self.at = VALUE.match(self.text, start).end()  # type: ignore[union-attr]  # an empty match is a match
-            if key in fields:
-                self._fail("each field once", f"{shown(key)} twice")
-            fields[key] = self.text[start : self.at]
-            self._expect(";")
-        return fields
+    def _block(self, remedy: str = "") -> _Block:
+        """Fields in braces; `remedy` is for something else before them."""
+        block = _Block()
+        self.tokens.expect("{", remedy)
+        key = self.tokens.next("a field or '}'")
+        while not key.is_sign("}"):
+            self.tokens.expect("=")
+            if key.text in block.texts:
+                self.draft.fail("each field once", f"{shown(key.text)} twice", key.start)
+            if key.text == "states":
+                block.states, block.texts["states"] = self._states(), ""
+            else:
+                block.texts[key.text] = self.tokens.raw(";{}")
+            key = self.tokens.next("a field or '}'")
+        return block
 
-    def _done(self) -> bool:
-        """Skip blanks and comments; whether the text has ended."""
-        self.at = BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]  # an empty match is a match
-        return self.at == len(self.text)
-
-    def _next(self, expected: str) -> str:
-        """The next bracket, sign or word; quotes are taken off."""
-        if self._done():
-            self._fail(expected, "the end of the file", "the file seems to be cut off")
-        match = TOKEN.match(self.text, self.at)
-        if match is None:
-            self._fail(expected, shown(self.text[self.at : self.at + 12]))
-        self.at = match.end()
-        return match[match.lastindex or 0]
-
-    def _expect(self, wanted: str) -> None:
-        if (word := self._next(f"'{wanted}'")) != wanted:
-            self._fail(f"'{wanted}'", shown(word))
-
-    def _fail(self, expected: str, got: str, remedy: str = "") -> NoReturn:
-        self.draft.fail(expected, got, self.at, remedy)
+    def _states(self) -> list[str]:
+        """Names in parentheses, in quotes or bare, and the semicolon behind them."""
+        inner = Tokens(self.text, LIST, self.draft.fail)
+        inner.at, names, end = self.tokens.at, list[str](), -1
+        inner.expect("(")
+        token = inner.next("states, then ')'")
+        while not token.is_sign(")"):
+            if token.is_sign("("):
+                self.draft.fail("states, then ')'", "'('", token.start)
+            if token.start == end or len(names) > MAX_NAMES:
+                self.draft.fail(f"states with blanks between them, at most {MAX_NAMES}", shown(token.text), token.start,
+                                "a quote in a name is written with a backslash before it")  # fmt: skip
+            names.append(token.text)
+            end = token.end
+            token = inner.next("states, then ')'")
+        self.tokens.at = inner.at
+        self.tokens.expect(";")
+        return names

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from veribayes.models._check import shown
+from veribayes.models._dialects import ROOTS
 from veribayes.models._files import Draft, read_text
 from veribayes.models._xml import Element, parse_xml
 from veribayes.models.bayesian_network import BayesianNetwork
@@ -32,13 +33,15 @@ def parse_xmlbif(text: str, name: str = "text") -> BayesianNetwork:
     draft, root = Draft(name, int), parse_xml(text, name)
     networks = list(root.all("NETWORK"))
     if root.tag != "BIF" or len(networks) != 1:
-        draft.fail("one NETWORK in a BIF element", f"{len(networks)} in {shown(root.tag)}", root.line)
+        known = ROOTS.get(root.tag) if root.tag != "BIF" else None
+        remedy = f"it is {known.name}: {known.remedy}" if known else ""
+        draft.fail("one NETWORK in a BIF element", f"{len(networks)} in {shown(root.tag)}", root.line, remedy)
     for element in networks[0].children:
         if element.tag == "VARIABLE":
             _variable(draft, element)
         elif element.tag == "DEFINITION":
             _definition(draft, element)
-        elif element.tag not in ("NAME", "PROPERTY"):
+        elif element.tag not in ("NAME", "PROPERTY", "COMMENT"):
             draft.fail("VARIABLE, DEFINITION, NAME or PROPERTY", shown(element.tag), element.line)
     return draft.network()
 

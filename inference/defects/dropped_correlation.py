@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from veribayes.errors import InputError
-from veribayes.inference._engine import name_of, require_family
+from veribayes.inference._engine import name_of, require_served
 from veribayes.inference.cholesky import Cholesky
 from veribayes.joint import Joint
 from veribayes.models._task import Task
@@ -28,7 +28,7 @@ class DroppedCorrelation:
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        require_family(self, task)
+        require_served(self, task, data)
         branch = Cholesky(latents=False, joint=True)(task, data, seed=seed)
         exact = branch.joint
         if exact is None or exact.weights.shape[-1] != 1:

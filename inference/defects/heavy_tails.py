@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from veribayes.errors import InputError
-from veribayes.inference._engine import name_of, require_family
+from veribayes.inference._engine import name_of, require_served
 from veribayes.inference._wrapped import inner, spoiled
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Normal, NormalMixture, Predictive
@@ -38,7 +38,7 @@ class HeavyTails:
             raise InputError(wanted, f"{self.share} and {self.times}")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        require_family(self, task)
+        require_served(self, task, data)
         branch = inner(self.of, task, data, seed)
         return spoiled(branch, self._contaminated(branch.predictive))
 

@@ -8,7 +8,7 @@ from typing import ClassVar, cast
 import numpy as np
 
 from veribayes.errors import InputError
-from veribayes.inference._engine import name_of, require_family
+from veribayes.inference._engine import name_of, require_served
 from veribayes.inference._wrapped import inner, spoiled
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
@@ -36,7 +36,7 @@ class Heteroscedastic:
             raise InputError(f"'by' between 0 and 1 for the engine '{name_of(self)}'", f"{self.by}")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        require_family(self, task)
+        require_served(self, task, data)
         branch = inner(self.of, task, data, seed)
         found = branch.predictive
         if not isinstance(found, Normal | NormalMixture):

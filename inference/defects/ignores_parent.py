@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, cast
 
-from veribayes.inference._engine import require_family
+from veribayes.inference._engine import require_served
 from veribayes.inference._wrapped import inner
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
@@ -26,7 +26,7 @@ class IgnoresParent:
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        require_family(self, task)
+        require_served(self, task, data)
         poorer = replace(task, model=without_last_parents(cast(BayesianNetwork, task.model)), wrong_prior={})
         return replace(inner(self.of, poorer, data, seed), posterior={})
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from veribayes.errors import InputError
-from veribayes.inference._engine import name_of, require_family, require_positive
+from veribayes.inference._engine import name_of, require_positive, require_served
 from veribayes.inference._wrapped import inner
 from veribayes.models._task import Task
 from veribayes.predictive import Array
@@ -43,7 +43,7 @@ class LatentLeakage:
         require_positive(self, spread=self.spread, draws=self.draws)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        require_family(self, task)
+        require_served(self, task, data)
         branch = inner(self.of or task.reference, task, data, seed)
         if not branch.posterior:
             raise InputError(f"a posterior of latents for the engine '{name_of(self)}'", f"the task '{task.name}'")

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from veribayes.inference._engine import require_family
+from veribayes.inference._engine import require_served
 from veribayes.inference._wrapped import inner, probabilities, spoiled
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
@@ -29,7 +29,7 @@ class PermutedClasses:
     families: ClassVar[tuple[str, ...]] = ("bayesian_network", "mtd")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        require_family(self, task)
+        require_served(self, task, data)
         branch = inner(self.of, task, data, seed)
         probs = probabilities(self, branch.predictive)
         labels = np.broadcast_to(_next_state(task, data, probs.shape[-1]), probs.shape)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from veribayes.errors import InputError
-from veribayes.inference._engine import require_family
+from veribayes.inference._engine import require_served
 from veribayes.inference._wrapped import inner, spoiled
 from veribayes.models._task import Task
 from veribayes.predictive import Normal, NormalMixture, Predictive
@@ -29,7 +29,7 @@ class Shifted:
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        require_family(self, task)
+        require_served(self, task, data)
         branch = inner(self.of, task, data, seed)
         return spoiled(branch, shifted(branch.predictive, self.by))
 

@@ -25,7 +25,7 @@ class AllPredecessors:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model, prior = learning(self, task)
+        model, prior = learning(self, task, data)
         query = query_of(data)
         probs, _, bound = row_posterior(prior, predecessor_counts(model, data), inside(model, query))
         return Branch(Categorical(probs), certify(self.method, bound))

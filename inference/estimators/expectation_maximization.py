@@ -14,7 +14,7 @@ from typing import ClassVar, cast
 import numpy as np
 
 from veribayes.errors import InputError
-from veribayes.inference._engine import EPS, Variants, certify, name_of, require_family
+from veribayes.inference._engine import EPS, Variants, certify, name_of, require_served
 from veribayes.inference._simplex import next_symbol, terms
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
@@ -44,7 +44,7 @@ class ExpectationMaximization:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        require_family(self, task)
+        require_served(self, task, data)
         model = cast(MTD, task.model)
         a = terms(model, data)
         found = [maximise(a[:, model.m : n], self.steps) for n in data.positions]

@@ -45,7 +45,7 @@ class KernelDescent:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model, noise = fixed_gaussian(self, task)
+        model, noise = fixed_gaussian(self, task, data)
         k, across, prior = kernels(model, data)
         with float64():
             found = [self._descend(k[:, :n, :n], across[:, :n], data.arrays["y"][:, :n], noise) for n in data.positions]

@@ -16,7 +16,7 @@ from typing import ClassVar, cast
 import numpy as np
 from scipy.special import softmax
 
-from veribayes.inference._engine import EPS, Fitted, Variants, certify, require_family, require_positive
+from veribayes.inference._engine import EPS, Fitted, Variants, certify, require_positive, require_served
 from veribayes.inference._simplex import next_symbol, terms
 from veribayes.inference.lag_quasi_monte_carlo import LagQuasiMonteCarlo
 from veribayes.inference.simplex_quadrature import SimplexQuadrature
@@ -51,7 +51,7 @@ class MirrorDescent:
         require_positive(self, steps=self.steps, eta=1.0 if self.eta is None else self.eta)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        require_family(self, task)
+        require_served(self, task, data)
         model = cast(MTD, task.model)
         a, positions = terms(model, data), tuple(data.positions.tolist())
         etas = (self.eta,) * len(positions) if self.eta else best_etas(model, positions, self.steps, seed)

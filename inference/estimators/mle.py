@@ -25,7 +25,7 @@ class MaximumLikelihood:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model, _ = learning(self, task)
+        model, _ = learning(self, task, data)
         query = query_of(data)
         counts = at_query(model, prefix_counts(model, data.arrays["rows"], data.positions), query)
         return Branch(Categorical(frequencies(counts, inside(model, query))), certify(self.method, EPS))

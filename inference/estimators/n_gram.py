@@ -12,7 +12,7 @@ from typing import ClassVar, cast
 import numpy as np
 
 from veribayes.errors import InputError
-from veribayes.inference._engine import EPS, Fitted, Variants, certify, name_of, require_family, require_positive
+from veribayes.inference._engine import EPS, Fitted, Variants, certify, name_of, require_positive, require_served
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, Categorical
@@ -42,7 +42,7 @@ class NGram:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        require_family(self, task)
+        require_served(self, task, data)
         q = cast(MTD, task.model).q
         probs = [self._after(data.arrays["y"][:, :n], q) for n in data.positions]
         return Branch(Categorical(np.stack(probs, axis=1)[:, :, None]), certify(self.method, 8 * EPS * (self.order + 1)))

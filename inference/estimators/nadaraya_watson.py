@@ -28,7 +28,7 @@ class NadarayaWatson:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model, noise = fixed_gaussian(self, task)
+        model, noise = fixed_gaussian(self, task, data)
         _, across, prior = kernels(model, data)
         near, y = np.maximum(across, 0.0), data.arrays["y"]
         found = [_smoothed(near[:, :n], y[:, :n], prior) for n in data.positions]

@@ -24,7 +24,7 @@ class NaiveMLE:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model, _ = learning(self, task)
+        model, _ = learning(self, task, data)
         probs = frequencies(predecessor_counts(model, data), inside(model, query_of(data)))
         return Branch(Categorical(probs), certify(self.method, EPS))
 

@@ -51,7 +51,7 @@ class PreconditionedDescent:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model, noise = fixed_gaussian(self, task)
+        model, noise = fixed_gaussian(self, task, data)
         k, across, prior = kernels(model, data)
         if k.min(initial=0.0) < 0 or across.min(initial=0.0) < 0:
             raise InputError(f"a kernel >= 0 for the engine '{name_of(self)}'", f"'{model.kernel.kind}'")

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from veribayes.inference._engine import EPS, certify
+from veribayes.inference._engine import EPS, certify, require_served
 from veribayes.inference._simplex import next_symbol
 from veribayes.inference.cholesky import Cholesky
 from veribayes.inference.conjugate import Conjugate
@@ -37,6 +37,7 @@ class PriorOnly:
     families: ClassVar[tuple[str, ...]] = ("bayesian_network", "mtd", "gaussian_process", "numpyro")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
+        require_served(self, task, data)
         model = task.model
         if isinstance(model, MTD):
             weights = np.full((data.index.size, data.positions.size, model.m), 1 / model.m)

@@ -36,7 +36,7 @@ class SmoothedMLE:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
-        model, _ = learning(self, task)
+        model, _ = learning(self, task, data)
         query = query_of(data)
         by_row = None if self.predecessors else prefix_counts(model, data.arrays["rows"], data.positions)
         counts = predecessor_counts(model, data) if by_row is None else at_query(model, by_row, query)

@@ -34,7 +34,8 @@ DEFAULT_DATASETS = 1000
 DEFAULT_AUDIT = 4
 TOLERANCE_SHARE = 0.01  # of the prior predictive's mean divergence, i.e. 99 % recovery
 SEARCHED = 2000  # data sets in which a concentration is looked for; they hold in memory what each group contains
-TRUTHS = ("exact", "quadrature", "mcmc")  # methods that compute the posterior; no other engine may be a reference
+# methods that compute the posterior; no other engine may be a reference
+TRUTHS = ("exact", "quadrature", "quasi_monte_carlo", "mcmc")
 
 Progress = Callable[[int], None]
 

@@ -1,0 +1,159 @@
+"""Bytes of a text file as text: UTF-8, or what the file itself declares; everything else is refused by its likely name.
+
+A file declares its encoding by a byte order mark or by an XML declaration (XML 1.0, appendix F). A guess is never used to
+read: one wrong letter makes another name, and two nodes of one file could become one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import NamedTuple
+
+from veribayes.errors import ModelError
+from veribayes.models._check import shown
+
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+XML_STARTS = ((b"<\x00?\x00", "utf-16-le"), (b"\x00<\x00?", "utf-16-be"))
+DECLARATION = re.compile(rb"\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"']")
+# Character sets that a text file may declare; Python knows more codecs, and some of them are programs (base64, punycode).
+DECLARABLE = re.compile(
+    r"utf-?8|utf-?16|us-ascii|ascii|iso-8859-\d{1,2}|iso8859-\d{1,2}|latin-?\d|windows-\d{3,4}|cp\d{3,4}|koi8-[rut]"
+    r"|shift_jis|shift-jis|sjis|euc-jp|euc-kr|iso-2022-jp|gb2312|gbk|gb18030|big5|mac(?:roman|intosh)",
+    re.IGNORECASE,
+)
+SAMPLE = 2**20  # bytes that a guess looks at
+CONTROL = range(0x80, 0xA0)  # no letters in ISO 8859; Windows has quotes and signs there, Shift-JIS its first bytes
+
+
+class Language(NamedTuple):
+    """Characters by which a guess recognises an encoding.
+
+    Attributes:
+        encoding: its codec.
+        blocks: pairs of the first and the last character of what its texts are made of; lower case where there are cases.
+        least: share of the characters beyond ASCII that must be in the blocks.
+        sign: block of which at least one character must occur.
+    """
+
+    encoding: str
+    blocks: tuple[tuple[str, str], ...]
+    least: float = 0.5
+    sign: tuple[str, str] | None = None
+
+
+KANA, IDEOGRAPHS, HANGUL, CYRILLIC, GREEK = ("\u3041", "\u30ff"), ("一", "鿿"), ("가", "힣"), ("а", "я"), ("ά", "ώ")
+JAPANESE = (KANA, IDEOGRAPHS)
+MULTIBYTE = (
+    Language("shift_jis", JAPANESE, 0.9, KANA),
+    Language("euc_jp", JAPANESE, 0.9, KANA),
+    Language("euc_kr", (HANGUL,), 0.95),
+    Language("gbk", (IDEOGRAPHS,)),
+    Language("big5", (IDEOGRAPHS,)),
+)
+SINGLE = tuple(
+    Language(*kind, 0.75) for kind in (("cp1251", (CYRILLIC,)), ("koi8-r", (CYRILLIC,)), ("cp1253", (GREEK,)))
+)
+SHOWN = {"cp1251": "WINDOWS-1251", "cp1253": "WINDOWS-1253", "koi8-r": "KOI8-R", "shift_jis": "SHIFT_JIS",
+         "euc_jp": "EUC-JP", "euc_kr": "EUC-KR", "gbk": "GBK", "big5": "BIG5"}  # fmt: skip
+WORDS, BEYOND = re.compile(rb"[A-Za-z\x80-\xff]+"), bytes(range(0x80, 0x100))
+HALF = 0.5  # of what is beyond ASCII, if it is the letters of Latin words
+
+
+def decoded(data: bytes, name: str) -> str:
+    """The text of a file.
+
+    Raises:
+        ModelError: neither UTF-8 nor what the file declares; the message says what it looks like.
+    """
+    encoding, length = _declared(data, name)
+    try:
+        return data[length:].decode(encoding)
+    except (UnicodeDecodeError, LookupError) as error:
+        place = f"byte {length + error.start}" if isinstance(error, UnicodeDecodeError) else "all of it"
+        likely = likely_encoding(data)
+        wanted = f"text in {encoding.upper()} in {name}"
+        remedy = f"save it as UTF-8, for example by iconv -f {likely} -t UTF-8"
+        raise ModelError(wanted, f"other bytes ({place}), likely {likely}", remedy) from None
+
+
+def _declared(data: bytes, name: str) -> tuple[str, int]:
+    """The codec that a file asks for, and the number of bytes of its mark."""
+    for mark, encoding in MARKS:
+        if data.startswith(mark):
+            return encoding, len(mark) if encoding == "utf-8" else 0  # the other codecs read their own marks
+    for start, encoding in XML_STARTS:
+        if data.startswith(start):
+            return encoding, 0
+    match = DECLARATION.match(data)
+    if match is None:
+        return "utf-8", 0
+    declared = match[1].decode("ascii")
+    if not DECLARABLE.fullmatch(declared) or not _known(declared):
+        remedy = "save it as UTF-8 and declare that"
+        raise ModelError(f"the name of a character set in the XML declaration of {name}", shown(declared), remedy)
+    if codecs.lookup(declared).name.startswith("utf-16"):  # it would not have been read as ASCII
+        raise ModelError(
+            f"the encoding that {name} declares, {declared}", "bytes of another one", "correct its first line"
+        )
+    return declared, 0
+
+
+def _known(encoding: str) -> bool:
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        return False
+    return True
+
+
+# -- what it looks like -------------------------------------------------------------------------------------------------
+
+
+def likely_encoding(data: bytes) -> str:
+    """The name of the encoding that the bytes look like, for a message; never used to read them."""
+    some = data[:SAMPLE]
+    if some.count(0) * 4 > len(some):
+        little = some[1::2].count(0) >= some[::2].count(0)
+        return "UTF-16LE" if little else "UTF-16BE"
+    latin = "WINDOWS-1252" if any(b in CONTROL for b in some) else "ISO-8859-1"
+    multibyte = _has_first_bytes(some)
+    if not multibyte and _share_of_accents(some) >= HALF:
+        return latin
+    for kinds in (MULTIBYTE,) if multibyte else (SINGLE, MULTIBYTE):
+        share, _, encoding = max((_explained(some, kind), -number, kind.encoding) for number, kind in enumerate(kinds))
+        if share > 0:
+            return SHOWN[encoding]
+    return latin
+
+
+def _share_of_accents(data: bytes) -> float:
+    """Share of the bytes beyond ASCII that stand alone or among letters of ASCII, as accented ones do."""
+    words = WORDS.findall(data)
+    beyond = [len(word) - len(word.translate(None, BEYOND)) for word in words]
+    accents = sum(n for n, word in zip(beyond, words, strict=True) if n < len(word) or n == 1)
+    return accents / max(sum(beyond), 1)
+
+
+def _has_first_bytes(data: bytes) -> bool:
+    """Whether a tenth of the bytes beyond ASCII are no letters of any alphabet with one byte a letter."""
+    beyond = [b for b in data if b >= 0x80]
+    return 10 * sum(b in CONTROL for b in beyond) > len(beyond)
+
+
+def _explained(data: bytes, kind: Language) -> float:
+    """Share of the characters beyond ASCII that are in the blocks, if this can be the encoding, else 0."""
+    try:
+        text = codecs.getincrementaldecoder(kind.encoding)().decode(data)  # a sample may end inside a character
+    except UnicodeDecodeError:
+        return 0.0
+    beyond = [c for c in text if c > "\x7f"]
+    share = sum(any(first <= c <= last for first, last in kind.blocks) for c in beyond) / max(len(beyond), 1)
+    signed = kind.sign is None or any(kind.sign[0] <= c <= kind.sign[1] for c in beyond)
+    return share if signed and share >= kind.least else 0.0
