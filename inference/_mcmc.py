@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from veribayes import waiting
 from veribayes.errors import InputError
 from veribayes.inference._diagnostics import Gates, Mask, measure
 from veribayes.inference._engine import equal_chunks, float64, name_of, require_positive, require_served
@@ -134,6 +135,7 @@ class Mcmc(ABC):
         """Latents (dataset, chain, draw, *event), energies and divergences by chunks, of which the last may repeat itself."""
         program, key, sampler = model.program_data(data, position), keys(seed, method.name, data.index), method.compiled(model)
         for chunk in self._chunks(method, data):
+            waiting.at(f"{method.name} on data sets {chunk[0] + 1} to {chunk[-1] + 1} of {data.index.size}")
             with float64(), jax.numpy_rank_promotion("allow"):  # NumPyro's transforms rely on it
                 lanes = _lanes(key[chunk], int(data.positions[position]), 2 * self.chains)
                 drawn = jax.tree.map(np.asarray, sampler(lanes, {k: v[chunk] for k, v in program.items()}))

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from veribayes.api import load as load
     from veribayes.api import task as task
     from veribayes.api import verify as verify
+
+# XLA's pool of threads, one by default, read when JAX starts: jaxlib 0.10 cuts a batch of factorisations into tasks for that pool
+# and waits for them inside it, so that as many such calls as threads wait for ever
+# (docs/decisions/2026-11-26-one-thread-for-xla.md).
+os.environ.setdefault("PJRT_NPROC", "1")
 
 __version__ = "0.1.0"
 __all__ = ["Result", "errors", "load", "models", "predictive", "report", "task", "verify"]

@@ -29,9 +29,10 @@ def calibrate(task: Task, engine: str, *, datasets: int, seed: int, options: dic
     """The JSON document of a calibration, schema `veribayes.calibration/1`; the middle design position is used.
 
     Raises:
-        InputError: an engine that neither draws latents nor predicts outcomes.
+        InputError: an engine that neither draws latents nor predicts outcomes, or fewer data sets than a test needs.
         ReferenceRefused: the engine's own gate refuses its output.
     """
+    _require(datasets, seed)
     part = registry.load("engine", engine.replace("-", "_"))
     keeps = "keep" in part.__dataclass_fields__
     made = registry.engine(engine.replace("-", "_"), {**({"keep": "true"} if keeps else {}), **(options or {})})
@@ -53,6 +54,15 @@ def calibrate(task: Task, engine: str, *, datasets: int, seed: int, options: dic
         "verdict": "calibrated" if calibrated else "miscalibrated", "tests": tests,
         "certificate": store.certificate_json(branch.certificate),
     }  # fmt: skip
+
+
+def _require(datasets: int, seed: int) -> None:
+    """Refuse numbers of data sets for which no test has a p-value, before anything is computed."""
+    least = max(registry.load("test", name).minimum for name in ("sbc_rank", "pit_uniform"))
+    if datasets < least:
+        raise InputError(f"at least {least} data sets to calibrate an engine", f"{datasets}", f"use --datasets {least} or more")
+    if seed < 0:
+        raise InputError("a seed of at least 0", f"{seed}", "use --seed 0")
 
 
 def _ranked(task: Task, data: Data, simulation: Simulation, branch: Branch, seed: int) -> dict[str, Any]:

@@ -239,7 +239,7 @@ def reference(
     task: Annotated[str, typer.Argument(metavar="TASK")],
     engine: Annotated[str | None, typer.Option("--engine", help="Engine, instead of the task's.")] = None,
     datasets: Annotated[
-        int | None, typer.Option("--datasets", help="Data sets to draw; default 1000, or the one that is given.")
+        int | None, typer.Option("--datasets", min=1, help="Data sets to draw; default 1000, or the one that is given.")
     ] = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default TASK-reference.nc.")] = None,
@@ -254,7 +254,8 @@ def reference(
 
     data, rest = api.split_data(_settings(set_))
     made = api.task(task, data=data, simulated=datasets is not None)
-    datasets = datasets or (1 if getattr(made.model, "given", False) else pipeline.DEFAULT_DATASETS)
+    if datasets is None:
+        datasets = 1 if getattr(made.model, "given", False) else pipeline.DEFAULT_DATASETS
     given = api.split_options(rest)
     options = pipeline.Options(datasets=datasets, seed=seed, audit=audit, reference=engine,
                                reference_options=given["reference"], audit_options=given["audit"])  # fmt: skip
@@ -405,7 +406,7 @@ def calibrate_engine(
 
     data, rest = api.split_data(_settings(set_))
     options = api.split_options(rest)["reference"]
-    with redirect_stdout(sys.stderr):
+    with terminal.progress(task, datasets), redirect_stdout(sys.stderr):
         made = api.task(task, data=data, simulated=True)
         found = calibrate.calibrate(made, engine, datasets=datasets, seed=seed, options=options)
     p_values = ", ".join(f"{name} p = {t['p_value']:.3g} (n = {t['n']})" for name, t in found["tests"].items())

@@ -6,9 +6,10 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from veribayes import limits
+from veribayes import limits, waiting
 
 COLOUR = {"equivalent": "green", "different": "red", "undecided": "yellow"}
 HEADINGS = (
@@ -88,7 +89,7 @@ def percent(share: float) -> str:
 
 @contextmanager
 def progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while data sets are done; silent where nobody watches."""
+    """A bar on standard error while data sets are done, where somebody watches; a line a minute in any case."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import (
@@ -108,6 +109,16 @@ def progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    hidden = not console.is_terminal
+    say = None if hidden else partial(console.print, markup=False, highlight=False)  # above the bar
+    with (
+        Progress(*columns, console=console, transient=True, disable=hidden) as bar,
+        waiting.watched(name, total, say=say) as watch,
+    ):
         job = bar.add_task(escape(name), total=total)
-        yield lambda done: bar.update(job, completed=done)
+
+        def advance(done: int) -> None:
+            bar.update(job, completed=done)
+            watch(done)
+
+        yield advance
