@@ -179,3 +179,8 @@ def p_values(covered: tuple[Coverage, ...], found: Reliability | None) -> dict[s
     """The p-value of every number of this module, by name; not corrected."""
     p = {f"{c.kind} coverage {c.level:.0%}": c.p_value for c in covered}
     return p if found is None else {**p, "reliability": found.p_value}
+
+
+def least(name: str) -> float:
+    """The smallest value that the p-value of that name can have: reliability is resampled, coverage is not."""
+    return 1 / (REPLICATES + 1) if name == "reliability" else 0.0

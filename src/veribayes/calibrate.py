@@ -18,7 +18,9 @@ from veribayes.errors import InputError
 from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Data, Simulation
+from veribayes.validation.tests._null import attainable, holm
 from veribayes.validation.tests._ranks import ranks
+from veribayes.validation.tests._test import Outcome
 
 SCHEMA = "veribayes.calibration/1"
 DRAWS = 99  # thinned evenly from thousands: nearly independent, and ranks in a hundred classes
@@ -41,14 +43,19 @@ def calibrate(task: Task, engine: str, *, datasets: int, seed: int, options: dic
     data = simulation.data.select(positions=np.array([middle]))
     branch = made(task, data, seed=seed)
     branch.certificate.require(engine)
+    outcomes: dict[str, Outcome] = {}
     tests: dict[str, Any] = {}
     if keeps:
-        tests["sbc_rank"] = _ranked(task, data, simulation, branch, seed)
+        outcomes["sbc_rank"], names = _ranked(task, data, simulation, branch, seed)
+        tests["sbc_rank"] = _ranks_entry(outcomes["sbc_rank"], names)
     if not getattr(task.model, "moments", False):
-        tests["pit_uniform"] = _placed(simulation.outcome[:, [middle]], branch, data)
+        outcomes["pit_uniform"] = _placed(simulation.outcome[:, [middle]], branch, data)
+        tests["pit_uniform"] = {"p_value": outcomes["pit_uniform"].p_value, "n": outcomes["pit_uniform"].n}
     if not tests:
         raise InputError(f"an engine that draws latents, or a task that predicts outcomes, for '{task.name}'", f"'{engine}'")
-    calibrated = all(t["p_value"] >= LEVEL / len(tests) for t in tests.values())
+    attainable(LEVEL, {name: o.least for name, o in outcomes.items()})
+    adjusted = holm({name: o.p_value for name, o in outcomes.items()})
+    calibrated = all(p > LEVEL for p in adjusted.values())
     return {
         "schema": SCHEMA, "task": task.name, "engine": engine, "datasets": datasets, "seed": seed,
         "verdict": "calibrated" if calibrated else "miscalibrated", "tests": tests,
@@ -65,8 +72,8 @@ def _require(datasets: int, seed: int) -> None:
         raise InputError("a seed of at least 0", f"{seed}", "use --seed 0")
 
 
-def _ranked(task: Task, data: Data, simulation: Simulation, branch: Branch, seed: int) -> dict[str, Any]:
-    """Ranks of all latents that have a meaning in every data set, and of the likelihood of the data."""
+def _ranked(task: Task, data: Data, simulation: Simulation, branch: Branch, seed: int) -> tuple[Outcome, list[str]]:
+    """Ranks of all latents that have a meaning in every data set, and of the likelihood of the data; their names."""
     from veribayes.inference._likelihood import log_likelihood
 
     truth, draws, names, thinned = [], [], [], {}
@@ -83,15 +90,18 @@ def _ranked(task: Task, data: Data, simulation: Simulation, branch: Branch, seed
     truth.append(log_likelihood(task.model, at_truth, data, 0))
     names.append("log likelihood")
     found = ranks(np.concatenate(truth, -1), np.concatenate(draws, -1), seed)
-    outcome = registry.load("test", "sbc_rank").run(found, draws=DRAWS, seed=seed)
+    return registry.load("test", "sbc_rank").run(found, draws=DRAWS, seed=seed), names
+
+
+def _ranks_entry(outcome: Outcome, names: list[str]) -> dict[str, Any]:
     worst = min(outcome.components, key=outcome.components.__getitem__)
     return {"p_value": outcome.p_value, "n": outcome.n, "worst": names[int(worst.split()[-1])], "quantities": len(names)}
 
 
-def _placed(outcome: Array, branch: Branch, data: Data) -> dict[str, Any]:
+def _placed(outcome: Array, branch: Branch, data: Data) -> Outcome:
     """Positions of the outcomes of each data set's first query in the predictive, (dataset,): one a data set."""
     pit = registry.load("metric", "pit").score(branch.predictive, branch.predictive, outcome, index=data.index)
     found = pit.reshape(len(pit), -1)
     first = found[np.arange(len(found)), np.isfinite(found).argmax(1)]  # the first query that applies
-    result = registry.load("test", "pit_uniform").run(first[np.isfinite(first)])
-    return {"p_value": result.p_value, "n": result.n}
+    tested: Outcome = registry.load("test", "pit_uniform").run(first[np.isfinite(first)])
+    return tested

@@ -1,17 +1,18 @@
 """Two saved posteriors of the same latents: are they the same, by how much not, and may they be believed?
 
-Effects, in units of the reference's sds: difference of means, logarithm of the ratio of sds, difference of correlations. Each
-has a simultaneous 95 % interval (Bonferroni) from the Monte Carlo errors of both sides. *Equivalent*: every interval lies
-within the tolerance; *different*: one lies outside; else *undecided*. Moments do not see everything: a permutation test by
-energy distance or maximum mean discrepancy on thinned draws, at most `MOST` a side, that rejects at 1 % makes it different too.
-The reference must pass the gates on R-hat and effective sample sizes, or nothing is decided.
+Effects (`effects`) in sds of the reference: of means, sds, correlations and shapes of single latents. *Different*: the
+simultaneous 95 % interval of one lies outside the tolerance. *Equivalent*: the 95 % interval of every one lies within
+it. Else *undecided*, with the number of draws that would settle it. A point null is tested besides, at 1 % by Holm:
+shapes of single latents (`marginals`), and on thinned draws, at most `MOST` a side, the joint by energy distance and
+maximum mean discrepancy. Its rejection makes it different; draws are capped, so that it is no trifle. The reference
+must pass the gates on R-hat and effective sample sizes, or nothing is decided; a candidate that does not is never
+equivalent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from itertools import combinations
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,44 +20,29 @@ import numpy as np
 from scipy.stats import norm
 
 from veribayes import posteriors, registry
+from veribayes.alignment import Alignment, align
+from veribayes.chains import Posterior
+from veribayes.effects import Effect, differences, effects, needed
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.inference._diagnostics import ess, split
-from veribayes.posteriors import Posterior
+from veribayes.inference._diagnostics import ESS, ess, split
+from veribayes.models._check import shown
 from veribayes.predictive import Array
 from veribayes.store import number
-from veribayes.validation.tests._null import holm
+from veribayes.validation.tests._null import attainable, holm
+from veribayes.validation.tests._test import Outcome
+
+__all__ = ["compare", "effects", "summary"]
 
 SCHEMA = "veribayes.comparison/1"
 TOLERANCE = 0.1  # reference sds: what 100 independent draws would be wrong by
-LEVEL, TEST_LEVEL = 0.05, 0.01
+TEST_LEVEL = 0.01
 MOST = 500  # draws a side in a permutation test: what it sees with these is no trifle
-PAIRED = 40  # latents up to which all correlations are compared: 780 pairs
-TESTS = ("energy_permutation", "mmd_permutation")
-
-
-@dataclass(frozen=True)
-class Effect:
-    """One difference between the two posteriors, with its simultaneous limits.
-
-    Attributes:
-        name: latent, or two of them.
-        kind: `mean` (reference sds), `sd` (log ratio) or `correlation`.
-        estimate, low, high: candidate less reference.
-        z: estimate in standard errors.
-    """
-
-    name: str
-    kind: str
-    estimate: float
-    low: float
-    high: float
-    z: float
-
-    def outside(self, tolerance: float) -> bool:
-        return self.low > tolerance or self.high < -tolerance
-
-    def inside(self, tolerance: float) -> bool:
-        return -tolerance < self.low and self.high < tolerance
+CAP = (
+    2000  # effective draws a side that count against the null of equal shapes, for the same reason
+)
+PERMUTATIONS = 999
+FEWEST = 8  # draws of a chain: each half has an autocorrelation then
+JOINT = ("energy_permutation", "mmd_permutation")
 
 
 def compare(reference: str | Path | Posterior, candidate: str | Path | Posterior, *, tolerance: float = TOLERANCE,
@@ -64,119 +50,235 @@ def compare(reference: str | Path | Posterior, candidate: str | Path | Posterior
     """The JSON document of a comparison, schema `veribayes.comparison/1`.
 
     Raises:
-        InputError: files that hold no draws, or no latents in common.
+        InputError: files that hold no draws, contradict each other, or have no latents in common.
         ReferenceRefused: the reference's chains have not converged.
     """
-    if not tolerance > 0:
-        raise InputError("a positive tolerance", f"{tolerance}")
-    truth, judged = (p if isinstance(p, Posterior) else posteriors.read(p) for p in (reference, candidate))
-    certificates = [certificate(p) for p in (truth, judged)]
+    if not 0 < tolerance < math.inf:
+        raise InputError("a positive tolerance in sds of the reference", f"{tolerance}")
+    truth, other = (
+        _long_enough(p if isinstance(p, Posterior) else posteriors.read(p))
+        for p in (reference, candidate)
+    )
+    common = align(truth, other)
+    constants = _constants(truth, other, common)
+    certificates = [
+        certificate(p, names) for p, names in zip((truth, other), constants.stuck, strict=True)
+    ]
     if certificates[0]["verdict"] != "trusted":
         raise ReferenceRefused(truth.name, certificates[0]["reasons"])
-    names, left_out, frozen = _common(truth, judged)
-    mine, theirs = (np.stack([p.scalars[n] for n in names]) for p in (truth, judged))
-    found = effects(mine, theirs, names)
+    names = [n for n in common.reference if n not in constants.all]
+    _check_finite(other, common, names)
+    if not names and not constants.one_sided and not constants.unequal:
+        raise InputError(
+            "a latent that varies in both posteriors",
+            f"only constants: {', '.join(map(shown, common.reference))}",
+        )
+    mine, theirs = (
+        np.stack([side[n] for n in names]) if names else None
+        for side in (common.reference, common.candidate)
+    )
+    found = (
+        differences(mine, theirs, names, cap=CAP) if mine is not None and theirs is not None else []
+    )
     converged = certificates[1]["verdict"] == "trusted"  # chains that have not met may still part
-    tests = _tests(_rows(mine), _rows(theirs), seed) if converged else {}
-    decided = "different" if frozen else _verdict(found, tests, tolerance)
-    if decided == "equivalent" and not converged:
-        decided = "undecided"
+    tests = (
+        _tests(found, mine, theirs, seed)
+        if converged and mine is not None and theirs is not None
+        else {}
+    )
+    ordered = sorted(found, key=lambda e: -abs(e.estimate))
+    differ = bool(constants.one_sided or constants.unequal)
+    verdict = "different" if differ else _verdict(found, tests, tolerance, converged)
     return {
         "schema": SCHEMA,
         "reference": {"name": truth.name, "certificate": certificates[0]},
-        "candidate": {"name": judged.name, "certificate": certificates[1]},
-        "verdict": decided,
+        "candidate": {"name": other.name, "certificate": certificates[1]},
+        "verdict": verdict,
         "tolerance": tolerance,
         "largest": max((max(abs(e.low), abs(e.high)) for e in found), default=0.0),
-        "effects": [asdict(e) for e in sorted(found, key=lambda e: -abs(e.estimate))],
+        "effects": [_entry(e, tolerance) for e in ordered if e.kind != "shape"],
+        "shapes": [_entry(e, tolerance) for e in ordered if e.kind == "shape"],
         "tests": tests,
-        "left_out": left_out,
-        "constant_in_one": frozen,
+        "needed": _needed(found, tolerance, (truth, other), certificates[1]) if verdict == "undecided" else None,
+        "left_out": sorted(set(common.left_out)),
+        "not_compared": dict(sorted({**common.not_compared, **constants.padding}.items())),
+        "constant_in_one": sorted(constants.one_sided),
+        "constants_that_differ": sorted(constants.unequal),
+        "notes": common.notes,
+    }  # fmt: skip
+
+
+def certificate(posterior: Posterior, stuck: Sequence[str] = ()) -> dict[str, Any]:
+    """What the draws themselves say about their convergence; what was not saved is `unknown`.
+
+    Args:
+        stuck: entries that do not vary here, although they should.
+    """
+    gates = posterior.gates(but=stuck)
+    reasons = gates.reasons()
+    if posterior.shape[0] == 1:
+        reasons.insert(0, "one chain: that another one would go to the same place cannot be seen")
+    if stuck:
+        reasons.append(f"{', '.join(map(shown, stuck))} never moved")
+    if posterior.repeated is not None:
+        reasons.append(
+            f"chains {posterior.repeated[0]} and {posterior.repeated[1]} are the same draws"
+        )
+    names = ("rank_r_hat", "ess_bulk", "ess_tail", "divergences", "e_bfmi")
+    measured = {n: number(float(getattr(gates, n)[0])) for n in names if n not in posterior.unknown}
+    verdict = "trusted" if gates.passed.all() and not reasons else "refused"
+    chains, draws = posterior.shape
+    return {"verdict": verdict, "reasons": reasons, "diagnostics": measured, "unknown": posterior.unknown,
+            "chains": chains, "draws": draws}  # fmt: skip
+
+
+def summary(found: Mapping[str, Any], most: int = 10) -> str:
+    """The comparison as lines of text, the largest effects first."""
+    ordered = sorted([*found["effects"], *found["shapes"]], key=lambda e: -abs(e["estimate"]))
+    head = f"{found['verdict']} (tolerance {found['tolerance']:g} sd)"
+    sides = [f"{role}: {_visible(found[role]['name'])}, {_converged(found[role]['certificate'])}"
+             for role in ("reference", "candidate")]  # fmt: skip
+    rows = [f"  {e['kind']:<12}{_visible(e['name']):<24}{e['estimate']:>9.3f}  [{e['low']:.3f}, {e['high']:.3f}]  {e['place']}"
+            for e in ordered[:most]]  # fmt: skip
+    more = len(ordered) - len(rows)
+    rows += [f"  and {more} smaller ones"] if more else []
+    tests = [
+        f"  {name}: p = {t['p_value']:.3g} ({t['draws']} draws a side)"
+        for name, t in found["tests"].items()
+    ]
+    needs = [found["needed"]["text"]] if found["needed"] else []
+    notes = [
+        f"not compared: {_visible(n)}, {_visible(why)}" for n, why in found["not_compared"].items()
+    ]
+    notes += [f"{words}: {_some(found[key])}" for key, words in WORDS.items() if found[key]]
+    return "\n".join([head, *needs, *sides, *rows, *tests, *notes, *map(_visible, found["notes"])])
+
+
+WORDS = {
+    "left_out": "in one only",
+    "constant_in_one": "constant in one",
+    "constants_that_differ": "constants with different values",
+}
+
+
+def _visible(text: str) -> str:
+    """Text from a file, for a terminal: no control characters."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def _some(names: Sequence[str], most: int = 20) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(_visible, names[:most])) + more
+
+
+def _converged(c: Mapping[str, Any]) -> str:
+    d = c["diagnostics"]
+    known = f"{c['verdict']} (R-hat {d['rank_r_hat']:.4g}, ESS {d['ess_bulk']:.4g} bulk, {d['ess_tail']:.4g} tail)" \
+        if None not in d.values() else c["verdict"]  # fmt: skip
+    unknown = f"; not saved: {', '.join(c['unknown'])}" if c["unknown"] else ""
+    return known + "".join(f"; {r}" for r in c["reasons"]) + unknown
+
+
+def _entry(e: Effect, tolerance: float) -> dict[str, Any]:
+    place = "outside" if e.outside(tolerance) else "within" if e.inside(tolerance) else "open"
+    return {"name": e.name, "kind": e.kind, "estimate": e.estimate, "low": e.low, "high": e.high, "z": e.z,
+            "error": e.error, "place": place}  # fmt: skip
+
+
+def _long_enough(posterior: Posterior) -> Posterior:
+    if posterior.shape[1] < FEWEST:
+        raise InputError(
+            f"at least {FEWEST} draws of each chain of {shown(posterior.name)}",
+            f"{posterior.shape[1]}",
+        )
+    return posterior
+
+
+# -- constants and padding -----------------------------------------------------------------------------------------------
+
+
+class _Constants:
+    """Entries of both posteriors that are not compared as laws, by why.
+
+    Attributes:
+        one_sided: constant in one of them only.
+        unequal: constant in both, with different values.
+        padding: NaN in every draw of the reference -> a sentence.
+        stuck: of the reference and of the candidate, own names of constants that vary in the other one.
+        all: every entry that is constant or padding somewhere.
+    """
+
+    def __init__(self) -> None:
+        self.one_sided: set[str] = set()
+        self.unequal: set[str] = set()
+        self.padding: dict[str, str] = {}
+        self.stuck: tuple[list[str], list[str]] = ([], [])
+        self.all: set[str] = set()
+
+
+def _constants(truth: Posterior, other: Posterior, common: Alignment) -> _Constants:
+    out = _Constants()
+    for name in common.reference:
+        own = (common.reference_names[name], common.candidate_names[name])
+        if own[0] in truth.absent:
+            out.padding[name] = "NaN in every draw of the reference"
+            out.all.add(name)
+            continue
+        fixed = (own[0] in truth.constants, own[1] in other.constants)
+        if not any(fixed):
+            continue
+        out.all.add(name)
+        if not all(fixed):
+            out.one_sided.add(name)
+            side = 0 if fixed[0] else 1
+            if own[side] in (truth, other)[side].frozen:
+                out.stuck[side].append(own[side])
+        elif not np.isclose(
+            common.reference[name].flat[0], common.candidate[name].flat[0], rtol=1e-5, atol=1e-8
+        ):
+            out.unequal.add(name)
+    return out
+
+
+def _check_finite(candidate: Posterior, common: Alignment, names: Sequence[str]) -> None:
+    broken = [n for n in names if not np.isfinite(common.candidate[n]).all()]
+    if broken:
+        raise InputError(
+            f"finite draws in {shown(candidate.name)}",
+            f"NaN or infinite ones of {_some(broken, 8)}",
+        )
+
+
+# -- tests and verdict ---------------------------------------------------------------------------------------------------
+
+
+def _tests(found: Sequence[Effect], truth: Array, candidate: Array, seed: int) -> dict[str, Any]:
+    """Point nulls, p-values adjusted by Holm: shapes of single latents, and the joint of thinned draws."""
+    outcomes = {name: _joint(name, _rows(truth), _rows(candidate), seed) for name in JOINT}
+    shapes = [e for e in found if e.kind == "shape"]
+    if shapes:
+        furthest = max(shapes, key=lambda e: abs(e.capped))
+        p = min(1.0, 2 * len(shapes) * float(norm.sf(abs(furthest.capped))))
+        outcomes["marginals"] = Outcome(abs(furthest.capped), p, CAP, {furthest.name: p})
+    done = {name: o for name, o in outcomes.items() if o is not None}
+    attainable(TEST_LEVEL, {name: o.least for name, o in done.items()})
+    adjusted = holm({name: o.p_value for name, o in done.items()})
+    return {
+        n: {"p_value": adjusted[n], "draws": o.n, "worst": next(iter(o.components), None)}
+        for n, o in done.items()
     }
 
 
-def summary(found: dict[str, Any], most: int = 10) -> str:
-    """The comparison as lines of text, the largest effects first."""
-    sides = [f"{role}: {found[role]['name']}, {_said(found[role]['certificate'])}" for role in ("reference", "candidate")]
-    head = f"{found['verdict']} (tolerance {found['tolerance']:g} sd)"
-    rows = [f"  {e['kind']:<12}{e['name']:<24}{e['estimate']:>9.3f}  [{e['low']:.3f}, {e['high']:.3f}]"
-            for e in found["effects"][:most]]  # fmt: skip
-    tests = [f"  {name}: p = {t['p_value']:.3g} ({t['draws']} draws a side)" for name, t in found["tests"].items()]
-    notes = [f"in one only: {', '.join(found['left_out'])}"] if found["left_out"] else []
-    notes += [f"constant in one: {', '.join(found['constant_in_one'])}"] if found["constant_in_one"] else []
-    return "\n".join([head, *sides, *rows, *tests, *notes])
-
-
-def _said(certificate: dict[str, Any]) -> str:
-    d = certificate["diagnostics"]
-    known = f"{certificate['verdict']} (R-hat {d['rank_r_hat']:.4g}, ESS {d['ess_bulk']:.4g} bulk, {d['ess_tail']:.4g} tail)" \
-        if None not in d.values() else certificate["verdict"]  # fmt: skip
-    unknown = f"; not saved: {', '.join(certificate['unknown'])}" if certificate["unknown"] else ""
-    return known + "".join(f"; {r}" for r in certificate["reasons"]) + unknown
-
-
-def certificate(posterior: Posterior) -> dict[str, Any]:
-    """What the draws themselves say about their convergence; what was not saved is `unknown`."""
-    gates, _ = posterior.measured()
-    reasons = gates.reasons()
-    names = ("rank_r_hat", "ess_bulk", "ess_tail", "divergences", "e_bfmi")
-    measured = {n: number(float(getattr(gates, n)[0])) for n in names if n not in posterior.unknown}
-    verdict = "trusted" if gates.passed.all() else "refused"
-    return {"verdict": verdict, "reasons": reasons, "diagnostics": measured, "unknown": posterior.unknown}
-
-
-def effects(truth: Array, judged: Array, names: Sequence[str]) -> list[Effect]:
-    """All effects between draws (scalar, chain, draw) of the same scalars."""
-    sd, centre = truth.std(axis=(1, 2), ddof=1), truth.mean(axis=(1, 2))
-    white = [(draws - centre[:, None, None]) / sd[:, None, None] for draws in (truth, judged)]
-    pairs = list(combinations(range(len(names)), 2)) if len(names) <= PAIRED else []
-    limit = float(norm.isf(LEVEL / 2 / (2 * len(names) + len(pairs))))
-    out = _effects(names, "mean", [_moment(w) for w in white], limit)
-    out += _effects(names, "sd", [_log_sd(w) for w in white], limit)
-    if not pairs:
-        return out
-    both = [f"{names[i]}, {names[j]}" for i, j in pairs]
-    return out + _effects(both, "correlation", [_correlations(w, pairs) for w in white], limit)
-
-
-def _effects(names: Sequence[str], kind: str, sides: Sequence[Array], limit: float) -> list[Effect]:
-    """Differences between the estimates of both sides, (2, scalar) each: value and standard error."""
-    truth, judged = sides
-    estimate, error = judged[0] - truth[0], np.hypot(truth[1], judged[1])
-    z = np.divide(estimate, error, out=np.zeros_like(estimate), where=error > 0)
-    rows = zip(names, estimate, error, z, strict=True)
-    return [Effect(n, kind, float(d), float(d - limit * e), float(d + limit * e), float(s)) for n, d, e, s in rows]
-
-
-def _moment(draws: Array) -> Array:
-    """Mean and its Monte Carlo standard error, (2, scalar)."""
-    error = draws.std(axis=(1, 2), ddof=1) / np.sqrt(ess(split(draws[None]))[0])
-    return np.stack([draws.mean(axis=(1, 2)), error])
-
-
-def _log_sd(draws: Array) -> Array:
-    """log sd, by the delta method from the mean square."""
-    mean, error = _moment((draws - draws.mean(axis=(1, 2), keepdims=True)) ** 2)
-    return np.stack([0.5 * np.log(mean), 0.5 * error / mean])
-
-
-def _correlations(draws: Array, pairs: Sequence[tuple[int, int]]) -> Array:
-    """Correlations; their errors from the influence z_i z_j - r (z_i^2 + z_j^2) / 2."""
-    z = (draws - draws.mean(axis=(1, 2), keepdims=True)) / draws.std(axis=(1, 2), keepdims=True)
-    i, j = np.array(pairs).T
-    r = (z[i] * z[j]).mean(axis=(1, 2))
-    influence = z[i] * z[j] - r[:, None, None] * (z[i] ** 2 + z[j] ** 2) / 2
-    spread = influence.std(axis=(1, 2))
-    safe = np.where(spread > 0, spread, 1.0)  # two latents that are one: no error
-    size = np.where(spread > 1e-12, ess(split((influence / safe[:, None, None])[None]))[0], np.inf)
-    return np.stack([r, spread / np.sqrt(size)])
-
-
-def _tests(truth: Array, judged: Array, seed: int) -> dict[str, Any]:
-    """Permutation tests on draws (draw, scalar), p-values adjusted by Holm."""
-    outcomes = {name: registry.load("test", name).run(truth, judged, seed=seed, thin=False) for name in TESTS}
-    adjusted = holm({name: o.p_value for name, o in outcomes.items()})
-    return {name: {"p_value": adjusted[name], "draws": o.n} for name, o in outcomes.items()}
+def _joint(name: str, truth: Array, candidate: Array, seed: int) -> Outcome | None:
+    """A permutation test of the rows of both; None where nothing varies in them."""
+    both = np.concatenate([truth, candidate])
+    varies = np.ptp(both, axis=0) > 1e-10 * np.abs(both).max(axis=0)
+    if not varies.any():
+        return None
+    found = registry.load("test", name).run(
+        truth[:, varies], candidate[:, varies], seed=seed, thin=False, permutations=PERMUTATIONS
+    )
+    return found if isinstance(found, Outcome) else None
 
 
 def _rows(draws: Array) -> Array:
@@ -187,22 +289,57 @@ def _rows(draws: Array) -> Array:
     return np.asarray(draws[..., ::step].reshape(len(draws), -1).T)
 
 
-def _common(truth: Posterior, judged: Posterior) -> tuple[list[str], list[str], list[str]]:
-    """Scalars that both have and that vary; those that only one has; those that vary in one only."""
-    mine, theirs = truth.scalars, judged.scalars
-    both = [n for n in mine if n in theirs]
-    if broken := [n for n in both if not np.isfinite(theirs[n]).all()]:
-        raise InputError(f"finite draws in '{judged.name}'", f"NaN or infinite ones of {', '.join(broken[:8])}")
-    varies = [(np.ptp(mine[n]) > 0, np.ptp(theirs[n]) > 0) for n in both]
-    shared = [n for n, v in zip(both, varies, strict=True) if all(v)]
-    if not shared:
-        raise InputError(f"latents of '{truth.name}' ({', '.join(list(mine)[:8])})", f"{', '.join(list(theirs)[:8])}")
-    frozen = [n for n, v in zip(both, varies, strict=True) if v[0] != v[1]]
-    return shared, sorted(set(mine) ^ set(theirs)), frozen
-
-
-def _verdict(found: Sequence[Effect], tests: dict[str, Any], tolerance: float) -> str:
-    rejected = any(t["p_value"] < TEST_LEVEL for t in tests.values())
+def _verdict(
+    found: Sequence[Effect], tests: Mapping[str, Any], tolerance: float, converged: bool
+) -> str:
+    rejected = any(t["p_value"] <= TEST_LEVEL for t in tests.values())
     if rejected or any(e.outside(tolerance) for e in found):
         return "different"
-    return "equivalent" if all(e.inside(tolerance) for e in found) else "undecided"
+    return (
+        "equivalent"
+        if converged and found and all(e.inside(tolerance) for e in found)
+        else "undecided"
+    )
+
+
+def _needed(
+    found: Sequence[Effect],
+    tolerance: float,
+    sides: tuple[Posterior, Posterior],
+    candidate: Mapping[str, Any],
+) -> dict[str, Any]:
+    """How many draws would settle it, as numbers and as a sentence."""
+    draws = [p.shape[0] * p.shape[1] for p in sides]
+    short = _short_of_gates(candidate)
+    more = needed(found, tolerance)
+    reasons = [r for r in candidate["reasons"] if "effective sample size" not in r]
+    if reasons or more is None or not math.isfinite(short):
+        why = f"the candidate has not converged: {'; '.join(candidate['reasons'])}" if candidate["reasons"] else \
+            "an effect lies at the tolerance"  # fmt: skip
+        empty = dict.fromkeys(("factor", "reference_draws", "candidate_draws", "candidate_alone"))
+        return {**empty, "text": f"no number of draws is known to settle it: {why}"}
+    factor = max(more.factor, short, 1.0)
+    both = [math.ceil(factor * d) for d in draws]
+    alone = (
+        None
+        if more.candidate_factor is None
+        else math.ceil(max(more.candidate_factor, short, 1.0) * draws[1])
+    )
+    text = (
+        f"about {factor:.2g} times as many draws on both sides would settle it with probability 80 %: {both[0]:,} for "
+        f"{draws[0]:,} of the reference, {both[1]:,} for {draws[1]:,} of the candidate"
+    )
+    text += f"; or {alone:,} of the candidate alone" if alone is not None else ""
+    return {
+        "factor": factor,
+        "reference_draws": both[0],
+        "candidate_draws": both[1],
+        "candidate_alone": alone,
+        "text": text,
+    }
+
+
+def _short_of_gates(candidate: Mapping[str, Any]) -> float:
+    """Times that the candidate's draws fall short of the effective sample size that its gates ask for."""
+    sizes = [candidate["diagnostics"][n] for n in ("ess_bulk", "ess_tail")]
+    return math.inf if None in sizes else max([1.0, *(ESS / s for s in sizes)])

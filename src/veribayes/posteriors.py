@@ -1,195 +1,333 @@
 """Posterior draws that somebody has saved: our own references, arviz containers, posteriordb's JSON.
 
-    FILE.nc              a group `posterior` with variables (chain, draw, *event): arviz's InferenceData or DataTree, or what
-                         `veribayes reference` wrote
+    FILE.nc              a group `posterior` (or a file without groups) with variables (chain, draw, *event) in any order of
+                         dimensions: arviz's InferenceData or DataTree, or what `veribayes reference` wrote. A dimension
+                         `sample` that carries chain and draw as coordinates is taken apart
     FILE.json[.zip]      posteriordb (arXiv 2407.04967): a list of chains, each an object name -> draws; `theta[1]` is an entry
-                         of the array `theta`
+                         of the array `theta`, `theta[Choate]` one with a label
 
-In memory both generations of arviz are read and written (`from_arviz`, `to_arviz`).
+Names, dimensions, coordinates, kinds of numbers and units are kept beside the draws: `alignment` decides by them what
+is compared with what. In memory both generations of arviz are read and written (`from_arviz`, `to_arviz`).
 """
 
 from __future__ import annotations
 
-import json
-import re
-import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from veribayes import store
-from veribayes.errors import InputError, ShapeError
-from veribayes.inference._diagnostics import Gates, measure
-from veribayes.predictive import Array
+from veribayes import posteriordb
+from veribayes.chains import KINDS, STATISTICS, Axis, Posterior, kind_of
+from veribayes.errors import InputError
+from veribayes.models._check import shown
 from veribayes.tree import CHAIN, DRAW
 
-ENTRY = re.compile(r"(.+)\[(\d+(?:,\d+)*)\]")
-MAX_BYTES = 2**30
-STATISTICS = {"energy": "e_bfmi", "diverging": "divergences"}  # of the sampler, as arviz calls them, and the gate of each
+__all__ = ["Axis", "Posterior", "from_arviz", "read", "to_arviz"]
 
-
-@dataclass(frozen=True, eq=False)
-class Posterior:
-    """Draws of named latents.
-
-    Attributes:
-        name: for the reader.
-        draws: latent -> (chain, draw, *event).
-        statistics: of `STATISTICS`, (chain, draw) each; what is missing was not saved.
-
-    Raises:
-        ShapeError: latents with different numbers of chains or draws.
-    """
-
-    name: str
-    draws: Mapping[str, Array]
-    statistics: Mapping[str, Array] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "draws", {n: np.asarray(v, dtype=np.float64) for n, v in self.draws.items()})
-        shapes = {v.shape[:2] for v in [*self.draws.values(), *self.statistics.values()]}
-        if len(shapes) != 1 or any(v.ndim < 2 for v in self.draws.values()):
-            raise ShapeError(f"draws (chain, draw, ...) of one size in '{self.name}'", f"{sorted(shapes)}")
-
-    @property
-    def scalars(self) -> dict[str, Array]:
-        """Every entry by name, (chain, draw): `tau`, `theta[0]`, `omega[0,1]`."""
-        return {
-            name + (f"[{','.join(map(str, at))}]" if at else ""): values[(..., *at)]
-            for name, values in self.draws.items()
-            for at in np.ndindex(values.shape[2:])
-        }
-
-    def measured(self) -> tuple[Gates, Mapping[str, Array]]:
-        """Gates, (1,) each, and the statistics of the scalars behind them, (scalar,).
-
-        What the sampler did not save is unknown: its gates are open, and `unknown` names them. A constant entry of an array
-        that varies elsewhere belongs to its form (the corner of a Cholesky factor); a latent that never varies has failed.
-        """
-        moving = {n for n, v in self.draws.items() if np.any(np.ptp(v, axis=(0, 1)) != 0)}
-        judged = [v for n, v in self.scalars.items() if np.ptp(v) != 0 or n.partition("[")[0] not in moving]
-        values = np.stack(judged)[None]
-        shape = values.shape[2:]
-        energy = self.statistics.get("energy", np.tile(np.arange(shape[1]) % 2, (shape[0], 1)))
-        diverging = self.statistics.get("diverging", np.zeros(shape))
-        gates, moments = measure(values, np.asarray(energy, dtype=np.float64)[None], np.asarray(diverging, dtype=bool)[None])
-        return gates, {k: v[0] for k, v in moments.items()}
-
-    @property
-    def unknown(self) -> list[str]:
-        """Gates about which the file says nothing."""
-        return [gate for key, gate in STATISTICS.items() if key not in self.statistics]
+MOST_BYTES = 2**33  # of draws in memory
+SUFFIXES = (".nc", ".nc4", ".netcdf")
+HDF5 = b"\x89HDF\r\n\x1a\n"
+LOOKS_LIKE = {  # the first bytes of what is no netCDF 4
+    b"CDF": "netCDF 3; save it as netCDF 4",
+    b"PK": "a zip archive",
+    b"\x1f\x8b": "gzip; unpack it",
+    b"<": "HTML or XML",
+    b"{": "JSON; name it .json",
+    b"[": "JSON; name it .json",
+}
+NEEDS = "moments alone cannot be compared draw by draw"
 
 
 def read(path: str | Path) -> Posterior:
     """A saved posterior, by the kind of its file.
 
     Raises:
-        InputError: another kind of file, a damaged one, or one without draws.
+        InputError: no file, another kind of file, a damaged one, or one without draws.
     """
     path = Path(path)
     name = path.name.lower()
-    if name.endswith(".nc"):
-        return from_arviz(store.read_tree(path), path.stem)
-    if name.endswith((".json", ".json.zip")):
-        return _from_chains(_chains(path), path.name.split(".")[0])
-    raise InputError("a saved posterior .nc, .json or .json.zip", f"'{path.name}'")
+    if not name.endswith((*SUFFIXES, ".json", ".json.zip")):
+        raise InputError("a saved posterior .nc, .json or .json.zip", shown(path.name))
+    if path.is_dir():
+        raise InputError(
+            "a file with a saved posterior",
+            f"the folder {shown(path.name)}",
+            "save it as netCDF; zarr is not read",
+        )
+    if not path.is_file():
+        raise InputError("a saved posterior", f"no file {shown(path.name)}", "check the path")
+    if name.endswith(SUFFIXES):
+        return from_arviz(_groups(path), path.stem)
+    return posteriordb.from_chains(posteriordb.document(path), path.name.split(".")[0])
 
 
 def from_arviz(container: Any, name: str = "posterior") -> Posterior:
-    """An `arviz.InferenceData`, a DataTree with the group `posterior`, or that group alone.
+    """An `arviz.InferenceData`, a DataTree with the group `posterior`, that group alone, or a mapping of groups.
 
     Raises:
-        InputError: nothing of that kind, or several data sets in one file.
+        InputError: nothing of that kind, several data sets in one file, or labels that contradict each other.
     """
     group = _group(container, "posterior")
-    if group is None and isinstance(container, xr.Dataset):
-        group = container
-    if group is None or not {CHAIN, DRAW} <= set(group.dims):
-        raise InputError("a group 'posterior' with the dimensions chain and draw", f"'{name}' without it",
-                         "moments alone cannot be compared draw by draw")  # fmt: skip
-    if "dataset" in group.dims:
-        raise InputError("the posterior of one data set", f"{group.sizes['dataset']} in '{name}'")
-    draws = {str(n): v.transpose(CHAIN, DRAW, ...).to_numpy() for n, v in group.data_vars.items() if DRAW in v.dims}
-    extra = _group(container, "sample_stats")
-    known = {} if extra is None else {s: extra[s].transpose(CHAIN, DRAW).to_numpy() for s in STATISTICS if s in extra}
-    return Posterior(name, draws, known)
+    if group is None:
+        group = container if isinstance(container, xr.Dataset) else _group(container, "/")
+    if group is None or not ({DRAW, "sample"} & set(group.dims) or _stacked(group)):
+        held = (
+            ", ".join(sorted(map(str, group.dims)))
+            if group is not None
+            else ", ".join(_names(container)) or "none"
+        )
+        wanted = "a group 'posterior' with the dimensions chain and draw"
+        raise InputError(wanted, f"{shown(name)} without it (it has {shown(held, 200)})", NEEDS)
+    if group.sizes.get("dataset", 1) > 1:
+        raise InputError(
+            "the posterior of one data set", f"{group.sizes['dataset']} in {shown(name)}"
+        )
+    group, notes = _by_chain(group.squeeze("dataset") if "dataset" in group.dims else group, name)
+    if group.nbytes > MOST_BYTES:
+        raise InputError(
+            f"at most {MOST_BYTES >> 30} GiB of draws",
+            f"{group.nbytes / 2**30:.1f} GiB in {shown(name)}",
+        )
+    kept, unusable = _usable(group)
+    return Posterior(
+        name,
+        {n: v.to_numpy() for n, v in kept.items()},
+        _statistics(_group(container, "sample_stats"), name),
+        axes={n: tuple(_axis(n, i, v) for i in range(v.ndim - 2)) for n, v in kept.items()},
+        units={n: str(v.attrs["units"]).strip() for n, v in kept.items() if v.attrs.get("units")},
+        unusable=unusable,
+        data={
+            n: v.to_numpy()
+            for g in ("observed_data", "constant_data")
+            for n, v in _variables(_group(container, g))
+        },
+        notes=notes,
+    )
 
 
 def to_arviz(posterior: Posterior, *, legacy: bool = False) -> Any:
-    """A DataTree as arviz-base >= 0.8 and arviz >= 1 read it; with `legacy` an `arviz.InferenceData` of arviz 0.23."""
+    """A DataTree as arviz-base >= 0.8 and arviz >= 1 read it; with `legacy` an `arviz.InferenceData` of arviz 0.23.
+
+    Raises:
+        InputError: `legacy` where arviz 1 is installed, which has no InferenceData.
+    """
     both = {"posterior": dict(posterior.draws), "sample_stats": dict(posterior.statistics)}
     groups: dict[str, Any] = {k: v for k, v in both.items() if v}
+    dims = {
+        n: [a.name or f"{n}_dim_{i}" for i, a in enumerate(axes)]
+        for n, axes in posterior.axes.items()
+    }
+    coords = {
+        d: list(a.labels)
+        for n, axes in posterior.axes.items()
+        for d, a in zip(dims[n], axes, strict=True)
+        if a.labels
+    }
     if legacy:
         import arviz
 
-        return arviz.from_dict(**groups)
+        if not hasattr(arviz, "InferenceData"):
+            raise InputError(
+                "arviz 0.23, which has InferenceData",
+                f"arviz {arviz.__version__}",
+                "leave out legacy",
+            )
+        return arviz.from_dict(**groups, dims=dims, coords=coords)
     import arviz_base
 
-    return arviz_base.from_dict(groups)
+    return arviz_base.from_dict(groups, dims=dims, coords=coords)
+
+
+def _groups(path: Path) -> dict[str, xr.Dataset]:
+    """The groups of a netCDF file by name; numbers with a unit of time stay numbers.
+
+    Raises:
+        InputError: a file of another kind, or a damaged one.
+    """
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start.startswith(HDF5):
+        kind = next(
+            (what for first, what in LOOKS_LIKE.items() if start.lstrip().startswith(first)),
+            "no HDF5 file",
+        )
+        raise InputError(
+            "a netCDF 4 file", f"{shown(path.name)}: {kind if start else 'an empty file'}"
+        )
+    try:
+        found = xr.open_groups(path, engine="h5netcdf", decode_times=False, decode_timedelta=False)
+        wanted = {n.strip("/") or "/": g for n, g in found.items()}
+        sizes = [g.nbytes for n, g in wanted.items() if n in ("/", "posterior", "sample_stats")]
+        if sum(sizes) > MOST_BYTES:
+            raise InputError(
+                f"at most {MOST_BYTES >> 30} GiB of draws",
+                f"{sum(sizes) / 2**30:.1f} GiB in {shown(path.name)}",
+            )
+        read_in = ("/", "posterior", "sample_stats", "observed_data", "constant_data")
+        return {n: g.load() if n in read_in else g for n, g in wanted.items()}
+    except InputError:
+        raise
+    except Exception as error:  # whatever the library raises on a damaged file
+        text = " ".join(f"{error}".split())[:200]
+        raise InputError(
+            "a readable netCDF 4 file",
+            f"{shown(path.name)}: {text}",
+            "the file is damaged; save it again",
+        ) from None
 
 
 def _group(container: Any, name: str) -> xr.Dataset | None:
-    if isinstance(container, xr.DataTree):
-        return container[name].to_dataset() if name in container.children else None
-    found = getattr(container, name, None)  # arviz.InferenceData
+    if isinstance(container, Mapping) and not isinstance(container, xr.Dataset | xr.DataTree):
+        found = container.get(name)
+    elif isinstance(container, xr.DataTree):
+        found = (
+            container.to_dataset()
+            if name == "/"
+            else container[name].to_dataset()
+            if name in container.children
+            else None
+        )
+    else:
+        found = getattr(container, name, None)  # arviz.InferenceData
     return found if isinstance(found, xr.Dataset) else None
 
 
-def _chains(path: Path) -> Any:
-    """The JSON document of a file, or of the one file inside a zip."""
-    if not path.is_file():
-        raise InputError("a saved posterior", f"no file '{path.name}'", "check the path")
+def _names(container: Any) -> list[str]:
+    """Groups that a container has."""
+    if isinstance(container, xr.DataTree):
+        return sorted(container.children)
+    if isinstance(container, Mapping):
+        return sorted(str(n) for n in container if n != "/")
+    groups = getattr(container, "groups", None)
+    return sorted(map(str, groups() if callable(groups) else []))
+
+
+def _stacked(group: xr.Dataset) -> str | None:
+    """The dimension along which chain and draw are coordinates, if there is one."""
+    dims = [
+        d
+        for d in group.dims
+        if all(c in group.coords and group[c].dims == (d,) for c in (CHAIN, DRAW))
+    ]
+    return str(dims[0]) if dims and DRAW not in group.dims else None
+
+
+def _by_chain(group: xr.Dataset, name: str) -> tuple[xr.Dataset, tuple[str, ...]]:
+    """The group with the dimensions chain and draw, both in the order of their labels, and what was done for it."""
+    stacked = _stacked(group)
+    if stacked is not None:
+        return _apart(group, stacked, name)
+    notes: tuple[str, ...] = ()
+    if DRAW not in group.dims:
+        group = group.rename({"sample": DRAW})
+    if CHAIN not in group.dims:
+        group, notes = (
+            group.drop_vars(CHAIN, errors="ignore").expand_dims(CHAIN),
+            (f"{shown(name)} says nothing about chains: one",),
+        )
+    for dim in (CHAIN, DRAW):
+        labels = group.coords[dim].to_numpy() if dim in group.coords else None
+        if (
+            labels is not None and np.unique(labels).size == labels.size
+        ):  # draws that were stored in another order
+            group = group.sortby(dim)
+    return group, notes
+
+
+def _apart(group: xr.Dataset, dim: str, name: str) -> tuple[xr.Dataset, tuple[str, ...]]:
+    """Draws of all chains in one row as chains of one length, in the order of their draws."""
+    chain, draw = (group[c].to_numpy() for c in (CHAIN, DRAW))
+    rows = [np.flatnonzero(chain == c) for c in np.unique(chain)]
+    if any(np.unique(draw[r]).size < r.size for r in rows):
+        raise InputError(
+            f"every draw of a chain once in {shown(name)}", "the same draw of one chain twice"
+        )
+    least = min(map(len, rows))
+    ordered = [r[np.argsort(draw[r], kind="stable")][:least] for r in rows]
+    plain = group.reset_index(dim, drop=True).drop_vars([CHAIN, DRAW], errors="ignore") if dim in group.indexes else \
+        group.drop_vars([CHAIN, DRAW])  # fmt: skip
+    parts = [plain.isel({dim: r}).rename({dim: DRAW}) for r in ordered]
+    short = sum(map(len, rows)) - least * len(rows)
+    notes = (
+        (f"chains of {shown(name)} have different lengths: {short} draws were left out",)
+        if short
+        else ()
+    )
+    return xr.concat(parts, CHAIN), notes
+
+
+def _variables(group: xr.Dataset | None) -> list[tuple[str, xr.DataArray]]:
+    return [] if group is None else [(str(n), v) for n, v in group.data_vars.items()]
+
+
+def _usable(group: xr.Dataset) -> tuple[dict[str, xr.DataArray], dict[str, str]]:
+    """Variables that are draws of real numbers, (chain, draw, ...); and of the other draws, why not."""
+    kept, unusable = {}, {}
+    for name, values in _variables(group):
+        if DRAW not in values.dims:
+            continue
+        if CHAIN not in values.dims:
+            unusable[name] = "it has no dimension chain"
+        elif values.dtype.kind not in KINDS:
+            unusable[name] = kind_of(values.dtype)
+        else:
+            kept[name] = values.transpose(CHAIN, DRAW, ...)
+    return kept, unusable
+
+
+def _statistics(group: xr.Dataset | None, name: str) -> dict[str, Any]:
+    """What the sampler saved for the gates; what it left empty is not there."""
+    if group is None or (DRAW not in group.dims and _stacked(group) is None):
+        return {}
+    by_chain, _ = _by_chain(group, name)
+    found = {}
+    for key in STATISTICS:
+        if (
+            key in by_chain
+            and set(by_chain[key].dims) == {CHAIN, DRAW}
+            and by_chain[key].dtype.kind in KINDS
+        ):
+            values = by_chain[key].transpose(CHAIN, DRAW).to_numpy()
+            if values.size and not np.isnan(values.astype(np.float64)).all():
+                found[key] = values
+    return found
+
+
+def _axis(variable: str, i: int, values: xr.DataArray) -> Axis:
+    """Name and labels of the axis number `i` behind chain and draw."""
+    dim = str(values.dims[2 + i])
+    automatic = {f"{variable}_dim_{i}", f"{variable}_{i}", f"dim_{i}"}
+    coords = (
+        [values.coords[dim]]
+        if dim in values.coords
+        else [c for c in values.coords.values() if c.dims == (dim,)]
+    )
+    texts = [[_label(x) for x in _dated(c).to_numpy()] for c in coords]
+    labels = tuple(",".join(parts) for parts in zip(*texts, strict=True)) if texts else None
+    return Axis("" if dim in automatic else dim, labels)
+
+
+def _dated(coord: xr.DataArray) -> xr.DataArray:
+    """A coordinate of dates as dates: two files may count from different days."""
+    if " since " not in str(coord.attrs.get("units", "")):
+        return coord
     try:
-        if path.suffix.lower() != ".zip":
-            return json.loads(_limited(path.stat().st_size, path).read_bytes())
-        with zipfile.ZipFile(path) as archive:
-            inside = [i for i in archive.infolist() if i.filename.endswith(".json")]
-            if len(inside) != 1:
-                raise InputError("one JSON file in the archive", f"{len(inside)} in '{path.name}'")
-            _limited(inside[0].file_size, path)
-            return json.loads(archive.read(inside[0]))
-    except (ValueError, OSError, RecursionError, zipfile.BadZipFile) as error:
-        raise InputError(f"readable JSON in '{path.name}'", " ".join(str(error).split())[:200]) from None
+        return xr.DataArray(
+            xr.conventions.decode_cf_variable("time", coord.variable.to_base_variable())
+        )
+    except (ValueError, TypeError, OverflowError, ImportError):
+        return coord
 
 
-def _limited(size: int, path: Path) -> Path:
-    if size > MAX_BYTES:
-        raise InputError(f"at most {MAX_BYTES >> 30} GiB of JSON", f"{size / 2**30:.1f} GiB in '{path.name}'")
-    return path
-
-
-def _from_chains(chains: Any, name: str) -> Posterior:
-    """Scalars by name, put together to arrays."""
-    if not isinstance(chains, list) or not chains or not all(isinstance(c, dict) and c for c in chains):
-        raise InputError(f"a list of chains, each an object name -> draws, in '{name}'", type(chains).__name__)
-    if any(c.keys() != chains[0].keys() for c in chains):
-        raise InputError(f"the same latents in every chain of '{name}'", "different names")
-    try:
-        scalars = {str(n): np.array([c[n] for c in chains], dtype=np.float64) for n in chains[0]}
-    except (TypeError, ValueError):
-        raise InputError(f"numbers, as many in every chain of '{name}'", "ragged lists or text") from None
-    return Posterior(name, _assembled(scalars, name))
-
-
-def _assembled(scalars: Mapping[str, Array], name: str) -> dict[str, Array]:
-    """`theta[1]`, `theta[2]`, … as one array `theta`, counted from zero or from one."""
-    places: dict[str, dict[tuple[int, ...], Array]] = {}
-    for key, values in scalars.items():
-        match = ENTRY.fullmatch(key)
-        at = tuple(int(i) for i in match[2].split(",")) if match else ()
-        places.setdefault(match[1] if match else key, {})[at] = values
-    first = min((min(at) for entries in places.values() for at in entries if at), default=0)
-    out = {}
-    for latent, entries in places.items():
-        shape = tuple(np.max(list(entries), axis=0) - first + 1) if all(entries) else ()
-        if first > 1 or len(entries) != int(np.prod(shape)) or len({len(at) for at in entries}) > 1:
-            raise InputError(f"every entry of '{latent}' in '{name}'", f"{len(entries)} of {int(np.prod(shape))}")
-        order = sorted(entries)
-        stacked = np.stack([entries[at] for at in order], axis=-1)
-        out[latent] = stacked.reshape(*stacked.shape[:2], *shape)
-    return out
+def _label(value: Any) -> str:
+    """A coordinate as text: the same whether it was stored as text, an integer or a float of either width."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.datetime64):
+        return str(np.datetime_as_string(value, unit="auto"))
+    if isinstance(value, np.floating | float):
+        return f"{value:.6g}" if isinstance(value, np.float32 | np.float16) else f"{value:.12g}"
+    return str(value)

@@ -15,8 +15,8 @@ import numpy as np
 
 from veribayes.predictive import Array
 from veribayes.store import number
-from veribayes.validation import decision, search, summaries
-from veribayes.validation.tests._null import holm
+from veribayes.validation import bootstrap, decision, search, summaries
+from veribayes.validation.tests._null import attainable, holm
 from veribayes.validation.tests._test import Outcome
 
 LEVEL = 0.05
@@ -80,6 +80,7 @@ def family(checked: Checked, calibrated: Mapping[str, float], *, seed: int) -> d
     """Endpoints with their verdicts, tests, and the p-values of all of them and of the calibration, adjusted together."""
     p = {n: decision.exceeds(e.values, tolerance=e.tolerance, reference_error=e.reference_error, seed=seed)
          for n, e in checked.endpoints.items()}  # fmt: skip
+    _check_attainable(checked, calibrated)
     adjusted = holm({**p, **{name: o.p_value for name, o in checked.outcomes.items()}, **calibrated})
     endpoints = {n: _endpoint(e, p[n], adjusted[n], seed) for n, e in checked.endpoints.items()}
     return {
@@ -90,6 +91,13 @@ def family(checked: Checked, calibrated: Mapping[str, float], *, seed: int) -> d
         "adjusted": {name: number(value) for name, value in adjusted.items()},
         "joint": dict(checked.joint),
     }
+
+
+def _check_attainable(checked: Checked, calibrated: Mapping[str, float]) -> None:
+    """Every p-value of the family can come out small enough to count."""
+    least = {name: o.least for name, o in checked.outcomes.items()}
+    least |= dict.fromkeys(checked.endpoints, 1 / (bootstrap.REPLICATES + 1))
+    attainable(LEVEL, least | {name: summaries.least(name) for name in calibrated})
 
 
 def _endpoint(e: Endpoint, p: float, adjusted: float, seed: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from veribayes.errors import InputError
-from veribayes.validation.tests._null import holm
+from veribayes.validation.tests._null import attainable, holm
 from veribayes.validation.tests._test import Outcome
 
 
@@ -22,7 +22,12 @@ class Family:
     adjusted: Mapping[str, float]
 
     def rejected(self, level: float = 0.05) -> list[str]:
-        """Names of the tests whose adjusted p-value is at most `level`."""
+        """Names of the tests whose adjusted p-value is at most `level`.
+
+        Raises:
+            InputError: a test that could not have been rejected at this level, whatever its data.
+        """
+        attainable(level, {name: o.least for name, o in self.outcomes.items()})
         return [name for name, p in self.adjusted.items() if p <= level]
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
 
@@ -40,6 +41,25 @@ def max_statistic(values: Array) -> tuple[float, Array]:
     z = (values - values.mean(0)) / scale
     null = np.sort(z[1:].max(1))
     return float(z[0].max()), np.array([p_value(float(v), null) for v in z[0]])
+
+
+def attainable(level: float, least: Mapping[str, float]) -> None:
+    """Assert that every test of a family can be rejected at `level` by Holm, whatever the others say.
+
+    A test by B resamples has no p-value below 1 / (B + 1), which Holm multiplies by the number of tests.
+
+    Args:
+        level: p-values after Holm at most this large reject.
+        least: test -> its smallest p-value; 0 for one that is no resampling test.
+
+    Raises:
+        InputError: a test that could never reject, with the number of resamples that it needs.
+    """
+    for name, smallest in least.items():
+        if smallest * len(least) > level * (1 + ROUNDING):
+            wanted = f"a test '{name}' that can reject at {level:g} by Holm over {len(least)}"
+            least_resamples = math.ceil(len(least) / level - ROUNDING) - 1
+            raise InputError(wanted, f"p-values from {smallest:.3g} on", f"take at least {least_resamples} resamples")
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
 
+ROUNDING = 1e-12  # relative, of a p-value
 CONSTANT = 1e-12  # relative spread below which a column is constant: rounding alone gives 1e-16
 Exactness = Literal["exact", "conservative", "asymptotic"]
 
@@ -30,6 +31,8 @@ class Outcome:
         n: units (data sets, or draws kept) behind it.
         components: p-value of each part of the test, adjusted for their number; empty where it has one part.
         measured: further numbers by name, such as an accuracy and its limit; no p-values.
+        least: the smallest p-value that the test could have had: 1 / (B + 1) for B resamples, times what the test itself
+            corrects for; 0 where nothing is resampled. `attainable` holds it against the level.
     """
 
     statistic: float
@@ -37,6 +40,7 @@ class Outcome:
     n: int
     components: Mapping[str, float] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
+    least: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +87,8 @@ class Test:
         if self.paired and len({len(a) for a in checked}) > 1:
             raise ShapeError(f"{self.needs}, with one first axis", f"lengths {[len(a) for a in checked]}")
         found = self.kernel(*checked, seed=seed, **options)
-        if not 0 <= found.p_value <= 1:
-            raise ArithmeticError(f"{self.name} has the p-value {found.p_value}")
+        if not found.least * (1 - ROUNDING) <= found.p_value <= 1:
+            raise ArithmeticError(f"{self.name} has the p-value {found.p_value}, its smallest being {found.least}")
         return found
 
     def _checked(self, array: Array) -> Array:

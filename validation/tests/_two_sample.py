@@ -46,7 +46,7 @@ def permuted(kernels: Array, m: int, units: Units | None, *, permutations: int, 
     labels[1:] = rng.permuted(labels[1:], axis=1)
     values = np.stack([unbiased(kernel, labels) for kernel in kernels], -1)
     largest, adjusted = max_statistic(values)
-    return Outcome(largest, float(adjusted.min()), min(first, n - first))
+    return Outcome(largest, float(adjusted.min()), min(first, n - first), least=1 / (permutations + 1))
 
 
 def unbiased(kernel: Array, labels: Array) -> Array:

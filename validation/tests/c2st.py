@@ -55,7 +55,8 @@ def _kernel(
     accuracy = float(accuracies[0])
     low = _lower_limit(accuracy, 4 / (1 / m + 1 / n))
     measured = {"accuracy_low": low, "total_variation_low": max(0.0, 2 * low - 1)}
-    return Outcome(accuracy, p_value(accuracy, np.sort(accuracies[1:])), min(m, n), measured=measured)
+    p = p_value(accuracy, np.sort(accuracies[1:]))
+    return Outcome(accuracy, p, min(m, n), measured=measured, least=1 / (permutations + 1))
 
 
 def _folds(rng: Rng, m: int, n: int, folds: int, pairs: bool) -> IntArray:

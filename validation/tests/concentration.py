@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from veribayes.errors import InputError
 from veribayes.predictive import Array
-from veribayes.validation import search
+from veribayes.validation import bootstrap, search
 from veribayes.validation.tests._test import Outcome, Test, axes
 
 
@@ -17,7 +17,8 @@ def _kernel(scores: Array, groups: Array, *, seed: int) -> Outcome:
     found = search.concentration(scores, {str(i): group > 0 for i, group in enumerate(groups)}, seed=seed)
     if not found:
         raise InputError(f"a group with {search.FEWEST} data sets inside and outside", "none")
-    return Outcome(found[0].ratio, found[0].p_value, n, {f.name: f.p_value for f in found})
+    least = 1 / (bootstrap.REPLICATES + 1)
+    return Outcome(found[0].ratio, found[0].p_value, n, {f.name: f.p_value for f in found}, least=least)
 
 
 PART = Test(

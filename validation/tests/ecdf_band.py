@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from veribayes.predictive import Array
-from veribayes.validation.tests._ranks import cumulative, simulated, tested
+from veribayes.validation.tests._ranks import cumulative, least, simulated, tested
 from veribayes.validation.tests._test import Outcome, Test, axes
 
 
@@ -43,7 +43,7 @@ def _surprises(n: int, draws: int) -> Array:
 def _kernel(ranks: Array, *, draws: int, seed: int) -> Outcome:
     (n,) = axes(ranks, "dataset")
     (value,), (p,) = tested(surprise, cumulative(ranks[:, None], draws), n, seed)
-    return Outcome(float(value), float(p), n)
+    return Outcome(float(value), float(p), n, least=least(1))
 
 
 PART = Test(

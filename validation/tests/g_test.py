@@ -32,7 +32,7 @@ def _kernel(counts: Array, probs: Array, *, replicates: int = 999, seed: int) ->
     blocks = [min(step, replicates - start) for start in range(0, replicates, step)]
     null = np.concatenate([statistic(rng.multinomial(totals, p, (size, n)).astype(np.float64), p) for size in blocks])
     value = float(statistic(counts, p))
-    return Outcome(value, p_value(value, np.sort(null)), n)
+    return Outcome(value, p_value(value, np.sort(null)), n, least=1 / (replicates + 1))
 
 
 def _check(counts: Array, probs: Array) -> None:

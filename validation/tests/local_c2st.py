@@ -44,7 +44,7 @@ def _kernel(
     average, (largest, adjusted) = local.mean(1), max_statistic(local)
     parts = holm({"average": p_value(float(average[0]), np.sort(average[1:])), "largest": float(adjusted.min())})
     places = {f"dataset {i}": min(1.0, 2 * p) for i, p in enumerate(adjusted.tolist())}
-    return Outcome(largest, min(parts.values()), n, parts | places)
+    return Outcome(largest, min(parts.values()), n, parts | places, least=2 / (permutations + 1))
 
 
 PART = Test(

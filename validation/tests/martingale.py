@@ -38,7 +38,7 @@ def _kernel(values: Array, *, flips: int = 999, seed: int) -> Outcome:
     largest = np.maximum(worst["drift"], worst["scatter"])
     null = np.sort(largest[1:])
     p = {name: p_value(float(t[0]), null) for name, t in worst.items()}
-    return Outcome(float(largest[0]), min(p.values()), n, p)
+    return Outcome(float(largest[0]), min(p.values()), n, p, least=1 / (flips + 1))
 
 
 def _means(gains: Array) -> tuple[Array, Array]:

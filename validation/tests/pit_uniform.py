@@ -62,7 +62,7 @@ def _kernel(pit: Array, upto: Array | None = None, *, spread: int | None = None,
     theirs = (above + (own >= null)).min(-1)  # ranks in the pool of both
     p = (1 + (theirs <= mine.min()).sum()) / (1 + len(null))
     alone = dict(zip(("KS", "CvM", "AD"), (mine / (1 + len(null))).tolist(), strict=True))
-    return Outcome(float(own[2]), float(p), n, alone)
+    return Outcome(float(own[2]), float(p), n, alone, least=1 / (1 + len(null)))
 
 
 def within_atoms(below: Array, upto: Array, seed: int) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from veribayes.predictive import Array
 from veribayes.validation.tests._null import holm
-from veribayes.validation.tests._ranks import anderson_darling, cumulative, tested
+from veribayes.validation.tests._ranks import anderson_darling, cumulative, least, tested
 from veribayes.validation.tests._test import Outcome, Test, axes
 
 
@@ -17,7 +17,7 @@ def _kernel(ranks: Array, *, draws: int, seed: int) -> Outcome:
     n, _ = axes(ranks, "dataset quantity")
     values, p = tested(anderson_darling, cumulative(ranks, draws), n, seed)
     adjusted = holm({f"quantity {i}": float(v) for i, v in enumerate(p)})
-    return Outcome(float(values.max()), min(adjusted.values()), n, adjusted)
+    return Outcome(float(values.max()), min(adjusted.values()), n, adjusted, least=least(len(p)))
 
 
 PART = Test(

@@ -33,7 +33,7 @@ def _kernel(
     rows = with_spread(np.concatenate([x[:n], y[:n]]), "both samples")
     towards = rng.standard_normal((rows.shape[1], directions))
     values = _squared(rows @ (towards / np.sqrt((towards**2).sum(0))), first)
-    return Outcome(float(values[0]), p_value(float(values[0]), np.sort(values[1:])), n)
+    return Outcome(float(values[0]), p_value(float(values[0]), np.sort(values[1:])), n, least=1 / (permutations + 1))
 
 
 def _squared(projected: Array, first: npt.NDArray[np.bool_]) -> Array:

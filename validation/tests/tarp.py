@@ -13,7 +13,7 @@ import numpy as np
 from veribayes.errors import ShapeError
 from veribayes.predictive import Array
 from veribayes.validation.tests._null import generator, holm
-from veribayes.validation.tests._ranks import anderson_darling, cumulative, ranks, tested
+from veribayes.validation.tests._ranks import anderson_darling, cumulative, least, ranks, tested
 from veribayes.validation.tests._test import Outcome, Test, axes, with_spread
 
 
@@ -29,7 +29,7 @@ def _kernel(truth: Array, draws: Array, x: Array, *, references: int = 4, seed: 
     counts = cumulative(ranks(distance[:, 0], distance[:, 1:], seed).astype(np.float64), count)
     values, p = tested(anderson_darling, counts, n, seed)
     adjusted = holm({f"reference {i}": float(v) for i, v in enumerate(p)})
-    return Outcome(float(values.max()), min(adjusted.values()), n, adjusted)
+    return Outcome(float(values.max()), min(adjusted.values()), n, adjusted, least=least(len(p)))
 
 
 def _points(x: Array, d: int, references: int, seed: int) -> Array:
