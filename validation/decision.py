@@ -106,6 +106,7 @@ def decide(
     reference_error: float = 0.0,
     seed: int = 0,
     zero_mass: float | None = None,
+    unheld: float = 0.0,
 ) -> Decision:
     """Three-way decision on the mean divergence.
 
@@ -113,7 +114,8 @@ def decide(
         cluster_values: one mean divergence a data set, (dataset,), Monte Carlo correction included; may be infinite.
         tolerance: in the metric's unit.
         reference_error: bound on what the reference's error can still contribute to the mean.
-        zero_mass: exact mass on outcomes that the candidate calls impossible, for the finding.
+        zero_mass: exact mass on outcomes that the candidate calls impossible, for the finding; None where it has no such.
+        unheld: what the number type of the candidate may hide of the mean: it counts against `equivalent` alone.
 
     Raises:
         InputError: no data set, NaN (a score that is missing is never skipped), or a tolerance that is not positive.
@@ -121,13 +123,15 @@ def decide(
     values = _checked(cluster_values, tolerance, reference_error)
     if np.isposinf(values).any():
         return _infinite(values, tolerance, zero_mass)
-    return _finite(values, tolerance, reference_error, seed)
+    return _finite(values, tolerance, reference_error, seed, unheld)
 
 
-def verdicts(low: Array, upper: Array, clusters: int, tolerance: float, reference_error: float) -> npt.NDArray[Any]:
+def verdicts(
+    low: Array, upper: Array, clusters: int, tolerance: float, reference_error: float, unheld: float = 0.0
+) -> npt.NDArray[Any]:
     """The verdict for each pair of limits."""
     known = reference_error <= LARGEST_ERROR * tolerance
-    equivalent = known & (clusters >= FEWEST_EQUIVALENT) & (upper + reference_error < tolerance)
+    equivalent = known & (clusters >= FEWEST_EQUIVALENT) & (upper + reference_error + unheld < tolerance)
     different = known & (clusters >= FEWEST_DIFFERENT) & (low - reference_error > tolerance)
     return np.select([equivalent, different], ["equivalent", "different"], "undecided")
 
@@ -218,11 +222,11 @@ def _checked(values: Array, tolerance: float, reference_error: float) -> Array:
     return values
 
 
-def _finite(values: Array, tolerance: float, reference_error: float, seed: int) -> Decision:
+def _finite(values: Array, tolerance: float, reference_error: float, seed: int, unheld: float) -> Decision:
     n, mean = values.size, float(values.mean())
     low, high = _limits(values, reference_error, seed)
     upper = float(upper_limit(np.array(high), values.max(), n))
-    verdict: Verdict = verdicts(np.array(low), np.array(upper), n, tolerance, reference_error).item()
+    verdict: Verdict = verdicts(np.array(low), np.array(upper), n, tolerance, reference_error, unheld).item()
     needed = _more(values, tolerance, reference_error) if verdict == "undecided" else None
     hopeless = verdict == "undecided" and needed is None
     limits: tuple[float | None, float | None, float | None] = (low, high, upper) if n > 1 else (None, None, None)
@@ -256,10 +260,12 @@ def _limits(values: Array, reference_error: float, seed: int) -> tuple[float, fl
 
 def _infinite(values: Array, tolerance: float, zero_mass: float | None) -> Decision:
     share = float(np.isposinf(values).mean())
-    mass = "" if zero_mass is None else f"; the exact mass concerned is {zero_mass:.3g}"
     finding = (
-        f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets{mass}"
+        f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets; the exact mass "
+        f"concerned is {zero_mass:.3g}"
     )
+    if not zero_mass:  # draws of what is impossible, or numbers so far apart that float64 does not hold their divergence
+        finding = f"infinite_divergence: the divergence is infinite in {share:.1%} of the data sets"
     n = values.size
     return Decision("different", None, None, None, None, tolerance, None, None, n, share, (finding,), (_unseen(n),))
 
