@@ -262,6 +262,7 @@ def test_what_half_precision_may_hide_is_not_called_equivalent() -> None:
 
     entry = rounding(1.5e-3, answer)
     assert entry["verdict"] == "undecided"
+    assert entry["primary"]["datasets_needed"] is None
     assert "number_type" in {f["name"] for f in entry["findings"]}
 
 

@@ -227,11 +227,11 @@ def _finite(values: Array, tolerance: float, reference_error: float, seed: int, 
     low, high = _limits(values, reference_error, seed)
     upper = float(upper_limit(np.array(high), values.max(), n))
     verdict: Verdict = verdicts(np.array(low), np.array(upper), n, tolerance, reference_error, unheld).item()
-    needed = _more(values, tolerance, reference_error) if verdict == "undecided" else None
+    needed = _more(values, tolerance, reference_error + unheld) if verdict == "undecided" else None
     hopeless = verdict == "undecided" and needed is None
     limits: tuple[float | None, float | None, float | None] = (low, high, upper) if n > 1 else (None, None, None)
     detectable = DETECTABLE * float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None
-    findings = (_too_close(mean, tolerance, reference_error),) if hopeless else ()
+    findings = (_too_close(mean, tolerance, reference_error),) if hopeless and not unheld else ()
     return Decision(
         verdict, mean, *limits, tolerance, detectable, needed, n, findings=findings, statements=(_unseen(n),)
     )
