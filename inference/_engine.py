@@ -6,7 +6,7 @@ certificate says whether the output has earned it. An engine never sees outcomes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar, Protocol
@@ -65,6 +65,12 @@ def require_positive(engine: Engine, **options: float) -> None:
     for option, value in options.items():
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"a positive {option} for the engine '{name_of(engine)}'", f"{value}")
+
+
+def require_choice(engine: Engine, option: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse an option that is none of the words it may be."""
+    if value not in choices:
+        raise InputError(f"{option} of the engine '{name_of(engine)}' among {', '.join(choices)}", f"'{value}'")
 
 
 def certify(method: str, error_bound: float, *, kind: Any = "bound", limit: float = 1e-6, reasons: tuple[str, ...] = (),

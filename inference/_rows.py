@@ -24,6 +24,7 @@ from veribayes.tree import Data, IntArray
 Mask = npt.NDArray[np.bool_]
 Intervals = UniformInterval | UniformMixture
 
+BACKOFFS = ("uniform", "nearest")  # what counting says of a configuration that no row has
 SIDE = 128  # the pairs of counts below it are tabulated once for each prior
 
 
@@ -86,7 +87,40 @@ def matching_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntAr
 
 def predecessor_counts(model: BayesianNetwork, data: Data) -> IntArray:
     """Counts of the target's states among rows that agree with the query on all nodes before it; shaped as `at_query`."""
-    return matching_counts(model, data, np.arange(len(model.nodes)) < query_of(data).target[:, None])
+    return matching_counts(model, data, predecessors_of(model, query_of(data)))
+
+
+def parents_of(model: BayesianNetwork, query: RowQuery) -> Mask:
+    """Which nodes are parents of the target of each query, (query, node)."""
+    nodes = np.arange(len(model.nodes))
+    return np.array([np.isin(nodes, model.parents[target]) for target in query.target]).reshape(-1, nodes.size)
+
+
+def predecessors_of(model: BayesianNetwork, query: RowQuery) -> Mask:
+    """Which nodes come before the target of each query, (query, node)."""
+    return np.asarray(np.arange(len(model.nodes)) < query.target[:, None])
+
+
+def closest_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntArray:
+    """Counts of the target's states among the rows that agree with the query on the most relevant nodes; as `at_query`.
+
+    Where a row agrees on all of them these are the counts of `matching_counts`. Without rows they are zero.
+
+    Args:
+        relevant: (query, node).
+    """
+    rows, (asked, target) = data.arrays["rows"], query_of(data)
+    agreement = ((rows[:, None] == asked[:, :, None]) & relevant[:, None]).sum(-1)  # (dataset, query, row)
+    value = rows[..., target].swapaxes(1, 2)
+    state = value[..., None] == np.arange(model.width)
+    counts = [_of_closest(agreement[..., :n], state[..., :n, :]) for n in data.positions]
+    return np.stack(counts, axis=1)
+
+
+def _of_closest(agreement: IntArray, state: Mask) -> IntArray:
+    """Counts (..., K) of the states (..., row, K) of the rows whose agreement (..., row) is the largest."""
+    largest = agreement.max(-1, keepdims=True, initial=0)
+    return np.asarray((state & (agreement == largest)[..., None]).sum(-2))
 
 
 def frequencies(counts: IntArray, states: Mask) -> Array:

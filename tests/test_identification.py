@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def small(name: str, *positions: int, queries: int = 1) -> Task:
     return replace(_spec.load_task(name), design=Design(positions, queries))
 
 
-def named(task: Task, engine: str, datasets: int = 200, **options: str) -> dict[str, Any]:
+def named(task: Task, engine: str, datasets: int = decision.FEWEST_EQUIVALENT, **options: str) -> dict[str, Any]:
     return identification.identify(task, candidates.resolve(engine, task, options), datasets=datasets)
 
 
@@ -48,6 +49,7 @@ def mixed(p: Predictive, q: Predictive, share: float) -> Predictive:
     return NormalMixture(np.broadcast_to([1 - share, share], parts[0].shape), *parts)
 
 
+ENOUGH = decision.FEWEST_EQUIVALENT  # data sets from which a name can be given
 NETWORK = small("bn-general5", 5, 20)
 ROWS = [
     ("row_quadrature", {}, "bayes", "conjugate"),
@@ -63,6 +65,116 @@ def test_networks(engine: str, options: dict[str, str], conclusion: str, name: s
     assert all(row["first"] for row in entry["by_context"])
 
 
+def test_the_construction_is_maximum_likelihood_at_every_length() -> None:
+    """Attention over agreements backs off to the rows that agree most; every other predictor is infinitely far from it."""
+    task = small("bn-general5", 1, 2, 5, 20, 100)
+    entry = named(task, "bn_maximum_likelihood", ENOUGH)
+    assert (entry["conclusion"], entry["nearest"]) == ("other", "mle(backoff=nearest)")
+    assert (entry["metric"], entry["reason"], entry["fit"]["verdict"]) == ("kl", "", "equivalent")
+    assert [row["nearest"] for row in entry["by_context"]] == ["mle(backoff=nearest)"] * 5
+    assert all(row["first"] for row in entry["by_context"])
+    rows = {row["name"]: row for row in entry["predictors"]}
+    assert rows["conjugate"]["infinite_share"] == 1
+    assert rows["conjugate"]["js"]["estimate"] > rows["mle"]["js"]["estimate"] > 0
+    assert json.dumps(entry, allow_nan=False)
+    page = markdown(entry)
+    order = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")][1:]
+    assert order.index("mle") < order.index("conjugate")  # among infinite ones JS orders
+
+
+def altered(change: Callable[[Task, Data], Array]) -> candidates.Candidate:
+    """A candidate with probabilities of its own."""
+
+    def infer(task: Task, data: Data, seed: int) -> Branch:
+        del seed
+        return Branch(Categorical(change(task, data)), Certificate("trusted", "candidate", 0.0))
+
+    return candidates.Candidate("altered", None, infer, "callable")
+
+
+def clipped(task: Task, data: Data) -> Array:
+    """Exact Bayes whose rare outcomes are called impossible: no entry of these tables is below .1."""
+    exact = registry.engine("conjugate")(task, data, seed=0).predictive.probs
+    kept = np.where(exact < 0.15, 0.0, exact)
+    return np.asarray(kept / kept.sum(-1, keepdims=True))
+
+
+def slightly_clipped(task: Task, data: Data) -> Array:
+    """The same in one of fifty data sets."""
+    exact = registry.engine("conjugate")(task, data, seed=0).predictive.probs
+    return np.where((data.index % 50 == 0)[:, None, None, None], clipped(task, data), exact)
+
+
+def first_state(task: Task, data: Data) -> Array:
+    """Maximum likelihood that says the first state where it is not defined: a back-off that nobody has registered."""
+    counted = registry.engine("mle")(task, data, seed=0).predictive.probs
+    other = registry.engine("mle", {"backoff": "nearest"})(task, data, seed=0).predictive.probs
+    unseen = (counted != other).any(-1, keepdims=True)
+    return np.where(unseen, np.eye(2)[0], counted)
+
+
+def test_an_infinite_divergence_orders_nothing() -> None:
+    """KL is infinite for every predictor: JS says who is nearest, and the reason for another measure is given."""
+    for change, nearest in ((clipped, "conjugate"), (first_state, "mle(backoff=nearest)")):
+        entry = identification.identify(NETWORK, altered(change), datasets=100)
+        assert entry["metric"] == "js"
+        assert entry["tolerance"] == pytest.approx(NETWORK.tolerance.kl / 4)  # type: ignore[union-attr]
+        assert entry["conclusion"] == "none"
+        assert entry["nearest"] == nearest
+        assert "KL is infinite for every predictor" in entry["sentence"]
+        assert all(row["kl"]["estimate"] is None and row["js"]["estimate"] > 0 for row in entry["predictors"])
+        assert {row["metric"] for row in entry["by_context"]} <= {"js", "kl"}
+        assert json.dumps(entry, allow_nan=False)
+        assert "JS, nats" in markdown(entry)
+
+
+def test_what_calls_the_possible_impossible_is_not_exact_bayes() -> None:
+    """Within the tolerance of exact Bayes in JS, infinitely far in KL: `verify` says different, and this must not say 0."""
+    wide = candidates.with_tolerance(NETWORK, 0.05)
+    entry = identification.identify(wide, altered(slightly_clipped), datasets=ENOUGH)
+    assert (entry["conclusion"], entry["nearest"], entry["fit"]["verdict"]) == ("none", "conjugate", "equivalent")
+    assert identification.exit_code(entry) == 1
+    assert "within the tolerance" in entry["sentence"]
+
+
+def test_where_only_some_are_infinite() -> None:
+    """A frequency is infinitely far from what smooths, and the others are compared as ever."""
+    entry = named(NETWORK, "mle", ENOUGH)
+    assert (entry["conclusion"], entry["nearest"], entry["metric"]) == ("other", "mle", "kl")
+    runner, rivals = entry["runner_up"], {r["name"]: r for r in entry["rivals"]}
+    assert rivals["conjugate"]["infinite"]
+    assert rivals["conjugate"]["beaten"]
+    assert rivals["conjugate"]["estimate"] is None
+    assert runner["name"] == min(entry["rivals"], key=lambda r: (r["infinite"], r["estimate"] or 0.0))["name"]
+
+
+def test_the_uniform_law_is_the_prior() -> None:
+    even = altered(lambda task, data: np.full((len(data.index), len(data.positions), 1, 2), 0.5))
+    entry = identification.identify(NETWORK, even, datasets=ENOUGH)
+    assert (entry["conclusion"], entry["nearest"]) == ("other", "prior_only")
+
+
+@pytest.mark.parametrize("datasets", [2, 3, 9])
+def test_few_data_sets_give_numbers_that_json_knows(datasets: int) -> None:
+    """Limits over two data sets are infinite; they are null, and beat nobody."""
+    for engine in ("row_quadrature", "mle"):
+        entry = named(NETWORK, engine, datasets)
+        assert json.dumps(entry, allow_nan=False)
+        assert entry["conclusion"] == "undecided"
+        assert not any(r["beaten"] and not r["infinite"] and r["low"] is None for r in entry["rivals"])
+        assert markdown(entry)
+
+
+@pytest.mark.parametrize("datasets", ["-1", "0", "1"])
+@pytest.mark.parametrize("command", ["identify", "probe"])
+def test_too_few_data_sets_are_refused_by_the_option_s_name(command: str, datasets: str) -> None:
+    from typer.testing import CliRunner
+
+    done = CliRunner().invoke(app, [command, "bn-general5", "--datasets", datasets])
+    assert isinstance(done.exception, InputError)
+    assert "--datasets" in str(done.exception)
+
+
 def test_a_pseudo_count_is_found_on_other_data() -> None:
     """The fitted value is the one the candidate uses, without ever seeing the data sets of the comparison."""
     entry = named(NETWORK, "smoothed_mle", concentration="0.4")
@@ -74,12 +186,12 @@ def test_a_pseudo_count_is_found_on_other_data() -> None:
 
 def test_half_way_is_none_of_these_and_with_a_wide_tolerance_undecided() -> None:
     middle = between(NETWORK, "conjugate", "all_predecessors", 0.5)
-    entry = identification.identify(NETWORK, middle, datasets=200)
+    entry = identification.identify(NETWORK, middle, datasets=ENOUGH)
     assert entry["conclusion"] == "none"
     assert {row["fit"] for row in entry["by_context"]} == {"none"}
     assert "none of these" in entry["sentence"]
     wide = candidates.with_tolerance(NETWORK, 0.006)  # .0030 and .0029 from the two
-    entry = identification.identify(wide, middle, datasets=200)
+    entry = identification.identify(wide, middle, datasets=ENOUGH)
     assert entry["conclusion"] == "undecided"
     assert "not separated from all_predecessors" in entry["sentence"]
 
@@ -92,8 +204,8 @@ def test_few_data_sets_name_nothing() -> None:
 
 def test_a_defect_is_named_when_it_is_asked_for() -> None:
     judged = candidates.resolve("permuted_classes", NETWORK)
-    assert identification.identify(NETWORK, judged, datasets=200)["conclusion"] == "none"
-    entry = identification.identify(NETWORK, judged, datasets=200, against=["permuted_classes"])
+    assert identification.identify(NETWORK, judged, datasets=ENOUGH)["conclusion"] == "none"
+    entry = identification.identify(NETWORK, judged, datasets=ENOUGH, against=["permuted_classes"])
     assert (entry["conclusion"], entry["nearest"]) == ("other", "permuted_classes")
     with pytest.raises(InputError, match="list engines"):
         predictors.known(NETWORK, ["tarot"])
@@ -102,9 +214,38 @@ def test_a_defect_is_named_when_it_is_asked_for() -> None:
 def test_recorded_predictions_are_not_fitted() -> None:
     """They answer the data sets of the comparison and no others."""
     judged = replace(candidates.resolve("mle", NETWORK), kind="predictions")
-    entry = identification.identify(NETWORK, judged, datasets=200)
+    entry = identification.identify(NETWORK, judged, datasets=ENOUGH)
     assert entry["nearest"] == "mle"
     assert all(row["fitted"] == [] for row in entry["predictors"])
+
+
+def test_where_nothing_was_asked_nobody_is_nearest() -> None:
+    found = identification.Distances("kl", "nats", 1.0, np.full((2, 20, 1), np.nan), np.zeros((2, 2, 2)), np.zeros((2, 20)))
+    row = identification._Lengths(found, 0).row(0, [])
+    assert (row["nearest"], row["estimate"], row["first"]) == (None, None, False)
+    assert identification._nearest(np.array([np.inf, np.nan])) is None
+    assert identification._nearest(np.array([np.inf, 2.0, np.nan, 2.0])) == 1
+    assert identification._nearest(np.array([np.inf, 2.0, np.nan, 2.0]), 3) == 3
+
+
+def test_no_option_is_fitted_to_infinite_losses() -> None:
+    """The second loss decides where the first is infinite for every value, and the default stays where all are."""
+    data = NETWORK.simulate(range(4), seed=0).data
+    exact = registry.engine("smoothed_mle", {"concentration": "0.4"})(NETWORK, data, seed=0).predictive.probs
+
+    def apart(guess: Predictive, position: int) -> float:
+        return float(np.abs(guess.variables()["probs"] - exact[:, position]).mean())
+
+    def infinite(guess: Predictive, position: int) -> float:
+        del guess, position
+        return np.inf
+
+    predictor = predictors.Predictor("smoothed_mle")
+    found = predictor.fit(NETWORK, data, [infinite, apart], 0).fitted
+    np.testing.assert_allclose([at["concentration"] for at in found], 0.4, rtol=0.3)
+    assert predictor.fit(NETWORK, data, [infinite, infinite], 0).fitted == ({}, {})
+    with pytest.raises(InputError, match="finite loss"):
+        predictors.vertex(np.arange(1.0, 4.0), np.full(3, np.inf))
 
 
 def test_fitting_goes_to_the_vertex() -> None:
@@ -119,13 +260,13 @@ def test_the_command(tmp_path: Path) -> None:
 
     path = tmp_path / "small.yaml"
     _spec.write_yaml(NETWORK, path)
-    arguments = ["identify", str(path), "--candidate", "mle", "--datasets", "200", "--out", str(tmp_path), "--json"]
+    arguments = ["identify", str(path), "--candidate", "mle", "--datasets", str(ENOUGH), "--out", str(tmp_path), "--json"]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 1
     document = json.loads(done.stdout)
     assert document["schema"] == identification.SCHEMA
     (entry,) = document["results"]
-    assert (entry["conclusion"], entry["nearest"], entry["datasets"]) == ("other", "mle", 200)
+    assert (entry["conclusion"], entry["nearest"], entry["datasets"]) == ("other", "mle", ENOUGH)
     assert entry["predictors"][0]["name"] == entry["bayes"] == "conjugate"
     (folder,) = (p for p in tmp_path.iterdir() if p.is_dir())
     assert json.loads((folder / "identify.json").read_text()) == document
@@ -197,7 +338,7 @@ def test_every_predictor_is_known_by_its_answers(
 @pytest.mark.parametrize(("task", "one", "other"), [(LAGS, "simplex_quadrature", "expectation_maximization"),
                                                     (POINTS, "cholesky", "nadaraya_watson")])  # fmt: skip
 def test_half_way_between_others(task: Task, one: str, other: str) -> None:
-    assert identification.identify(task, between(task, one, other, 0.5), datasets=200)["conclusion"] == "none"
+    assert identification.identify(task, between(task, one, other, 0.5), datasets=ENOUGH)["conclusion"] == "none"
 
 
 @pytest.mark.study

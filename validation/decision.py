@@ -107,6 +107,7 @@ def decide(
     zero_mass: float | None = None,
     worst: float | None = None,
     fewest: int = FEWEST_EQUIVALENT,
+    unheld: float = 0.0,
 ) -> Decision:
     """Three-way decision on the mean divergence.
 
@@ -114,10 +115,11 @@ def decide(
         cluster_values: one mean divergence a data set, (dataset,), Monte Carlo correction included; may be infinite.
         tolerance: in the metric's unit.
         reference_error: bound on what the reference's error can still contribute to the mean.
-        zero_mass: exact mass on outcomes that the candidate calls impossible, for the finding.
+        zero_mass: exact mass on outcomes that the candidate calls impossible, for the finding; None where it has no such.
         worst: what a context that was not seen may cost: the mean divergence of the prior predictive. Default: a hundred
             tolerances, which it is by the tolerance's own rule.
         fewest: data sets that `equivalent` needs.
+        unheld: what the number type of the candidate may hide of the mean: it counts against `equivalent` alone.
 
     Raises:
         InputError: no data set, NaN (a score that is missing is never skipped), or a tolerance that is not positive.
@@ -126,7 +128,7 @@ def decide(
     if np.isposinf(values).any():
         return _infinite(values, tolerance, zero_mass)
     bound = PRIOR * tolerance if worst is None or not math.isfinite(worst) else worst
-    return _finite(values, tolerance, reference_error, seed, bound, fewest)
+    return _finite(values, tolerance, reference_error, seed, bound, fewest, unheld)
 
 
 def bounds(values: Array, worst: float, *, seed: int = 0) -> Bounds:
@@ -140,11 +142,16 @@ def bounds(values: Array, worst: float, *, seed: int = 0) -> Bounds:
 
 
 def verdicts(
-    found: Bounds, clusters: int, tolerance: float, reference_error: float = 0.0, fewest: int = FEWEST_EQUIVALENT
+    found: Bounds,
+    clusters: int,
+    tolerance: float,
+    reference_error: float = 0.0,
+    fewest: int = FEWEST_EQUIVALENT,
+    unheld: float = 0.0,
 ) -> npt.NDArray[Any]:
     """The verdict of each run; one whose interval lies below zero, where no divergence can lie, gets none."""
     possible = (reference_error <= LARGEST_ERROR * tolerance) & ~below_zero(found.high, tolerance, reference_error)
-    equivalent = possible & (clusters >= fewest) & (found.upper + reference_error < tolerance)
+    equivalent = possible & (clusters >= fewest) & (found.upper + reference_error + unheld < tolerance)
     different = possible & (clusters >= FEWEST_DIFFERENT) & (found.lower - reference_error > tolerance)
     return np.select([equivalent, different], ["equivalent", "different"], "undecided")
 
@@ -244,17 +251,18 @@ def _checked(values: Array, tolerance: float, reference_error: float) -> Array:
 
 
 def _finite(
-    values: Array, tolerance: float, reference_error: float, seed: int, worst: float, fewest: int
+    values: Array, tolerance: float, reference_error: float, seed: int, worst: float, fewest: int, unheld: float
 ) -> Decision:
     n, mean = values.size, float(values.mean())
     found = _bounds(values, reference_error, worst, seed)
-    verdict: Verdict = verdicts(found, n, tolerance, reference_error, fewest).item()
+    verdict: Verdict = verdicts(found, n, tolerance, reference_error, fewest, unheld).item()
     impossible = bool(below_zero(found.high, tolerance, reference_error))
     wanted = verdict == "undecided" and not impossible
-    needed = _more(values, tolerance, reference_error, worst, fewest) if wanted else None
+    needed = _more(values, tolerance, reference_error + unheld, worst, fewest) if wanted else None
     limits = bootstrap.stated(values, float(found.lower), float(found.high)) if n > 1 else bootstrap.Interval(mean, np.nan, np.nan)
     shown = limits.plain()
-    findings = [_too_close(mean, tolerance, reference_error)] if wanted and needed is None else []
+    hopeless = wanted and needed is None and not unheld
+    findings = [_too_close(mean, tolerance, reference_error)] if hopeless else []
     findings += [_below_zero_text(mean, float(found.high), n)] if impossible else []
     findings += _tail_findings(values, limits.reason)
     return Decision(
@@ -317,10 +325,12 @@ def allowed(values: Array, low: Array, high: Array, worst: float, seed: int) -> 
 
 def _infinite(values: Array, tolerance: float, zero_mass: float | None) -> Decision:
     share = float(np.isposinf(values).mean())
-    mass = "" if zero_mass is None else f"; the exact mass concerned is {zero_mass:.3g}"
     finding = (
-        f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets{mass}"
+        f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets; the exact mass "
+        f"concerned is {zero_mass:.3g}"
     )
+    if not zero_mass:  # draws of what is impossible, or numbers so far apart that float64 does not hold their divergence
+        finding = f"infinite_divergence: the divergence is infinite in {share:.1%} of the data sets"
     n = values.size
     return Decision("different", None, None, None, None, tolerance, None, None, n, share, (finding,), (not_excluded(n),))
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from veribayes.errors import InputError
 from veribayes.predictive import Array, Bins, Categorical, Normal, NormalMixture, Predictive
-from veribayes.validation.metrics._cells import conditioned, log, log_masses, log_probs
+from veribayes.validation.metrics._cells import conditioned, log_masses, log_probs
 from veribayes.validation.metrics._metric import rowwise
 from veribayes.validation.metrics._quadrature import integrate
 from veribayes.validation.metrics.kl import PART as KL
@@ -139,7 +139,7 @@ def _contrast(first: Array, second: Array) -> Array:
 def _log_cells(law: Predictive, candidate: Categorical | Bins) -> Array:
     """Log masses of any law in cells, as `kl` sees them."""
     if isinstance(law, Categorical):
-        return log(law.probs)
+        return law.log_masses
     assert isinstance(candidate, Bins)
     if isinstance(law, Bins) and _same_cells(law, candidate):
         return log_probs(law)

@@ -22,7 +22,7 @@ from veribayes.tree import IntArray
 from veribayes.validation import bootstrap, decision
 from veribayes.validation.tests._null import generator
 
-INGREDIENTS = ("pit", "hpd", "confidence", "hit")  # metrics whose mean says nothing, and from which these are made
+INGREDIENTS = ("pit", "hpd", "confidence", "hit", "zero_limit")  # metrics whose mean says nothing; these are made of them
 LEVELS = (0.5, 0.9)
 OUTSIDE = 20  # data sets expected outside a region from which the normal law holds in its tails
 REPLICATES = 499

@@ -1,7 +1,7 @@
 """Maximum likelihood for tables learnt from complete rows: relative frequencies under the query's parent configuration.
 
 This is what arXiv 2501.02547 says that a transformer computes. It is undefined for a configuration that was never seen;
-there the answer is uniform over the target's states. Probabilities may be zero, so that KL(exact || mle) may be infinite.
+what is said there is the back-off. Probabilities may be zero, so that KL(exact || mle) may be infinite.
 """
 
 from __future__ import annotations
@@ -9,8 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from veribayes.inference._engine import EPS, certify
-from veribayes.inference._rows import at_query, frequencies, inside, learning, prefix_counts, query_of
+from veribayes.inference._engine import EPS, Variants, certify, require_choice
+from veribayes.inference._rows import (
+    BACKOFFS,
+    at_query,
+    closest_counts,
+    frequencies,
+    inside,
+    learning,
+    parents_of,
+    prefix_counts,
+    query_of,
+)
 from veribayes.models._task import Task
 from veribayes.predictive import Categorical
 from veribayes.tree import Branch, Data
@@ -18,16 +28,30 @@ from veribayes.tree import Branch, Data
 
 @dataclass(frozen=True)
 class MaximumLikelihood:
-    """Relative frequencies; uniform where nothing was seen."""
+    """Relative frequencies.
 
+    Attributes:
+        backoff: what is said of a parent configuration that no row has. `uniform`: every state of the target alike; `nearest`:
+            the relative frequencies among the rows that agree with the query on the most parents, which softmax attention
+            over agreements does by itself (construction `bn_maximum_likelihood`). Without rows both are uniform.
+    """
+
+    backoff: str = "uniform"
     method: ClassVar[str] = "estimator"
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
+    variants: ClassVar[Variants] = ({}, {"backoff": "nearest"})
+
+    def __post_init__(self) -> None:
+        require_choice(self, "backoff", self.backoff, BACKOFFS)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         model, _ = learning(self, task, data)
         query = query_of(data)
-        counts = at_query(model, prefix_counts(model, data.arrays["rows"], data.positions), query)
+        if self.backoff == "nearest":
+            counts = closest_counts(model, data, parents_of(model, query))
+        else:
+            counts = at_query(model, prefix_counts(model, data.arrays["rows"], data.positions), query)
         return Branch(Categorical(frequencies(counts, inside(model, query))), certify(self.method, EPS))
 
 

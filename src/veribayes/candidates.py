@@ -23,7 +23,7 @@ import numpy as np
 import xarray as xr
 
 from veribayes import registry
-from veribayes.errors import InputError, VeribayesError
+from veribayes.errors import EntryError, InputError, VeribayesError
 from veribayes.models._task import Task, Tolerance
 from veribayes.predictive import Array, Predictive, as_predictive, concatenate, stack
 from veribayes.store import digest_of, predictive_of, read_tree, source_digest
@@ -144,12 +144,22 @@ def _answer(call: Callable[[Any, Any], object], task: Task, data: Data, position
     shape = (len(data.index), queries_of(task, data))
     try:
         said = as_predictive(call(context, query), shape, task.model.n_categories)
+    except EntryError as error:
+        raise _located(error, len(shape), data, position) from None
     except VeribayesError:
         raise
     except (Exception, SystemExit) as error:  # whatever a user's code raises is the user's to read
         wanted = f"an answer of the candidate at position {data.positions[position]}"
         raise InputError(wanted, f"{type(error).__name__}: {error}", "--debug shows where") from error
     return concatenate([said])  # a copy: a candidate may use its buffers again
+
+
+def _located(error: EntryError, axes: int, data: Data, position: int) -> EntryError:
+    """The error with the number of its data set and the context size, where its index has the axes (dataset, query)."""
+    if len(error.index) != axes:
+        return error
+    size = int(data.positions[position])
+    return error.placed(lambda i: f"in data set {int(data.index[i[0]])}, position {position} (n = {size}), query {i[1]}")
 
 
 def queries_of(task: Task, data: Data) -> int:
@@ -287,7 +297,11 @@ def recorded(tree: xr.DataTree, name: str) -> Candidate:
             f"'{name}' without them",
             "write them with 'veribayes verify --keep-predictions'",
         )
-    stored, index = predictive_of(tree["candidate"].to_dataset()), tree["observed_data/index"].to_numpy()
+    index = tree["observed_data/index"].to_numpy()
+    try:
+        stored = predictive_of(tree["candidate"].to_dataset())
+    except EntryError as error:
+        raise error.placed(lambda at: _recorded_place(at, index)) from None
     answered = json.loads(str(tree["candidate"].attrs.get("made_for", "{}")))
     row = {int(number): i for i, number in enumerate(index)}
 
@@ -308,6 +322,13 @@ def recorded(tree: xr.DataTree, name: str) -> Candidate:
 
     identity = digest_of({"answers": _digest(stored), "index": index.tolist(), "made_for": answered})
     return Candidate(name, identity, infer, "predictions")
+
+
+def _recorded_place(at: tuple[int, ...], index: Any) -> str:
+    """Where a recorded distribution stands, in the number of its data set."""
+    if len(at) != 3 or at[0] >= len(index):
+        return f"at index {at}"
+    return f"in data set {int(index[at[0]])}, position {at[1]}, query {at[2]}"
 
 
 def _as_function(value: object) -> tuple[Callable[[Any, Any], object], str]:

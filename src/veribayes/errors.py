@@ -4,6 +4,7 @@
     ├── InputError                     2   change what you typed, the file, or the arrays
     │   ├── ModelError                 2   the model specification or model file is not a model
     │   ├── ShapeError                 2   an array has the wrong axes
+    │   ├── EntryError                 2   some entries of an array cannot be; says how many, and where the first is
     │   └── CheckpointError            2   the weights or their card cannot be trusted
     ├── ReferenceRefused               4   the ground truth did not earn its certificate
     └── Interrupted                    130 stopped by the user; the same command continues
@@ -13,7 +14,7 @@ Anything else that escapes is a defect of veribayes and ends in exit code 70.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 
@@ -39,6 +40,28 @@ class ModelError(InputError):
 
 class ShapeError(InputError):
     """An array has the wrong axes; veribayes never broadcasts silently."""
+
+
+class EntryError(InputError):
+    """Some of the distributions of a batch cannot be.
+
+    Attributes:
+        index: of the first one, in the leading axes of the batch.
+        problem: what stands there.
+        concerned, size: how many there are, of how many.
+    """
+
+    def __init__(
+        self, expected: str, problem: str, remedy: str, index: tuple[int, ...], concerned: int, size: int, place: str = ""
+    ) -> None:
+        self.index, self.problem, self.concerned, self.size = index, problem, concerned, size
+        first = f", first {place or f'at index {index}'}" if index else ""
+        super().__init__(expected, f"{problem} in {concerned:,} of {size:,} distributions{first}", remedy)
+
+    def placed(self, place: Callable[[tuple[int, ...]], str]) -> EntryError:
+        """The same error with its place in words, for example `in data set 17, position 3 (n = 20), query 0`."""
+        at = place(self.index)
+        return EntryError(self.expected, self.problem, self.remedy, self.index, self.concerned, self.size, at)
 
 
 class CheckpointError(InputError):

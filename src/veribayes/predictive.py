@@ -1,15 +1,21 @@
 """The six predictive forms: what a reference or a candidate may say about the next observation.
 
     form          variables (trailing axes)                           density  cdf
-    categorical   probs[category]                                     yes      –
+    categorical   probs[category], or log_probs[category]             yes      –
     normal        mean, sd                                            yes      yes
     mixture       weights, mean, sd [component]                       yes      yes
-    bins          probs[bin], edges[edge], tail_scale[tail]           yes      yes
+    bins          probs[bin] or log_probs[bin], edges[edge],          yes      yes
+                  tail_scale[tail]
     quantiles     levels[level], values[level]                        no       yes
     draws         draws[draw]                                         no       yes
 
 Every form has a leading shape (usually dataset, position, query). Methods that take points `y` expect that leading
 shape plus one axis of points, `(*shape, points)`; nothing broadcasts. All arithmetic is NumPy float64.
+
+A zero among probabilities is a statement only as far as the type of the numbers can make it. Two roundings give zeros: 1 - p
+and a sigmoid do below half an ulp of 1, and a softmax far below that. So a zero may stand for any mass up to `zero_limit`:
+1.1e-16 in float64, 6.0e-8 in float32, 4.9e-4 in float16, 3.9e-3 in bfloat16. Logarithms hold what probabilities cannot: minus
+infinity in `log_probs` is zero, up to the rounding of the float64 numbers that it is compared with.
 """
 
 from __future__ import annotations
@@ -23,11 +29,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
 
-from veribayes.errors import InputError, ShapeError
+from veribayes.errors import EntryError, InputError, ShapeError
 
 Array = npt.NDArray[np.float64]
 MASS_TOLERANCE = 1e-3  # float32 softmax over thousands of bins is off by 1e-6; three decades more is a different object
 LOG_SQRT_2PI = 0.5 * float(np.log(2 * np.pi))
+FLOAT64_LIMIT = 2.0**-53
+ZERO_LIMITS = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}  # half an ulp of one
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +51,7 @@ class Predictive(ABC):
         for f in fields(self):
             value = getattr(self, f.name)
             if value is not None:
-                object.__setattr__(self, f.name, to_float64(value))
+                object.__setattr__(self, f.name, to_float64(value, f.name))
         self._check()
 
     @abstractmethod
@@ -100,22 +109,68 @@ class Predictive(ABC):
         return out
 
 
-@dataclass(frozen=True, eq=False)
-class Categorical(Predictive):
-    """Probabilities over categories 0..K-1, zero-padded beyond a variable's own number of categories."""
+class Masses(Predictive):
+    """What the two forms with probabilities share; no dataclass, so that each of them orders its fields itself.
 
-    probs: Array  # (..., category)
-    form: ClassVar[str] = "categorical"
-    trailing: ClassVar[Mapping[str, str | None]] = {"probs": "category"}
+    Attributes:
+        probs: (..., cell).
+        log_probs: their logarithms, where those were given; probs are then exp of them.
+        zero_limit: the largest mass that a zero in probs may stand for, (...,); None: that of float64.
+    """
 
-    def _check(self) -> None:
-        if self.probs.ndim < 1:
-            raise ShapeError("probs with a trailing axis 'category'", f"{self.probs.shape}")
-        object.__setattr__(self, "probs", _normalised(self.probs, "probs"))
+    probs: Array
+    log_probs: Array | None
+    zero_limit: Array | None
+
+    def __post_init__(self) -> None:
+        limit = zero_limit_of(self.probs)
+        if self.zero_limit is None and limit > FLOAT64_LIMIT:
+            object.__setattr__(self, "zero_limit", np.full(np.shape(self.probs)[:-1], limit))
+        super().__post_init__()
+
+    def _normalise(self) -> None:
+        if self.log_probs is None:
+            object.__setattr__(self, "probs", _normalised(self.probs, "probs", self.zero_limits))
+            return
+        _same_shape(probs=self.probs, log_probs=self.log_probs)
+        object.__setattr__(self, "log_probs", _log_normalised(self.log_probs))
+        object.__setattr__(self, "probs", np.exp(self.log_probs))
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.probs.shape[:-1]
+
+    @property
+    def log_masses(self) -> Array:
+        """Logarithms of the probabilities, (..., cell); minus infinity for zeros, without a warning."""
+        if self.log_probs is not None:
+            return self.log_probs
+        with np.errstate(divide="ignore"):
+            return np.log(self.probs)
+
+    @property
+    def zero_limits(self) -> Array:
+        """The largest mass that a zero may stand for, (...,)."""
+        return np.full(self.shape, FLOAT64_LIMIT) if self.zero_limit is None else self.zero_limit
+
+    def total_mass(self) -> Array:
+        return self.probs.sum(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical(Masses):
+    """Probabilities over categories 0..K-1, zero-padded beyond a variable's own number of categories."""
+
+    probs: Array  # (..., category)
+    log_probs: Array | None = None  # (..., category)
+    zero_limit: Array | None = None
+    form: ClassVar[str] = "categorical"
+    trailing: ClassVar[Mapping[str, str | None]] = {"probs": "category", "log_probs": "category", "zero_limit": None}
+
+    def _check(self) -> None:
+        if self.probs.ndim < 1:
+            raise ShapeError("probs with a trailing axis 'category'", f"{self.probs.shape}")
+        self._normalise()
 
     def expectation(self) -> Array:
         return self.probs @ np.arange(self.probs.shape[-1], dtype=float)
@@ -126,16 +181,12 @@ class Categorical(Predictive):
 
     def log_prob(self, y: npt.ArrayLike) -> Array:
         index = self._points(y).astype(np.int64)
-        with np.errstate(divide="ignore"):
-            return np.log(np.take_along_axis(self.probs, index, axis=-1))
+        return np.take_along_axis(self.log_masses, index, axis=-1)
 
     def quantile(self, u: npt.ArrayLike) -> Array:
         levels = self._points(u)
         below = np.cumsum(self.probs, axis=-1)[..., :-1]
         return (levels[..., None] > below[..., None, :]).sum(-1).astype(float)
-
-    def total_mass(self) -> Array:
-        return self.probs.sum(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,8 +236,8 @@ class NormalMixture(Predictive):
 
     def _check(self) -> None:
         _same_shape(weights=self.weights, mean=self.mean, sd=self.sd)
-        _finite("mean", self.mean)
-        _positive("sd", self.sd)
+        _finite("mean", self.mean, trailing=1)
+        _positive("sd", self.sd, trailing=1)
         object.__setattr__(self, "weights", _normalised(self.weights, "weights"))
 
     @property
@@ -228,27 +279,35 @@ class NormalMixture(Predictive):
 
 
 @dataclass(frozen=True, eq=False)
-class Bins(Predictive):
+class Bins(Masses):
     """Bar distribution: uniform inside bins, half-normal tails outside the borders (arXiv 2112.10510).
 
     `edges` has C + 1 increasing borders, shared by the batch. With `tail_scale` (left, right; standard deviation of the
-    normal whose half is used) `probs` has C + 2 cells, the tails first and last; without it C cells and no tails.
+    normal whose half is used) `probs` has C + 2 cells, the tails first and last; without it C cells and no tails. Borders are
+    finite: a half-line is a tail, and only a scale says how its mass lies on it.
     """
 
     probs: Array  # (..., bin)
     edges: Array  # (edge,)
     tail_scale: Array | None = None  # (tail,)
+    log_probs: Array | None = None  # (..., bin)
+    zero_limit: Array | None = None
     form: ClassVar[str] = "bins"
-    trailing: ClassVar[Mapping[str, str | None]] = {"probs": "bin", "edges": "edge", "tail_scale": "tail"}
+    trailing: ClassVar[Mapping[str, str | None]] = {
+        "probs": "bin",
+        "edges": "edge",
+        "tail_scale": "tail",
+        "log_probs": "bin",
+        "zero_limit": None,
+    }
     shared: ClassVar[frozenset[str]] = frozenset({"edges", "tail_scale"})
 
     def _check(self) -> None:
-        if self.edges.ndim != 1 or self.edges.size < 2 or not np.all(np.diff(self.edges) > 0):
-            raise ShapeError("edges: one axis of increasing borders, shared by the batch", f"shape {self.edges.shape}")
+        _check_edges(self.edges)
         if self.tail_scale is not None:
             if self.tail_scale.shape != (2,):
                 raise ShapeError("tail_scale of shape (2,): left, right", f"{self.tail_scale.shape}")
-            _positive("tail_scale", self.tail_scale)
+            _positive("tail_scale", self.tail_scale, trailing=1)
         cells = self.edges.size - 1 + (2 if self.tail_scale is not None else 0)
         if not self.probs.ndim or self.probs.shape[-1] != cells:
             raise ShapeError(
@@ -256,11 +315,7 @@ class Bins(Predictive):
                 f"probs of shape {self.probs.shape}",
                 "with tail_scale the first and last cell are the tails",
             )
-        object.__setattr__(self, "probs", _normalised(self.probs, "probs"))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.probs.shape[:-1]
+        self._normalise()
 
     @property
     def cells(self) -> tuple[Array, Array]:
@@ -298,20 +353,16 @@ class Bins(Predictive):
         return np.sqrt(np.maximum(self._moment(2) - self._moment(1) ** 2, 0.0))
 
     def log_prob(self, y: npt.ArrayLike) -> Array:
-        points = self._points(y)
-        left, inner, right = self._with_tails()
+        points, logs = self._points(y), self.log_masses
+        inner = logs if self.tail_scale is None else logs[..., 1:-1]
         cell = np.clip(np.searchsorted(self.edges, points, side="right") - 1, 0, inner.shape[-1] - 1)
-        with np.errstate(divide="ignore"):
-            out = np.log(np.take_along_axis(inner, cell, -1)) - np.log(np.diff(self.edges))[cell]
-            for outside, mass, side in (
-                (points < self.edges[0], left, 0),
-                (points > self.edges[-1], right, 1),
-            ):
-                tail = np.full(points.shape, -np.inf)
-                if self.tail_scale is not None:
-                    z = (points - self.edges[-side]) / self.tail_scale[side]
-                    tail = np.log(mass)[..., None] + np.log(2 / self.tail_scale[side]) - 0.5 * z * z - LOG_SQRT_2PI
-                out = np.where(outside, tail, out)
+        out = np.take_along_axis(inner, cell, -1) - np.log(np.diff(self.edges))[cell]
+        for outside, side in ((points < self.edges[0], 0), (points > self.edges[-1], 1)):
+            tail = np.full(points.shape, -np.inf)
+            if self.tail_scale is not None:
+                z = (points - self.edges[-side]) / self.tail_scale[side]
+                tail = logs[..., -side][..., None] + np.log(2 / self.tail_scale[side]) - 0.5 * z * z - LOG_SQRT_2PI
+            out = np.where(outside, tail, out)
         return out
 
     def cdf(self, y: npt.ArrayLike) -> Array:
@@ -345,9 +396,6 @@ class Bins(Predictive):
             out = np.where(levels > 1 - right[..., None], high, out)
         return np.asarray(out)
 
-    def total_mass(self) -> Array:
-        return self.probs.sum(-1)
-
 
 @dataclass(frozen=True, eq=False)
 class Quantiles(Predictive):
@@ -367,9 +415,9 @@ class Quantiles(Predictive):
             )
         if not self.values.ndim or self.values.shape[-1] != self.levels.size:
             raise ShapeError(f"{self.levels.size} values, one a level", f"values of shape {self.values.shape}")
-        _finite("values", self.values)
-        if np.any(np.diff(self.values, axis=-1) < 0):
-            raise InputError("values that do not decrease in the level", "crossing quantiles", "sort them, or say so")
+        _finite("values", self.values, trailing=1)
+        crossing = np.diff(self.values, axis=-1) < 0
+        _refuse(crossing, 1, "values that do not decrease in the level", "crossing quantiles", "sort them, or say so")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -416,7 +464,7 @@ class Draws(Predictive):
     def _check(self) -> None:
         if self.draws.ndim < 1 or self.draws.shape[-1] < 2:
             raise ShapeError("at least two draws on the last axis", f"{self.draws.shape}")
-        _finite("draws", self.draws)
+        _finite("draws", self.draws, trailing=1)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -475,9 +523,13 @@ def as_predictive(output: object, shape: tuple[int, ...], n_categories: int | No
 
     Raises:
         ShapeError: an axis is missing, or there is one too many.
-        InputError: unknown variables, a form that does not fit the support, mass that is not one.
+        InputError: unknown variables, a form that does not fit the support.
+        EntryError: NaN, mass that is not one, and whatever else cannot be; with the first place.
     """
-    found = output if isinstance(output, Predictive) else _from_mapping(output)
+    try:
+        found = output if isinstance(output, Predictive) else _from_mapping(output)
+    except EntryError as error:
+        raise error.placed(_place) if len(error.index) == len(shape) else error from None
     if found.shape != shape:
         names = ("dataset", "position", "query") if len(shape) == 3 else ("dataset", "query")
         wanted = ", ".join(f"{name}={size}" for name, size in zip(names, shape, strict=True))
@@ -512,18 +564,37 @@ def concatenate(parts: Sequence[Predictive], axis: int = 0) -> Predictive:
     return _joined(parts, lambda arrays: np.concatenate(arrays, axis))
 
 
-def to_float64(value: object) -> Array:
-    """NumPy float64 from a NumPy, JAX or torch array (detached, copied to the host) or nested lists."""
-    detach = getattr(value, "detach", None)
-    if callable(detach):
-        value = detach().cpu().double().numpy()
+def to_float64(value: object, name: str = "") -> Array:
+    """NumPy float64 from a NumPy, JAX or torch array (detached, copied to the host) or nested lists.
+
+    Masked entries become NaN, so that no form takes them for numbers. Complex numbers, text and times are refused.
+    """
+    wanted = "an array of numbers" + (f" for '{name}'" if name else "")
     try:
-        array = np.asarray(value)
-        if array.dtype.kind in "cSUMm":  # complex numbers, text and times would be converted in silence
-            raise TypeError(f"{array.dtype} is not real")
-        return np.asarray(array, dtype=np.float64)
+        return _real(value)
     except (TypeError, ValueError) as error:
-        raise ShapeError("an array of numbers", type(value).__name__, str(error)) from None
+        raise ShapeError(wanted, type(value).__name__, str(error)) from None
+
+
+def _real(value: Any) -> Array:
+    if callable(getattr(value, "detach", None)):
+        if getattr(value, "is_complex", bool)():
+            raise TypeError(f"{value.dtype} is not real")
+        value = value.detach().cpu().double().numpy()
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.ma.filled(value.astype(np.float64), np.nan)
+    array = np.asarray(value)
+    if array.dtype.kind in "cSUMm":  # would be converted in silence
+        raise TypeError(f"{array.dtype} is not real")
+    if array.dtype.kind == "O" and any(isinstance(entry, str | bytes | np.datetime64) for entry in array.flat):
+        raise TypeError("an array of objects that are not numbers")
+    return np.asarray(array, dtype=np.float64)
+
+
+def zero_limit_of(value: object) -> float:
+    """The largest mass that a zero in this array may stand for: half the distance of 1 to its neighbour in its type."""
+    kind = str(getattr(value, "dtype", "") or np.asarray(value).dtype).removeprefix("torch.")
+    return ZERO_LIMITS.get(kind, FLOAT64_LIMIT)
 
 
 def log_normal_interval(low: Array, high: Array) -> Array:
@@ -538,25 +609,40 @@ def log_normal_interval(low: Array, high: Array) -> Array:
 def _from_mapping(output: object) -> Predictive:
     if not isinstance(output, Mapping):
         raise InputError("a Predictive or a dict with probs, or mean and sd, or draws, …", type(output).__name__)
-    names = {str(k) for k in output} - {"form", "n_categories"}
-    if {"probs", "edges"} <= names:
-        form: type[Predictive] = Bins
-    else:
-        choices: dict[frozenset[str], type[Predictive]] = {
-            frozenset({"probs"}): Categorical,
-            frozenset({"mean", "sd"}): Normal,
-            frozenset({"weights", "mean", "sd"}): NormalMixture,
-            frozenset({"levels", "values"}): Quantiles,
-            frozenset({"draws"}): Draws,
-        }
-        match = choices.get(frozenset(names))
-        if match is None:
-            hint = (
-                "a variance is not an sd: return sd" if {"var", "variance"} & names else "see the six predictive forms"
-            )
-            raise InputError("the variables of one predictive form", f"{sorted(names)}", hint)
-        form = match
-    return form(**{name: output[name] for name in names})
+    given = {str(k): v for k, v in output.items() if str(k) not in ("form", "n_categories")}
+    if {"probs", "log_probs"} <= given.keys():
+        raise InputError("probs or log_probs", "both", "return one of them")
+    names = {"probs" if name == "log_probs" else name for name in given}
+    form = Bins if {"probs", "edges"} <= names else _KEYS.get(frozenset(names))
+    if form is None:
+        hints = [hint for words, hint in _HINTS.items() if set(words) & names]
+        hint = hints[0] if hints else "see the six predictive forms"
+        raise InputError("the variables of one predictive form", f"{sorted(given)}", hint)
+    if "log_probs" in given:
+        logs = to_float64(given["log_probs"], "log_probs")
+        with np.errstate(over="ignore"):
+            given = {**given, "probs": np.exp(logs), "log_probs": logs}
+    return form(**given)
+
+
+_KEYS: Mapping[frozenset[str], type[Predictive]] = {
+    frozenset({"probs"}): Categorical,
+    frozenset({"mean", "sd"}): Normal,
+    frozenset({"weights", "mean", "sd"}): NormalMixture,
+    frozenset({"levels", "values"}): Quantiles,
+    frozenset({"draws"}): Draws,
+}
+_HINTS = {
+    ("var", "variance"): "a variance is not an sd: return sd",
+    ("logits",): "return log_probs, after a log-softmax",
+    ("log_prob", "logprobs"): "return log_probs",
+}
+
+
+def _place(index: tuple[int, ...]) -> str:
+    """Where a distribution stands in a batch (dataset, query) or (dataset, position, query)."""
+    names = ("data set", "position", "query") if len(index) == 3 else ("data set", "query")
+    return "in " + ", ".join(f"{name} {i}" for name, i in zip(names, index, strict=True))
 
 
 def _joined(parts: Sequence[Predictive], join: Any) -> Predictive:
@@ -569,26 +655,72 @@ def _joined(parts: Sequence[Predictive], join: Any) -> Predictive:
     for name in first.shared:
         if any(not np.array_equal(p.variables().get(name, 0.0), first.variables().get(name, 0.0)) for p in parts):
             raise InputError(f"the same '{name}' throughout a run", "different ones")
-    joined = {
-        n: v if n in first.shared else join([p.variables()[n] for p in parts]) for n, v in first.variables().items()
-    }
-    return type(first)(**joined)
+    shared = {n: v for n, v in first.variables().items() if n in first.shared}
+    names = {n: None for p in parts for n in p.variables() if n not in first.shared}
+    joined = {n: join([_variable(p, n) for p in parts]) for n in names}
+    return type(first)(**joined, **shared)
 
 
-def _normalised(probs: Array, name: str) -> Array:
-    if not np.all(np.isfinite(probs)) or np.any(probs < 0):
-        raise InputError(
-            f"{name} that are finite and not negative",
-            "NaN, infinite or negative entries",
-            "return probabilities, not logits",
-        )
+def _variable(part: Predictive, name: str) -> Array:
+    """A variable that some parts have; of those without it, what it would be."""
+    if isinstance(part, Masses) and name == "log_probs":
+        return part.log_masses
+    if isinstance(part, Masses) and name == "zero_limit":
+        return part.zero_limits
+    return part.variables()[name]
+
+
+def _check_edges(edges: Array) -> None:
+    if edges.ndim != 1 or edges.size < 2:
+        raise ShapeError("edges: one axis of increasing borders, shared by the batch", f"shape {edges.shape}")
+    if not np.all(np.isfinite(edges)):
+        first = int(np.flatnonzero(~np.isfinite(edges))[0])
+        remedy = "leave a half-line out of the edges: tail_scale gives it a cell and says how its mass lies on it"
+        raise InputError("finite edges", f"{edges[first]} as border {first} of {edges.size}", remedy)
+    with np.errstate(over="ignore"):
+        width = np.diff(edges)
+    if not np.all((width > 0) & np.isfinite(width)):
+        first = int(np.flatnonzero(~((width > 0) & np.isfinite(width)))[0])
+        raise InputError("increasing edges", f"{edges[first]:g} before {edges[first + 1]:g}, borders {first} and {first + 1}")
+
+
+def _normalised(probs: Array, name: str, limits: Array | float = 0.0) -> Array:
+    """The probabilities over their sum, which may be off by what the type of the numbers rounds."""
+    wanted, remedy = f"{name} that are finite and not negative", "return probabilities, not logits"
+    _refuse(~(np.isfinite(probs) & (probs >= 0)), 1, wanted, probs, remedy)
     total = probs.sum(-1, keepdims=True)
-    if np.any(np.abs(total - 1) > MASS_TOLERANCE):
-        worst = float(total.flat[np.argmax(np.abs(total - 1))])
-        raise InputError(
-            f"{name} that sum to 1", f"{worst:.6g}", "apply a softmax, or check which axis is the category"
-        )
+    off = np.abs(total - 1) > np.maximum(MASS_TOLERANCE, np.asarray(limits)[..., None])
+    _refuse(off, 1, f"{name} that sum to 1", total, "apply a softmax, or check which axis is the category")
     return np.asarray(probs / total)
+
+
+def _log_normalised(logs: Array) -> Array:
+    """Log probabilities, less the logarithm of their sum."""
+    wanted = "log_probs that are numbers or minus infinity"
+    _refuse(np.isnan(logs) | np.isposinf(logs), 1, wanted, logs, "minus infinity stands for an impossible outcome")
+    total = np.asarray(logsumexp(logs, axis=-1, keepdims=True)) if logs.size else np.zeros((*logs.shape[:-1], 1))
+    off = ~(np.abs(np.expm1(np.minimum(total, 1.0))) <= MASS_TOLERANCE)
+    _refuse(off, 1, "log_probs whose exponentials sum to 1", np.exp(np.minimum(total, 700.0)), "apply a log-softmax")
+    return np.asarray(logs - total)
+
+
+def _refuse(bad: Mask, trailing: int, expected: str, problem: str | Array, remedy: str = "") -> None:
+    """Raise an `EntryError` where anything is bad.
+
+    Args:
+        bad: which entries, with `trailing` axes behind the leading shape.
+        problem: what is wrong, or the values, of which the first bad one is shown.
+    """
+    if not bad.any():
+        return
+    entry = tuple(int(i) for i in np.argwhere(bad)[0])
+    shown = problem if isinstance(problem, str) else _number(float(problem[entry]))
+    rows = bad.any(axis=tuple(range(bad.ndim - trailing, bad.ndim)))
+    raise EntryError(expected, shown, remedy, entry[: bad.ndim - trailing], int(rows.sum()), rows.size)
+
+
+def _number(value: float) -> str:
+    return "NaN" if np.isnan(value) else f"{value:.6g}"
 
 
 def _same_shape(**arrays: Array) -> None:
@@ -600,11 +732,10 @@ def _same_shape(**arrays: Array) -> None:
         )
 
 
-def _finite(name: str, array: Array) -> None:
-    if not np.all(np.isfinite(array)):
-        raise InputError(f"finite {name}", "NaN or infinite entries")
+def _finite(name: str, array: Array, trailing: int = 0) -> None:
+    _refuse(~np.isfinite(array), trailing, f"finite {name}", array)
 
 
-def _positive(name: str, array: Array) -> None:
-    if not np.all(np.isfinite(array)) or np.any(array <= 0):
-        raise InputError(f"positive finite {name}", "zero, negative or non-finite entries")
+def _positive(name: str, array: Array, trailing: int = 0) -> None:
+    remedy = "" if name != "sd" else "an sd below what the type of the numbers holds becomes 0: compute in float64"
+    _refuse(~(np.isfinite(array) & (array > 0)), trailing, f"positive finite {name}", array, remedy)

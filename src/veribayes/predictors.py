@@ -18,7 +18,7 @@ import numpy as np
 from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.models._task import Task
-from veribayes.predictive import Predictive, concatenate, stack
+from veribayes.predictive import Array, Predictive, concatenate, stack
 from veribayes.tree import Data
 
 GRID = 14  # values of a fitted option that are tried; a parabola through the best three does the rest
@@ -55,10 +55,13 @@ class Predictor:
         ]
         return stack(each, axis=1)
 
-    def fit(self, task: Task, data: Data, loss: Loss, seed: int) -> Predictor:
+    def fit(self, task: Task, data: Data, losses: Sequence[Loss], seed: int) -> Predictor:
         """The predictor with the value of its fitted option that has the smallest loss at each position.
 
         Where the engine's own default is nearer (it may differ from data set to data set) it stays.
+
+        Args:
+            losses: the first that is finite for any value decides; none orders anything where all are infinite.
         """
         ranges: Mapping[str, tuple[float, float]] = getattr(registry.load("engine", self.engine), "fitted", {})
         if not ranges:
@@ -68,9 +71,8 @@ class Predictor:
         best = []
         for k in range(len(data.positions)):
             here = data.select(positions=slice(k, k + 1))
-            at = partial(self._loss, task, here, loss, k, seed)
-            value = vertex(grid, np.array([at({option: float(v)}) for v in grid]))
-            best.append({option: value} if at({option: value}) < at({}) else {})
+            each = (_lowest(partial(self._loss, task, here, loss, k, seed), option, grid) for loss in losses)
+            best.append(next((lowest for lowest in each if lowest is not None), {}))
         return replace(self, fitted=tuple(best))
 
     def _loss(self, task: Task, data: Data, loss: Loss, position: int, seed: int, more: Mapping[str, float]) -> float:
@@ -119,10 +121,26 @@ def _serves(predictor: Predictor, task: Task, probe: Data) -> bool:
     return True
 
 
-def vertex(values: np.ndarray[Any, Any], losses: np.ndarray[Any, Any]) -> float:
-    """Where the parabola through the best value and its neighbours, on the log scale, is lowest."""
-    best, x = int(np.argmin(losses)), np.log(values)
-    if not 0 < best < len(x) - 1 or not np.all(np.isfinite(losses[best - 1 : best + 2])):
+def _lowest(at: Callable[[Mapping[str, float]], float], option: str, grid: Array) -> dict[str, float] | None:
+    """The value with the smallest loss, or nothing where the default has a smaller one; None where no loss is finite."""
+    losses, default = np.array([at({option: float(v)}) for v in grid]), at({})
+    if not np.isfinite(losses).any():
+        return {} if np.isfinite(default) else None
+    value = vertex(grid, losses)
+    return {option: value} if at({option: value}) < default else {}
+
+
+def vertex(values: Array, losses: Array) -> float:
+    """Where the parabola through the best value and its neighbours, on the log scale, is lowest.
+
+    Raises:
+        InputError: no loss is finite, so that none is the smallest.
+    """
+    finite = np.isfinite(losses)
+    if not finite.any():
+        raise InputError("a finite loss for one of the values", f"{losses.size} that are not", "compare by another divergence")
+    best, x = int(np.argmin(np.where(finite, losses, np.inf))), np.log(values)
+    if not 0 < best < len(x) - 1 or not np.all(finite[best - 1 : best + 2]):
         return float(values[best])
     left, middle, right = losses[best - 1 : best + 2]
     curvature = left - 2 * middle + right

@@ -63,8 +63,10 @@ def probe(
         against: construction to hold it against; None: the first that serves the task, if any does.
 
     Raises:
-        InputError: nothing of that name, no attention, or a construction that does not serve the task.
+        InputError: fewer than two data sets, nothing of that name, no attention, or a construction for another family.
     """
+    if not 2 <= datasets < 2**32:
+        raise InputError("datasets: at least two, for intervals over them", f"{datasets}", "set --datasets")
     call = callable_of(candidate, task)
     data = task.simulate(range(datasets), seed=seed, stream="replicate").data
     return {

@@ -27,6 +27,8 @@ SHARED = frozenset({"target"})
 COMPARED = ("kl", "kl_reverse", "crps", "js")  # what `endpoint` compares others by, and what is drawn where it is infinite
 ALPHA = 0.025  # one-sided, as for the interval
 ENOUGH = float(np.log(1 / ALPHA))  # log wealth at which a sequential run ends
+HELD = ("kl", "kl_density")  # endpoints in which a zero that may be rounding costs nothing
+SMALLEST = {2.0**-8: 2.0**-133, 2.0**-11: 2.0**-24, 2.0**-24: 2.0**-149, 2.0**-53: 2.0**-1074}  # positive, by zero limit
 TRUNCATED = 0.01  # exact mass that bins without tails may leave out: a distance of at most 1 % in total variation
 
 Scores = Mapping[str, Array]
@@ -89,7 +91,6 @@ def assemble(
         wealth: log wealth of the bet against the tolerance; None where the run was not sequential.
     """
     primary = endpoint(task, run.forms["candidate"])
-    mine = run.scores["candidate"][primary.metric]
     clusters, error = _clusters(run, primary), _reference_error(run)
     decided = decision.decide(
         clusters,
@@ -98,11 +99,12 @@ def assemble(
         seed=seed,
         zero_mass=_zero_mass(run),
         worst=_prior_cost(run, primary),
+        unheld=_unheld(run) if primary.metric in HELD else 0.0,
     )
     if wealth is not None and wealth >= ENOUGH:
         decided = replace(decided, verdict="different", datasets_needed=None)
     finite = bool(np.isfinite(clusters).all())
-    shown = mine if finite else run.scores["candidate"]["js"]  # an infinite KL leaves no curve to draw
+    shown = _ranked(run, primary)
     names, labels = query_names(task, shown.shape[-1])
     where = profiles.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
     others = {r: _other(run, r, primary, error, seed) for r in roles if r not in ("reference", "candidate")}
@@ -224,6 +226,31 @@ def _zero_mass(run: Scored) -> float | None:
     return None if masses is None else float(np.nanmean(masses))
 
 
+def _unheld(run: Scored) -> float:
+    """What the candidate's number type may hide of the mean divergence, nats.
+
+    Zeros that may be rounding are taken for the exact mass p, at no cost. Taken for the smallest number of the type instead
+    they would cost p log(p / smallest), with p at most the limit.
+    """
+    scores = run.scores["candidate"]
+    if "unheld_mass" not in scores:
+        return 0.0
+    mass, limit = float(np.nanmean(decision.cluster_means(scores["unheld_mass"]))), _limit(run)
+    return mass * float(np.log(limit / SMALLEST[limit]))
+
+
+def _limit(run: Scored) -> float:
+    """The largest exact mass that a zero of the candidate may stand for."""
+    return float(np.nanmax(run.scores["candidate"]["zero_limit"]))
+
+
+def _ranked(run: Scored, primary: Endpoint) -> Array:
+    """What orders the candidate's predictions: the primary score, or JS where that is infinite and tells no two apart."""
+    mine = run.scores["candidate"][primary.metric]
+    finite = np.isfinite(_clusters(run, primary)).all()
+    return mine if finite else run.scores["candidate"].get("js", mine)
+
+
 def _other(run: Scored, role: str, primary: Endpoint, error: float, seed: int) -> dict[str, Any]:
     """How another predictor fares under the same endpoint and tolerance."""
     clusters = decision.cluster_means(run.scores[role][primary.for_others])
@@ -308,14 +335,14 @@ def _worst(w: profiles.Worst, run: Scored, names: list[str], labels: npt.NDArray
 
 def example_indices(run: Scored, primary: Endpoint) -> tuple[npt.NDArray[np.int64], list[str]]:
     """Data sets whose predictives are stored: the first 32, and the worst, median and best 8 by their mean score."""
-    clusters = decision.cluster_means(run.scores["candidate"][primary.metric])
-    order = np.argsort(clusters, kind="stable")
+    clusters = decision.cluster_means(_ranked(run, primary))
+    order = np.argsort(clusters, kind="stable")[: int((~np.isnan(clusters)).sum())]  # NaN, where nothing was asked, comes last
     middle = max(len(order) // 2 - EXAMPLES_EACH // 2, 0)
     groups = {
         "worst": order[::-1][:EXAMPLES_EACH],
         "median": order[middle : middle + EXAMPLES_EACH],
         "best": order[:EXAMPLES_EACH],
-        "first": np.arange(min(EXAMPLES_FIRST, len(order))),
+        "first": np.arange(min(EXAMPLES_FIRST, len(clusters))),
     }
     index = np.concatenate(list(groups.values())).astype(np.int64)
     return index, [why for why, members in groups.items() for _ in members]
@@ -359,6 +386,9 @@ def _findings(
     if "kl_density" in scores and run.forms["candidate"] == "bins" and not decided.infinite_share:
         text = "{} nats of KL between densities are the price of the bins; the rest is KL between their masses"
         found.append(_floor("discretisation_floor", text, scores["kl_density"], scores["kl"]))
+    unheld = _unheld(run)
+    if unheld > 0:
+        found.append(_number_type(run, unheld))
     if "kl_raw" in scores:
         text = "Monte Carlo error alone would show as {} nats between two runs; it is taken off"
         found.append(_floor("noise_floor", text, scores["kl_raw"], scores["kl_density"]))
@@ -370,6 +400,17 @@ def _findings(
 
 def _finding(name: str, text: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "text": text, **more}
+
+
+def _number_type(run: Scored, unheld: float) -> dict[str, Any]:
+    """Zeros that the type of the candidate's numbers may have made."""
+    mass, limit = float(np.nanmean(decision.cluster_means(run.scores["candidate"]["unheld_mass"]))), _limit(run)
+    text = (
+        f"zeros of the candidate at outcomes of exact mass up to {limit:.2g} may be rounding of its number type and are not "
+        f"held against it; the exact mass concerned is {mass:.2g} on average, and may hide {unheld:.2g} nats: return "
+        "log_probs, which have no such limit"
+    )
+    return _finding("number_type", text, limit=limit, mass=mass, hidden=unheld)
 
 
 def _floor(name: str, text: str, larger: Array, smaller: Array) -> dict[str, Any]:

@@ -66,6 +66,28 @@ def test_counting(predecessors: bool) -> None:
         assert np.all(plain[b, p, q, states:] == 0)
 
 
+@pytest.mark.parametrize("predecessors", [False, True])
+def test_the_nearest_rows_are_what_is_said_of_a_configuration_without_rows(predecessors: bool) -> None:
+    task = task_of(COUNTED, 0, 1, 3, 20)
+    data, engine = task.simulate(range(6), seed=0).data, "naive_mle" if predecessors else "mle"
+    found = run(engine, task, data, backoff="nearest").predictive.probs
+    plain, unseen = run(engine, task, data).predictive.probs, 0
+    for b, p, q in np.ndindex(found.shape[:3]):
+        target, n = int(data.arrays["target"][q]), int(data.positions[p])
+        nodes, states = list(range(target)) if predecessors else list(COUNTED.parents[target]), COUNTED.cardinalities[target]
+        rows = data.arrays["rows"][b, :n]
+        agreement = (rows[:, nodes] == data.arrays["query"][b, q, nodes]).sum(1)
+        chosen = rows[agreement == agreement.max(initial=0), target]
+        counts = np.bincount(chosen, minlength=states) if n else np.ones(states)
+        np.testing.assert_allclose(found[b, p, q, :states], counts / counts.sum(), rtol=1e-14)
+        unseen += n > 0 and agreement.max() < len(nodes)
+        if n and agreement.max() == len(nodes):
+            np.testing.assert_array_equal(found[b, p, q], plain[b, p, q])
+    assert unseen > 10
+    with pytest.raises(InputError, match="uniform, nearest"):
+        registry.engine(engine, {"backoff": "oracle"})
+
+
 def test_smoothing_is_bayes_under_its_own_prior_and_under_no_other() -> None:
     task = task_of(COUNTED, 0, 3, 20)
     data = task.simulate(range(40), seed=0).data

@@ -318,3 +318,14 @@ def test_16_no_spread_is_not_a_division_by_zero(values: npt.NDArray[np.float64])
     found = bootstrap.interval(values)
     assert found.low == found.high == pytest.approx(found.estimate)
     assert decision.decide(values, tolerance=1.0).verdict == "equivalent"
+
+
+def test_infinity_is_no_number_to_take_the_smallest_of() -> None:
+    """argmin over divergences that are all infinite names the first one, whoever that is."""
+    from veribayes.predictors import vertex
+
+    infinite = np.full(3, np.inf)
+    assert int(np.argmin(infinite)) == 0  # what our first version called the nearest
+    with pytest.raises(InputError, match="finite loss"):
+        vertex(np.arange(1.0, 4.0), infinite)
+    assert vertex(np.arange(1.0, 4.0), np.array([np.nan, np.inf, 2.0])) == 3.0

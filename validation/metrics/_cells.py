@@ -10,18 +10,29 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import logsumexp
 
-from veribayes.predictive import Array, Bins, Categorical, Normal, NormalMixture, Predictive, log_normal_interval
+from veribayes.predictive import (
+    Array,
+    Bins,
+    Categorical,
+    Mask,
+    Masses,
+    Normal,
+    NormalMixture,
+    Predictive,
+    log_normal_interval,
+)
 from veribayes.validation.metrics._metric import Kernel, log_sum_exp
 
 Formula = Callable[[Array, Array], Array]  # log masses of candidate and reference, (row, cell) each -> (row,)
 BINNED = [("bins", "normal"), ("bins", "mixture"), ("bins", "bins")]
+CELLED = [("categorical", "categorical"), *BINNED]
 
 
 def discrete(formula: Formula) -> dict[tuple[str, str], Kernel]:
     """Kernels of a formula on masses: between categories, and between bins and the same cells of any other law."""
 
     def categories(candidate: Categorical, reference: Categorical) -> Array:
-        return formula(log(candidate.probs), log(reference.probs))
+        return formula(candidate.log_masses, reference.log_masses)
 
     def bins(candidate: Bins, reference: Predictive) -> Array:
         return formula(log_probs(candidate), log_masses(reference, candidate))
@@ -53,7 +64,26 @@ def probs(candidate: Bins) -> Array:
 
 def log_probs(candidate: Bins) -> Array:
     """Its logarithm."""
-    return log(probs(candidate))
+    logs = candidate.log_masses
+    return logs if candidate.tail_scale is not None else np.pad(logs, ((0, 0), (1, 1)), constant_values=-np.inf)
+
+
+def rounded_away(candidate: Masses, log_q: Array, log_p: Array) -> Mask:
+    """Zeros of the candidate where the exact mass is so small that the type of its numbers may have made them, (row, cell)."""
+    return np.asarray(np.isneginf(log_q) & ~np.isneginf(log_p) & (log_p <= np.log(candidate.zero_limits)[..., None]))
+
+
+def held(candidate: Masses, log_q: Array, log_p: Array) -> Array:
+    """Log masses of the candidate, with the exact one for a zero that may be nothing but rounding: it costs nothing."""
+    return np.where(rounded_away(candidate, log_q, log_p), log_p, log_q)
+
+
+def masses(candidate: Masses, reference: Predictive) -> tuple[Array, Array]:
+    """Log masses of candidate and reference in the cells of a comparison, (row, cell) each."""
+    if isinstance(candidate, Bins):
+        return log_probs(candidate), log_masses(reference, candidate)
+    assert isinstance(reference, Categorical)
+    return candidate.log_masses, reference.log_masses
 
 
 def conditioned(masses: Array, candidate: Bins) -> Array:

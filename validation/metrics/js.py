@@ -36,7 +36,7 @@ def _draws(candidate: Draws, reference: Categorical) -> Array:
     counts, draws = candidate.frequencies(reference.probs.shape[-1])
     q, p = counts / draws, reference.probs
     bias = np.divide(p * (1 - q), 4 * draws * (p + q), out=np.zeros(p.shape), where=counts > 0)
-    return _formula(log(q), log(p)) - bias.sum(-1)
+    return _formula(log(q), reference.log_masses) - bias.sum(-1)
 
 
 PART = Metric(

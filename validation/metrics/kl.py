@@ -3,15 +3,17 @@
 KL(p || q) = sum p log(p / q), with p exact and q the candidate. Categories: the sum. Two normals: closed form. Mixtures:
 quadrature. Bins against a continuous reference: between the masses of all C + 2 cells; a candidate without tails is
 compared with the reference given that y lies between the borders (the metric `missed_mass` says how much that leaves out).
-0 log 0 = 0; a zero where the exact mass is positive gives infinity. Nothing is clipped: rounding may leave -1e-16.
+0 log 0 = 0; a zero where the exact mass is positive gives infinity, unless the type of the candidate's numbers rounds such a
+mass to zero (`zero_limit` of the predictive): there it costs nothing here, and `unheld_mass` says how much it is. Nothing is
+clipped: rounding may leave -1e-16.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from veribayes.predictive import Array, Bins, Normal, Predictive
-from veribayes.validation.metrics._cells import BINNED, conditioned, discrete, log_masses, log_probs
+from veribayes.predictive import Array, Bins, Categorical, Normal, Predictive
+from veribayes.validation.metrics._cells import BINNED, conditioned, held, log_masses, log_probs
 from veribayes.validation.metrics._metric import Metric
 from veribayes.validation.metrics._quadrature import continuous
 
@@ -26,13 +28,23 @@ def relative_entropy(log_q: Array, log_p: Array) -> Array:
 
 def normals(candidate: Normal, reference: Normal) -> Array:
     """log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2, in a form that does not cancel near equality."""
-    excess = (reference.sd - candidate.sd) / candidate.sd  # s_p / s_q - 1
-    shift = (reference.mean - candidate.mean) / candidate.sd
-    return 0.5 * (excess * (excess + 2) + shift * shift) - np.log1p(excess)
+    with np.errstate(over="ignore"):  # what is beyond float64 is infinite
+        excess = (reference.sd - candidate.sd) / candidate.sd  # s_p / s_q - 1
+        shift = (reference.mean - candidate.mean) / candidate.sd
+        square = 0.5 * (excess * (excess + 2) + shift * shift)
+    near = np.abs(excess) < 0.5
+    log_ratio = np.where(near, np.log1p(np.where(near, excess, 0.0)), np.log(reference.sd) - np.log(candidate.sd))
+    return np.asarray(square - log_ratio)
+
+
+def _categories(candidate: Categorical, reference: Categorical) -> Array:
+    log_p = reference.log_masses
+    return relative_entropy(held(candidate, candidate.log_masses, log_p), log_p)
 
 
 def _bins(candidate: Bins, reference: Predictive) -> Array:
-    return relative_entropy(log_probs(candidate), conditioned(log_masses(reference, candidate), candidate))
+    log_p = conditioned(log_masses(reference, candidate), candidate)
+    return relative_entropy(held(candidate, log_probs(candidate), log_p), log_p)
 
 
 def _integrand(log_q: Array, log_p: Array) -> Array:
@@ -47,7 +59,7 @@ PART = Metric(
     needs="categories, or a candidate with a density",
     citation="Kullback & Leibler 1951, doi:10.1214/aoms/1177729694",
     kernels={
-        **discrete(relative_entropy),
+        ("categorical", "categorical"): _categories,
         **continuous(_integrand),
         ("normal", "normal"): normals,
         **dict.fromkeys(BINNED, _bins),

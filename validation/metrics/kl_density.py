@@ -14,7 +14,7 @@ from scipy.special import logsumexp, ndtr
 
 from veribayes.predictive import LOG_SQRT_2PI, Array, Bins, Normal, NormalMixture
 from veribayes.validation.metrics import kl
-from veribayes.validation.metrics._cells import BINNED, conditioned, log, log_masses, log_probs
+from veribayes.validation.metrics._cells import BINNED, conditioned, held, log, log_masses, log_probs
 from veribayes.validation.metrics._metric import Metric
 from veribayes.validation.metrics._quadrature import integrate
 
@@ -23,9 +23,10 @@ Law = Normal | NormalMixture | Bins
 def _bins(candidate: Bins, reference: Law) -> Array:
     """E[log p] - E[log q], the expectation over the part of the line where the candidate speaks; and what it leaves out."""
     masses = log_masses(reference, candidate)
-    mass = np.exp(conditioned(masses, candidate))
+    log_mass = conditioned(masses, candidate)
+    mass, log_q = np.exp(log_mass), held(candidate, log_probs(candidate), log_mass)
     with np.errstate(invalid="ignore"):
-        cross = np.where(mass > 0, mass * (log_probs(candidate) + _log_height(candidate)), 0.0).sum(-1)
+        cross = np.where(mass > 0, mass * (log_q + _log_height(candidate)), 0.0).sum(-1)
     if candidate.tail_scale is None:
         inside = logsumexp(masses[..., 1:-1], axis=-1)
         return np.asarray(_truncated(reference, candidate.edges[[0, -1]], inside) - 2 * inside - cross)

@@ -7,10 +7,13 @@ what happened impossible.
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from veribayes.errors import InputError
-from veribayes.predictive import Array, Predictive
+from veribayes.predictive import Array, Bins, Masses, Predictive
+from veribayes.validation.metrics._cells import masses, rounded_away
 from veribayes.validation.metrics._metric import Metric
 
 DENSITIES = ("normal", "mixture", "bins")
@@ -25,7 +28,23 @@ def _kernel(candidate: Predictive, reference: Predictive, outcome: Array, v: Arr
             f"{int(np.isneginf(exact).sum())} impossible ones",
             "the simulator is not the declared model",
         )
-    return exact - candidate.log_prob(outcome[:, None])[:, 0]
+    return exact - _of_candidate(candidate, reference, outcome, exact)
+
+
+def _of_candidate(candidate: Predictive, reference: Predictive, outcome: Array, exact: Array) -> Array:
+    """Its log score; the exact one where its zero may be nothing but the rounding of its number type."""
+    own = candidate.log_prob(outcome[:, None])[:, 0]
+    zero = np.flatnonzero(np.isneginf(own))
+    if not zero.size or not isinstance(candidate, Masses):
+        return own
+    answers = cast(Masses, candidate[zero])
+    log_q, log_p = masses(answers, reference[zero])
+    cell = outcome[zero].astype(np.int64)
+    if isinstance(candidate, Bins):
+        cell = np.searchsorted(candidate.edges, outcome[zero], side="right")  # 0 and C + 1 are the half-lines
+    rounded = rounded_away(answers, log_q, log_p)[np.arange(zero.size), cell]
+    own[zero[rounded]] = exact[zero[rounded]]
+    return own
 
 
 PART = Metric(

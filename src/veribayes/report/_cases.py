@@ -58,7 +58,7 @@ def _case(run: Run, example: int, why: str, index: int) -> Case:
     score = _of_data_set(run.scores, run, index)
     if score is None:
         score = np.zeros(branches["reference"].shape[1:])
-    worst = int(np.argmax(np.where(np.isnan(score), -np.inf, score)))
+    worst = _worst(score, _of_data_set(run.array("/scores/candidate", run.curve_metric), run, index))
     position, query = (int(i) for i in np.unravel_index(worst, score.shape))
     context = _of_data_set(run.array("/observed_data", "context"), run, index)
     outcome = _of_data_set(run.array("/observed_data", "outcome"), run, index)
@@ -75,6 +75,14 @@ def _case(run: Run, example: int, why: str, index: int) -> Case:
         branches={name: law[example, position] for name, law in branches.items()},
         labels=_labels(run, observed, query),
     )
+
+
+def _worst(score: Array, finite: Array | None) -> int:
+    """The cell with the largest score; among several infinite ones that with the largest finite score."""
+    applies = ~np.isnan(score)
+    top = applies & (score == np.max(score, where=applies, initial=-np.inf))
+    among = np.zeros(score.shape) if finite is None else np.nan_to_num(finite)
+    return int(np.argmax(np.where(top, among, -np.inf)))
 
 
 def _of_data_set(values: Array | None, run: Run, index: int) -> Array | None:

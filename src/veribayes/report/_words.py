@@ -65,6 +65,7 @@ METRICS = {
     "pit": "probability integral transform",
     "max_error": "largest error of a probability",
     "missed_mass": "exact mass called impossible",
+    "unheld_mass": "exact mass below what its number type holds",
     "impossible_mass": "mass on what is impossible",
     "mean_error": "error of the mean, in exact standard deviations",
     "sd_error": "log ratio of standard deviations",

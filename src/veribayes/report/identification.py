@@ -15,14 +15,17 @@ def markdown(entry: Entry) -> str:
     """The sentence, the table of predictors, and the name at every context length."""
     rows = sorted(entry["predictors"], key=_distance)
     contexts = entry["predictors"][0]["curve"]["context"]
-    head = ["predictor", f"divergence, {entry['unit']} [95 %]", *(f"n = {n}" for n in contexts), "fitted"]
+    second = any(row["js"] for row in rows)
+    measures = [f"divergence, {entry['unit']} [95 %]", *(["JS, nats"] if second else [])]
+    head = ["predictor", *measures, *(f"n = {n}" for n in contexts), "fitted"]
     lines = [
         f"{entry['task']}: {entry['candidate']} is {entry['sentence']}.",
         "",
-        *table([head, *([row["name"], _interval(row), *_curve(row), _fitted(row)] for row in rows)]),
+        *table([head, *([row["name"], _interval(row), *_js(row), *_curve(row), _fitted(row)] for row in rows)]),
         "",
         *table([["n", "nearest", "divergence", "first"], *(_at(row) for row in entry["by_context"])]),
         "",
+        *_gap(entry),
         f"Mean over {entry['datasets']} data sets; tolerance {entry['tolerance']:.3g} {entry['unit']}. First: nearer than the "
         "tolerance, and every predictor beyond it explains the candidate worse (95 %, simultaneous over lengths).",
     ]
@@ -37,8 +40,33 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (padded[0], rule, *padded[1:])]
 
 
-def _distance(row: Entry) -> float:
-    return math.inf if row["kl"]["estimate"] is None else float(row["kl"]["estimate"])
+def _distance(row: Entry) -> tuple[float, float]:
+    """Order of the rows: by the endpoint's divergence, and where that is infinite by JS."""
+    return _size(row["kl"]), _size(row["js"])
+
+
+def _size(limits: Entry | None) -> float:
+    return math.inf if limits is None or limits["estimate"] is None else float(limits["estimate"])
+
+
+def _gap(entry: Entry) -> list[str]:
+    """How far the next predictor is that the tolerance tells from the nearest."""
+    following = entry["runner_up"]
+    if following is None:
+        return []
+    if following["infinite"]:
+        return ["Every other predictor is infinitely far.", ""]
+    return [f"The next, {following['name']}, is farther away by {_limits(following)}.", ""]
+
+
+def _js(row: Entry) -> list[str]:
+    return [] if row["js"] is None else [_limits(row["js"])]
+
+
+def _limits(limits: Entry) -> str:
+    """Estimate and limits; a limit without a number is one that few data sets do not give."""
+    low, high = ("–" if limits[k] is None else number(limits[k]) for k in ("low", "high"))
+    return f"{number(limits['estimate'])} [{low}, {high}]"
 
 
 def _interval(row: Entry) -> str:
@@ -58,11 +86,14 @@ def _fitted(row: Entry) -> str:
 
 
 def _at(row: Entry) -> list[str]:
-    return [str(row["context"]), row["nearest"], number(row["estimate"]), "yes" if row["first"] else f"no ({row['fit']})"]
+    if row["nearest"] is None:
+        return [str(row["context"]), "–", "–", "nothing was asked"]
+    size = number(row["estimate"]) + (" (JS)" if row["metric"] == "js" else "")
+    return [str(row["context"]), row["nearest"], size, "yes" if row["first"] else f"no ({row['fit']})"]
 
 
 def number(value: float | None) -> str:
     """Two significant digits; what is nothing but rounding is zero."""
     if value is None:
-        return "inf"
+        return "∞"
     return "0" if abs(value) < 1e-15 else f"{value:.2g}"

@@ -1,0 +1,172 @@
+"""How often `identify` gives the right name, on runs drawn from one pool of data sets.
+
+Run: python -m benchmarks.identification [--datasets N] [--runs N] [--write]
+
+Every candidate is compared with every predictor of `bn-general5` (five and twenty rows, one query) on a pool; what is fitted is
+fitted once. Runs of 50, 200 and 400 data sets are drawn from the pool without replacement. Where an interval over so few data
+sets supports no verdict of equivalence the answer is *undecided*; then the table still says how often the nearest is right.
+The hostile ones: the same for every context, half way between two predictors, exact Bayes with its rare outcomes set to zero,
+and maximum likelihood with a back-off that nobody has registered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks import _documents
+from veribayes import candidates, identification, predictors, registry
+from veribayes.models import _spec
+from veribayes.models._task import Design, Task
+from veribayes.predictive import Array, Categorical, Predictive
+from veribayes.tree import Branch, Certificate, Data
+
+SEED = 3_000  # of the pool: no run that is shown anywhere uses it
+SIZES = (50, 200, 400)
+RARE = 0.15  # outcomes of less mass than this are set to zero by a hostile candidate
+TASK = "bn-general5"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A candidate with what is right to say of it.
+
+    Attributes:
+        nearest: the predictor that is nearest; None where several are as near.
+        conclusion: at enough data sets.
+    """
+
+    candidate: Callable[[Task], candidates.Candidate]
+    nearest: str | None
+    conclusion: str
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print, write runs/identification.json; with --write also the table in docs/identification.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--datasets", type=int, default=2_000, help="data sets in the pool")
+    parser.add_argument("--runs", type=int, default=200, help="runs drawn from the pool for each size")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/identification.md")
+    given = parser.parse_args(arguments)
+    task = replace(_spec.load_task(TASK), design=Design((5, 20), 1))
+    rows = [row for name, case in CASES.items() for row in measured(task, name, case, given.datasets, given.runs)]
+    text = _documents.table([shown(row) for row in rows])
+    print(text)
+    print(f"written: {_documents.keep('identification', 'veribayes.identification/1', rows)}")
+    if given.write:
+        print(f"written: {_documents.put('identification.md', 'identification', text)}")
+    return 0
+
+
+def measured(task: Task, name: str, case: Case, datasets: int, runs: int) -> list[dict[str, Any]]:
+    """One row a size: how often each conclusion is reached, and how often the nearest predictor is the right one."""
+    judged = case.candidate(task)
+    known = identification._fitted(task, judged, predictors.known(task), SEED)
+    pool = identification._distances(task, judged, known, datasets, SEED, None)
+    return [row(name, case, known, pool, size, runs) for size in SIZES]
+
+
+def row(
+    name: str,
+    case: Case,
+    known: list[predictors.Predictor],
+    pool: list[identification.Distances],
+    size: int,
+    runs: int,
+) -> dict[str, Any]:
+    """Frequencies over the runs of one size."""
+    rng, conclusions, right = np.random.default_rng([SEED, size]), Counter[str](), 0
+    for run in range(runs):
+        chosen = rng.choice(pool[0].clusters.shape[1], size, replace=False)
+        entry = concluded(known, [part(distances, chosen) for distances in pool], run)
+        conclusions[entry["conclusion"]] += 1
+        right += case.nearest in (None, entry["nearest"])
+    shares = {word: conclusions[word] / runs for word in ("bayes", "other", "none", "undecided")}
+    return {"candidate": name, "datasets": size, "runs": runs, "expected": case.conclusion, "nearest": right / runs, **shares}
+
+
+def part(distances: identification.Distances, chosen: Any) -> identification.Distances:
+    """The same distances on some of the data sets."""
+    return replace(distances, near=distances.near[:, chosen], clusters=distances.clusters[:, chosen])
+
+
+def concluded(known: list[predictors.Predictor], distances: list[identification.Distances], seed: int) -> Mapping[str, Any]:
+    """What `identify` says of one run; JS is not asked where nothing in it is infinite."""
+    measured = distances if np.isinf(distances[0].near).any() else distances[:1]
+    return identification._conclude(known, measured, identification._ordering(measured, seed), seed)
+
+
+def shown(row: Mapping[str, Any]) -> dict[str, str]:
+    """A row of the table, in percent."""
+    words = ("nearest", "bayes", "other", "none", "undecided")
+    heads = ("nearest is right", "exact Bayes", "another algorithm", "none of these", "undecided")
+    cells = {head: f"{100 * row[word]:.1f}" for head, word in zip(heads, words, strict=True)}
+    return {"candidate": row["candidate"], "data sets": f"{row['datasets']:,}", **cells}
+
+
+def engine(name: str, **options: str) -> Callable[[Task], candidates.Candidate]:
+    """An engine or a construction by name."""
+    return lambda task: candidates.resolve(name, task, options)
+
+
+def altered(change: Callable[[Task, Data, int], Array]) -> Callable[[Task], candidates.Candidate]:
+    """A candidate with the probabilities that `change` computes."""
+
+    def infer(task: Task, data: Data, seed: int) -> Branch:
+        return Branch(Categorical(change(task, data, seed)), Certificate("trusted", "candidate", 0.0))
+
+    return lambda task: candidates.Candidate("altered", None, infer, "callable")
+
+
+def probs(name: str, task: Task, data: Data, seed: int) -> Array:
+    """Probabilities of an engine."""
+    said: Predictive = registry.engine(name)(task, data, seed=seed).predictive
+    return said.variables()["probs"]
+
+
+def uniform(task: Task, data: Data, seed: int) -> Array:
+    """The same for every context."""
+    return np.full_like(probs("conjugate", task, data, seed), 0.5)
+
+
+def midway(task: Task, data: Data, seed: int) -> Array:
+    """Half way between exact Bayes and all predecessors."""
+    return 0.5 * (probs("conjugate", task, data, seed) + probs("all_predecessors", task, data, seed))
+
+
+def clipped(task: Task, data: Data, seed: int) -> Array:
+    """Exact Bayes with outcomes of little mass set to zero; the entries of this task's tables are .1 and more."""
+    exact = probs("conjugate", task, data, seed)
+    kept = np.where(exact < RARE, 0.0, exact)
+    return np.asarray(kept / kept.sum(-1, keepdims=True))
+
+
+def other_backoff(task: Task, data: Data, seed: int) -> Array:
+    """Maximum likelihood that says the first state where it is not defined."""
+    counted, backed = probs("mle", task, data, seed), registry.engine("mle", {"backoff": "nearest"})
+    nearest = backed(task, data, seed=seed).predictive.variables()["probs"]
+    unseen = np.any(counted != nearest, axis=-1, keepdims=True)
+    return np.where(unseen, np.eye(counted.shape[-1])[0], counted)
+
+
+CASES = {
+    "exact Bayes, second route": Case(engine("row_quadrature"), "conjugate", "bayes"),
+    "`bn_maximum_likelihood`": Case(engine("bn_maximum_likelihood"), "mle(backoff=nearest)", "other"),
+    "`mle`": Case(engine("mle"), "mle", "other"),
+    "`mle`, backoff nearest": Case(engine("mle", backoff="nearest"), "mle(backoff=nearest)", "other"),
+    "`naive_mle`": Case(engine("naive_mle"), "naive_mle", "other"),
+    "`naive_mle`, backoff nearest": Case(engine("naive_mle", backoff="nearest"), "naive_mle(backoff=nearest)", "other"),
+    "uniform": Case(altered(uniform), "prior_only", "other"),
+    "half way from Bayes to all predecessors": Case(altered(midway), None, "none"),
+    "Bayes with its rare outcomes at zero": Case(altered(clipped), None, "none"),
+    "`mle`, a back-off that is not known": Case(altered(other_backoff), None, "none"),
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
