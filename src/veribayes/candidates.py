@@ -13,9 +13,11 @@ import inspect
 import json
 import os
 import sys
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,6 +44,7 @@ class Candidate:
         infer: (task, data, seed) -> branch with leading shape (dataset, position, query).
         kind: engine, construction, checkpoint, callable or predictions.
         card: a checkpoint's card.
+        takes_seed: whether `seed` is the only source of its randomness: the same seed and data give the same answer.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Candidate:
     infer: Callable[[Task, Data, int], Branch]
     kind: str
     card: Mapping[str, Any] | None = None
+    takes_seed: bool = False
 
 
 def resolve(candidate: object, task: Task, options: Mapping[str, str] | None = None) -> Candidate:
@@ -84,9 +88,11 @@ def _object(candidate: object) -> Candidate:
 
 def of_engine(name: str, made: Any) -> Candidate:
     """An engine, in whatever role."""
-    return Candidate(
-        name, _identity("engine", name, made), lambda task, data, seed: made(task, data, seed=seed), "engine"
-    )
+
+    def infer(task: Task, data: Data, seed: int) -> Branch:
+        return cast(Branch, made(task, data, seed=seed))
+
+    return Candidate(name, _identity("engine", name, made), infer, "engine", takes_seed=True)
 
 
 def of_construction(name: str, made: Any) -> Candidate:
@@ -117,19 +123,55 @@ def _identity(kind: str, name: str, made: Any) -> str:
 
 
 def of_callable(function: object) -> Candidate:
-    """A callable (context, query) -> one of the six forms, or a torch module."""
+    """A callable (context, query) -> one of the six forms, or a torch module; either may take a keyword `seed`."""
     call, name = _as_function(function)
-    return Candidate(name, None, lambda task, data, seed: predict(call, task, data), "callable")
+    seeded = accepts_seed(getattr(function, "forward", function) if _is_module(function) else function)
+
+    def infer(task: Task, data: Data, seed: int) -> Branch:
+        return predict(call, task, data, seed if seeded else None)
+
+    return Candidate(name, None, infer, "callable", takes_seed=seeded)
 
 
-def predict(call: Callable[[Any, Any], object], task: Task, data: Data) -> Branch:
+def accepts_seed(function: object) -> bool:
+    """Whether a callable (context, query) also takes a keyword that is called `seed`.
+
+    What a partial has bound already is its own; `**keywords` alone promise nothing.
+    """
+    step = function
+    while step is not None:
+        if isinstance(step, partial) and "seed" in step.keywords:
+            return False
+        step = step.func if isinstance(step, partial) else getattr(step, "__wrapped__", None)
+    try:
+        signature = inspect.signature(cast(Callable[..., object], function))
+        signature.bind(None, None, seed=0)
+    except (TypeError, ValueError):  # it has no signature, or `seed` is the place of the context or of the query
+        return False
+    return "seed" in signature.parameters
+
+
+def request_seed(seed: int, data: Data, position: int) -> int:
+    """The seed of one request, below 2^31: a function of the run's seed, the context size and the numbers of the data sets.
+
+    One seed for all requests would give the first data sets of all batches the same noise, and they would not be independent.
+    """
+    index = zlib.crc32(np.ascontiguousarray(data.index).tobytes())
+    state = np.random.SeedSequence([seed, int(data.positions[position]), index]).generate_state(1)
+    return int(state[0]) >> 1
+
+
+def predict(call: Callable[..., object], task: Task, data: Data, seed: int | None = None) -> Branch:
     """Ask a callable once for every design position and join its answers along `position`.
+
+    Args:
+        seed: of the run, where the callable takes one; each request gets its own (`request_seed`).
 
     Raises:
         InputError: the callable failed, or its answer is not one of the six forms in the expected shape.
     """
     places = range(len(data.positions))
-    parts = [_answer(call, task, data, k) for k in places]
+    parts = [_answer(call, task, data, k, seed) for k in places]
     posterior = _posterior([call.posterior(*task.model.inputs(data, k)) for k in places] if hasattr(call, "posterior") else [])
     return Branch(stack(parts, axis=1), Certificate("trusted", "candidate", 0.0), posterior)
 
@@ -139,11 +181,12 @@ def _posterior(parts: Sequence[Mapping[str, Mapping[str, Array]]]) -> dict[str, 
     return {n: {k: np.stack([p[n][k] for p in parts], axis=1) for k in parts[0][n]} for n in (parts[0] if parts else ())}
 
 
-def _answer(call: Callable[[Any, Any], object], task: Task, data: Data, position: int) -> Predictive:
+def _answer(call: Callable[..., object], task: Task, data: Data, position: int, seed: int | None) -> Predictive:
     context, query = copy.deepcopy(task.model.inputs(data, position))  # a candidate may write into what it is given
     shape = (len(data.index), queries_of(task, data))
+    options = {} if seed is None else {"seed": request_seed(seed, data, position)}
     try:
-        said = as_predictive(call(context, query), shape, task.model.n_categories)
+        said = as_predictive(call(context, query, **options), shape, task.model.n_categories)
     except VeribayesError:
         raise
     except (Exception, SystemExit) as error:  # whatever a user's code raises is the user's to read
@@ -310,9 +353,14 @@ def recorded(tree: xr.DataTree, name: str) -> Candidate:
     return Candidate(name, identity, infer, "predictions")
 
 
-def _as_function(value: object) -> tuple[Callable[[Any, Any], object], str]:
+def _is_module(value: object) -> bool:
+    """Whether it is a torch module, said without torch."""
+    return any(c.__module__.startswith("torch.") and c.__name__ == "Module" for c in type(value).__mro__)
+
+
+def _as_function(value: object) -> tuple[Callable[..., object], str]:
     name = getattr(value, "__qualname__", type(value).__name__)
-    if any(c.__module__.startswith("torch.") and c.__name__ == "Module" for c in type(value).__mro__):
+    if _is_module(value):
         from veribayes.transformer._candidates import module_candidate
 
         return module_candidate(cast(Any, value)), type(value).__name__
