@@ -21,6 +21,7 @@ from veribayes.validation import decision, repeats
 from veribayes.validation.tests._null import generator, holm
 
 LEVEL = 0.05
+COUNTED = ("repeatability", "batch_dependence", "order_dependence", "any", "today")
 POSITIONS, QUERIES = 2, 3
 TOLERANCE = 0.01
 DRAWS = 100
@@ -55,7 +56,7 @@ def main() -> int:
 
 def frequencies(form: str, case: tuple[float, float, float], datasets: int, runs: int) -> dict[str, float]:
     """Share of runs that are different by each endpoint, by any of them, and by the rule that this one replaces."""
-    counts = dict.fromkeys(("repeatability", "batch_dependence", "order_dependence", "any", "today"), 0)
+    counts = dict.fromkeys(COUNTED, 0)
     for run in range(runs):
         p, today = one_run(form, case, datasets, run)
         rejected = {name for name, adjusted in holm(p).items() if adjusted <= LEVEL}
@@ -135,10 +136,7 @@ FORMS: dict[str, tuple[Law, int | None]] = {
 
 def shown(row: Mapping[str, object]) -> dict[str, str]:
     """A row as it stands in the document, in per cent."""
-    percent = {
-        name: f"{100 * float(str(row[name])):.1f}"
-        for name in ("repeatability", "batch_dependence", "order_dependence", "any")
-    }
+    percent = {name: f"{100 * float(str(row[name])):.1f}" for name in COUNTED[:-1]}
     return {
         "form": str(row["form"]),
         "noise / order / batch, tolerances": f"{row['noise']:g} / {row['order']:g} / {row['batch']:g}",
