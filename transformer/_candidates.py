@@ -100,17 +100,19 @@ def network_candidate(folder: Path, task: Task | None = None) -> NetworkCandidat
     return NetworkCandidate(load(folder, task)[0])
 
 
-def module_candidate(module: nn.Module) -> Callable[[Any, Any], Any]:
+def module_candidate(module: nn.Module) -> Callable[..., Any]:
     """Any torch module as candidate: called with (context, query) as tensors on its device; it returns a predictive form.
+
+    Further keywords reach the module as they are.
 
     Integer arrays become int64 tensors, real ones the floating type of the module's parameters. Named tuples stay named tuples.
     """
     first = next(module.parameters(), torch.zeros(()))
 
-    def candidate(context: Any, query: Any) -> Any:
+    def candidate(context: Any, query: Any, **options: Any) -> Any:
         module.eval()
         with torch.inference_mode():
-            return module(_to_tensors(context, first), _to_tensors(query, first))
+            return module(_to_tensors(context, first), _to_tensors(query, first), **options)
 
     return candidate
 

@@ -13,9 +13,11 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,9 +25,9 @@ import numpy as np
 import xarray as xr
 
 from veribayes import registry
-from veribayes.errors import EntryError, InputError, VeribayesError
+from veribayes.errors import EntryError, InputError, ShapeError, VeribayesError
 from veribayes.models._task import Task, Tolerance
-from veribayes.predictive import Array, Predictive, as_predictive, concatenate, stack
+from veribayes.predictive import Array, Predictive, as_predictive, concatenate, stack, to_float64
 from veribayes.store import digest_of, predictive_of, read_tree, source_digest
 from veribayes.tree import Branch, Certificate, Data
 
@@ -42,6 +44,9 @@ class Candidate:
         infer: (task, data, seed) -> branch with leading shape (dataset, position, query).
         kind: engine, construction, checkpoint, callable or predictions.
         card: a checkpoint's card.
+        takes_seed: whether `seed` is the only source of its randomness: the same seed and data give the same answer.
+        exposes: whether it can say more than predictions of single queries: latents or a joint.
+        askable: whether it can be asked about other data sets, or again; what is recorded cannot.
     """
 
     name: str
@@ -49,6 +54,9 @@ class Candidate:
     infer: Callable[[Task, Data, int], Branch]
     kind: str
     card: Mapping[str, Any] | None = None
+    takes_seed: bool = False
+    exposes: bool = False
+    askable: bool = True
 
 
 def resolve(candidate: object, task: Task, options: Mapping[str, str] | None = None) -> Candidate:
@@ -84,9 +92,11 @@ def _object(candidate: object) -> Candidate:
 
 def of_engine(name: str, made: Any) -> Candidate:
     """An engine, in whatever role."""
-    return Candidate(
-        name, _identity("engine", name, made), lambda task, data, seed: made(task, data, seed=seed), "engine"
-    )
+
+    def infer(task: Task, data: Data, seed: int) -> Branch:
+        return cast(Branch, made(task, data, seed=seed))
+
+    return Candidate(name, _identity("engine", name, made), infer, "engine", takes_seed=True, exposes=True)
 
 
 def of_construction(name: str, made: Any) -> Candidate:
@@ -117,41 +127,119 @@ def _identity(kind: str, name: str, made: Any) -> str:
 
 
 def of_callable(function: object) -> Candidate:
-    """A callable (context, query) -> one of the six forms, or a torch module."""
+    """A callable (context, query) -> one of the six forms, or a torch module; either may take a keyword `seed`."""
     call, name = _as_function(function)
-    return Candidate(name, None, lambda task, data, seed: predict(call, task, data), "callable")
+    seeded = accepts_seed(getattr(function, "forward", function) if _is_module(function) else function)
+
+    def infer(task: Task, data: Data, seed: int) -> Branch:
+        return predict(call, task, data, seed if seeded else None)
+
+    return Candidate(name, None, infer, "callable", takes_seed=seeded, exposes=hasattr(call, "posterior"))
 
 
-def predict(call: Callable[[Any, Any], object], task: Task, data: Data) -> Branch:
+def accepts_seed(function: object) -> bool:
+    """Whether a callable (context, query) also takes a keyword that is called `seed`.
+
+    What a partial has bound already is its own; `**keywords` alone promise nothing.
+    """
+    step = function
+    while step is not None:
+        if isinstance(step, partial) and "seed" in step.keywords:
+            return False
+        step = step.func if isinstance(step, partial) else getattr(step, "__wrapped__", None)
+    try:
+        signature = inspect.signature(cast(Callable[..., object], function))
+        signature.bind(None, None, seed=0)
+    except (TypeError, ValueError):  # it has no signature, or `seed` is the place of the context or of the query
+        return False
+    return "seed" in signature.parameters
+
+
+def request_seed(seed: int, data: Data, position: int) -> int:
+    """The seed of one request, below 2^31: a function of the run's seed, the context size and the numbers of the data sets.
+
+    One seed for all requests would give the first data sets of all batches the same noise, and they would not be independent.
+    """
+    index = zlib.crc32(np.ascontiguousarray(data.index).tobytes())
+    state = np.random.SeedSequence([seed, int(data.positions[position]), index]).generate_state(1)
+    return int(state[0]) >> 1
+
+
+def predict(call: Callable[..., object], task: Task, data: Data, seed: int | None = None) -> Branch:
     """Ask a callable once for every design position and join its answers along `position`.
+
+    Args:
+        seed: of the run, where the callable takes one; each request gets its own (`request_seed`).
 
     Raises:
         InputError: the callable failed, or its answer is not one of the six forms in the expected shape.
     """
     places = range(len(data.positions))
-    parts = [_answer(call, task, data, k) for k in places]
-    posterior = _posterior([call.posterior(*task.model.inputs(data, k)) for k in places] if hasattr(call, "posterior") else [])
+    parts = [_answer(call, task, data, k, seed) for k in places]
+    posterior = _posterior(call.posterior, task, data, seed) if hasattr(call, "posterior") else {}
     return Branch(stack(parts, axis=1), Certificate("trusted", "candidate", 0.0), posterior)
 
 
-def _posterior(parts: Sequence[Mapping[str, Mapping[str, Array]]]) -> dict[str, dict[str, Array]]:
+def _posterior(call: Callable[..., object], task: Task, data: Data, seed: int | None) -> dict[str, dict[str, Array]]:
     """What is said about latents at each position -> latent -> moment -> (dataset, position, *event)."""
-    return {n: {k: np.stack([p[n][k] for p in parts], axis=1) for k in parts[0][n]} for n in (parts[0] if parts else ())}
+    seeded = seed is not None and accepts_seed(call)
+    parts = [_latents(call, task, data, k, seed if seeded else None) for k in range(len(data.positions))]
+    names = {(latent, moment): values.shape for (latent, moment), values in parts[0].items()}
+    if any({key: values.shape for key, values in part.items()} != names for part in parts):
+        raise InputError("the same latents in the same shapes at every context size", "others at some of them")
+    latents: dict[str, dict[str, Array]] = {}
+    for latent, moment in names:
+        latents.setdefault(latent, {})[moment] = np.stack([part[latent, moment] for part in parts], axis=1)
+    return latents
 
 
-def _answer(call: Callable[[Any, Any], object], task: Task, data: Data, position: int) -> Predictive:
-    context, query = copy.deepcopy(task.model.inputs(data, position))  # a candidate may write into what it is given
+def _latents(
+    call: Callable[..., object], task: Task, data: Data, position: int, seed: int | None
+) -> dict[tuple[str, str], Array]:
+    """What is said at one position: (latent, moment) -> (dataset, *event); numbers that are not finite stay what they are."""
+    said = _called(call, task, data, position, seed, "the latents")
+    wanted = "a dict {latent: {'mean': ..., 'sd': ...}} from the candidate's `posterior`"
+    if not isinstance(said, Mapping) or not all(isinstance(moments, Mapping) for moments in said.values()):
+        raise InputError(wanted, type(said).__name__)
+    arrays = {(str(n), str(k)): to_float64(v) for n, moments in said.items() for k, v in moments.items()}
+    for (latent, moment), values in arrays.items():
+        if values.shape[:1] != (len(data.index),):
+            lead = f"'{moment}' of the latent '{latent}' with the first axis dataset={len(data.index)}"
+            raise ShapeError(lead, f"shape {values.shape}", "answer for every data set of the batch")
+    return arrays
+
+
+def _answer(call: Callable[..., object], task: Task, data: Data, position: int, seed: int | None) -> Predictive:
     shape = (len(data.index), queries_of(task, data))
+    said = _called(call, task, data, position, seed, "an answer")
     try:
-        said = as_predictive(call(context, query), shape, task.model.n_categories)
+        read = as_predictive(said, shape, task.model.n_categories)
     except EntryError as error:
         raise _located(error, len(shape), data, position) from None
     except VeribayesError:
         raise
+    except Exception as error:  # whatever its arrays raise when they are read
+        raise _failure("an answer", data, position, error) from error
+    return concatenate([read])  # a copy: a candidate may use its buffers again
+
+
+def _called(
+    call: Callable[..., object], task: Task, data: Data, position: int, seed: int | None, what: str
+) -> object:
+    """What a user's function returns at one position."""
+    context, query = copy.deepcopy(task.model.inputs(data, position))  # a candidate may write into what it is given
+    options = {} if seed is None else {"seed": request_seed(seed, data, position)}
+    try:
+        return call(context, query, **options)
+    except VeribayesError:
+        raise
     except (Exception, SystemExit) as error:  # whatever a user's code raises is the user's to read
-        wanted = f"an answer of the candidate at position {data.positions[position]}"
-        raise InputError(wanted, f"{type(error).__name__}: {error}", "--debug shows where") from error
-    return concatenate([said])  # a copy: a candidate may use its buffers again
+        raise _failure(what, data, position, error) from error
+
+
+def _failure(what: str, data: Data, position: int, error: BaseException) -> InputError:
+    wanted = f"{what} of the candidate at position {data.positions[position]}"
+    return InputError(wanted, f"{type(error).__name__}: {error}", "--debug shows where")
 
 
 def _located(error: EntryError, axes: int, data: Data, position: int) -> EntryError:
@@ -208,9 +296,12 @@ def _checkpoint(name: str, task: Task) -> Candidate:
     card = checkpoint.read_card(folder)
     call = network_candidate(folder, task)
     identity = digest_of({"card": asdict(card), "source": source_digest()})
-    return Candidate(
-        folder.name, identity, lambda task, data, seed: predict(call, task, data), "checkpoint", asdict(card)
-    )
+
+    def infer(task: Task, data: Data, seed: int) -> Branch:
+        del seed  # a network is a function
+        return predict(call, task, data)
+
+    return Candidate(folder.name, identity, infer, "checkpoint", asdict(card), exposes=True)
 
 
 def of_object(reference: str, task: Task) -> Candidate:
@@ -321,7 +412,7 @@ def recorded(tree: xr.DataTree, name: str) -> Candidate:
         return Branch(said, Certificate("trusted", "candidate", 0.0))
 
     identity = digest_of({"answers": _digest(stored), "index": index.tolist(), "made_for": answered})
-    return Candidate(name, identity, infer, "predictions")
+    return Candidate(name, identity, infer, "predictions", askable=False)
 
 
 def _recorded_place(at: tuple[int, ...], index: Any) -> str:
@@ -331,9 +422,14 @@ def _recorded_place(at: tuple[int, ...], index: Any) -> str:
     return f"in data set {int(index[at[0]])}, position {at[1]}, query {at[2]}"
 
 
-def _as_function(value: object) -> tuple[Callable[[Any, Any], object], str]:
+def _is_module(value: object) -> bool:
+    """Whether it is a torch module, said without torch."""
+    return any(c.__module__.startswith("torch.") and c.__name__ == "Module" for c in type(value).__mro__)
+
+
+def _as_function(value: object) -> tuple[Callable[..., object], str]:
     name = getattr(value, "__qualname__", type(value).__name__)
-    if any(c.__module__.startswith("torch.") and c.__name__ == "Module" for c in type(value).__mro__):
+    if _is_module(value):
         from veribayes.transformer._candidates import module_candidate
 
         return module_candidate(cast(Any, value)), type(value).__name__

@@ -20,10 +20,11 @@ import xarray as xr
 from veribayes import checks, concentration, registry, results, store
 from veribayes.audit import audited
 from veribayes.candidates import Candidate, made_for, of_engine, resolve
+from veribayes.case import Case
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.models._check import integer
 from veribayes.models._task import Task, Tolerance
-from veribayes.predictive import Array, Predictive, concatenate
+from veribayes.predictive import Array, Predictive, Quantiles, concatenate
 from veribayes.references import remembered
 from veribayes.results import Scored
 from veribayes.secondary import Checked
@@ -34,6 +35,7 @@ DEFAULT_DATASETS = 1000
 DEFAULT_AUDIT = 4
 TOLERANCE_SHARE = 0.01  # of the prior predictive's mean divergence, i.e. 99 % recovery
 SEARCHED = 2000  # data sets in which a concentration is looked for; they hold in memory what each group contains
+EXAMPLES_OF = ("reference", "candidate", "prior_only")
 # methods that compute the posterior; no other engine may be a reference
 TRUTHS = ("exact", "quadrature", "quasi_monte_carlo", "mcmc")
 
@@ -103,13 +105,16 @@ def run(
     wealth = results.log_wealth(task, shards) if options.sequential else None
     if options.audit and truth.name != "nuts" and _sampled(task.model):
         audit = audited(task, truth, options.audit, seed=options.seed, nuts_options=options.audit_options)
+    examples, notes = _examples(task, roles, scored, options)
+    checked = _checked(task, judged, scored, options)
+    checked = replace(checked, notes=(*checked.notes, *notes))
     groups = {
         "/": results.assemble(task, roles, scored, audit, seed=options.seed, groups=_searched(task, options),
-                              checked=_checked(task, judged, scored, options), wealth=wealth),
-        "/examples": _examples(task, roles, scored, options),
+                              checked=checked, wealth=wealth),
+        "/examples": examples,
     }
-    if options.keep_predictions:
-        groups["/candidate"] = _kept(task, judged, options)
+    if scored.kept is not None:
+        groups["/candidate"] = _kept(task, scored.kept, options)
     tree = xr.DataTree.from_dict(
         {f"{at.rstrip('/')}{node.path}": node.to_dataset() for at, part in groups.items() for node in part.subtree}
     )
@@ -299,31 +304,46 @@ def _checked(task: Task, judged: Candidate, run: Scored, options: Options) -> Ch
     asked = replace(options, reference_options={**more, **options.reference_options})
     truth = None if engine.method == "mcmc" else _reference(task, asked)
     simulation = task.simulate(range(min(options.datasets, checks.ASKED)), seed=options.seed)
-    return checks.examine(checks.Case(task, judged, truth, run.scores["candidate"], simulation, options.seed), options.tests)
+    return checks.examine(Case(task, judged, truth, run.scores["candidate"], simulation, options.seed), options.tests)
 
 
-def _examples(task: Task, roles: Mapping[str, Candidate], run: Scored, options: Options) -> xr.DataTree:
-    """Predictives of a few data sets, computed again from their numbers."""
-    index, why = results.example_indices(run, results.endpoint(task, run.forms["candidate"]))
+def _examples(
+    task: Task, roles: Mapping[str, Candidate], run: Scored, options: Options
+) -> tuple[xr.DataTree, tuple[Mapping[str, Any], ...]]:
+    """Predictives of a few data sets, and a finding where the candidate's are not those that were scored.
+
+    What was not kept is computed again from the numbers of the data sets.
+    """
+    primary = results.endpoint(task, run.forms["candidate"])
+    index, why = results.example_indices(run, primary)
     simulation = task.model.simulate(task.design, options.seed, "verify", index)
     groups = {
         "/": xr.Dataset({"index": (("example",), index), "why": (("example",), np.array(why, dtype="U6"))}),
         "/observed": store.arrays_dataset(simulation.data.arrays, "example", len(index), results.SHARED),
     }
-    for role in ("reference", "candidate", "prior_only"):
-        branch = roles[role].infer(task, simulation.data, options.seed)
+    branches = {role: _again(roles[role], role, task, simulation, run, options) for role in EXAMPLES_OF}
+    for role, branch in branches.items():
         groups[f"/{role}"] = store.predictive_dataset(branch.predictive, "example")
-    return xr.DataTree.from_dict(groups)
+    notes: tuple[Mapping[str, Any], ...] = ()
+    if run.kept is None:
+        scores = _scores([primary.metric], branches["candidate"], branches["reference"], simulation)
+        notes = results.examples_differ(run, primary, index, scores)
+    return xr.DataTree.from_dict(groups), notes
 
 
-def _kept(task: Task, judged: Candidate, options: Options) -> xr.DataTree:
-    """All predictions of the candidate, as a predictions file holds them."""
-    parts = [
-        judged.infer(task, task.simulate(rows, seed=options.seed).data, options.seed).predictive
-        for rows in _ranges(task, options.datasets)
-    ]
+def _again(
+    who: Candidate, role: str, task: Task, simulation: Simulation, run: Scored, options: Options
+) -> Branch:
+    """A role on the examples: what was kept of it, else its answer to another request."""
+    if role == "candidate" and run.kept is not None:
+        return Branch(run.kept[simulation.data.index], run.certificate)
+    return who.infer(task, simulation.data, options.seed)
+
+
+def _kept(task: Task, predictive: Predictive, options: Options) -> xr.DataTree:
+    """The candidate's predictions that were scored, as a predictions file holds them."""
     answered = json.dumps(made_for(task, options.seed))
-    return xr.DataTree(store.predictive_dataset(concatenate(parts)).assign_attrs(made_for=answered))
+    return xr.DataTree(store.predictive_dataset(predictive).assign_attrs(made_for=answered))
 
 
 def _provenance(task: Task, roles: Mapping[str, Candidate], options: Options, seconds: float) -> dict[str, object]:
@@ -348,6 +368,8 @@ def _shards(
     for number, rows in enumerate(_ranges(task, options.datasets)):
         path = None if out is None else out / "shards" / f"{number:05d}.nc"
         shard = _read_shard(path, key, rows) if path is not None and key is not None else None
+        if shard is not None and options.keep_predictions and shard.kept is None:
+            shard = None  # scored by a run that did not keep them; asked again, they might be others
         if shard is None:
             shard = _compute(task, roles, options, rows)
             if path is not None:
@@ -383,12 +405,16 @@ def _compute(task: Task, roles: Mapping[str, Candidate], options: Options, rows:
     truth.certificate.require(roles["reference"].name)
     scores: dict[str, dict[str, Array]] = {}
     forms = {"reference": truth.predictive.form}
+    mine = roles["candidate"].infer(task, simulation.data, options.seed)
     for role, who in roles.items():
         if role != "reference":
-            branch = who.infer(task, simulation.data, options.seed)
+            branch = mine if role == "candidate" else who.infer(task, simulation.data, options.seed)
             names = registry.names("metric") if role == "candidate" else results.COMPARED
             scores[role], forms[role] = _scores(names, branch, truth, simulation), branch.predictive.form
-    return Scored(scores, simulation.context, simulation.outcome, truth.certificate, forms)
+    said = mine.predictive
+    levels = tuple(said.levels.tolist()) if isinstance(said, Quantiles) else None
+    kept = said if options.keep_predictions else None
+    return Scored(scores, simulation.context, simulation.outcome, truth.certificate, forms, levels, kept)
 
 
 def _scores(names: Sequence[str], branch: Branch, truth: Branch, simulation: Simulation) -> dict[str, Array]:
@@ -422,8 +448,11 @@ def _write_shard(path: Path, key: str, rows: range, shard: Scored) -> None:
     groups["/observed_data"] = xr.Dataset(
         {"context": ((DATASET, POSITION), shard.context), "outcome": ((DATASET, POSITION, QUERY), shard.outcome)}
     )
+    if shard.kept is not None:
+        groups["/candidate"] = store.predictive_dataset(shard.kept)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = {
+        "levels": json.dumps(shard.levels),
         "key": key,
         "start": rows.start,
         "stop": rows.stop,
@@ -452,9 +481,12 @@ def _shard_of(tree: xr.DataTree) -> Scored:
     }
     seen = tree["observed_data"]
     certificate = store.certificate_of(json.loads(tree.attrs["certificate"]))
+    levels = json.loads(tree.attrs["levels"])
     return Scored(
-        scores, seen["context"].to_numpy(), seen["outcome"].to_numpy(), certificate, json.loads(tree.attrs["forms"])
-    )
+        scores, seen["context"].to_numpy(), seen["outcome"].to_numpy(), certificate, json.loads(tree.attrs["forms"]),
+        None if levels is None else tuple(levels),
+        store.predictive_of(tree["candidate"].to_dataset()) if "candidate" in tree.children else None,
+    )  # fmt: skip
 
 
 def _merge(shards: list[Scored]) -> Scored:
@@ -462,6 +494,9 @@ def _merge(shards: list[Scored]) -> Scored:
     if any(s.forms != first.forms for s in shards):
         found = sorted({s.forms["candidate"] for s in shards})
         raise InputError("one predictive form throughout a run", f"{found}", "return the same form for every batch")
+    if any(s.levels != first.levels for s in shards):
+        raise InputError("the same 'levels' throughout a run", "different ones")
+    kept = [s.kept for s in shards if s.kept is not None]
     scores = {
         role: {m: np.concatenate([s.scores[role][m] for s in shards]) for m in first.scores[role]}
         for role in first.scores
@@ -472,4 +507,6 @@ def _merge(shards: list[Scored]) -> Scored:
         np.concatenate([s.outcome for s in shards]),
         merge_certificates([s.certificate for s in shards]),
         first.forms,
+        first.levels,
+        concatenate(kept) if kept else None,
     )
