@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -372,6 +373,7 @@ def _key(task: Task, roles: Mapping[str, Candidate], options: Options) -> str | 
             "roles": {r: c.identity for r, c in roles.items()},
             "source": store.source_digest(),
             "versions": store.provenance()["packages"],
+            "plug_ins": registry.plug_in_versions(),
         }
     )
 
@@ -385,7 +387,7 @@ def _compute(task: Task, roles: Mapping[str, Candidate], options: Options, rows:
     for role, who in roles.items():
         if role != "reference":
             branch = who.infer(task, simulation.data, options.seed)
-            names = registry.names("metric") if role == "candidate" else results.COMPARED
+            names = registry.usable("metric") if role == "candidate" else results.COMPARED
             scores[role], forms[role] = _scores(names, branch, truth, simulation), branch.predictive.form
     return Scored(scores, simulation.context, simulation.outcome, truth.certificate, forms)
 
@@ -394,16 +396,31 @@ def _scores(names: Sequence[str], branch: Branch, truth: Branch, simulation: Sim
     """The metrics that apply to the two forms, and the Monte Carlo corrections where a side has replicates."""
     scores = {}
     for name in names:
-        metric = registry.load("metric", name)
-        if metric.applies(branch.predictive.form, truth.predictive.form):
-            scores[name] = metric.score(
-                branch.predictive, truth.predictive, simulation.outcome, index=simulation.data.index
-            )
+        values = registry.attempted("metric", name, partial(_metric_scores, name, branch, truth, simulation))
+        if values is not None:
+            scores[name] = values
     if "kl" in scores and (truth.replicates or branch.replicates):
         sides = (branch.replicates or branch.predictive, truth.replicates or truth.predictive)
         corrected = monte_carlo.corrected_kl(*sides, simulation.outcome)
         scores |= {"kl": corrected.value, "kl_raw": corrected.raw, "kl_remainder": corrected.remainder}
     return scores
+
+
+def _metric_scores(name: str, branch: Branch, truth: Branch, simulation: Simulation) -> Array | None:
+    """The scores of one metric, (dataset, position, query); None where it does not apply to the two forms.
+
+    Raises:
+        ArithmeticError: scores of another shape, or NaN where the query applies.
+    """
+    metric = registry.load("metric", name)
+    if not metric.applies(branch.predictive.form, truth.predictive.form):
+        return None
+    values = np.asarray(
+        metric.score(branch.predictive, truth.predictive, simulation.outcome, index=simulation.data.index)
+    )
+    if values.shape != simulation.outcome.shape or (np.isnan(values) & ~np.isnan(simulation.outcome)).any():
+        raise ArithmeticError(f"scores without NaN of shape {simulation.outcome.shape} expected, got {values.shape}")
+    return values
 
 
 def _score(name: str, guess: Predictive, exact: Predictive, simulation: Simulation) -> Array:
@@ -450,13 +467,18 @@ def _shard_of(tree: xr.DataTree) -> Scored:
     )
 
 
+def _scored_by_all(shards: list[Scored], role: str) -> list[str]:
+    """Metrics of a role that every shard has: a plug-in may fail in one of them."""
+    return [m for m in shards[0].scores[role] if all(m in s.scores[role] for s in shards)]
+
+
 def _merge(shards: list[Scored]) -> Scored:
     first = shards[0]
     if any(s.forms != first.forms for s in shards):
         found = sorted({s.forms["candidate"] for s in shards})
         raise InputError("one predictive form throughout a run", f"{found}", "return the same form for every batch")
     scores = {
-        role: {m: np.concatenate([s.scores[role][m] for s in shards]) for m in first.scores[role]}
+        role: {m: np.concatenate([s.scores[role][m] for s in shards]) for m in _scored_by_all(shards, role)}
         for role in first.scores
     }
     return Scored(
