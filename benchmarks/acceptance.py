@@ -120,7 +120,7 @@ def measured(task: Task, study: Study) -> Iterator[Row]:
 def defects(task: Task) -> list[str]:
     """Planted defects that mean something for the task."""
     data = task.simulate(range(2), seed=SEED).data
-    return [name for name in registry.names("engine") if _can_spoil(name, task, data)]
+    return [name for name in registry.usable("engine") if _can_spoil(name, task, data)]
 
 
 def _can_spoil(name: str, task: Task, data: Any) -> bool:

@@ -238,12 +238,12 @@ def test_what_a_candidate_prints_is_no_result(
     assert "debugging" in said.err
 
 
-def test_functions_of_one_file_do_not_share_shards(
+def test_functions_of_one_file_do_not_share_a_folder(
     module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     estimates = []
     for name in ("half", "laplace"):
-        arguments = ("--candidate", f"{module}:{name}", "--datasets", "40", "--audit", "0", "--out", "out", "--json")
+        arguments = ("--candidate", f"{module}:{name}", "--datasets", "40", "--audit", "0", "--json")
         run(monkeypatch, "verify", "bn-general5", *arguments)
         estimates.append(json.loads(capsys.readouterr().out)["results"][0]["primary"]["estimate"])
     assert estimates[0] > 2 * estimates[1]  # .0650 and .0282
@@ -282,7 +282,7 @@ def test_a_folder_that_is_a_file_is_bad_input(
     (tmp_path / "out").write_text("")
     monkeypatch.setattr("veribayes.transformer._training.train", lambda *a, **k: pytest.fail("it trains in vain"))
     assert run(monkeypatch, *arguments, "--out", str(tmp_path / "out")) == 2
-    assert "files that can be read and written" in capsys.readouterr().err
+    assert "can be written" in capsys.readouterr().err
 
 
 def test_a_terminal_without_unicode_shows_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

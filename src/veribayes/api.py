@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from veribayes import pipeline, report, results, store
+from veribayes import folders, ownership, pipeline, report, results, store
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._arguments import parse_argument, read_arguments
@@ -71,10 +71,15 @@ class Result:
         return figures.curve(self.tree)
 
     def save(self, folder: str | Path) -> Path:
-        """Write `run.nc`, `result.json` and `report.html` into a folder; returns the folder."""
+        """Write `run.nc`, `result.json` and `report.html` into a folder; returns the folder.
+
+        Raises:
+            InputError: the folder holds another run, has a writer, or cannot be written.
+        """
         folder = Path(folder)
-        store.write_tree(self.tree, folder / "run.nc")
-        write_reports([self.tree], folder)
+        with ownership.saved(folder, self.tree):
+            store.write_tree(self.tree, folder / "run.nc")
+            write_reports([self.tree], folder)
         return folder
 
     def __repr__(self) -> str:
@@ -191,9 +196,13 @@ def verify(
         tests=tests,
         sequential=sequential,
     )
-    folder = Path(out) if out is not None else None
-    result = Result(pipeline.run(made, candidate, chosen, out=folder))
-    if folder is not None:
+    if out is None:
+        return Result(pipeline.run(made, candidate, chosen))
+    folder = Path(out)
+    with ownership.claimed(folder, made, candidate, chosen):
+        for file in ("report.html", "result.json"):
+            folders.require_writable(folder / file)
+        result = Result(pipeline.run(made, candidate, chosen, out=folder))
         write_reports([result.tree], folder)
     return result
 
@@ -228,6 +237,24 @@ def write_reports(trees: list[xr.DataTree], folder: Path, errors: Sequence[Mappi
     """`result.json` and `report.html`, each written whole or not at all."""
     store.write_text(folder / "result.json", document(trees, errors) + "\n")
     report.write(trees, folder / "report.html")
+
+
+def write_folder(runs: Mapping[Path, xr.DataTree], out: Path, errors: Sequence[Mapping[str, Any]] = ()) -> None:
+    """The reports of a folder: the runs of this command, by their folders, and those of other tasks that are there.
+
+    A run that cannot be read is left out, as `veribayes report` would refuse it.
+    """
+    others = [file for file in store.run_files(out) if file.parent not in runs]
+    kept = [tree for tree in map(_readable, others) if tree is not None]
+    write_reports([*runs.values(), *kept], out, errors)
+
+
+def _readable(path: Path) -> xr.DataTree | None:
+    try:
+        tree = store.read_tree(path)
+    except InputError:
+        return None
+    return tree if tree.attrs.get("schema") == store.SCHEMA else None
 
 
 def _estimate(plain: Mapping[str, Any]) -> Estimate:

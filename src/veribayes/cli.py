@@ -9,36 +9,43 @@ import json
 import math
 import os
 import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from io import TextIOWrapper
+from collections.abc import Callable
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from veribayes import registry, terminal
-from veribayes.errors import InputError, Interrupted, VeribayesError
+from veribayes import console, registry, terminal
+from veribayes.arguments import MOST_PROCESSES, MOST_SEED, one_of, positive_number, whole_number
+from veribayes.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
 
 EXIT_OF_VERDICT = {"equivalent": 0, "different": 1, "undecided": 3}
 PRECEDENCE = (2, 70, 4, 1, 3)  # several tasks: the first of these that occurs
-UNEXPECTED, INTERRUPTED = 70, 130
+IDENTIFY_DATASETS, PROBE_DATASETS = 500, 64
+DEVICES = ("auto", "cpu", "cuda")
+PAGES = (".html", ".htm")
+VERIFIED = Path("runs/verify")
+LEVELS = ("none", "standard", "all")  # of --tests; `checks` has them too, and is too heavy for a list of options
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Is this transformer doing Bayesian inference, and if not, what is it doing and where does it go wrong?",
 )
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Datasets = Annotated[int, typer.Option("--datasets", help="Independent data sets; the unit of replication.")]
-Seed = Annotated[int, typer.Option("--seed", help="Determines every number of the run.")]
+DATASETS_HELP = "Independent data sets; the unit of replication."
+Datasets = Annotated[int, typer.Option("--datasets", parser=whole_number(1), metavar="N", help=DATASETS_HELP)]
+Compared = Annotated[int, typer.Option("--datasets", parser=whole_number(2), metavar="N", help=DATASETS_HELP)]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", parser=whole_number(0, MOST_SEED), metavar="N", help="Determines every number of the run."),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="ROLE.OPTION=VALUE", help="An engine's option, e.g. reference.draws=20."),
@@ -88,23 +95,46 @@ def verify(
     reference: Annotated[
         str | None, typer.Option("--reference", metavar="ENGINE", help="Engine that computes the truth.")
     ] = None,
-    datasets: Datasets = 1000,
+    datasets: Compared = 1000,
     tolerance: Annotated[
-        float | None, typer.Option("--tolerance", help="Of the primary endpoint, instead of the task's.")
+        float | None,
+        typer.Option(
+            "--tolerance",
+            parser=positive_number,
+            metavar="X",
+            help="Of the primary endpoint, instead of the task's.",
+        ),
     ] = None,
     seed: Seed = 0,
     audit: Annotated[
-        int, typer.Option("--audit", metavar="N", help="Data sets on which NUTS checks an exact reference.")
+        int,
+        typer.Option(
+            "--audit",
+            parser=whole_number(0),
+            metavar="N",
+            help="Data sets on which NUTS checks an exact reference.",
+        ),
     ] = 4,
     out: Annotated[
-        Path, typer.Option("--out", help="Folder of shards, runs and the report; an interrupted run resumes from it.")
-    ] = Path("runs/verify"),
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder of shards, runs and the report; an interrupted run resumes from it. Default: runs/verify, and for "
+            "another candidate or other options a folder beside it.",
+        ),
+    ] = None,
     set_: Set = None,
     keep_predictions: Annotated[
         bool, typer.Option("--keep-predictions", help="Store every prediction of the candidate.")
     ] = False,
     tests: Annotated[
-        str, typer.Option("--tests", metavar="none|standard|all", help="How much is asked beside the primary endpoint.")
+        str,
+        typer.Option(
+            "--tests",
+            parser=one_of(*LEVELS),
+            metavar="|".join(LEVELS),
+            help="How much is asked beside the primary endpoint.",
+        ),
     ] = "standard",
     sequential: Annotated[
         bool, typer.Option("--sequential", help="Stop as soon as it is sure that the candidate is different.")
@@ -113,9 +143,10 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Compare a candidate with the certified truth of one or several tasks, and decide."""
-    from veribayes import api, pipeline
+    from veribayes import api, folders, ownership, pipeline
 
-    data, rest = api.split_data(_settings(set_))
+    given = _settings(set_)
+    data, rest = api.split_data(given)
     settings = api.split_options(rest)
     options = pipeline.Options(
         datasets=datasets,
@@ -129,19 +160,23 @@ def verify(
         tests=tests,
         sequential=sequential,
     )
-    trees: list[xr.DataTree] = []
+    if out is None:
+        out = ownership.folder_of_command(VERIFIED, candidate, options, tolerance, given)
+    runs: dict[Path, xr.DataTree] = {}
     errors: list[dict[str, Any]] = []
-    for name in tasks:
-        with _caught(name, errors, debug), terminal.progress(name, datasets) as advance:
-            trees.append(_verify_one(name, data, candidate, options, tolerance, out, advance))
+    for name in dict.fromkeys(tasks):
+        with console.caught(name, errors, debug), terminal.progress(name, datasets) as advance:
+            folder, tree = _verify_one(name, data, candidate, options, tolerance, out, advance)
+            runs[folder] = tree
+    trees = list(runs.values())
     if trees:
-        with _caught("report", errors, debug):
-            api.write_reports(trees, out, errors)
+        with console.caught("report", errors, debug), folders.locked(out, wait=True):
+            api.write_folder(runs, out, errors)
     entries = [json.loads(tree.attrs["result"]) for tree in trees]
     if as_json:
         print(api.document(trees, errors))
     elif trees:
-        terminal.print_table(entries)
+        print(terminal.table(entries))
         print(f"report: {out / 'report.html'}")
     codes = [e["exit_code"] for e in errors] + [EXIT_OF_VERDICT[e["verdict"]] for e in entries]
     raise typer.Exit(next((c for c in PRECEDENCE if c in codes), 0))
@@ -155,12 +190,16 @@ def _verify_one(
     tolerance: float | None,
     out: Path,
     advance: Callable[[int], None],
-) -> xr.DataTree:
-    from veribayes import api, candidates, pipeline, store
+) -> tuple[Path, xr.DataTree]:
+    """The folder of one task, and its run."""
+    from veribayes import api, candidates, folders, ownership, pipeline, store
 
     task = candidates.with_tolerance(api.task(name, data=data, simulated=True), tolerance)
     folder = out / store.folder_name(name, task)
-    return pipeline.run(task, candidate, options, out=folder, progress=advance)
+    with ownership.claimed(folder, task, candidate, options):
+        for file in ("report.html", "result.json"):
+            folders.require_writable(out / file)
+        return folder, pipeline.run(task, candidate, options, out=folder, progress=advance)
 
 
 @app.command()
@@ -172,33 +211,51 @@ def identify(
     against: Annotated[
         list[str] | None, typer.Option("--against", metavar="ENGINE", help="A further engine to consider; repeatable.")
     ] = None,
-    datasets: Datasets = 500,
+    datasets: Compared = IDENTIFY_DATASETS,
     tolerance: Annotated[
-        float | None, typer.Option("--tolerance", help="Predictors nearer to each other than this share a name.")
+        float | None,
+        typer.Option(
+            "--tolerance",
+            parser=positive_number,
+            metavar="X",
+            help="Predictors nearer to each other than this share a name.",
+        ),
     ] = None,
     seed: Seed = 0,
-    out: Annotated[Path, typer.Option("--out", help="Folder for identify.json and identify.md.")] = Path("runs/identify"),
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for identify.json and identify.md; default runs/identify.")
+    ] = None,
     set_: Set = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Which algorithm is it? 0: exact Bayes, or nothing that the tolerance tells from it; 1: another, or none; 3: undecided."""
     del debug  # read by main, which catches what escapes
-    from veribayes import api, candidates, identification, pipeline, store
+    from veribayes import api, candidates, folders, identification, ownership, pipeline, store
     from veribayes.report.identification import markdown
 
     options = api.split_options(_settings(set_))["candidate"]
     made = candidates.with_tolerance(api.task(task), tolerance)
-    made = pipeline.frozen_tolerance(made, pipeline.Options(seed=seed))
-    with terminal.progress(made.name, datasets) as advance, redirect_stdout(sys.stderr):
+    numbers = {"datasets": datasets, "seed": seed, "tolerance": tolerance}
+    choices = {"against": sorted(against or ()), "options": options}
+    request = {"candidate": ownership.name_of(candidate, made), **numbers, **choices}
+    if out is None:
+        defaults = {"datasets": IDENTIFY_DATASETS, "seed": 0, "tolerance": None, "against": [], "options": {}}
+        usual = request == {"candidate": made.name, **defaults}
+        out = ownership.default_folder(Path("runs/identify"), usual, candidate or "shipped", request)
+    folder = out / store.folder_name(task, made)
+    with ExitStack() as stack:
+        stack.enter_context(folders.owned(folder, {"task": ownership.task_of(made), **request}))
+        advance = stack.enter_context(terminal.progress(made.name, datasets))
+        stack.enter_context(redirect_stdout(sys.stderr))
+        made = pipeline.frozen_tolerance(made, pipeline.Options(seed=seed))
         judged = candidates.resolve(candidate, made, options)
         entry = identification.identify(
             made, judged, datasets=datasets, seed=seed, against=against or (), progress=advance
         )
-    document = json.dumps({"schema": identification.SCHEMA, "results": [entry]}, indent=1, allow_nan=False)
-    folder = out / store.folder_name(task, made)
-    store.write_text(folder / "identify.json", document + "\n")
-    store.write_text(folder / "identify.md", markdown(entry))
+        document = json.dumps({"schema": identification.SCHEMA, "results": [entry]}, indent=1, allow_nan=False)
+        store.write_text(folder / "identify.json", document + "\n")
+        store.write_text(folder / "identify.md", markdown(entry))
     print(document if as_json else markdown(entry))
     raise typer.Exit(identification.exit_code(entry))
 
@@ -212,25 +269,32 @@ def probe(
     against: Annotated[
         str | None, typer.Option("--against", metavar="CONSTRUCTION", help="Default: the one of the task's family.")
     ] = None,
-    datasets: Datasets = 64,
+    datasets: Datasets = PROBE_DATASETS,
     seed: Seed = 0,
-    out: Annotated[Path, typer.Option("--out", help="Folder for probe.json and probe.html.")] = Path("runs/probe"),
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for probe.json and probe.html; default runs/probe.")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """What a candidate reads, beside what theory writes down, and what it has learned; nothing is decided."""
     del debug  # read by main
-    from veribayes import api, probes, store
+    from veribayes import api, folders, ownership, probes, store
     from veribayes.report import probe as pages
 
     with redirect_stdout(sys.stderr):
         name = task or probes.task_name(candidate)
         made = api.task(name)
-        entry = probes.probe(made, candidate, against=against, datasets=datasets, seed=seed)
-    text = json.dumps(entry, indent=1, allow_nan=False)
+    request = {"candidate": ownership.name_of(candidate, made), "datasets": datasets, "seed": seed, "against": against}
+    if out is None:
+        usual = request == {"candidate": made.name, "datasets": PROBE_DATASETS, "seed": 0, "against": None}
+        out = ownership.default_folder(Path("runs/probe"), usual, candidate, request)
     folder = out / store.folder_name(name, made)
-    store.write_text(folder / "probe.json", text + "\n")
-    store.write_text(folder / "probe.html", pages.page(entry))
+    with folders.owned(folder, {"task": ownership.task_of(made), **request}), redirect_stdout(sys.stderr):
+        entry = probes.probe(made, candidate, against=against, datasets=datasets, seed=seed)
+        text = json.dumps(entry, indent=1, allow_nan=False)
+        store.write_text(folder / "probe.json", text + "\n")
+        store.write_text(folder / "probe.html", pages.page(entry))
     print(text if as_json else f"{pages.markdown(entry)}\nreport: {folder / 'probe.html'}")
 
 
@@ -239,11 +303,22 @@ def reference(
     task: Annotated[str, typer.Argument(metavar="TASK")],
     engine: Annotated[str | None, typer.Option("--engine", help="Engine, instead of the task's.")] = None,
     datasets: Annotated[
-        int | None, typer.Option("--datasets", min=1, help="Data sets to draw; default 1000, or the one that is given.")
+        int | None,
+        typer.Option(
+            "--datasets",
+            parser=whole_number(1),
+            metavar="N",
+            help="Data sets to draw; default 1000, or the one that is given.",
+        ),
     ] = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default TASK-reference.nc.")] = None,
-    audit: Annotated[int, typer.Option("--audit", help="Data sets that NUTS recomputes, latent by latent.")] = 0,
+    audit: Annotated[
+        int,
+        typer.Option(
+            "--audit", parser=whole_number(0), metavar="N", help="Data sets that NUTS recomputes, latent by latent."
+        ),
+    ] = 0,
     set_: Set = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -284,7 +359,13 @@ def compare(
     reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="Posterior that is trusted: .nc, .json, .json.zip.")],
     candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="Posterior that is judged.")],
     tolerance: Annotated[
-        float, typer.Option("--tolerance", help="Of means, log sds and correlations, in sds of the reference.")
+        float,
+        typer.Option(
+            "--tolerance",
+            parser=positive_number,
+            metavar="X",
+            help="Of means, log sds and correlations, in sds of the reference.",
+        ),
     ] = 0.1,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.json.")] = None,
@@ -307,25 +388,36 @@ def compare(
 def train(
     task: Annotated[str, typer.Argument(metavar="TASK")],
     preset: Annotated[str, typer.Option("--preset", help="A recipe of the task: quick or full.")] = "quick",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", parser=one_of(*DEVICES), metavar="|".join(DEVICES), help="Where to train.")
+    ] = "auto",
     out: Annotated[
         Path | None, typer.Option("--out", help="Checkpoint folder; an interrupted training resumes from it.")
     ] = None,
     seed: Seed = 0,
     threads: Annotated[
-        int | None, typer.Option("--threads", help="CPU threads of torch; bit-exact resume needs the same number.")
+        int | None,
+        typer.Option(
+            "--threads",
+            parser=whole_number(1, MOST_PROCESSES),
+            metavar="N",
+            help="CPU threads of torch; bit-exact resume needs the same number.",
+        ),
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log to OUT/tensorboard.")] = False,
     debug: Debug = False,
 ) -> None:
     """Train a transformer on a task by one of its recipes; resumable."""
     del debug  # read by main
-    from veribayes import training
+    from veribayes import folders, training
 
     folder = out or Path("runs/train") / f"{Path(task).name}-{preset}"
-    card = training.train_task(
-        task, preset=preset, device=device, out=folder, seed=seed, threads=threads, tensorboard=tensorboard
-    )
+    with ExitStack() as stack:
+        if os.environ.get("RANK", "0") == "0":  # processes that learn together have one writer
+            stack.enter_context(folders.locked(folder))
+        card = training.train_task(
+            task, preset=preset, device=device, out=folder, seed=seed, threads=threads, tensorboard=tensorboard
+        )
     kl = _measured(card["scores"], "kl", terminal.number)
     recovery = _measured(card["scores"], "recovery", terminal.percent)
     print(
@@ -343,25 +435,40 @@ def report(
 ) -> None:
     """Rebuild the report from stored runs; needs neither torch nor JAX."""
     del debug  # read by main
+    from veribayes import folders, store
     from veribayes import report as pages
-    from veribayes import store
 
     files = store.run_files(run)
-    path = out or (run if run.is_dir() else run.parent) / "report.html"
-    pages.write([store.read_tree(f) for f in files], path)
+    folder = run if run.is_dir() else run.parent
+    path = out or folder / "report.html"
+    if path.suffix.lower() not in PAGES:
+        raise InputError(f"a file {' or '.join(PAGES)} for --out", f"'{path}'", "the report is a page")
+    folders.require_writable(path)
+    with ExitStack() as stack:
+        if path.parent == folder:  # a run that ends meanwhile writes the same page
+            stack.enter_context(folders.locked(folder, wait=True))
+        pages.write([store.read_tree(f) for f in files], path)
     print(f"report: {path}")
 
 
 @app.command("calibrate-tests")
 def calibrate_tests(
     nulls: Annotated[
-        int, typer.Option("--nulls", metavar="N", help="Null data for each test and sample size.")
+        int,
+        typer.Option(
+            "--nulls", parser=whole_number(1), metavar="N", help="Null data for each test and sample size."
+        ),
     ] = 10_000,
     out: Annotated[
         Path, typer.Option("--out", help="Folder of finished parts; an interrupted run continues from it.")
     ] = Path("runs/calibration"),
     seed: Seed = 0,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; default one a core.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", parser=whole_number(1, MOST_PROCESSES), metavar="N", help="Processes; default one a core."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure how often every test rejects, under its null and under planted defects, and how often intervals cover."""
@@ -434,14 +541,15 @@ def _measured(scores: dict[str, Any], name: str, form: Callable[[float], str]) -
 
 
 def _listing(kind: str) -> list[tuple[str, str]]:
+    """Names and what each is; plug-ins that cannot be used are said, and are not among them."""
     if kind == "tasks":
-        return [(name, _description(name)) for name in registry.names("task")]
+        return [(name, _description(name)) for name in registry.usable("task")]
     if kind == "candidates":
         shipped = [(n, "shipped checkpoint") for n in registry.names("checkpoint")]
         kinds = ("construction", "engine")
-        return shipped + [(n, f"{kind}: {registry.summary(kind, n)}") for kind in kinds for n in registry.names(kind)]
+        return shipped + [(n, f"{kind}: {registry.summary(kind, n)}") for kind in kinds for n in registry.usable(kind)]
     single = kind.removesuffix("s")
-    return [(name, registry.summary(single, name)) for name in registry.names(single)]
+    return [(name, registry.summary(single, name)) for name in registry.usable(single)]
 
 
 def _description(name: str) -> str:
@@ -464,68 +572,6 @@ def _settings(texts: list[str] | None) -> dict[str, str]:
     return out
 
 
-@contextmanager
-def _caught(name: str, errors: list[dict[str, Any]], debug: bool) -> Iterator[None]:
-    """One task's failure is said, kept, and does not stop the others; interruption does. What candidates print is no result."""
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    except Interrupted:
-        raise
-    except Exception as error:
-        _traceback(debug)
-        code, message = _explained(error)
-        _say(f"{name}: {message}")
-        errors.append({"task": name, "exit_code": code, "message": message})
-
-
-def _explained(error: Exception) -> tuple[int, str]:
-    """Exit code and one line."""
-    if isinstance(error, OSError) and error.filename:
-        error = InputError("files that can be read and written", f"{error.strerror} at '{error.filename}'")
-    if isinstance(error, VeribayesError):
-        return error.exit_code, _one_line(str(error))
-    return UNEXPECTED, _one_line(f"unexpected {type(error).__name__}: {error}; run again with --debug and report it")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _say(text: str) -> None:
-    print(f"veribayes: {text}", file=sys.stderr)
-
-
-def _traceback(wanted: bool) -> None:
-    if wanted:
-        traceback.print_exc()
-
-
-def _environment() -> None:
-    """References are float64 on the CPU, compiled once and kept; set before JAX is imported. Any terminal can show results."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "veribayes" / "jax"
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
-    os.environ.setdefault("VERIBAYES_REFERENCES", str(cache.parent / "references"))
-
-
 def main() -> NoReturn:
-    """Entry point: maps what escapes to the contract's exit codes, one line each."""
-    _environment()
-    debug = "--debug" in sys.argv
-    try:
-        app()
-    except SystemExit as end:  # typer ends in it, after an interruption too
-        code = end.code
-    except Interrupted:
-        code = INTERRUPTED
-    except Exception as error:
-        _traceback(debug)
-        code, message = _explained(error)
-        _say(message)
-    if code == INTERRUPTED:
-        _say("interrupted; the same command continues")
-    sys.exit(code)
+    """Entry point: what the commands return or raise becomes an exit code of the contract, and at most one line."""
+    sys.exit(console.run(app))

@@ -82,3 +82,7 @@ class Interrupted(VeribayesError):
     """Stopped by the user. Finished shards are kept; the same command continues."""
 
     exit_code: ClassVar[int] = 130
+
+
+class PluginWarning(UserWarning):
+    """A plug-in cannot be used; the rest goes on without it."""

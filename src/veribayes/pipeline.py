@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -395,6 +396,7 @@ def _key(task: Task, roles: Mapping[str, Candidate], options: Options) -> str | 
             "roles": {r: c.identity for r, c in roles.items()},
             "source": store.source_digest(),
             "versions": store.provenance()["packages"],
+            "plug_ins": registry.plug_in_versions(),
         }
     )
 
@@ -409,7 +411,7 @@ def _compute(task: Task, roles: Mapping[str, Candidate], options: Options, rows:
     for role, who in roles.items():
         if role != "reference":
             branch = mine if role == "candidate" else who.infer(task, simulation.data, options.seed)
-            names = registry.names("metric") if role == "candidate" else results.COMPARED
+            names = registry.usable("metric") if role == "candidate" else results.COMPARED
             scores[role], forms[role] = _scores(names, branch, truth, simulation), branch.predictive.form
     said = mine.predictive
     levels = tuple(said.levels.tolist()) if isinstance(said, Quantiles) else None
@@ -421,11 +423,9 @@ def _scores(names: Sequence[str], branch: Branch, truth: Branch, simulation: Sim
     """The metrics that apply to the two forms, and the Monte Carlo corrections where a side has replicates."""
     scores = {}
     for name in names:
-        metric = registry.load("metric", name)
-        if metric.applies(branch.predictive.form, truth.predictive.form):
-            scores[name] = metric.score(
-                branch.predictive, truth.predictive, simulation.outcome, index=simulation.data.index
-            )
+        values = registry.attempted("metric", name, partial(_metric_scores, name, branch, truth, simulation))
+        if values is not None:
+            scores[name] = values
     if "kl" in scores and (truth.replicates or branch.replicates):
         scores |= _corrected(branch, truth, simulation.outcome)
     return scores
@@ -437,6 +437,23 @@ def _corrected(branch: Branch, truth: Branch, outcome: Array) -> dict[str, Array
     found = monte_carlo.corrected_kl(*sides, outcome)
     masses = monte_carlo.corrected_kl(*sides, outcome, masses=True) if branch.predictive.form == "bins" else found
     return {"kl": masses.value, "kl_density": found.value, "kl_raw": found.raw, "kl_remainder": found.remainder}
+
+
+def _metric_scores(name: str, branch: Branch, truth: Branch, simulation: Simulation) -> Array | None:
+    """The scores of one metric, (dataset, position, query); None where it does not apply to the two forms.
+
+    Raises:
+        ArithmeticError: scores of another shape, or NaN where the query applies.
+    """
+    metric = registry.load("metric", name)
+    if not metric.applies(branch.predictive.form, truth.predictive.form):
+        return None
+    values = np.asarray(
+        metric.score(branch.predictive, truth.predictive, simulation.outcome, index=simulation.data.index)
+    )
+    if values.shape != simulation.outcome.shape or (np.isnan(values) & ~np.isnan(simulation.outcome)).any():
+        raise ArithmeticError(f"scores without NaN of shape {simulation.outcome.shape} expected, got {values.shape}")
+    return values
 
 
 def _score(name: str, guess: Predictive, exact: Predictive, simulation: Simulation) -> Array:
@@ -489,6 +506,11 @@ def _shard_of(tree: xr.DataTree) -> Scored:
     )  # fmt: skip
 
 
+def _scored_by_all(shards: list[Scored], role: str) -> list[str]:
+    """Metrics of a role that every shard has: a plug-in may fail in one of them."""
+    return [m for m in shards[0].scores[role] if all(m in s.scores[role] for s in shards)]
+
+
 def _merge(shards: list[Scored]) -> Scored:
     first = shards[0]
     if any(s.forms != first.forms for s in shards):
@@ -498,7 +520,7 @@ def _merge(shards: list[Scored]) -> Scored:
         raise InputError("the same 'levels' throughout a run", "different ones")
     kept = [s.kept for s in shards if s.kept is not None]
     scores = {
-        role: {m: np.concatenate([s.scores[role][m] for s in shards]) for m in first.scores[role]}
+        role: {m: np.concatenate([s.scores[role][m] for s in shards]) for m in _scored_by_all(shards, role)}
         for role in first.scores
     }
     return Scored(

@@ -100,7 +100,7 @@ def known(task: Task, more: Sequence[str] = ()) -> list[Predictor]:
     found = [Predictor(task.reference), Predictor("prior_only")]
     found += [Predictor("wrong_prior")] if task.wrong_prior else []
     probe = task.model.simulate(task.design, 0, "audit", np.arange(2)).data
-    for name in registry.names("engine"):
+    for name in registry.usable("engine"):
         part = registry.load("engine", name)
         if name in more or (part.method == "estimator" and task.model.kind in part.families):
             variants: Sequence[Mapping[str, Any]] = getattr(part, "variants", ({},))

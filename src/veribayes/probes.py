@@ -270,7 +270,7 @@ def beside(task: Task, call: Any, data: Data, against: str | None = None, seed: 
 def _serving(task: Task, against: str | None, seed: int) -> tuple[str, Any]:
     """The construction of this name, or the first for the family."""
     kind = task.model.kind
-    names = [n for n in registry.names("construction") if kind in registry.load("construction", n).families]
+    names = [n for n in registry.usable("construction") if kind in registry.load("construction", n).families]
     name = against.replace("-", "_") if against else next(iter(names), None)
     if name is None:
         raise InputError("a family for which theory writes weights down", f"'{kind}'")

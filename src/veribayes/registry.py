@@ -2,22 +2,24 @@
 
 A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored module is
 frame. Hyphens and underscores are the same in a name. Other distributions add parts through the entry point groups
-`veribayes.task`, `veribayes.engine`, `veribayes.construction`, `veribayes.metric`, `veribayes.test`; a shipped part wins over
-a plug-in of the same name, with a warning.
+`veribayes.task`, `veribayes.engine`, `veribayes.construction`, `veribayes.metric`, `veribayes.test`. A plug-in that cannot be
+used is a `Fault`, which names its distribution: nothing else fails because of it, and asking for it by name says why.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 import warnings
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from veribayes.errors import InputError
+from veribayes.errors import InputError, PluginWarning
 
 HERE = Path(__file__).resolve().parent
 FOLDERS = {
@@ -26,11 +28,79 @@ FOLDERS = {
     "test": ("veribayes.validation.tests", HERE / "validation" / "tests"),
     "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
 }
+PLUGGED = ("task", *FOLDERS)  # kinds that other distributions may add
+ATTRIBUTES = {  # what a part of each kind has to offer
+    "engine": ("method", "families", "__call__"),
+    "construction": ("families", "__call__"),
+    "metric": ("applies", "score", "unit"),
+    "test": ("run", "exactness"),
+    "task": ("model", "design", "reference", "to_dict"),
+}
+CONFIGURED = ("engine", "construction")  # classes whose fields are the options
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A plug-in that cannot be used.
+
+    Attributes:
+        kind: of the part that it would add.
+        name: of the part.
+        distribution: that brought it.
+        reason: why it cannot be used, a clause.
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the {self.kind} '{self.name}' of the distribution '{self.distribution}' cannot be used: {self.reason}"
 
 
 def names(kind: str) -> list[str]:
-    """Names of all parts of a kind (a key of `FOLDERS`, `task`, `checkpoint`), shipped and plugged in, sorted."""
+    """Names of all parts of a kind (a key of `FOLDERS`, `task`, `checkpoint`), shipped and plugged in, sorted.
+
+    Nothing is imported: a name among these may belong to a plug-in with a fault.
+    """
     return sorted({*_shipped(kind), *_plugged(kind)})
+
+
+def usable(kind: str) -> list[str]:
+    """The names whose parts can be loaded. Plug-ins are imported to know it; one warning is given for each with a fault."""
+    return [n for n in names(kind) if n in _shipped(kind) or not _warned(_part(kind, n))]
+
+
+def is_shipped(kind: str, name: str) -> bool:
+    """Whether this part belongs to veribayes itself."""
+    return name in _shipped(kind)
+
+
+def faults() -> list[Fault]:
+    """Every plug-in that cannot be used, each imported to know it."""
+    parts = [_part(kind, name) for kind in PLUGGED for name in _plugged(kind) if name not in _shipped(kind)]
+    broken = [part for part in parts if isinstance(part, Fault)]
+    return [*_unreadable()[1], *(fault for kind in PLUGGED for fault in _hidden(kind)), *broken]
+
+
+def plug_in_versions() -> dict[str, str]:
+    """Distribution -> version of all that plug in something: a run may depend on them."""
+    entries = [e for kind in PLUGGED for e in _entries(kind)]
+    return {_distribution(e): e.dist.version if e.dist else "" for e in entries}
+
+
+def attempted(kind: str, name: str, use: Callable[[], T]) -> T | None:
+    """What `use` returns; None, with a warning, where a plug-in fails in it. A shipped part's failure is raised."""
+    if is_shipped(kind, name):
+        return use()
+    try:
+        return use()
+    except Exception as error:  # a stranger's code may raise anything
+        entry = _plugged(kind)[name]
+        _warned(Fault(kind, name, _distribution(entry), f"{type(error).__name__}: {error}"))
+        return None
 
 
 def summary(kind: str, name: str) -> str:
@@ -46,19 +116,21 @@ def load(kind: str, name: str) -> Any:
     """Import a part and return its `PART`.
 
     Raises:
-        InputError: no part of this kind has this name.
+        InputError: no part of this kind has this name, or it is a plug-in that cannot be used.
     """
     wanted = name if kind == "task" else name.replace("-", "_")
-    shipped, plugged = _shipped(kind), _plugged(kind)
+    shipped = _shipped(kind)
     if wanted in shipped:
-        if wanted in plugged:
-            warnings.warn(f"the plug-in {kind} '{name}' is hidden by the shipped one", stacklevel=2)
         package, folder = FOLDERS[kind]
         inside = shipped[wanted].relative_to(folder).with_suffix("").parts
         return importlib.import_module(".".join([package, *inside])).PART
-    if wanted in plugged:
-        return plugged[wanted].load()
-    raise InputError(f"one of the {kind}s {', '.join(names(kind))}", f"'{name}'", f"see 'veribayes list {kind}s'")
+    if wanted not in _plugged(kind):
+        raise InputError(f"one of the {kind}s {', '.join(names(kind))}", f"'{name}'", f"see 'veribayes list {kind}s'")
+    part = _part(kind, wanted)
+    if isinstance(part, Fault):
+        remedy = f"mend or uninstall '{part.distribution}'; 'veribayes doctor' lists what else cannot be used"
+        raise InputError(f"{_article(kind)} that can be loaded", str(part), remedy)
+    return part
 
 
 def engine(name: str, options: Mapping[str, str] | None = None) -> Any:
@@ -100,11 +172,93 @@ def _shipped(kind: str) -> dict[str, Path]:
     return {p.stem: p for p in FOLDERS[kind][1].rglob("*.py") if not p.name.startswith("_")}
 
 
-@cache  # it reads the metadata of every installed distribution
 def _plugged(kind: str) -> dict[str, EntryPoint]:
-    if kind == "checkpoint":
-        return {}
-    return {e.name.replace("-", "_") if kind != "task" else e.name: e for e in entry_points(group=f"veribayes.{kind}")}
+    """Plugged in by name; the first distribution by name wins."""
+    return {_key(kind, e): e for e in reversed(_entries(kind))}
+
+
+def _key(kind: str, entry: EntryPoint) -> str:
+    return entry.name if kind == "task" else entry.name.replace("-", "_")
+
+
+@cache  # it reads the metadata of every installed distribution
+def _entries(kind: str) -> tuple[EntryPoint, ...]:
+    """What other distributions add of a kind, sorted by distribution."""
+    if kind not in PLUGGED:
+        return ()
+    group = f"veribayes.{kind}"
+    try:
+        found: Iterable[EntryPoint] = entry_points(group=group)
+    except Exception:  # the metadata of one distribution cannot be read, and it may be anybody's
+        found = [e for d in _unreadable()[0] for e in d.entry_points if e.group == group]
+    return tuple(sorted(found, key=_distribution))
+
+
+@cache
+def _unreadable() -> tuple[tuple[Distribution, ...], tuple[Fault, ...]]:
+    """Distributions whose entry points can be read, and a fault for every other one."""
+    readable, broken = [], []
+    for distribution in distributions():
+        try:
+            _ = distribution.entry_points
+            readable.append(distribution)
+        except Exception as error:  # whatever a parser raises on a damaged file
+            name = str(distribution.metadata["Name"])
+            broken.append(Fault("list of entry points", "entry_points.txt", name, f"{type(error).__name__}: {error}"))
+    return tuple(readable), tuple(broken)
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return str(entry.dist.name) if entry.dist else "unknown"
+
+
+def _hidden(kind: str) -> list[Fault]:
+    """Plug-ins whose name is taken, by a shipped part or by another distribution."""
+    out, shipped, winners = [], _shipped(kind), _plugged(kind)
+    for entry in _entries(kind):
+        name = _key(kind, entry)
+        if name in shipped:
+            out.append(Fault(kind, entry.name, _distribution(entry), f"veribayes ships {_article(kind)} of this name"))
+        elif winners[name] is not entry:
+            other = _distribution(winners[name])
+            out.append(Fault(kind, entry.name, _distribution(entry), f"'{other}' adds {_article(kind)} of this name"))
+    return out
+
+
+@cache
+def _part(kind: str, name: str) -> Any:
+    """The part that is plugged in under this name, or its fault."""
+    entry = _plugged(kind)[name]
+    try:
+        with redirect_stdout(sys.stderr):  # a module may greet its importer
+            part = entry.load()
+        reason = _misfit(kind, part)
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises on import
+        reason = f"its import ended in {type(error).__name__}: {error}"
+    return Fault(kind, entry.name, _distribution(entry), " ".join(reason.split())) if reason else part
+
+
+def _misfit(kind: str, part: object) -> str:
+    """Why an object is no part of this kind; empty where it is one."""
+    if kind in CONFIGURED and not (isinstance(part, type) and is_dataclass(part)):
+        return f"expected a dataclass of its options, got {_described(part)}"
+    missing = [name for name in ATTRIBUTES[kind] if not hasattr(part, name)]
+    return f"expected {_article(kind)} with {', '.join(missing)}, got {_described(part)} without" if missing else ""
+
+
+def _described(part: object) -> str:
+    return f"the class {part.__name__}" if isinstance(part, type) else f"an object of type {type(part).__name__}"
+
+
+def _article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _warned(part: object) -> bool:
+    """Whether this is a fault; it is then said."""
+    if isinstance(part, Fault):
+        warnings.warn(f"{part}; going on without it", PluginWarning, stacklevel=4)
+    return isinstance(part, Fault)
 
 
 def _typed(text: object, default: object, where: str) -> object:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import subprocess
@@ -25,6 +24,8 @@ import xarray as xr
 
 from veribayes import registry
 from veribayes.errors import InputError
+from veribayes.folders import require_room, whole
+from veribayes.folders import write_text as write_text
 from veribayes.models._task import Task
 from veribayes.predictive import FORMS, Predictive
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
@@ -44,6 +45,7 @@ PACKAGES = (
     "matplotlib",
 )
 MOST_BYTES = 2**32  # of one chunk in HDF5
+BYTES_OF_A_VARIABLE, BYTES_OF_A_FILE = 2**14, 2**16  # what HDF5 stores beside the numbers; measured 5 and 10 KiB
 SOURCES = ("models", "inference", "transformer", "validation")
 
 
@@ -55,23 +57,26 @@ def folder_name(given: str, task: Task) -> str:
     return f"{letters}-{digest_of([task.model_hash, asdict(task.design)])[:10]}"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def write_tree(tree: xr.DataTree, path: Path) -> None:
-    """Write a tree as netCDF whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        tree.to_netcdf(temporary, engine="h5netcdf", encoding={node.path: _checksums(node) for node in tree.subtree})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a tree as netCDF whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written there.
+    """
+    with whole(path) as temporary:
+        # HDF5 does not survive a full disk: it crashes when the file is closed.
+        require_room(temporary, _most_bytes(tree))
+        try:
+            tree.to_netcdf(temporary, engine="h5netcdf", encoding={node.path: _checksums(node) for node in tree.subtree})
+        except RuntimeError as error:  # HDF5's word for a full disk
+            raise OSError(f"{error}") from error
+
+
+def _most_bytes(tree: xr.DataTree) -> int:
+    """More bytes than the file of a tree takes."""
+    variables = [v for node in tree.subtree for v in node.to_dataset(inherit=False).variables.values()]
+    words = sum(len(str(value)) for node in tree.subtree for value in node.attrs.values())
+    return sum(v.nbytes + BYTES_OF_A_VARIABLE for v in variables) + 4 * words + BYTES_OF_A_FILE
 
 
 def _checksums(node: xr.DataTree) -> dict[Any, dict[str, Any]]:

@@ -26,23 +26,26 @@ PLAIN_WIDTH = 160  # where nobody watches there is no width to fit into
 NAMES = {"kl": "KL", "kl_density": "KL of densities", "kl_draws": "KL of draws", "crps": "CRPS"}
 
 
-def print_table(entries: Sequence[Mapping[str, Any]]) -> None:
-    """One row a task: verdict, primary endpoint against its tolerance, recovery, and who else would pass."""
+def table(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The text of one row a task: verdict, primary endpoint against its tolerance, recovery, and who else would pass."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
+    rows = Table(box=None, pad_edge=False)
     for heading in HEADINGS:
-        table.add_column(heading, overflow="fold")
+        rows.add_column(heading, overflow="fold")
     for e in entries:
         cells = [Text(c) for c in row(e)]  # Text: names from files are never read as markup
         cells[2].stylize(COLOUR[e["verdict"]])
-        table.add_row(*cells)
+        rows.add_row(*cells)
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    console.print(table)
-    for line in filter(None, [line for e in entries for line in (remark(e), *unstable(e))]):
-        console.print(Text(line), soft_wrap=True)
+    lines = [line for e in entries for line in (remark(e), *unstable(e)) if line]
+    with console.capture() as text:
+        console.print(rows)
+        for line in lines:
+            console.print(Text(line), soft_wrap=True)
+    return text.get().rstrip("\n")
 
 
 def remark(e: Mapping[str, Any]) -> str:

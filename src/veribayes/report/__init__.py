@@ -6,12 +6,12 @@ single figures for a paper.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from veribayes.errors import InputError
+from veribayes.folders import write_text
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,14 +36,7 @@ def build(runs: Sequence[Path | xr.DataTree]) -> str:
 
 def write(runs: Sequence[Path | xr.DataTree], path: Path) -> None:
     """Write `build(runs)` to a file, whole or not at all."""
-    page = build(runs)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, build(runs))
 
 
 def markdown(runs: Sequence[Path | xr.DataTree]) -> str:
