@@ -3,9 +3,9 @@
 Run: python -m benchmarks.again [--runs N] [--datasets N] [--write]
 
 A prediction is exact + effect of its order or batch + noise, both normal in the mean, each scaled to cost so many tolerances
-of the primary endpoint; what the endpoints then measure are the estimators of `validation.repeats` and the decision of a run,
-Holm over the three. `today` is the rule before: the divergence of two answers in two orders, noise and all. An effect belongs to
-a data set, a position and an order, so that 200 data sets of two positions and three queries are not 1,200.
+of the primary endpoint; what the endpoints then measure are the estimators of `validation.repeats` and the decision of a
+run, Holm over the three. `today` is the rule before: the divergence of two answers in two orders, noise and all. An effect
+belongs to a data set, a position and an order, so that 200 data sets of two positions and three queries are not 1,200.
 """
 
 from __future__ import annotations

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import veribayes as vb
-from veribayes import again, candidates, registry, repeated, results
+from veribayes import again, candidates, pipeline, registry, repeated, results, store
 from veribayes.case import Case
 from veribayes.errors import InputError
 from veribayes.models import _spec
@@ -141,10 +143,12 @@ def case_of(candidate: Any, task_of: Callable[[], Task] = points) -> Case:
     simulation, truth = known(task_of)
     made = candidates.resolve(candidate, task_of())
     said = made.infer(task_of(), simulation.data, 0).predictive
-    metric = registry.load("metric", results.endpoint(task_of(), said.form).metric)
+    primary = results.endpoint(task_of(), said.form)
+    metric = registry.load("metric", primary.metric)
     scores = {metric.name: metric.score(said, truth.predictive, simulation.outcome, index=simulation.data.index)}
     reference = candidates.of_engine("reference", registry.engine(task_of().reference))
-    return Case(task_of(), made, replace(reference, infer=_remembered(reference, truth)), scores, simulation, 0)
+    remembered = replace(reference, infer=_remembered(reference, truth))
+    return Case(task_of(), made, remembered, primary, scores, simulation, 0)
 
 
 def _remembered(reference: candidates.Candidate, truth: Branch) -> Callable[..., Branch]:
@@ -264,6 +268,56 @@ def test_recorded_predictions_say_that_they_cannot_be_asked() -> None:
     assert "not_asked_again" in {f["name"] for f in entry["findings"]}
     assert "cannot be asked again" in entry["secondary"]["again"]["reason"]
     assert not {"repeatability", "batch_dependence", "order_dependence"} & set(entry["secondary"]["endpoints"])
+
+
+def test_what_was_scored_is_what_is_kept(tmp_path: Path) -> None:
+    """It answers otherwise whenever it is asked: the file holds the answers that the scores are of, also after a resume."""
+    options = {"datasets": DATASETS, "audit": 0, "tests": "none", "keep_predictions": True}
+    result = vb.verify(points(), noisy(0.6), **options)
+    tree, (simulation, truth) = result.tree, known(points)
+    stored = store.predictive_of(tree["candidate"].to_dataset())
+    again = registry.load("metric", "kl").score(stored, truth.predictive, simulation.outcome)
+    np.testing.assert_array_equal(again, tree["scores/candidate/kl"].to_numpy())
+    assert "examples_differ" not in {f["name"] for f in result.entry["findings"]}
+    index = tree["examples/index"].to_numpy()
+    shown = store.predictive_of(tree["examples/candidate"].to_dataset())
+    np.testing.assert_array_equal(shown.expectation(), stored.expectation()[index])
+    resumable = replace(candidates.of_callable(noisy(0.6)), identity="once")
+    for keep in (False, True, False):
+        entry = vb.verify(points(), resumable, **{**options, "keep_predictions": keep}, out=tmp_path).entry
+        assert ("examples_differ" in {f["name"] for f in entry["findings"]}) != keep
+
+
+def test_a_function_has_no_other_examples() -> None:
+    entry = vb.verify(points(), exact, datasets=DATASETS, audit=0, tests="none").entry
+    assert "examples_differ" not in {f["name"] for f in entry["findings"]}
+
+
+def test_moments_state_no_region() -> None:
+    """What a program predicts are moments: a skewed posterior with the right ones has the coverage that it has."""
+
+    class Moments:
+        moments = True
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(points().model, name)
+
+    task = points()
+    object.__setattr__(moment := replace(task), "model", Moments())
+    options = pipeline.Options(datasets=DATASETS, audit=0, tests="none")
+    for each, stated in ((task, 4), (moment, 0)):
+        entry = json.loads(pipeline.run(each, "sequential", options).attrs["result"])
+        assert len(entry["calibration"]["coverage"]) == stated
+
+
+def test_exact_quantiles_are_not_told_what_they_do_not_say() -> None:
+    def candidate(context: Any, query: Any) -> Mapping[str, Any]:
+        law, levels = Normal(*moments(context, query)), np.array([0.1, 0.5, 0.9])
+        return {"levels": levels, "values": law.quantile(np.broadcast_to(levels, (*law.shape, 3)))}
+
+    entry = vb.verify(points(), candidate, datasets=DATASETS, audit=0).entry
+    assert [c["level"] for c in entry["calibration"]["coverage"]] == [pytest.approx(0.8)]
+    assert "rejected" not in {f["name"] for f in entry["findings"]}
 
 
 # -- all forms ---------------------------------------------------------------------------------------------------------

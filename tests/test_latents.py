@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from veribayes import candidates, checks, registry
+from veribayes import candidates, checks, registry, results
 from veribayes.candidates import Candidate
 from veribayes.case import Case
 from veribayes.errors import InputError, ShapeError
@@ -50,7 +50,8 @@ def case(name: str, spoil: Spoil) -> Case:
 
     simulation = task_of(name).simulate(range(DATASETS), seed=0)
     judged = Candidate("spoilt", None, infer, "callable", exposes=True, askable=False)
-    return Case(task_of(name), judged, reference, {}, simulation, 0)
+    primary = results.endpoint(task_of(name), branch.predictive.form)
+    return Case(task_of(name), judged, reference, primary, {}, simulation, 0)
 
 
 def with_latents(change: Callable[[Mapping[str, Array]], Mapping[str, Array]]) -> Spoil:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -15,10 +16,22 @@ from veribayes import again
 from veribayes.candidates import Candidate
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Predictive
-from veribayes.results import endpoint
 from veribayes.tree import Branch, Data, IntArray, Simulation
 
 LISTS = {"bayesian_network": ("rows",), "gaussian_process": ("x", "y")}  # contexts whose order means nothing
+
+
+class Primary(Protocol):
+    """What decides: a metric of the scores with its unit and tolerance."""
+
+    @property
+    def metric(self) -> str: ...
+
+    @property
+    def unit(self) -> str: ...
+
+    @property
+    def tolerance(self) -> float: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +40,7 @@ class Case:
 
     Attributes:
         reference: the truth, with the joint of the queries where its engine has one; None where it would be sampled again.
+        primary: the endpoint that decides; answers that are asked again are measured in its unit, against its tolerance.
         scores: of the candidate on every data set of the run, by metric.
         simulation: the first data sets, on which both are asked again.
     """
@@ -34,6 +48,7 @@ class Case:
     task: Task
     judged: Candidate
     reference: Candidate | None
+    primary: Primary
     scores: Mapping[str, Array]
     simulation: Simulation
     seed: int
@@ -80,9 +95,8 @@ class Case:
         batch = first_batch if first_batch <= datasets else 0
         requests = again.Requests(self.judged, self.task, data, listed, self.seed, batch)
         answers = again.ask(requests)
-        tolerance = endpoint(self.task, answers.first.form).tolerance
         outcome = self.simulation.outcome[:, self.asked_positions]
-        return (requests, *again.changes(requests, answers, outcome, tolerance))
+        return (requests, *again.changes(requests, answers, outcome, self.primary.tolerance))
 
     @cached_property
     def exact(self) -> Predictive | None:

@@ -305,7 +305,9 @@ def _checked(task: Task, judged: Candidate, run: Scored, options: Options) -> Ch
     asked = replace(options, reference_options={**more, **options.reference_options})
     truth = None if engine.method == "mcmc" else _reference(task, asked)
     simulation = task.simulate(range(min(options.datasets, checks.ASKED)), seed=options.seed)
-    return checks.examine(Case(task, judged, truth, run.scores["candidate"], simulation, options.seed), options.tests)
+    primary = results.endpoint(task, run.forms["candidate"])
+    case = Case(task, judged, truth, primary, run.scores["candidate"], simulation, options.seed)
+    return checks.examine(case, options.tests)
 
 
 def _examples(
@@ -371,6 +373,8 @@ def _shards(
         shard = _read_shard(path, key, rows) if path is not None and key is not None else None
         if shard is not None and options.keep_predictions and shard.kept is None:
             shard = None  # scored by a run that did not keep them; asked again, they might be others
+        elif shard is not None and not options.keep_predictions:
+            shard = replace(shard, kept=None)
         if shard is None:
             shard = _compute(task, roles, options, rows)
             if path is not None:

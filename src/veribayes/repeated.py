@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from veribayes import again, registry
-from veribayes.case import Case
+from veribayes.case import Case, Primary
 from veribayes.predictive import Array, Predictive
-from veribayes.results import Endpoint as Primary
-from veribayes.results import endpoint
 from veribayes.secondary import Endpoint
 from veribayes.validation import decision
 
@@ -27,12 +25,11 @@ def repeatability(case: Case) -> Endpoint | None:
         return None
     _, answers, changes = case.measured
     ways = {"asked twice": changes.repeat}
-    primary = endpoint(case.task, answers.first.form)
-    before = case.scores.get(f"{primary.metric}_raw", case.scores.get(primary.metric))
+    before = case.scores.get(f"{case.primary.metric}_raw", case.scores.get(case.primary.metric))
     later = None if answers.scored is None else _divergence(case, answers.scored)
     if before is not None and later is not None:
         ways["since it was scored"] = _lost(later, before[: len(later), case.asked_positions])
-    return _of_ways(case, answers, ways)
+    return _of_ways(case, ways)
 
 
 def batch_dependence(case: Case) -> Endpoint | None:
@@ -44,23 +41,21 @@ def batch_dependence(case: Case) -> Endpoint | None:
     alone, together = (_divergence(case, side) for side in (answers.alone, answers.first))
     if alone is not None and together is not None:
         ways["alone, against the truth"] = _lost(alone, together[: len(alone)])
-    return _of_ways(case, answers, ways)
+    return _of_ways(case, ways)
 
 
 def order_dependence(case: Case) -> Endpoint | None:
     """What a permutation of the context changes beyond its noise, at the middle and the largest size."""
     if case.measured is None or case.measured[2].order is None:
         return None
-    primary = endpoint(case.task, case.measured[1].first.form)
-    return _of_defined(case.measured[2].order, primary)
+    return _of_defined(case.measured[2].order, case.primary)
 
 
-def _of_ways(case: Case, answers: again.Answers, ways: Mapping[str, Array]) -> Endpoint | None:
+def _of_ways(case: Case, ways: Mapping[str, Array]) -> Endpoint | None:
     """The way that changes most; data sets in which nothing is asked say nothing."""
-    primary = endpoint(case.task, answers.first.form)
     defined = {name: _defined(values) for name, values in ways.items()}
     asked = {name: values for name, values in defined.items() if values.size}
-    return Endpoint.largest(asked, primary.tolerance, primary.unit) if asked else None
+    return Endpoint.largest(asked, case.primary.tolerance, case.primary.unit) if asked else None
 
 
 def _of_defined(values: Array, primary: Primary) -> Endpoint | None:
@@ -70,7 +65,7 @@ def _of_defined(values: Array, primary: Primary) -> Endpoint | None:
 
 def _divergence(case: Case, answers: Predictive) -> Array | None:
     """Primary divergence of answers about the first data sets, (dataset, position, query); None where it has no such kernel."""
-    name = endpoint(case.task, answers.form).metric
+    name = case.primary.metric
     if case.exact is None or name not in registry.names("metric"):
         return None
     rows, metric = answers.shape[0], registry.load("metric", name)
@@ -102,14 +97,11 @@ def notes(case: Case) -> list[dict[str, Any]]:
     """Findings that are no endpoint: it cannot be asked, it does not keep to its seed, its seeds scatter."""
     if case.measured is None:
         return [{"name": "not_asked_again", "text": RECORDED}]
-    requests, answers, changes = case.measured
+    requests, _, changes = case.measured
     if not requests.candidate.takes_seed:
         return []
     broken = {"name": "seed_not_repeated", "text": "it takes a seed, and one seed gives two answers"}
-    return [
-        *([] if changes.exact else [broken]),
-        *_scatter(_defined(changes.noise), endpoint(case.task, answers.first.form)),
-    ]
+    return [*([] if changes.exact else [broken]), *_scatter(_defined(changes.noise), case.primary)]
 
 
 def _scatter(noise: Array, primary: Primary) -> list[dict[str, Any]]:
