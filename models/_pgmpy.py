@@ -49,9 +49,8 @@ def _table(theirs: Any, cpd: Any, states: dict[Any, list[Any]]) -> Any:
         raise ModelError(f"parents as in the edges, {shown(edges)}, in {where}", shown([str(p) for p in parents]))
     values = np.asarray(cpd.values, dtype=np.float64)
     for axis, variable in enumerate(cpd.variables):
-        listed = list(cpd.state_names[variable])
-        if sorted(map(str, listed)) != sorted(map(str, states[variable])) or values.shape[axis] != len(listed):
-            wanted = f"states {shown([str(s) for s in states[variable]])} of {shown(str(variable))} in {where}"
-            raise ModelError(wanted, shown([str(s) for s in listed]))
-        values = values.take([listed.index(s) for s in states[variable]], axis=axis)
+        listed, own = ([str(s) for s in some] for some in (cpd.state_names[variable], states[variable]))
+        if sorted(listed) != sorted(own) or len(set(own)) < len(own) or values.shape[axis] != len(listed):
+            raise ModelError(f"states {shown(own)} of {shown(str(variable))} in {where}", shown(listed))
+        values = values.take([listed.index(s) for s in own], axis=axis)
     return np.moveaxis(values, 0, -1)

@@ -28,8 +28,8 @@ from veribayes import registry
 from veribayes.errors import EntryError, InputError, ShapeError, VeribayesError
 from veribayes.models._task import Task, Tolerance
 from veribayes.predictive import Array, Predictive, as_predictive, concatenate, stack, to_float64
-from veribayes.store import digest_of, predictive_of, read_tree, source_digest
-from veribayes.tree import Branch, Certificate, Data
+from veribayes.store import by_labels, digest_of, predictive_of, read_tree, source_digest
+from veribayes.tree import DATASET, POSITION, Branch, Certificate, Data, IntArray
 
 PROBE = np.arange(2)  # data sets of the stream `replicate` that tell whether a callable is still the same
 
@@ -388,12 +388,14 @@ def recorded(tree: xr.DataTree, name: str) -> Candidate:
             f"'{name}' without them",
             "write them with 'veribayes verify --keep-predictions'",
         )
-    index = tree["observed_data/index"].to_numpy()
+    index, answered = _numbers(tree, name), _made_for(tree, name)
+    labels = {DATASET: index, **({POSITION: answered["positions"]} if "positions" in answered else {})}
     try:
-        stored = predictive_of(tree["candidate"].to_dataset())
+        stored = predictive_of(by_labels(tree["candidate"].to_dataset(), labels, name))
     except EntryError as error:
         raise error.placed(lambda at: _recorded_place(at, index)) from None
-    answered = json.loads(str(tree["candidate"].attrs.get("made_for", "{}")))
+    if stored.shape[0] != len(index):
+        raise InputError(f"predictions for {len(index)} data sets in '{name}'", f"{stored.shape[0]}")
     row = {int(number): i for i, number in enumerate(index)}
 
     def infer(task: Task, data: Data, seed: int) -> Branch:
@@ -413,6 +415,23 @@ def recorded(tree: xr.DataTree, name: str) -> Candidate:
 
     identity = digest_of({"answers": _digest(stored), "index": index.tolist(), "made_for": answered})
     return Candidate(name, identity, infer, "predictions", askable=False)
+
+
+def _numbers(tree: xr.DataTree, name: str) -> IntArray:
+    """Numbers of the recorded data sets, (dataset,): whole and different."""
+    index = tree["observed_data/index"].to_numpy()
+    if index.ndim != 1 or index.dtype.kind not in "iu" or np.unique(index).size < index.size:
+        raise InputError(f"whole and different numbers of data sets in '{name}'", f"{index.ravel()[:8].tolist()}")
+    return np.asarray(index, dtype=np.int64)
+
+
+def _made_for(tree: xr.DataTree, name: str) -> dict[str, Any]:
+    """What the predictions say they were made for."""
+    text = str(tree["candidate"].attrs.get("made_for", "{}"))
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        raise InputError(f"a JSON object as attribute 'made_for' in '{name}'", repr(text[:60])) from None
 
 
 def _recorded_place(at: tuple[int, ...], index: Any) -> str:

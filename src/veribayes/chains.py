@@ -16,7 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from veribayes.errors import InputError, ShapeError
-from veribayes.inference._diagnostics import Gates, ess, measure, normal_scores, r_hat, split
+from veribayes.inference._diagnostics import (
+    Gates,
+    e_bfmi,
+    ess,
+    measure,
+    normal_scores,
+    r_hat,
+    split,
+)
 from veribayes.models._check import shown
 from veribayes.predictive import Array
 
@@ -26,6 +34,7 @@ STATISTICS = {
 }  # of the sampler, as arviz calls them, and the gate of each
 KINDS = "iufb"  # integers, floats, truth values
 WHOLE = 2.0**31  # above, floats of any law look like whole numbers
+MOVES = 20  # of a chain that no other makes by chance
 ROUNDING = 1e-12  # relative spread of what is constant but for rounding
 
 
@@ -173,31 +182,32 @@ class Posterior:
         )
 
     def _continuous(self, values: list[Array]) -> Gates:
-        chains, draws = self.shape
-        stacked = np.stack(values) if values else np.empty((0, chains, draws))
+        chains = self.shape[0]
         alternating = np.tile(np.arange(4) % 2, (chains, 1))  # passes the gate
-        energy = self.statistics.get("energy", alternating)
-        diverging = self.statistics.get("diverging", np.zeros((chains, 1)))
-        found, _ = measure(
-            stacked[None],
-            np.asarray(energy, dtype=np.float64)[None],
-            np.asarray(diverging, dtype=bool)[None],
-        )
-        return found
+        energy = np.asarray(self.statistics.get("energy", alternating), dtype=np.float64)[None]
+        diverging = np.asarray(self.statistics.get("diverging", np.zeros((chains, 1))), dtype=bool)[
+            None
+        ]
+        if values:
+            return measure(np.stack(values)[None], energy, diverging)[0]
+        count = np.array(
+            [float(diverging.sum())]
+        )  # no latents: nothing to fail but what the sampler says
+        one, many = np.ones(1), np.full(1, np.inf)
+        return Gates(one, many, many, count, e_bfmi(energy).min(-1), one)
 
     @property
     def repeated(self) -> tuple[int, int] | None:
-        """Two chains that are draw by draw the same, if there are such."""
-        chains = np.stack(
-            [
-                np.concatenate([v[c].ravel() for v in self.draws.values()])
-                for c in range(self.shape[0])
-            ]
+        """Two chains that move and are draw by draw the same, if there are such."""
+        chains, draws = self.shape
+        columns = np.concatenate(
+            [v.reshape(chains, draws, -1) for v in self.draws.values()], axis=2
         )
         seen: dict[bytes, int] = {}
-        for number, chain in enumerate(chains):
+        for number, chain in enumerate(columns):
             first = seen.setdefault(chain.tobytes(), number)
-            if first != number:
+            moves = (np.diff(chain, axis=0) != 0).any(axis=1).sum()
+            if first != number and moves >= MOVES:
                 return first, number
         return None
 

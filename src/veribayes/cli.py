@@ -332,11 +332,11 @@ def reference(
     if datasets is None:
         datasets = 1 if getattr(made.model, "given", False) else pipeline.DEFAULT_DATASETS
     given = api.split_options(rest)
+    path = store.netcdf_path(out or Path(f"{store.folder_name(task, made)}-reference.nc"))
     options = pipeline.Options(datasets=datasets, seed=seed, audit=audit, reference=engine,
                                reference_options=given["reference"], audit_options=given["audit"])  # fmt: skip
     with terminal.progress(made.name, datasets) as advance, redirect_stdout(sys.stderr):
         tree = pipeline.reference(made, options, advance)
-    path = out or Path(f"{store.folder_name(task, made)}-reference.nc")
     store.write_tree(tree, path)
     entry = json.loads(tree.attrs["result"])
     certificate = entry["reference"]["certificate"]

@@ -185,5 +185,5 @@ def _labelled(
     out = np.empty((*values.shape, *shape))
     for at, drawn in entries.items():
         place = tuple(column.index(part) for column, part in zip(labels, at, strict=True))
-        out[(slice(None), slice(None), *place)] = drawn
+        np.moveaxis(out, (0, 1), (-2, -1))[place] = drawn
     return out, tuple(Axis("", column) for column in labels)

@@ -74,13 +74,10 @@ def from_arviz(container: Any, name: str = "posterior") -> Posterior:
     if group is None:
         group = container if isinstance(container, xr.Dataset) else _group(container, "/")
     if group is None or not ({DRAW, "sample"} & set(group.dims) or _stacked(group)):
-        held = (
-            ", ".join(sorted(map(str, group.dims)))
-            if group is not None
-            else ", ".join(_names(container)) or "none"
-        )
+        dims = sorted(map(str, group.dims)) if group is not None else []
+        held = ", ".join(shown(n) for n in dims or _names(container)) or "nothing"
         wanted = "a group 'posterior' with the dimensions chain and draw"
-        raise InputError(wanted, f"{shown(name)} without it (it has {shown(held, 200)})", NEEDS)
+        raise InputError(wanted, f"{shown(name)} without it (it has {held})", NEEDS)
     if group.sizes.get("dataset", 1) > 1:
         raise InputError(
             "the posterior of one data set", f"{group.sizes['dataset']} in {shown(name)}"

@@ -12,6 +12,7 @@ import json
 import platform
 import re
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
@@ -85,6 +86,24 @@ def _checksums(node: xr.DataTree) -> dict[Any, dict[str, Any]]:
     return {v.name: {"fletcher32": True, "chunksizes": v.shape} for v in plain}
 
 
+def netcdf_path(path: Path) -> Path:
+    """A place where a netCDF file can be written that `compare` and `report` read, before anything is computed for it.
+
+    Raises:
+        InputError: another ending, a folder, or a place where nothing can be written.
+    """
+    if path.suffix.lower() != ".nc":
+        raise InputError("--out with a file name that ends in .nc", f"'{path.name}'", f"write --out {path.name}.nc")
+    if path.is_dir():
+        raise InputError("--out with the name of a file", f"the folder '{path.name}'")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise InputError("--out in a folder that can be written to", f"'{path.parent}': {error.strerror}") from None
+
+
 def read_tree(path: Path) -> xr.DataTree:
     """Read a stored tree into memory.
 
@@ -134,7 +153,37 @@ def predictive_of(group: xr.Dataset) -> Predictive:
         raise InputError(
             f"a predictive form among {', '.join(FORMS)}", f"'{form}'", "set the attribute 'form' of the group"
         )
-    return FORMS[form](**{str(name): values.to_numpy() for name, values in group.data_vars.items()})
+    return FORMS[form](**{str(name): _leading(values).to_numpy() for name, values in group.data_vars.items()})
+
+
+def _leading(values: xr.DataArray) -> xr.DataArray:
+    """Dimensions that every predictive has in front, whatever order they are stored in."""
+    return values.transpose(*(d for d in (DATASET, "example", POSITION, QUERY) if d in values.dims), ...)
+
+
+def by_labels(group: xr.Dataset, labels: Mapping[str, npt.ArrayLike], name: str) -> xr.Dataset:
+    """A group whose entries stand in the order of `labels`, where it has coordinates; else counted from zero.
+
+    Args:
+        labels: dimension -> what its entries are called, in the order that is wanted.
+
+    Raises:
+        InputError: coordinates that are others, or that name an entry twice.
+    """
+    for dim in [str(d) for d in group.dims if d in group.coords]:
+        found = group.coords[dim].to_numpy()
+        orders = [np.asarray(labels[dim])] if dim in labels else []
+        wanted = next((o for o in [*orders, np.arange(found.size)] if _same_entries(found, o)), None)
+        if wanted is None:
+            expected = ", ".join(map(str, (orders or [np.arange(found.size)])[0][:8].tolist()))
+            raise InputError(f"the {dim} coordinates {expected} in '{name}'", f"{found[:8].tolist()}")
+        place = {value: i for i, value in enumerate(found.tolist())}
+        group = group.isel({dim: [place[value] for value in wanted.tolist()]})
+    return group
+
+
+def _same_entries(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> bool:
+    return found.size == wanted.size == np.unique(found).size and set(found.tolist()) == set(wanted.tolist())
 
 
 def arrays_dataset(arrays: Mapping[str, npt.NDArray[Any]], first: str, rows: int, shared: frozenset[str]) -> xr.Dataset:

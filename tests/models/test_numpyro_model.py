@@ -255,6 +255,8 @@ def test_arguments_from_files(name: str, tmp_path: Path) -> None:
 BAD = {
     "d.pkl": b"", "d.json": b'{"y": [1, [2]]}', "e.json": b"[1]", "f.json": b'{"y": ["a"]}', "d.npz": b"PK",
     "d.csv": b"a,a\n1,2\n", "e.csv": b"a,b\n1\n", "f.csv": b"a\nx\n", "missing.npz": None,
+    "g.csv": b"a,b\n", "h.csv": b"a\n1_000\n", "i.csv": b"a\n99999999999999999999\n", "j.csv": b"",
+    "g.json": b'{"y": 1, "y": 2}',
 }  # fmt: skip
 
 
@@ -265,6 +267,26 @@ def test_bad_files_of_arguments_are_refused(name: str, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError):
         read_arguments(tmp_path / name)
+
+
+def test_a_missing_file_is_called_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no file 'gone\.json'"):
+        read_arguments(tmp_path / "gone.json")
+
+
+def test_numbers_of_every_origin(tmp_path: Path) -> None:
+    """Byte orders, widths, and what spreadsheets write: spaces, missing values, whole numbers beyond 2^53."""
+    np.savez(tmp_path / "d.npz", big=np.array([1.5, 2.0], dtype=">f8"), wide=np.array([1.0], dtype=np.longdouble), name="logit")
+    found = read_arguments(tmp_path / "d.npz")
+    assert found["big"].dtype.isnative
+    assert found["big"].tolist() == [1.5, 2.0]
+    assert found["wide"].dtype == np.float64
+    assert found["name"] == "logit"
+    (tmp_path / "d.csv").write_text("y, k,id\n1.5, 1,9007199254740993\nNA, 2,1\n", encoding="utf-8-sig")
+    table = read_arguments(tmp_path / "d.csv")
+    np.testing.assert_array_equal(table["y"], [1.5, np.nan])
+    assert table["k"].tolist() == [1, 2]
+    assert table["id"].tolist() == [9007199254740993, 1]
 
 
 def test_pickles_are_never_loaded(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Sixteen published defects that our code must not share, in the order of the museum in the validation design.
+"""Published defects that our code must not share, in the order of the museum in the validation design; and our own.
 
 Each test holds the published formula (`…_published` or a few lines in the test), shows on data what it does wrong, and that
 ours does not. Measured values stand beside the asserts.
@@ -21,6 +21,7 @@ from veribayes.predictive import Array, Bins, Categorical, Draws, Normal
 from veribayes.validation import bootstrap, decision, latents, repeats
 from veribayes.validation.metrics._metric import Metric
 from veribayes.validation.tests import _classifier, _null, _problems, _two_sample, ecdf_band
+from veribayes.validation.tests._family import family
 from veribayes.validation.tests._problems import NULL, PROBLEMS
 from veribayes.validation.tests._test import Outcome
 
@@ -370,3 +371,39 @@ def test_infinity_is_no_number_to_take_the_smallest_of() -> None:
     with pytest.raises(InputError, match="finite loss"):
         vertex(np.arange(1.0, 4.0), infinite)
     assert vertex(np.arange(1.0, 4.0), np.array([np.nan, np.inf, 2.0])) == 3.0
+
+
+def test_own_1_a_level_that_permutations_cannot_reach() -> None:
+    """Holm over two tests makes the smallest p of 199 permutations .01; a rule `p < .01` then never rejects anything."""
+    x, y = np.random.default_rng(1).standard_normal((2, 300, 1))
+    found = {name: outcome(name, x, y + 5.0, permutations=199) for name in ("energy_permutation", "mmd_permutation")}
+    published = _null.holm({name: o.p_value for name, o in found.items()})
+    assert not any(p < 0.01 for p in published.values())  # five sds apart, and equivalent
+    least = {name: o.least for name, o in found.items()}
+    assert least == dict.fromkeys(found, 1 / 200)
+    _null.attainable(0.05, least)
+    for level in (0.0099, 0.005):
+        with pytest.raises(InputError, match="take at least"):
+            _null.attainable(level, least)
+    with pytest.raises(InputError, match="take at least 399 resamples"):
+        family(found).rejected(0.005)
+
+
+@pytest.mark.parametrize("quantities", [1, 10, 51, 600])
+def test_own_1_simulated_ranks_reach_their_level_for_many_quantities(quantities: int) -> None:
+    """9,999 simulated nulls and Holm over 51 quantities: no rank, however far off, could reach .005."""
+    ranks = np.zeros((20, quantities))
+    found = outcome("sbc_rank", ranks, draws=9)
+    assert found.p_value == pytest.approx(found.least)
+    assert found.least <= 0.001
+    _null.attainable(0.01, {"sbc_rank": found.least, "pit_uniform": 1e-4})
+
+
+@pytest.mark.parametrize("name", [n for n, p in PROBLEMS.items() if p.n <= 1000])
+def test_every_test_says_the_smallest_p_that_it_can_have(name: str) -> None:
+    """On its own worst planted defect no test falls below what it says, and each can reject at .05 alone."""
+    problem = PROBLEMS[name]
+    arrays, options = problem.draw(np.random.default_rng(0), problem.n, problem.defects[0])
+    found = outcome(problem.test, *arrays, **options)
+    assert found.least <= 0.05
+    assert found.least <= found.p_value * (1 + 1e-9)
