@@ -148,7 +148,7 @@ def test_where_only_some_are_infinite() -> None:
 
 
 def test_the_uniform_law_is_the_prior() -> None:
-    even = altered(lambda task, data: np.full((len(data.index), len(data.positions), 1, 2), 0.5))
+    even = altered(lambda task, data: np.full_like(registry.engine("mle")(task, data, seed=0).predictive.probs, 0.5))
     entry = identification.identify(NETWORK, even, datasets=ENOUGH)
     assert (entry["conclusion"], entry["nearest"]) == ("other", "prior_only")
 
