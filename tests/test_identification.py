@@ -92,17 +92,16 @@ def altered(change: Callable[[Task, Data], Array]) -> candidates.Candidate:
     return candidates.Candidate("altered", None, infer, "callable")
 
 
-def clipped(task: Task, data: Data) -> Array:
-    """Exact Bayes whose rare outcomes are called impossible: no entry of these tables is below .1."""
+def clipped(task: Task, data: Data, every: int = 10) -> Array:
+    """Exact Bayes that calls the less probable outcome impossible in one of `every` data sets."""
     exact = registry.engine("conjugate")(task, data, seed=0).predictive.probs
-    kept = np.where(exact < 0.15, 0.0, exact)
-    return np.asarray(kept / kept.sum(-1, keepdims=True))
+    sure = (exact == exact.max(-1, keepdims=True)).astype(np.float64)
+    chosen = (data.index % every == 0)[:, None, None, None]
+    return np.where(chosen, sure / sure.sum(-1, keepdims=True), exact)
 
 
 def slightly_clipped(task: Task, data: Data) -> Array:
-    """The same in one of fifty data sets."""
-    exact = registry.engine("conjugate")(task, data, seed=0).predictive.probs
-    return np.where((data.index % 50 == 0)[:, None, None, None], clipped(task, data), exact)
+    return clipped(task, data, 50)
 
 
 def first_state(task: Task, data: Data) -> Array:
@@ -113,19 +112,19 @@ def first_state(task: Task, data: Data) -> Array:
     return np.where(unseen, np.eye(2)[0], counted)
 
 
-def test_an_infinite_divergence_orders_nothing() -> None:
+@pytest.mark.parametrize(("change", "nearest"), [(clipped, ("conjugate", "smoothed_mle")), (first_state, ("mle",))])
+def test_an_infinite_divergence_orders_nothing(change: Callable[[Task, Data], Array], nearest: tuple[str, ...]) -> None:
     """KL is infinite for every predictor: JS says who is nearest, and the reason for another measure is given."""
-    for change, nearest in ((clipped, "conjugate"), (first_state, "mle(backoff=nearest)")):
-        entry = identification.identify(NETWORK, altered(change), datasets=100)
-        assert entry["metric"] == "js"
-        assert entry["tolerance"] == pytest.approx(NETWORK.tolerance.kl / 4)  # type: ignore[union-attr]
-        assert entry["conclusion"] == "none"
-        assert entry["nearest"] == nearest
-        assert "KL is infinite for every predictor" in entry["sentence"]
-        assert all(row["kl"]["estimate"] is None and row["js"]["estimate"] > 0 for row in entry["predictors"])
-        assert {row["metric"] for row in entry["by_context"]} <= {"js", "kl"}
-        assert json.dumps(entry, allow_nan=False)
-        assert "JS, nats" in markdown(entry)
+    entry = identification.identify(NETWORK, altered(change), datasets=100)
+    assert (entry["metric"], entry["conclusion"]) == ("js", "none")
+    assert NETWORK.tolerance is not None
+    assert entry["tolerance"] == pytest.approx(NETWORK.tolerance.kl / 4)
+    assert entry["nearest"].startswith(nearest)
+    assert entry["nearest"] == min(entry["predictors"], key=lambda row: row["js"]["estimate"])["name"]
+    assert "KL is infinite for every predictor" in entry["sentence"]
+    assert all(row["kl"]["estimate"] is None for row in entry["predictors"])
+    assert json.dumps(entry, allow_nan=False)
+    assert "JS, nats" in markdown(entry)
 
 
 def test_what_calls_the_possible_impossible_is_not_exact_bayes() -> None:
@@ -149,12 +148,12 @@ def test_where_only_some_are_infinite() -> None:
 
 
 def test_the_uniform_law_is_the_prior() -> None:
-    even = altered(lambda task, data: np.full((len(data.index), len(data.positions), 1, 2), 0.5))
+    even = altered(lambda task, data: np.full_like(registry.engine("mle")(task, data, seed=0).predictive.probs, 0.5))
     entry = identification.identify(NETWORK, even, datasets=ENOUGH)
     assert (entry["conclusion"], entry["nearest"]) == ("other", "prior_only")
 
 
-@pytest.mark.parametrize("datasets", [2, 3, 9])
+@pytest.mark.parametrize("datasets", [2, 9])
 def test_few_data_sets_give_numbers_that_json_knows(datasets: int) -> None:
     """Limits over two data sets are infinite; they are null, and beat nobody."""
     for engine in ("row_quadrature", "mle"):

@@ -32,7 +32,7 @@ from veribayes import predictors, registry, results, store
 from veribayes.candidates import Candidate
 from veribayes.errors import InputError
 from veribayes.models._task import Task
-from veribayes.predictive import Array, Predictive
+from veribayes.predictive import Array, Mask, Predictive
 from veribayes.predictors import Predictor
 from veribayes.validation import bootstrap, decision, stability
 from veribayes.validation.metrics._metric import Metric
@@ -409,7 +409,7 @@ class _Lengths:
                     "indistinguishable": []}  # fmt: skip
         same, others = _split(self.distances.apart[..., k], best, self.distances.tolerance)
         fit = self.fit(best, k)
-        beaten = all(self._lead(best, j)[k] > self._needed(best, j, k) for j in others)
+        beaten = all(bool(self._lead(best, j)[k] > self._needed(best, j, k)) for j in others)
         return {
             "nearest": known[best].name,
             "estimate": store.number(float(self.means[best, k])),
@@ -423,16 +423,25 @@ class _Lengths:
         return _needed(self.distances.apart[..., k], best, rival, self.distances.tolerance)
 
     def _lead(self, best: int, rival: int) -> Array:
+        """Lower limits, simultaneous over the lengths at which this rival has to be told from this predictor."""
         if (best, rival) not in self.leads:
             near = self.distances.near
-            self.leads[best, rival] = _lead_by_context(near[rival], near[best], self.seed)
+            lengths = np.array([self.nearest(k) == best and rival in self._others(best, k) for k in range(near.shape[-1])])
+            self.leads[best, rival] = _lead_by_context(near[rival], near[best], lengths, self.seed)
         return self.leads[best, rival]
 
+    def _others(self, best: int, k: int) -> list[int]:
+        return _split(self.distances.apart[..., k], best, self.distances.tolerance)[1]
 
-def _lead_by_context(rival: Array, best: Array, seed: int) -> Array:
-    """Simultaneous lower limits of the mean of rival - best, both (dataset, position); infinite where the rival alone is."""
+
+def _lead_by_context(rival: Array, best: Array, lengths: Mask, seed: int) -> Array:
+    """Simultaneous lower limits of the mean of rival - best, both (dataset, position); infinite where the rival alone is.
+
+    Args:
+        lengths: positions that are asked for, (position,): a rare event at another one must not widen the limits of these.
+    """
     far, here = np.isposinf(rival).any(0), np.isposinf(best).any(0)
-    usable = ~far & ~here
+    usable = lengths & ~far & ~here
     difference = np.full(rival.shape, np.nan)
     difference[:, usable] = rival[:, usable] - best[:, usable]
     _, low, _ = bootstrap.band(difference, seed=seed)

@@ -254,6 +254,8 @@ def compute_tolerance(task: Task, *, seed: int = 0, datasets: int = 2000, option
             )
         )
     kl, draws = (TOLERANCE_SHARE * float(np.mean(np.concatenate(t))) for t in zip(*totals, strict=True))
+    if not np.isfinite(kl):
+        raise InputError("a prior that holds possible what the truth does", "an infinite divergence", "give --tolerance")
     if not kl > 0:
         raise InputError("a task whose context tells something", "a posterior that is the prior", "give a tolerance")
     if not np.isfinite(draws):  # the prior holds possible what the truth excludes: the reverse divergence sets no scale

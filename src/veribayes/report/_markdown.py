@@ -21,7 +21,7 @@ def _line(run: Run) -> tuple[str, ...]:
     result, primary, verdict = run.result, run.primary, words.verdict(run.result)
     power = words.power_for(primary.get("tolerance"))
     unit = _escape(str(primary.get("unit", "")))
-    rival = next((item for item in run.rivals.items() if item[0] != "prior_only"), None)
+    rival = run.best_rival
     return (
         _escape(str(result.get("task", ""))),
         _escape(str(result.get("candidate", ""))),
@@ -29,7 +29,7 @@ def _line(run: Run) -> tuple[str, ...]:
         f"{words.interval(primary, power)} {unit}".rstrip(),
         f"{words.number(primary.get('tolerance'), power=power)} {unit}".rstrip(),
         str(words.percent(mapping(result.get("recovery")))),
-        f"{_escape(words.predictor(rival[0]))} ({words.percent(rival[1].recovery)})" if rival else words.MISSING,
+        f"{_escape(words.predictor(rival))} ({words.percent(run.rivals[rival].recovery)})" if rival else words.MISSING,
     )
 
 

@@ -141,7 +141,7 @@ def _decided(run: Run, power: int) -> dict[str, Any]:
         "bar": _bar(run),
         "rivals": rivals,
         "passing": [r.name for r in rivals if r.verdict.word == "equivalent"],
-        "best_rival": next((r for r in rivals if r.role != "prior_only"), None),
+        "best_rival": next((r for r in rivals if r.role == run.best_rival), None),
         "findings": findings(run),
     }
 

@@ -78,6 +78,11 @@ class Run:
         return dict(sorted(found, key=lambda item: item[1].rank))
 
     @property
+    def best_rival(self) -> str | None:
+        """The rival nearest to the truth; none where all are infinitely far, which orders nothing."""
+        return next((name for name, r in self.rivals.items() if name != "prior_only" and np.isfinite(r.rank)), None)
+
+    @property
     def scores(self) -> Array | None:
         """The candidate's primary score (dataset, position, query), or the first score that was stored."""
         group = self.group("/scores/candidate")
