@@ -4,7 +4,7 @@
         slope = numpyro.sample("slope", dist.Normal(0, 1))
         numpyro.sample("obs", dist.Normal(slope * x, sigma), obs=y)
 
-An *outcome* is an argument whose value an observed site takes whole. Where all outcomes are given there is one data set, the
+An *outcome* is an argument that an observed site takes whole: it holds the argument's value, and another one when it is another. Where all outcomes are given there is one data set, the
 user's; otherwise data sets are drawn from the program itself: latents from the prior, outcomes from the sites that observe
 them. Discrete latents are summed out (parallel enumeration). A program is run a few times on its own data to learn this;
 nothing about it has to be declared.
@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -26,7 +26,9 @@ import numpy.typing as npt
 
 from veribayes.errors import ModelError, VeribayesError
 from veribayes.models._arguments import as_argument
+from veribayes.models._callable import BY_NAME, call, defaults_of, name_of_program, parameters_of, source_digest
 from veribayes.models._check import mapping
+from veribayes.models._drawing import Shape, forgotten, scored_too_often, watching
 from veribayes.models._random import keys
 from veribayes.models._task import Design, Variable
 from veribayes.predictive import Array, NormalMixture, Predictive
@@ -66,40 +68,56 @@ class NumPyroModel:
     moments: ClassVar[bool] = True  # what is predicted takes all draws at once
 
     def __post_init__(self) -> None:
-        parameters = _parameters(self.function)
+        parameters = parameters_of(self.function)
         open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        named = [n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        named = [n for n, p in parameters.items() if p.kind in BY_NAME]
         needed = [n for n in named if parameters[n].default is inspect.Parameter.empty]
         where = f"the arguments of '{self.shown}'"
-        given = mapping(where, self.data, allowed=[*named, *self.data] if open_ended else named, required=needed)
+        if missing := [n for n in needed if n not in self.data]:
+            wanted = f"{', '.join(missing)} among {where}"
+            ways = "--set data=FILE or " + " ".join(f"--set data.{n}=VALUE" for n in missing)
+            raise ModelError(wanted, f"only {', '.join(self.data) or 'none'}", f"give it by {ways}, in Python by data={{...}}")
+        given = mapping(where, self.data, allowed=[*named, *self.data] if open_ended else named)
         object.__setattr__(self, "data", {n: as_argument(n, v) for n, v in given.items()})
 
     @property
     def shown(self) -> str:
-        return self.name or getattr(self.function, "__qualname__", type(self.function).__name__)
+        return self.name or name_of_program(self.function)
 
     # -- what the program is ------------------------------------------------------------------------------------------
 
     @cached_property
     def outcomes(self) -> dict[str, str]:
         """Argument -> the site that observes it, in the order of the signature."""
+        return {n: sites[0] for n, sites in self._takers_of.items()}
+
+    @cached_property
+    def _takers_of(self) -> dict[str, list[str]]:
+        """Argument -> the sites that take it whole, for those that some site does."""
         drawn = self._traced(self.data)
-        found = {n: _site_of(drawn, v) or self._observed_by(n, drawn) for n, v in self._arguments().items()}
-        return {n: site for n, site in found.items() if site}
+        found = {n: self._takers(n, v, drawn) or self._observed_by(n, drawn) for n, v in self._arguments().items()}
+        takers = {n: sites for n, sites in found.items() if sites}
+        for name, sites in takers.items():
+            _require_whole(name, self._given(name))
+            self._warn_if_scored_too_often(name, drawn[sites[0]])
+        return takers
 
     @cached_property
     def sites(self) -> Sites:
         """One run of the program that observes its outcomes, latents at a random point of unconstrained space."""
         drawn = self._traced(self.data)
-        absent = {n: drawn[s]["value"] for n, s in self.outcomes.items() if self.data.get(n) is None}
+        absent = {n: drawn[s]["value"] for n, s in self.outcomes.items() if self._given(n) is None}
         found = self._traced({**self.data, **absent}) if absent else drawn
         _checked(self.shown, found)
+        if fixed := self._handled[0]:
+            wanted, remedy = f"latents that can vary in '{self.shown}'", "use handlers.condition, or leave the site out"
+            raise ModelError(wanted, f"{', '.join(fixed)} fixed by handlers.substitute", remedy)
         return found
 
     @cached_property
     def given(self) -> bool:
         """Whether the model is one data set, the user's."""
-        absent = [n for n in self.outcomes if self.data.get(n) is None]
+        absent = [n for n in self.outcomes if self._given(n) is None]
         if absent and len(absent) < len(self.outcomes):
             raise ModelError(f"all of the outcomes {', '.join(self.outcomes)}, or none", f"none for {', '.join(absent)}")
         return not (self.simulated or absent)
@@ -137,7 +155,9 @@ class NumPyroModel:
         why = [f"the prior of '{n}' is improper" for n in improper]
         why += [f"the factor '{n}' is no distribution" for n in factors]
         why += [f"'{n}' observes what is no argument of its own" for n in loose]
-        return tuple(why or self._entangled() or ["nothing is observed"] * (not bound))
+        why += [f"'{n}' is weighted by handlers.scale" for n, s in self.sites.items() if _is_weighted(s)]
+        why += [f"'{n}' is drawn alike for every random key (handlers.seed)" for n in self._handled[1]]
+        return tuple(why or self._way[1] or ["nothing is observed"] * (not bound))
 
     # -- the protocol of a model --------------------------------------------------------------------------------------
 
@@ -155,7 +175,7 @@ class NumPyroModel:
     def spec(self) -> dict[str, Any]:
         """Name, source and data by their digests; a program cannot be read back from it."""
         data = {n: _digest(v) for n, v in self.data.items()}
-        return {"program": self.shown, "source": _source_digest(self.function), "data": data, "simulated": self.simulated}
+        return {"program": self.shown, "source": source_digest(self.function), "data": data, "simulated": self.simulated}
 
     def default_design(self) -> Design:
         return Design((sum(int(np.size(self.sites[s]["value"])) for s in self.outcomes.values()),))
@@ -171,7 +191,7 @@ class NumPyroModel:
         if self.given:
             if index.size != 1 or index[0]:
                 raise ModelError("one data set, the one given", f"{index.size}", f"leave out {self._all()} to draw more")
-            latents, arrays = {}, {n: np.asarray(self.data[n])[None] for n in self.outcomes}
+            latents, arrays = {}, {n: np.asarray(self._given(n))[None] for n in self.outcomes}
             truth = np.full(shape, np.nan)
         else:
             latents, arrays = self._drawn(keys(seed, stream, index))
@@ -214,10 +234,7 @@ class NumPyroModel:
     # -- running the program ------------------------------------------------------------------------------------------
 
     def _call(self, **arguments: Any) -> Any:
-        """The function, its arguments by position where the signature wants that."""
-        parameters = _parameters(self.function)
-        first = [arguments.pop(n) for n, p in parameters.items() if p.kind is p.POSITIONAL_ONLY and n in arguments]
-        return self.function(*first, **arguments)
+        return call(self.function, arguments)
 
     @cached_property
     def _enumerated(self) -> Callable[..., Any]:
@@ -255,9 +272,17 @@ class NumPyroModel:
         return {n for n in derived if any(not np.array_equal(r[n]["value"], runs[0][n]["value"]) for r in runs[1:])}
 
     def _arguments(self) -> dict[str, Any]:
-        """Every argument; None where it was left out."""
-        named = [n for n, p in _parameters(self.function).items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-        return {n: self.data.get(n) for n in dict.fromkeys([*named, *self.data])}
+        """Every argument; None where there is nothing but a default None."""
+        named = [n for n, p in parameters_of(self.function).items() if p.kind in BY_NAME]
+        return {n: self._given(n) for n in dict.fromkeys([*named, *self.data])}
+
+    def _given(self, name: str) -> Any:
+        """An argument's value: given, or its default; None where there is none."""
+        return self.data[name] if name in self.data else self._defaults.get(name)
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return {n: as_argument(n, v) for n, v in defaults_of(self.function).items() if _is_numeric(v)}
 
     def _traced(self, arguments: Mapping[str, Any]) -> Sites:
         """The sites of one run, continuous latents at random places."""
@@ -270,10 +295,22 @@ class NumPyroModel:
             found: Sites = handlers.trace(start).get_trace(**arguments)
         return found
 
-    def _observed_by(self, argument: str, drawn: Sites) -> str | None:
+    def _takers(self, argument: str, value: Any, drawn: Sites) -> list[str]:
+        """The observed sites that take an argument whole: they hold its value, and another one when it is another."""
+        holders = [n for n, site in drawn.items() if _takes(site, value)] if _is_numeric(value) else []
+        if not holders:
+            return []
+        other = _changed(value)
+        try:
+            tried = self._traced({**self.data, argument: other})
+        except VeribayesError:  # another size, say: it is no outcome
+            return []
+        return [n for n in holders if n in tried and _takes(tried[n], other)]
+
+    def _observed_by(self, argument: str, drawn: Sites) -> list[str]:
         """The site that observes an argument which was left out: the one that takes on the value it is given."""
-        if self.data.get(argument) is not None:
-            return None
+        if self._given(argument) is not None:
+            return []
         order = sorted(drawn, key=lambda n: n != argument)  # most programs call both the same
         for name in (n for n in order if drawn[n]["type"] == "sample" and not _is_observed(drawn[n])):
             value = np.asarray(drawn[name]["value"])
@@ -281,56 +318,110 @@ class NumPyroModel:
                 tried = self._traced({**self.data, argument: value})
             except VeribayesError:
                 continue
-            if name in tried and _takes(tried[name], value):
-                return name
-        return None
+            takers = [n for n, site in tried.items() if _takes(site, value)]
+            if name in takers:
+                return [name, *(n for n in takers if n != name)]
+        return []
+
+    @cached_property
+    def _handled(self) -> tuple[list[str], list[str]]:
+        """Latents whose value, and sites whose random key, a handler inside the program has set already."""
+        from numpyro import handlers
+
+        with _running(self.shown), handlers.seed(rng_seed=0), watching() as seen:
+            self._call(**self.data)
+        return [n for n, s in seen.items() if s == "value"], [n for n, s in seen.items() if s == "key"]
+
+    def _warn_if_scored_too_often(self, name: str, site: Mapping[str, Any]) -> None:
+        """NumPyro broadcasts silently; what it then scores is rarely what was meant."""
+        value = self._given(name)
+        times = 1 if value is None else scored_too_often(site["fn"], np.shape(value))
+        if times > 1:
+            wide = tuple(site["fn"].shape())
+            text = f"each value of '{name}' {np.shape(value)} is scored {times} times: its site has the shape {wide}"
+            warnings.warn(text, UserWarning, stacklevel=2)
 
     def _drawn(self, key: jax.Array) -> tuple[dict[str, Any], dict[str, Any]]:
         """Latents and outcomes from the prior, one data set a key."""
         if self.no_prior:
             reasons = "; ".join(self.no_prior)
-            wanted, remedy = f"a program whose prior predicts {self._all()}", "give the data: their one posterior is computed"
+            wanted = f"a program whose prior predicts {self._all()}"
+            remedy = "give the data (--set data=FILE): their one posterior is computed by 'reference' without --datasets"
             raise ModelError(wanted, reasons, remedy)
         with _running(self.shown):
-            latents, outcomes = self._prior(key, {})
+            latents, outcomes = self._prior(key, self._way[0])
         return {n: np.array(latents[n]) for n in self.layout}, {n: np.array(v) for n, v in outcomes.items()}
 
-    def _prior(self, key: jax.Array, instead: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Compiled draws for keys (B,); `instead` replaces given outcomes, which should change nothing."""
+    @cached_property
+    def _way(self) -> tuple[Way, tuple[str, ...]]:
+        """How data sets are drawn in the shape of the given ones, and why they cannot be (see `_drawing`)."""
+        optional = {n for n, p in parameters_of(self.function).items() if p.default is None}
+        given = [n for n in self.outcomes if self._given(n) is not None]
+        shared = [f"'{n}' is observed by several sites" for n, sites in self._takers_of.items() if len(sites) > 1]
+        if shared:
+            return Way({}), tuple(shared)
+        lent = {n: self._given(n) for n in given}
+        left = {n: v for n, v in lent.items() if n not in optional}
+        ways = [Way(values, wide) for values in ([left, lent] if left != lent else [lent]) for wide in (False, True)]
+        shapes: dict[str, Shape] = {n: np.shape(v) for n, v in lent.items()}
+        failure = "nothing is observed"
+        for way in ways:
+            try:
+                found = self._shapes(way)
+            except VeribayesError as error:
+                failure = str(error)
+                continue
+            wrong = [n for n in given if found[n] != shapes[n]]
+            if not wrong:
+                return way, tuple(self._entangled(way))
+            failure = "; ".join(f"'{n}' is drawn in the shape {found[n]} and given in {shapes[n]}" for n in wrong)
+        return ways[0], (failure,)
+
+    def _shapes(self, way: Way) -> dict[str, Shape]:
+        """Shapes of the outcomes that are drawn in this way; nothing is computed."""
         import jax
+
+        with _running(self.shown):
+            found = jax.eval_shape(lambda key: self._one(key, way)[1], jax.random.key(0))
+        return {n: tuple(v.shape) for n, v in found.items()}
+
+    def _prior(self, key: jax.Array, way: Way) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Compiled draws for keys (B,)."""
+        import jax
+
+        return jax.jit(jax.vmap(lambda one: self._one(one, way)))(key)
+
+    def _one(self, key: jax.Array, way: Way) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Latents and outcomes of one data set."""
         from numpyro import handlers
 
-        optional = {n for n, p in _parameters(self.function).items() if p.default is None}
-        lent = {n: v for n, v in {**self.data, **instead}.items() if n not in self.outcomes or n not in optional}
+        shapes = {s: None if self._given(n) is None else np.shape(self._given(n)) for n, s in self.outcomes.items()}
+        arguments = {n: v for n, v in self.data.items() if n not in self.outcomes} | dict(way.lent)
+        with handlers.trace() as run, handlers.seed(rng_seed=key), forgotten(shapes, wide=way.wide):
+            self._call(**arguments)
+        latents = {n: run[n]["value"] for n in self.layout}
+        return latents, {n: run[s]["value"] for n, s in self.outcomes.items()}
 
-        def one(key: jax.Array) -> tuple[dict[str, Any], dict[str, Any]]:
-            with handlers.trace() as run, handlers.seed(rng_seed=key), _forget(set(self.outcomes.values())):
-                self._call(**lent)
-            latents = {n: run[n]["value"] for n in self.layout}
-            return latents, {n: run[s]["value"] for n, s in self.outcomes.items()}
-
-        return jax.jit(jax.vmap(one))(key)
-
-    def _entangled(self) -> list[str]:
-        """Outcomes that a program must be given and uses elsewhere too: then no run without them is a draw of them."""
-        optional = {n for n, p in _parameters(self.function).items() if p.default is None}
-        needed = {n: np.asarray(self.data[n]) for n in self.outcomes if n not in optional}
-        if not needed:
+    def _entangled(self, way: Way) -> list[str]:
+        """Outcomes that are lent and used elsewhere too: then no run without them is a draw of them."""
+        if not way.lent:
             return []
-        others = {n: v + 1 if np.ptp(v) == 0 else np.roll(v, 1) for n, v in needed.items()}
+        lent = {n: np.asarray(v) for n, v in way.lent.items()}
+        others = {n: _changed(v) for n, v in lent.items()}
         with _running(self.shown):
             key = keys(0, "prior", np.arange(LOOKS))
-            one, other = self._prior(key, {})[1], self._prior(key, others)[1]
-        stuck = [n for n, v in needed.items() if all(np.array_equal(drawn, v) for drawn in one[n])]
-        mixed = [n for n in needed if not np.array_equal(one[n], other[n])]
+            one, other = self._prior(key, way)[1], self._prior(key, replace(way, lent=others))[1]
+        stuck = [n for n, v in lent.items() if all(np.array_equal(drawn, v) for drawn in one[n])]
+        mixed = [n for n in lent if not np.array_equal(one[n], other[n])]
         return [f"'{n}' cannot be left out" for n in stuck] + [f"'{n}' also predicts itself" for n in mixed if n not in stuck]
 
 
-def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        raise ModelError("a Python function with NumPyro's sample statements", f"{type(function).__name__}") from None
+@dataclass(frozen=True)
+class Way:
+    """Arguments that are lent for their shape, and whether narrower sites are drawn as wide as their data."""
+
+    lent: Mapping[str, Any]
+    wide: bool = False
 
 
 @contextmanager
@@ -348,20 +439,6 @@ def _running(name: str) -> Iterator[None]:
         raise ModelError(f"a NumPyro program that runs on its data, '{name}'", text, "--debug shows where") from error
 
 
-@contextmanager
-def _forget(sites: set[str]) -> Iterator[None]:
-    """Draw these observed sites instead of observing them."""
-    from numpyro.primitives import Messenger
-
-    class Forget(Messenger):
-        def process_message(self, msg: Any) -> None:
-            if msg["type"] == "sample" and msg["name"] in sites:
-                msg["value"], msg["is_observed"] = None, False
-
-    with Forget():
-        yield
-
-
 def _checked(name: str, sites: Sites) -> None:
     """Refuse what no posterior is defined for."""
     for at, site in sites.items():
@@ -372,13 +449,6 @@ def _checked(name: str, sites: Sites) -> None:
         if _is_enumerated(site) and not site["fn"].has_enumerate_support:
             law = type(site["fn"]).__name__
             raise ModelError("discrete latents with finitely many values", f"'{at}' ~ {law}", "sum it out by hand")
-
-
-def _site_of(sites: Sites, value: Any) -> str | None:
-    """The observed site that takes a value whole."""
-    if value is None or isinstance(value, str) or not np.ndim(value):
-        return None
-    return next((n for n, site in sites.items() if _takes(site, value)), None)
 
 
 def _takes(site: Mapping[str, Any], value: Any) -> bool:
@@ -408,10 +478,29 @@ def _digest(value: Any) -> Any:
     return hashlib.sha256(f"{value.dtype.str}{value.shape}".encode() + value.tobytes()).hexdigest()
 
 
-def _source_digest(function: Any) -> str:
-    """SHA-256 of the file that defines the program; of its code where there is no file."""
-    file = inspect.getsourcefile(function) if inspect.isfunction(function) else None
-    if file and Path(file).is_file():
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    code = getattr(function, "__code__", None)
-    return hashlib.sha256(repr((code and (code.co_code, code.co_consts), repr(function))).encode()).hexdigest()
+def _is_numeric(value: Any) -> bool:
+    """Whether a value can be an outcome: numbers with or without axes."""
+    return value is not None and not isinstance(value, str) and np.asarray(value).dtype.kind in "iufb"
+
+
+def _changed(value: Any) -> Any:
+    """Another value of the same shape, of the same numbers where they differ from each other."""
+    array = np.asarray(value)
+    if array.size and (array != array.flat[0]).any():
+        return np.roll(array, 1)
+    return ~array if array.dtype.kind == "b" else array + 1
+
+
+def _is_weighted(site: Mapping[str, Any]) -> bool:
+    scale = site.get("scale") if site["type"] == "sample" else None
+    return scale is not None and not np.all(np.asarray(scale) == 1)
+
+
+def _require_whole(name: str, value: Any) -> None:
+    """Refuse outcomes that are missing or infinite: no density is defined for them."""
+    values = np.asarray(value, dtype=np.float64) if value is not None else np.zeros(0)
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        place = f", the first at {bad[0].tolist()}" if values.ndim else ""
+        remedy = "leave them out, or let the program observe the others alone"
+        raise ModelError(f"finite numbers in the outcome '{name}'", f"{len(bad)} that are NaN or infinite{place}", remedy)

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from veribayes.api import task as task
     from veribayes.api import verify as verify
 
-# XLA's pool of threads, one by default, read when JAX starts: jaxlib 0.10 cuts a batch of factorisations into tasks for that pool
-# and waits for them inside it, so that as many such calls as threads wait for ever
-# (docs/decisions/2026-11-26-one-thread-for-xla.md).
+# Threads of XLA's pool, read when JAX starts. jaxlib 0.10 cuts a batch of factorisations into tasks for that pool and waits for
+# them inside it: as many such calls as threads wait for ever (docs/decisions/2026-11-26-one-thread-for-xla.md).
 os.environ.setdefault("PJRT_NPROC", "1")
 
 __version__ = "0.1.0"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from veribayes import folders, ownership, pipeline, report, results, store
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._arguments import parse_argument, read_arguments
+from veribayes.models._callable import is_program
 from veribayes.models._pgmpy import from_pgmpy, is_pgmpy_network
 from veribayes.models._task import Task
 from veribayes.models.numpyro_model import NumPyroModel
@@ -108,9 +108,10 @@ def task(
         if not _is_program(found):
             return task(found, data=data, **design)
         program = NumPyroModel(found, data or {}, str(what), simulated)
-        return task(program, **{"name": program.shown.rpartition(":")[2], **design})
+        return task(program, **{"name": _program_name(program), **design})
     if _is_program(what):
-        return task(NumPyroModel(what, data or {}, simulated=simulated), **design)
+        program = NumPyroModel(what, data or {}, simulated=simulated)
+        return task(program, **{"name": _program_name(program), **design})
     if data:
         raise InputError("data for a NumPyro program", f"{', '.join(data)} for '{getattr(what, 'name', what)}'")
     if is_pgmpy_network(what):
@@ -125,8 +126,15 @@ def task(
 
 
 def _is_program(found: Any) -> bool:
-    """A function is a NumPyro program: no model, task or network is one."""
-    return inspect.isfunction(found) or isinstance(found, partial)
+    """What can be called and is no task, model or network is a NumPyro program."""
+    known = isinstance(found, Task) or hasattr(found, "default_design") or is_pgmpy_network(found)
+    return not known and is_program(found)
+
+
+def _program_name(program: NumPyroModel) -> str:
+    """The name of its task: what follows the module, in the letters that a task's name may have."""
+    last = program.shown.rpartition(":")[2]
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", last).strip("-._+")[-64:].lstrip("-._+") or "program"
 
 
 def _found(text: str) -> Any:
