@@ -133,12 +133,16 @@ MODELS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", MODELS)
+QUICK = ("mtd m=1 q=2", "mtd m=5 q=3", "gp d=10", "gp continuous", "bn known 37", "bn learned 37", "bn three states",
+         "bn mixture", "bn unknown 5")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.study) for n in MODELS])
 def test_every_default_reference_resolves_and_earns_a_certificate(name: str) -> None:
     task = task_of(MODELS[name])
     assert registry.load("engine", task.reference).method in pipeline.TRUTHS
-    short = replace(task, design=replace(task.design, positions=task.design.positions[:3]))
-    data = short.simulate(range(4), seed=0).data
+    short = replace(task, design=replace(task.design, positions=task.design.positions[:2]))
+    data = short.simulate(range(2), seed=0).data
     for engine in (task.reference, *(() if task.second_route == "nuts" else (task.second_route,)), *task.rivals, "prior_only",
                    *(("wrong_prior",) if task.wrong_prior else ())):  # fmt: skip
         branch = registry.engine(engine)(short, data, seed=0)
