@@ -83,6 +83,9 @@ BAD = {
         ("verify", "mtd-q5-m3", "--candidate", "mirror_descent", "--set", "candidate.steps=few"),
         "steps",
     ),
+    "a reference without an ending": (("reference", "gp-rbf-1d", "--datasets", "2", "--out", "{tmp}/truth"), "ends in .nc"),
+    "a reference in a folder's place": (("reference", "gp-rbf-1d", "--datasets", "2", "--out", "{tmp}/here.nc/x.nc"), "folder"),
+    "two posteriors that are none": (("compare", "{tmp}/one.nc", "{tmp}/other.json"), "no file"),
     "no run": (("report", "{tmp}"), "run.nc"),
     "unknown preset": (("train", "bn-general5", "--preset", "huge"), "preset"),
     "list of nothing": (("list", "colours"), "colours"),
@@ -95,6 +98,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
 ) -> None:
     arguments, message = BAD[case]
     given = [a.replace("{tmp}", str(tmp_path)) for a in arguments]
+    (tmp_path / "here.nc").write_text("a file where a folder is asked for")
     extra = ["--audit", "0", "--out", str(tmp_path / "out")] if arguments[0] == "verify" else []
     assert run(monkeypatch, *given, *extra) == 2
     said = capsys.readouterr()

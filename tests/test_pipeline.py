@@ -154,6 +154,32 @@ def test_recorded_predictions_score_like_their_maker(tmp_path: Path) -> None:
         pipeline.run(task, str(tmp_path / "run.nc"), QUICK, out=tmp_path)
 
 
+def test_recorded_predictions_go_by_their_labels(tmp_path: Path) -> None:
+    """Data sets and positions in another order, dimensions transposed: the same scores; contradictions are refused."""
+    task = small("bn-general5")
+    made = pipeline.run(task, "all_predecessors", pipeline.Options(datasets=40, audit=0, keep_predictions=True))
+    index, about = made["observed_data/index"].to_numpy(), json.loads(made["candidate"].attrs["made_for"])
+    group = made["candidate"].to_dataset()
+    order = np.random.default_rng(0).permutation(len(index))
+    labelled = group.assign_coords(dataset=index, position=about["positions"], query=np.arange(group.sizes["query"]))
+    turned = labelled.isel(dataset=order, position=slice(None, None, -1), query=slice(None, None, -1))
+    stored = {"/candidate": turned.transpose("query", "position", "dataset", ...), "/observed_data": xr.Dataset({"index": ("dataset", index)})}
+    read = pipeline.run(task, xr.DataTree.from_dict(stored), QUICK)
+    np.testing.assert_array_equal(made["scores/candidate/kl"], read["scores/candidate/kl"])
+    wrong = {
+        "position coordinates": {"/candidate": labelled.assign_coords(position=np.array(about["positions"]) + 1)},
+        "dataset coordinates": {"/candidate": labelled.assign_coords(dataset=index + 7)},
+        "different numbers": {"/observed_data": xr.Dataset({"index": ("dataset", np.zeros_like(index))})},
+        "whole": {"/observed_data": xr.Dataset({"index": ("dataset", index + 0.5)})},
+        "for 3 data sets": {"/observed_data": xr.Dataset({"index": ("dataset", index[:3])})},
+        "made_for": {"/candidate": group.assign_attrs(made_for="{")},
+    }  # fmt: skip
+    for message, groups in wrong.items():
+        plain = {"/candidate": group, "/observed_data": xr.Dataset({"index": ("dataset", index)})}
+        with pytest.raises(InputError, match=message):
+            pipeline.run(task, xr.DataTree.from_dict({**plain, **groups}), QUICK)
+
+
 def test_a_bare_callable_sees_context_and_query_only() -> None:
     seen: list[tuple[Any, Any]] = []
 

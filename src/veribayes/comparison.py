@@ -42,7 +42,7 @@ CAP = (
 )
 PERMUTATIONS = 999
 FEWEST = 8  # draws of a chain: each half has an autocorrelation then
-JOINT = ("energy_permutation", "mmd_permutation")
+JOINT: tuple[str, ...] = ("energy_permutation", "mmd_permutation")
 
 
 def compare(reference: str | Path | Posterior, candidate: str | Path | Posterior, *, tolerance: float = TOLERANCE,

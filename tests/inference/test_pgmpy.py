@@ -88,6 +88,17 @@ def test_states_are_matched_by_name() -> None:
     np.testing.assert_array_equal(model.table(1), [[0.9, 0.1], [0.2, 0.8]])
 
 
+def test_states_are_matched_as_text() -> None:
+    """One table calls the states of a node by numbers, another by the same numbers as text."""
+    net = wet(names={"grass": [1, 0], "rain": ["yes", "no"]})
+    child = net.get_cpds("grass")
+    net.get_cpds("rain").state_names["rain"] = [0, 1]
+    child.state_names["rain"] = ["1", "0"]
+    model = vb.task(net).model
+    assert model.states == (("0", "1"), ("1", "0"))
+    np.testing.assert_array_equal(model.table(1), [[0.9, 0.1], [0.2, 0.8]])
+
+
 @pytest.mark.parametrize(("changes", "message"), [
     ({"grass": None}, "a table for each node of the pgmpy network, got none for 'grass'"),
     ({"names": {"grass": ["dry", "wet"], "rain": ["yes", "maybe"]}}, "states .'no', 'yes'. of 'rain' in the table of 'grass'"),

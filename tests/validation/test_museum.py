@@ -403,7 +403,7 @@ def test_own_1_simulated_ranks_reach_their_level_for_many_quantities(quantities:
 def test_every_test_says_the_smallest_p_that_it_can_have(name: str) -> None:
     """On its own worst planted defect no test falls below what it says, and each can reject at .05 alone."""
     problem = PROBLEMS[name]
-    arrays, options = problem.draw(np.random.default_rng(0), problem.n, problem.defects[0])
+    arrays, options = problem.draw(np.random.default_rng(0), problem.n, [*problem.defects, NULL][0])
     found = outcome(problem.test, *arrays, **options)
     assert found.least <= 0.05
     assert found.least <= found.p_value * (1 + 1e-9)
