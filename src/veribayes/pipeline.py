@@ -27,7 +27,18 @@ from veribayes.predictive import Array, Predictive, concatenate
 from veribayes.references import remembered
 from veribayes.results import Scored
 from veribayes.secondary import Checked
-from veribayes.tree import CHAIN, DATASET, DRAW, POSITION, QUERY, Branch, Simulation, merge_branches, merge_certificates
+from veribayes.tree import (
+    CHAIN,
+    DATASET,
+    DRAW,
+    POSITION,
+    QUERY,
+    SHARED,
+    Branch,
+    Simulation,
+    merge_branches,
+    merge_certificates,
+)
 from veribayes.validation import decision, monte_carlo
 
 DEFAULT_DATASETS = 1000
@@ -307,7 +318,7 @@ def _examples(task: Task, roles: Mapping[str, Candidate], run: Scored, options: 
     simulation = task.model.simulate(task.design, options.seed, "verify", index)
     groups = {
         "/": xr.Dataset({"index": (("example",), index), "why": (("example",), np.array(why, dtype="U6"))}),
-        "/observed": store.arrays_dataset(simulation.data.arrays, "example", len(index), results.SHARED),
+        "/observed": store.arrays_dataset(simulation.data.arrays, "example", len(index), SHARED),
     }
     for role in ("reference", "candidate", "prior_only"):
         branch = roles[role].infer(task, simulation.data, options.seed)
