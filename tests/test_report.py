@@ -481,11 +481,12 @@ def test_the_report_needs_neither_torch_nor_jax(tmp_path: Path, trees: dict[str,
 
 
 def test_a_context_is_read_by_the_models_kind_and_not_by_names_of_arrays() -> None:
-    """A program's `y` is no sequence of symbols, nor its `x` and `x_query` points: name, type and shape are all that is said."""
+    """A program's `y` is no sequence of symbols, nor its `x` and `x_query` points: name, type and shape are said."""
     tree = fake.changed(fake.mtd(40), model={"kind": "numpyro", "program": "p:f"})
     run = read(tree)
     case = _cases.cases(run, "first", 1)[0]
-    case = replace(case, observed={"y": np.array([0.5, 1.5]), "x": np.zeros((2, 1)), "x_query": np.arange(3), "target": np.arange(1)})
+    arrays = {"y": np.array([0.5, 1.5]), "x": np.zeros((2, 1)), "x_query": np.arange(3), "target": np.arange(1)}
+    case = replace(case, observed=arrays)
     found = _context.show(run, case)
     assert (run.family, case.family) == ("other", "other")
     assert [tuple(row) for row in found.rows] == [("x", "real", "2 × 1"), ("x_query", "integer", "3"), ("y", "real", "2")]

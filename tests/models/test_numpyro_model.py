@@ -241,7 +241,10 @@ class Scaled:
         numpyro.sample("y", dist.Normal(m, 1), obs=y)
 
 
-SHAPES = [(one_site, (20,)), (one_site, (4, 5)), (one_site, ()), (sized_by_its_data, (7,))]
+SHAPES = [
+    (one_site, (20,)), (one_site, ()),
+    *(pytest.param(f, shape, marks=pytest.mark.study) for f, shape in ((one_site, (4, 5)), (sized_by_its_data, (7,)))),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("function", "shape"), SHAPES, ids=lambda v: getattr(v, "__name__", str(v)))

@@ -83,7 +83,9 @@ class Run:
     def family(self) -> str:
         """`rows`, `evidence`, `points`, `sequence` or `other`: the model's kind decides, never the name of an array."""
         kind = BY_KIND.get(str(self.model.get("kind")), "other")
-        return "evidence" if kind == "rows" and "cpts" in self.model else kind
+        observed = self.group("/examples/observed")
+        known = observed is not None and "evidence" in observed.variables  # a network's two designs have these names
+        return "evidence" if kind == "rows" and known else kind
 
 
 @dataclass(frozen=True)
