@@ -4,10 +4,10 @@
         slope = numpyro.sample("slope", dist.Normal(0, 1))
         numpyro.sample("obs", dist.Normal(slope * x, sigma), obs=y)
 
-An *outcome* is an argument that an observed site takes whole: it holds the argument's value, and another one when it is another. Where all outcomes are given there is one data set, the
-user's; otherwise data sets are drawn from the program itself: latents from the prior, outcomes from the sites that observe
-them. Discrete latents are summed out (parallel enumeration). A program is run a few times on its own data to learn this;
-nothing about it has to be declared.
+An *outcome* is an argument that an observed site takes whole: the site holds the argument's value, and another one when it is
+another. Where all outcomes are given there is one data set, the user's; otherwise data sets are drawn from the program itself, in
+the shape of what is given (`_drawing`). Discrete latents are summed out (parallel enumeration). A program is run a few times on
+its own data to learn this; nothing about it has to be declared.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ import numpy.typing as npt
 from veribayes.errors import ModelError, VeribayesError
 from veribayes.models._arguments import as_argument
 from veribayes.models._callable import BY_NAME, call, defaults_of, name_of_program, parameters_of, source_digest
-from veribayes.models._check import mapping
+from veribayes.models._check import mapping, shown
 from veribayes.models._drawing import Shape, forgotten, scored_too_often, watching
 from veribayes.models._random import keys
 from veribayes.models._task import Design, Variable
 from veribayes.predictive import Array, NormalMixture, Predictive
-from veribayes.tree import Data, IntArray, Simulation
+from veribayes.tree import SHARED, Data, IntArray, Simulation
 
 if TYPE_CHECKING:
     import jax
@@ -78,6 +78,8 @@ class NumPyroModel:
             ways = "--set data=FILE or " + " ".join(f"--set data.{n}=VALUE" for n in missing)
             raise ModelError(wanted, f"only {', '.join(self.data) or 'none'}", f"give it by {ways}, in Python by data={{...}}")
         given = mapping(where, self.data, allowed=[*named, *self.data] if open_ended else named)
+        for name, value in given.items():
+            _require_no_text(name, value, parameters.get(name))
         object.__setattr__(self, "data", {n: as_argument(n, v) for n, v in given.items()})
 
     @property
@@ -98,7 +100,7 @@ class NumPyroModel:
         found = {n: self._takers(n, v, drawn) or self._observed_by(n, drawn) for n, v in self._arguments().items()}
         takers = {n: sites for n, sites in found.items() if sites}
         for name, sites in takers.items():
-            _require_whole(name, self._given(name))
+            _require_whole(name, self._given(name), drawn[sites[0]])
             self._warn_if_scored_too_often(name, drawn[sites[0]])
         return takers
 
@@ -131,7 +133,7 @@ class NumPyroModel:
 
         outcomes = {n: self.sites[s]["value"] for n, s in self.outcomes.items()}
         program, arguments = self._enumerated, {**self.data, **outcomes}
-        with _running(self.shown):
+        with _running(self):
             made = initialize_model(jax.random.key(0), program, init_strategy=init_to_uniform, model_kwargs=arguments)
             rng = np.random.default_rng(0)
             at = [jax.tree.map(lambda v: rng.uniform(-2, 2, np.shape(v)), made.param_info.z) for _ in range(PROBES)]
@@ -150,7 +152,7 @@ class NumPyroModel:
 
         improper = [n for n, s in self.sites.items() if isinstance(s.get("fn"), dist.ImproperUniform)]
         factors = [n for n, s in self.sites.items() if isinstance(s.get("fn"), dist.Unit)]
-        bound = set(self.outcomes.values())
+        bound = {site for sites in self._takers_of.values() for site in sites}
         loose = [n for n, s in self.sites.items() if _is_observed(s) and n not in bound and n not in factors]
         why = [f"the prior of '{n}' is improper" for n in improper]
         why += [f"the factor '{n}' is no distribution" for n in factors]
@@ -191,10 +193,11 @@ class NumPyroModel:
         if self.given:
             if index.size != 1 or index[0]:
                 raise ModelError("one data set, the one given", f"{index.size}", f"leave out {self._all()} to draw more")
-            latents, arrays = {}, {n: np.asarray(self._given(n))[None] for n in self.outcomes}
+            latents, arrays = {}, {_array(n): np.asarray(self._given(n))[None] for n in self.outcomes}
             truth = np.full(shape, np.nan)
         else:
-            latents, arrays = self._drawn(keys(seed, stream, index))
+            latents, outcomes = self._drawn(keys(seed, stream, index))
+            arrays = {_array(n): v for n, v in outcomes.items()}
             truth = self._asked(latents)[:, None]
         positions = np.array(design.positions[-1:], dtype=np.int64)
         target = {"target": np.arange(shape[2])}
@@ -203,7 +206,7 @@ class NumPyroModel:
     def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
         """(all arguments by name, outcomes with the axis `dataset`; names of the latents asked for)."""
         del position  # there is one
-        return {**self.data, **{n: data.arrays[n] for n in self.outcomes}}, self.queries
+        return {**self.data, **{n: data.arrays[_array(n)] for n in self.outcomes}}, self.queries
 
     def program(self, **outcomes: jax.Array) -> None:
         """The user's program on these outcomes, its other arguments as they were given."""
@@ -212,7 +215,7 @@ class NumPyroModel:
     def program_data(self, data: Data, position: int) -> dict[str, npt.NDArray[Any]]:
         """The outcomes; a data set that is given stays a constant, on which a program may branch."""
         del position
-        return {} if self.given else {n: data.arrays[n] for n in self.outcomes}
+        return {} if self.given else {n: data.arrays[_array(n)] for n in self.outcomes}
 
     def latent_mask(self, data: Data, position: int) -> dict[str, npt.NDArray[np.bool_]]:
         del position
@@ -265,7 +268,7 @@ class NumPyroModel:
         if self._enumerated == self._call:
             return set()
         fixed = {n: s["value"] for n, s in self.sites.items() if s["type"] == "sample" and not _is_enumerated(s)}
-        with _running(self.shown):
+        with _running(self):
             seeded = [handlers.seed(handlers.substitute(self._call, data=fixed), jax.random.key(i)) for i in range(PROBES)]
             runs = [handlers.trace(run).get_trace(**self.data) for run in seeded]
         derived = [n for n, site in self.sites.items() if site["type"] == "deterministic"]
@@ -290,7 +293,7 @@ class NumPyroModel:
         from numpyro import handlers
         from numpyro.infer import init_to_uniform
 
-        with _running(self.shown):
+        with _running(self):
             start = handlers.substitute(handlers.seed(self._call, jax.random.key(0)), substitute_fn=init_to_uniform)
             found: Sites = handlers.trace(start).get_trace(**arguments)
         return found
@@ -328,7 +331,7 @@ class NumPyroModel:
         """Latents whose value, and sites whose random key, a handler inside the program has set already."""
         from numpyro import handlers
 
-        with _running(self.shown), handlers.seed(rng_seed=0), watching() as seen:
+        with _running(self), handlers.seed(rng_seed=0), watching() as seen:
             self._call(**self.data)
         return [n for n, s in seen.items() if s == "value"], [n for n, s in seen.items() if s == "key"]
 
@@ -346,9 +349,9 @@ class NumPyroModel:
         if self.no_prior:
             reasons = "; ".join(self.no_prior)
             wanted = f"a program whose prior predicts {self._all()}"
-            remedy = "give the data (--set data=FILE): their one posterior is computed by 'reference' without --datasets"
+            remedy = "give the data (--set data=FILE) and leave out --datasets: 'reference' computes their one posterior"
             raise ModelError(wanted, reasons, remedy)
-        with _running(self.shown):
+        with _running(self):
             latents, outcomes = self._prior(key, self._way[0])
         return {n: np.array(latents[n]) for n in self.layout}, {n: np.array(v) for n, v in outcomes.items()}
 
@@ -381,7 +384,7 @@ class NumPyroModel:
         """Shapes of the outcomes that are drawn in this way; nothing is computed."""
         import jax
 
-        with _running(self.shown):
+        with _running(self):
             found = jax.eval_shape(lambda key: self._one(key, way)[1], jax.random.key(0))
         return {n: tuple(v.shape) for n, v in found.items()}
 
@@ -408,7 +411,7 @@ class NumPyroModel:
             return []
         lent = {n: np.asarray(v) for n, v in way.lent.items()}
         others = {n: _changed(v) for n, v in lent.items()}
-        with _running(self.shown):
+        with _running(self):
             key = keys(0, "prior", np.arange(LOOKS))
             one, other = self._prior(key, way)[1], self._prior(key, replace(way, lent=others))[1]
         stuck = [n for n, v in lent.items() if all(np.array_equal(drawn, v) for drawn in one[n])]
@@ -425,7 +428,7 @@ class Way:
 
 
 @contextmanager
-def _running(name: str) -> Iterator[None]:
+def _running(model: NumPyroModel) -> Iterator[None]:
     """A user's program runs in float64, as strictly as its author likes; what it raises is the user's to read."""
     import jax
 
@@ -436,7 +439,9 @@ def _running(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())[:400]
-        raise ModelError(f"a NumPyro program that runs on its data, '{name}'", text, "--debug shows where") from error
+        given = ", ".join(f"{n} {np.shape(v)}" for n, v in model.data.items() if _is_numeric(v)) or "no numbers"
+        wanted, remedy = f"a NumPyro program that runs on its data, '{model.shown}'", f"given: {given}; --debug shows where"
+        raise ModelError(wanted, text, remedy) from error
 
 
 def _checked(name: str, sites: Sites) -> None:
@@ -478,6 +483,11 @@ def _digest(value: Any) -> Any:
     return hashlib.sha256(f"{value.dtype.str}{value.shape}".encode() + value.tobytes()).hexdigest()
 
 
+def _array(outcome: str) -> str:
+    """The name of an outcome's array: its argument's, but for one that is called like the queries."""
+    return f"{outcome} given" if outcome in SHARED else outcome
+
+
 def _is_numeric(value: Any) -> bool:
     """Whether a value can be an outcome: numbers with or without axes."""
     return value is not None and not isinstance(value, str) and np.asarray(value).dtype.kind in "iufb"
@@ -496,11 +506,22 @@ def _is_weighted(site: Mapping[str, Any]) -> bool:
     return scale is not None and not np.all(np.asarray(scale) == 1)
 
 
-def _require_whole(name: str, value: Any) -> None:
-    """Refuse outcomes that are missing or infinite: no density is defined for them."""
+def _require_no_text(name: str, value: Any, parameter: inspect.Parameter | None) -> None:
+    """Refuse text for an argument that does not say that it takes text, by its default or its annotation."""
+    takes = parameter is not None and (isinstance(parameter.default, str) or parameter.annotation in (str, "str"))
+    if isinstance(value, str) and not takes:
+        remedy = f"--set data.{name}=VALUE takes a JSON number, truth value or list"
+        raise ModelError(f"numbers for the argument '{name}'", f"the text {shown(value)}", remedy)
+
+
+def _require_whole(name: str, value: Any, site: Mapping[str, Any]) -> None:
+    """Refuse outcomes that are missing or infinite, and fractions of what is counted: no density is defined for them."""
     values = np.asarray(value, dtype=np.float64) if value is not None else np.zeros(0)
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         place = f", the first at {bad[0].tolist()}" if values.ndim else ""
         remedy = "leave them out, or let the program observe the others alone"
         raise ModelError(f"finite numbers in the outcome '{name}'", f"{len(bad)} that are NaN or infinite{place}", remedy)
+    if site["fn"].support.is_discrete and (values != np.round(values)).any():
+        law = type(site["fn"]).__name__
+        raise ModelError(f"whole numbers in the outcome '{name}' ~ {law}", "fractions", "check its column and its site")

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 
 from veribayes import report
 from veribayes.errors import InputError
-from veribayes.report import _cases, _context, _svg, figures
+from veribayes.report import _cases, _context, _panels, _svg, figures
 from veribayes.report import _words as words
 from veribayes.report._run import read
 
@@ -477,3 +478,17 @@ def test_the_report_needs_neither_torch_nor_jax(tmp_path: Path, trees: dict[str,
     assert "gp-rbf-1d" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
     assert "undecided" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_context_is_read_by_the_models_kind_and_not_by_names_of_arrays() -> None:
+    """A program's `y` is no sequence of symbols, nor its `x` and `x_query` points: name, type and shape are said."""
+    tree = fake.changed(fake.mtd(40), model={"kind": "numpyro", "program": "p:f"})
+    run = read(tree)
+    case = _cases.cases(run, "first", 1)[0]
+    arrays = {"y": np.array([0.5, 1.5]), "x": np.zeros((2, 1)), "x_query": np.arange(3), "target": np.arange(1)}
+    case = replace(case, observed=arrays)
+    found = _context.show(run, case)
+    assert (run.family, case.family) == ("other", "other")
+    assert [tuple(row) for row in found.rows] == [("x", "real", "2 × 1"), ("x_query", "integer", "3"), ("y", "real", "2")]
+    assert words.observations(run.family, 8) == "8 observations"
+    assert not _panels.is_line(case)

@@ -251,7 +251,10 @@ def _located(error: EntryError, axes: int, data: Data, position: int) -> EntryEr
 
 
 def queries_of(task: Task, data: Data) -> int:
-    """Number of queries a data set: the length of `target` or of `x_query`, one for a sequence."""
+    """Number of queries a data set: what the model lists, else the length of `target` or of `x_query`, one for a sequence."""
+    listed = getattr(task.model, "queries", None)
+    if listed is not None:
+        return len(listed)
     if "target" in data.arrays:
         return len(data.arrays["target"])
     return int(data.arrays["x_query"].shape[1]) if "x_query" in data.arrays else 1

@@ -29,7 +29,18 @@ from veribayes.predictive import Array, Predictive, Quantiles, concatenate
 from veribayes.references import remembered
 from veribayes.results import Scored
 from veribayes.secondary import Checked
-from veribayes.tree import CHAIN, DATASET, DRAW, POSITION, QUERY, Branch, Simulation, merge_branches, merge_certificates
+from veribayes.tree import (
+    CHAIN,
+    DATASET,
+    DRAW,
+    POSITION,
+    QUERY,
+    SHARED,
+    Branch,
+    Simulation,
+    merge_branches,
+    merge_certificates,
+)
 from veribayes.validation import decision, monte_carlo
 
 DEFAULT_DATASETS = 1000
@@ -324,7 +335,7 @@ def _examples(
     simulation = task.model.simulate(task.design, options.seed, "verify", index)
     groups = {
         "/": xr.Dataset({"index": (("example",), index), "why": (("example",), np.array(why, dtype="U6"))}),
-        "/observed": store.arrays_dataset(simulation.data.arrays, "example", len(index), results.SHARED),
+        "/observed": store.arrays_dataset(simulation.data.arrays, "example", len(index), SHARED),
     }
     branches = {role: _again(roles[role], role, task, simulation, run, options) for role in EXAMPLES_OF}
     for role, branch in branches.items():

@@ -336,7 +336,7 @@ def context_used(task: Task, call: Call, data: Data, seed: int = 0) -> dict[str,
     lengths, whole = [max(1, int(data.positions[0]))], int(data.positions[-1])
     while 2 * lengths[-1] < whole:
         lengths.append(2 * lengths[-1])
-    parts = [_latest(data, k) for k in (*lengths, whole)]
+    parts = [_latest(task, data, k) for k in (*lengths, whole)]
     engine = registry.engine(task.reference)
     exact = stack([engine(task, part, seed=seed).predictive[:, 0] for part in parts], axis=1)
     said = stack([_answers(task, call, part) for part in parts], axis=1)
@@ -348,10 +348,10 @@ def context_used(task: Task, call: Call, data: Data, seed: int = 0) -> dict[str,
     }
 
 
-def _latest(data: Data, k: int) -> Data:
+def _latest(task: Task, data: Data, k: int) -> Data:
     """The data sets with k observations: the last symbols, or the first of a set, whose order means nothing."""
     found = replace(data, positions=np.array([k]))
-    if "y" not in data.arrays or "x" in data.arrays:
+    if "y" not in data.arrays or task.model.n_categories is None:  # a set of points, or a program's own y
         return found
     y, longest = data.arrays["y"], int(data.positions[-1])
     return replace(found, arrays={**data.arrays, "y": y[:, longest - k : longest]})

@@ -23,7 +23,6 @@ from veribayes.validation.summaries import INGREDIENTS
 
 SCHEMA = "veribayes.result/1"
 EXAMPLES_FIRST, EXAMPLES_EACH = 32, 8  # stored predictives: the first 32; the worst, median and best 8
-SHARED = frozenset({"target"})
 COMPARED = ("kl", "kl_reverse", "crps", "js")  # what `endpoint` compares others by, and what is drawn where it is infinite
 ALPHA = 0.025  # one-sided, as for the interval
 ENOUGH = float(np.log(1 / ALPHA))  # log wealth at which a sequential run ends

@@ -24,6 +24,9 @@ STREAMS = ("train", "verify", "audit", "replicate")  # random streams never meet
 IntArray = npt.NDArray[np.int64]
 
 
+SHARED = frozenset({"target"})  # arrays of all data sets together: what a query asks for
+
+
 @dataclass(frozen=True)
 class Data:
     """What an engine or a candidate may see of a batch of data sets.
@@ -43,7 +46,7 @@ class Data:
         datasets: slice | IntArray | None = None,
         positions: slice | IntArray | None = None,
         *,
-        shared: frozenset[str] = frozenset({"target"}),
+        shared: frozenset[str] = SHARED,
     ) -> Data:
         """A part of the batch; arrays named in `shared` have no data set axis."""
         rows = slice(None) if datasets is None else datasets

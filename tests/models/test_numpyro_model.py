@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,16 @@ import numpy as np
 import numpyro
 import pytest
 from numpyro import distributions as dist
+from numpyro import handlers
 from numpyro.contrib.control_flow import scan
+from numpyro.infer.reparam import LocScaleReparam
 
 from veribayes import api
+from veribayes.candidates import queries_of
 from veribayes.errors import InputError, ModelError
 from veribayes.models._arguments import parse_argument, read_arguments
+from veribayes.models._callable import source_digest
+from veribayes.models._random import keys
 from veribayes.models.numpyro_model import NumPyroModel
 
 X = np.random.default_rng(0).standard_normal((10, 2))
@@ -179,6 +185,146 @@ def test_data_inside_the_program_is_one_data_set() -> None:
         NumPyroModel(own_data, simulated=True).simulate(model.default_design(), 0, "verify", np.arange(2))
 
 
+def one_site(y: Any = None) -> None:
+    """Twenty numbers are as many observations, plate or not."""
+    m = numpyro.sample("m", dist.Normal(0, 1))
+    numpyro.sample("y", dist.Normal(m, 1), obs=y)
+
+
+def sized_by_its_data(y: Any = None) -> None:
+    m = numpyro.sample("m", dist.Normal(0, 1))
+    with numpyro.plate("n", 5 if y is None else len(y)):
+        numpyro.sample("y", dist.Normal(m, 1), obs=y)
+
+
+def column(y: Any = None) -> None:
+    m = numpyro.sample("m", dist.Normal(0, 1))
+    numpyro.sample("y", dist.Normal(m * jnp.ones((10, 1)), 1), obs=y)
+
+
+def twice(y: Any = None) -> None:
+    m = numpyro.sample("m", dist.Normal(0, 1))
+    numpyro.sample("first", dist.Normal(m, 1), obs=y)
+    numpyro.sample("second", dist.Normal(m, 1), obs=y)
+
+
+def tempered(y: Any = None) -> None:
+    m = numpyro.sample("m", dist.Normal(0, 1))
+    with handlers.scale(scale=2.0):
+        numpyro.sample("y", dist.Normal(m, 1), obs=y)
+
+
+def counts(target: Any = None) -> None:
+    rate = numpyro.sample("rate", dist.Gamma(2, 1))
+    numpyro.sample("target", dist.Poisson(rate), obs=target)
+
+
+def slope(x: Any, y: Any = None) -> None:
+    m = numpyro.sample("m", dist.Normal(0, 1))
+    numpyro.sample("y", dist.Normal(m * x, 1), obs=y)
+
+
+def centred(y: Any = None) -> None:
+    with numpyro.plate("groups", 3):
+        level = numpyro.sample("level", dist.Normal(0, 1))
+    numpyro.sample("y", dist.Normal(level, 1), obs=y)
+
+
+class Scaled:
+    """A program as an object."""
+
+    def __init__(self, sd: float) -> None:
+        self.sd = sd
+
+    def __call__(self, y: Any = None) -> None:
+        m = numpyro.sample("m", dist.Normal(0, self.sd))
+        numpyro.sample("y", dist.Normal(m, 1), obs=y)
+
+
+SHAPES = [
+    (one_site, (20,)), (one_site, ()),
+    *(pytest.param(f, shape, marks=pytest.mark.study) for f, shape in ((one_site, (4, 5)), (sized_by_its_data, (7,)))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "shape"), SHAPES, ids=lambda v: getattr(v, "__name__", str(v)))
+def test_a_drawn_data_set_has_the_shape_of_the_given_one(function: Any, shape: tuple[int, ...]) -> None:
+    """With n observations of sd 1 and a standard normal mean, the mean's posterior is normal: mean sum(y)/(n + 1), variance
+    1/(n + 1). So the error of that mean has this variance in drawn data sets: ratio 1, largest error over 20 seeds .11."""
+    given = np.random.default_rng(1).standard_normal(shape)
+    model = NumPyroModel(function, {"y": given if shape else 0.3}, simulated=True)
+    drawn = model.simulate(model.default_design(), 0, "verify", np.arange(1500))
+    y = drawn.data.arrays["y"]
+    assert y.shape == (1500, *shape)
+    n = max(given.size, 1)
+    error = drawn.outcome[:, 0, 0] - y.reshape(1500, -1).sum(1) / (n + 1)
+    assert abs(error.var() * (n + 1) - 1) < 0.15
+    assert abs(np.corrcoef(error, y.reshape(1500, -1).mean(1))[0, 1]) < 0.1
+
+
+NOT_DRAWN = [
+    (column, "'y' is drawn in the shape \\(10, 1\\) and given in \\(10,\\)"),
+    (twice, "several sites"),
+    (tempered, "handlers.scale"),
+    (handlers.seed(one_site, 0), "handlers.seed"),
+    (handlers.condition(own_data, data={"m": 0.3}), "observes what is no argument"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:each value of 'y':UserWarning")
+@pytest.mark.parametrize(("function", "reason"), NOT_DRAWN, ids=lambda v: getattr(v, "__name__", ""))
+def test_what_cannot_be_drawn_is_refused_with_its_reason(function: Any, reason: str) -> None:
+    model = NumPyroModel(function, {} if "observes" in reason else {"y": Y}, simulated=True)
+    with pytest.raises(ModelError, match=reason):
+        model._drawn(keys(0, "verify", np.arange(2)))
+
+
+def test_values_that_are_scored_more_than_once_are_said() -> None:
+    with pytest.warns(UserWarning, match="scored 10 times"):
+        assert NumPyroModel(column, {"y": Y}).outcomes == {"y": "y"}
+
+
+def test_equal_numbers_are_told_apart_by_what_a_site_takes() -> None:
+    assert NumPyroModel(slope, {"x": Y, "y": Y}).outcomes == {"y": "y"}
+
+
+@pytest.mark.study
+def test_an_outcome_may_be_called_like_the_queries() -> None:
+    model = NumPyroModel(counts, {"target": np.array([1, 2, 0])}, simulated=True)
+    drawn = model.simulate(model.default_design(), 0, "verify", np.arange(3)).data
+    arguments, queries = model.inputs(drawn, 0)
+    assert arguments["target"].shape == (3, 3)
+    assert queries_of(api.task(counts, data={"target": np.array([1, 2, 0])}), drawn) == len(queries) == 1
+
+
+WRAPPED = [
+    (handlers.reparam(centred, config={"level": LocScaleReparam(0)}), {"y": np.array([1.0, 2.0, 3.0])}, "centred"),
+    (partial(slope, x=Y), {"y": Y + 1}, "slope"),
+    (partial(one_site, y=Y), {}, "one_site"),
+    (Scaled(2.0), {"y": Y}, "Scaled"),
+    (lambda y=None: one_site(y), {"y": Y}, "lambda"),
+]
+
+
+@pytest.mark.parametrize(("function", "data", "name"), WRAPPED, ids=lambda v: v if isinstance(v, str) else "")
+def test_wrapped_programs_are_programs(function: Any, data: dict[str, Any], name: str) -> None:
+    """Handlers, partials, objects and lambdas; what a partial holds is given."""
+    task = api.task(function, data=data)
+    assert name in task.name
+    assert task.model.given  # type: ignore[attr-defined]
+    assert task.model.outcomes == {"y": "y"}  # type: ignore[attr-defined]
+
+
+def test_wrappers_with_the_same_settings_are_the_same_program() -> None:
+    """No address of an object in what identifies it, and every setting in it."""
+    moved = [handlers.reparam(centred, config={"level": LocScaleReparam(c)}) for c in (0.0, 0.0, 0.5)]
+    made = [*moved, *(partial(slope, x=x) for x in (Y, Y.copy(), Y + 1)), *(Scaled(sd) for sd in (2.0, 2.0, 3.0))]
+    digests = [source_digest(f) for f in made]
+    assert digests[0] == digests[1] != digests[2]
+    assert digests[3] == digests[4] != digests[5]
+    assert digests[6] == digests[7] != digests[8]
+
+
 def raises() -> None:
     raise RuntimeError("no such column")
 
@@ -217,6 +363,14 @@ WRONG = [
     (infinite, {"y": Y}, "finitely many values"),
     (nothing_unknown, {"y": Y}, "continuous latents"),
     (impossible, {"y": Y}, "initial parameters"),
+    (slope, {"x": Y, "y": Y[:3]}, r"given: x \(10,\), y \(3,\)"),
+    (slope, {"x": "0,5"}, "numbers for the argument 'x'"),
+    (slope, {}, "--set data.x=VALUE"),
+    (one_site, {"y": np.array([1.0, np.nan])}, r"the first at \[1\]"),
+    (one_site, {"y": np.array([np.inf])}, "finite numbers"),
+    (counts, {"target": np.array([1.5, 2.0])}, "whole numbers in the outcome 'target'"),
+    (handlers.substitute(one_site, data={"m": 0.3}), {"y": Y}, "fixed by handlers.substitute"),
+    (Scaled, {}, "a task, a model"),
 ]
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from veribayes.report import _words as words
 from veribayes.report._cases import Case
 from veribayes.report._run import Run
+from veribayes.tree import SHARED
 
 ROWS_SHOWN = 5
 SYMBOLS_SHOWN = 24
@@ -31,11 +32,22 @@ class Shown:
 def show(run: Run, case: Case) -> Shown:
     """The context of an example and its query, as its family writes them."""
     writers = {"rows": _rows, "evidence": _evidence, "sequence": _sequence, "points": _points}
-    writer = writers.get(case.family)
     try:
-        return Shown("") if writer is None else writer(run, case)
+        return writers.get(case.family, _arrays)(run, case)
     except (KeyError, IndexError, ValueError):  # a context that cannot be written is no reason to lose the report
         return Shown("The context of this example could not be read.")
+
+
+def _arrays(run: Run, case: Case) -> Shown:
+    """A family that the report does not know: its arrays by name, type and shape, and nothing made of their numbers."""
+    del run
+    rows = [[name, _type(values), " × ".join(map(str, values.shape)) or "one number"]
+            for name, values in sorted(case.observed.items()) if name not in SHARED]  # fmt: skip
+    return Shown("Observed:", ["array", "values", "shape"], rows) if rows else Shown("")
+
+
+def _type(values: npt.NDArray[Any]) -> str:
+    return {"f": "real", "i": "integer", "u": "integer", "b": "true or false"}.get(values.dtype.kind, str(values.dtype))
 
 
 def names(run: Run, count: int) -> list[str]:
