@@ -1,75 +1,34 @@
-"""Checks that model specifications share: each returns the value in its canonical type or raises `ModelError`."""
+"""The checks of `veribayes.checked` where what is wrong is the specification of a model: they raise `ModelError`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
-from difflib import get_close_matches
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
-import numpy as np
+from veribayes import checked
+from veribayes.checked import shown as shown
+from veribayes.errors import InputError, ModelError
 
-from veribayes.errors import ModelError
-
-
-def number(name: str, value: Any, *, above: float = -math.inf, below: float = math.inf) -> float:
-    """A finite float strictly inside (above, below); truth values and text are refused."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ModelError(f"a number for '{name}'", shown(value))
-    if not (math.isfinite(value) and above < value < below):
-        limits = [f"above {above:g}"] * math.isfinite(above) + [f"below {below:g}"] * math.isfinite(below)
-        raise ModelError(" ".join(["a finite", f"'{name}'", " and ".join(limits)]).strip(), shown(value))
-    return float(value)
+P, T = ParamSpec("P"), TypeVar("T")
 
 
-def integer(name: str, value: Any, *, at_least: int, at_most: int = 2**32 - 1) -> int:
-    """An integer in [at_least, at_most]."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ModelError(f"an integer '{name}'", shown(value))
-    if not at_least <= value <= at_most:
-        raise ModelError(f"'{name}' between {at_least} and {at_most}", shown(value))
-    return int(value)
+def _of_a_model(check: Callable[P, T]) -> Callable[P, T]:
+    """The same check, whose refusal is a model's."""
+
+    @wraps(check)
+    def checked_field(*arguments: P.args, **limits: P.kwargs) -> T:
+        try:
+            return check(*arguments, **limits)
+        except InputError as error:
+            raise ModelError(error.expected, error.got, error.remedy) from None
+
+    return checked_field
 
 
-def text(name: str, value: Any) -> str:
-    """Words."""
-    if not isinstance(value, str):
-        raise ModelError(f"text for '{name}'", shown(value), "put it in quotes")
-    return value
-
-
-def sequence(name: str, value: Any) -> tuple[Any, ...]:
-    """The items of a list, a tuple or an array; text and mappings are refused."""
-    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__") or not hasattr(value, "__iter__"):
-        raise ModelError(f"a list for '{name}'", shown(value))
-    return tuple(value)
-
-
-def mapping(where: str, value: Any, *, allowed: Collection[str], required: Collection[str] = ()) -> dict[str, Any]:
-    """A mapping with known keys only."""
-    if not isinstance(value, Mapping):
-        raise ModelError(f"a mapping for {where}", shown(value))
-    for key in value:
-        if key not in allowed:
-            close = get_close_matches(str(key), list(allowed), n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(allowed)}"
-            raise ModelError(f"known keys in {where}", shown(key), hint)
-    for key in required:
-        if key not in value:
-            raise ModelError(f"the key '{key}' in {where}", f"only {', '.join(map(str, value)) or 'an empty mapping'}")
-    return dict(value)
-
-
-def choice(name: str, value: Any, options: Collection[str]) -> str:
-    """One of a few words."""
-    if not isinstance(value, str) or value not in options:
-        raise ModelError(f"'{name}' to be one of {', '.join(options)}", shown(value))
-    return value
-
-
-def shown(value: object, limit: int = 60) -> str:
-    """A value as it appears in a one-line message."""
-    if isinstance(value, str):
-        value = value[:limit]  # a file may hold a word of 60 MB
-    text = repr(value.item() if isinstance(value, np.generic) else value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+number = _of_a_model(checked.number)
+integer = _of_a_model(checked.integer)
+text = _of_a_model(checked.text)
+sequence = _of_a_model(checked.sequence)
+mapping = _of_a_model(checked.mapping)
+choice = _of_a_model(checked.choice)

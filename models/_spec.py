@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from veribayes import registry
+from veribayes import checked, registry
 from veribayes.errors import InputError, ModelError
 from veribayes.models._check import choice, mapping
 from veribayes.models._dialects import dialect_of
@@ -108,7 +108,7 @@ def task_of(model: Model, *, name: str = "custom", **changes: Any) -> Task:
         InputError: a change that is no field of either.
     """
     of_design, of_task = ({f.name for f in fields(c)} for c in (Design, Task))
-    given = mapping("task_of", changes, allowed=sorted(of_design | of_task - {"name", "model"}))
+    given = checked.mapping("task_of", changes, allowed=sorted(of_design | of_task - {"name", "model"}))
     base = model.default_design()
     design = Design(**{f: given.pop(f, getattr(base, f)) for f in of_design})
     return Task(**{"name": name, "model": model, "design": design, **_defaults(model), **given})

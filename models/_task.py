@@ -18,8 +18,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from veribayes.checked import integer, mapping, number, sequence, shown, text
 from veribayes.errors import InputError
-from veribayes.models._check import integer, mapping, number, sequence, shown, text
 from veribayes.predictive import Array, Predictive
 from veribayes.tree import Data, Simulation
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -92,3 +94,48 @@ def _environment() -> dict[str, str]:
     import os
 
     return {**os.environ, "PYTHONPATH": str(TOP / "src")}
+
+
+STANDARD = set(sys.stdlib_module_names) | {"veribayes", "benchmarks"}
+DISTRIBUTIONS = {  # import name -> what brings it, where the names differ
+    "yaml": "pyyaml", "sklearn": "scikit-learn", "flint": "python-flint", "arviz_base": "arviz-base",
+    "arviz_stats": "arviz-stats", "PIL": "pillow",
+}  # fmt: skip
+APART = {"pfns", "sbi"}  # peers that the Makefile puts into environments of their own
+
+
+def imports_of(folder: Path) -> set[str]:
+    """Top-level names of everything that is imported below a folder, lazily or not; links are followed once."""
+    found: set[str] = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.split(".")[0])
+    return found - STANDARD
+
+
+def declared(*extras: str) -> set[str]:
+    """Names of the distributions that an installation with these extras asks for."""
+    project = SETTINGS["project"]
+    listed = [*project["dependencies"], *(line for e in extras for line in project["optional-dependencies"][e])]
+    return {re.split(r"[\[<>=!~; ]", line)[0].lower() for line in listed}
+
+
+@pytest.mark.parametrize(
+    ("folders", "extras"),
+    [
+        ((*FOLDERS, "src"), ("ball", "tensorboard")),
+        (("tests", "benchmarks", "examples"), ("dev", "peers")),
+    ],
+)
+def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:
+    wanted = {DISTRIBUTIONS.get(name, name).lower() for folder in folders for name in imports_of(TOP / folder)}
+    local = {path.stem.lower() for folder in folders for path in (TOP / folder).glob("*.py")}
+    assert wanted - declared(*extras) - APART - local - {"tests"} == set()
+
+
+def test_what_opens_a_run_is_declared() -> None:
+    """h5netcdf imports h5py by name where a file is opened; no dependency of ours brings it any more."""
+    assert {"h5netcdf", "h5py"} <= declared()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from veribayes.checked import choice
 from veribayes.errors import InputError
-from veribayes.models._check import choice
 from veribayes.transformer.disentangled import Disentangled, DisentangledConfig
 from veribayes.transformer.kernel_solver import KernelSolver, KernelSolverConfig
 from veribayes.transformer.network import Network, NetworkConfig

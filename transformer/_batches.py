@@ -22,8 +22,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from veribayes.checked import choice, integer, mapping, number, text
 from veribayes.errors import InputError
-from veribayes.models._check import choice, integer, mapping, number, text
 from veribayes.models._kernels import Grid
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork

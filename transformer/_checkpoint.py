@@ -21,8 +21,8 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
+from veribayes.checked import integer, number, sequence, shown, text
 from veribayes.errors import CheckpointError, InputError
-from veribayes.models._check import integer, number, sequence, shown, text
 from veribayes.models._task import NAME, Task
 from veribayes.transformer._architectures import AnyNetwork, build, config_from
 

@@ -30,8 +30,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from veribayes.checked import choice, integer, mapping, sequence
 from veribayes.errors import InputError
-from veribayes.models._check import choice, integer, mapping, sequence
 
 LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory
 NEAR = 5.0  # scores of the nearest distances at the start: attention begins as a moving average, not as a mean of everything

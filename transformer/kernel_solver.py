@@ -26,8 +26,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from veribayes.checked import choice, integer, mapping, number
 from veribayes.errors import InputError
-from veribayes.models._check import choice, integer, mapping, number
 from veribayes.transformer._heads import edges_for, log_masses
 
 LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory

@@ -30,8 +30,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from veribayes.checked import choice, integer, mapping, number, sequence, text
 from veribayes.errors import InputError
-from veribayes.models._check import choice, integer, mapping, number, sequence, text
 from veribayes.transformer._heads import HEADS
 
 Family = Literal["rows", "nodes", "symbols", "points"]

@@ -22,8 +22,8 @@ from veribayes import checks, concentration, registry, results, store
 from veribayes.audit import audited
 from veribayes.candidates import Candidate, made_for, of_engine, resolve
 from veribayes.case import Case
+from veribayes.checked import integer
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.models._check import integer
 from veribayes.models._task import Task, Tolerance
 from veribayes.predictive import Array, Predictive, Quantiles, concatenate
 from veribayes.references import remembered

@@ -172,7 +172,7 @@ def test_files_that_are_not_there_or_too_large(tmp_path: Path, monkeypatch: pyte
 def test_specifications_of_unknown_things() -> None:
     with pytest.raises(ModelError, match="kind of the model"):
         model_from_spec("mtd")
-    with pytest.raises(ModelError, match="known keys in task_of"):
+    with pytest.raises(InputError, match="known keys in task_of"):
         task_of(MODELS[2], querys=3)
     with pytest.raises(InputError, match="at most 12"):
         Task("t", MODELS[2], Design(tuple(range(4, 20))), "a", "b")

@@ -26,8 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from veribayes.checked import number
 from veribayes.errors import InputError
-from veribayes.models._check import number
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
 from veribayes.predictive import Array

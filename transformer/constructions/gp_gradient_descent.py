@@ -33,9 +33,9 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 from torch import Tensor, nn
 
+from veribayes.checked import integer, number
 from veribayes.errors import InputError
 from veribayes.models import _kernels as kernels
-from veribayes.models._check import integer, number
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess, PointsContext
 from veribayes.predictive import Array

@@ -29,8 +29,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from veribayes.checked import integer, number
 from veribayes.errors import InputError
-from veribayes.models._check import integer, number
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array
