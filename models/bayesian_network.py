@@ -560,9 +560,10 @@ def _labels(names: tuple[str, ...], states: Any) -> list[tuple[str, ...]]:
     elif isinstance(states, int):
         each = [states] * len(names)
     else:
-        each = sequence("states", states)
-        if len(each) != len(names):
-            raise ModelError(f"states of {len(names)} nodes", f"{len(each)}")
+        listed = sequence("states", states)
+        if len(listed) != len(names):
+            raise ModelError(f"states of {len(names)} nodes", f"{len(listed)}")
+        each = listed
     return [_state_names(n, s) for n, s in zip(names, each, strict=True)]
 
 

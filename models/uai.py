@@ -108,8 +108,12 @@ def parse_uai(text: str, name: str = "text") -> BayesianNetwork:
         places.append(words.at)
         tables.append(numbers(words.skip(entries), size, partial(draft.at, places[-1]), separators=""))
     words.end()
-    layout = child_slowest if child_first else first_parent_fastest if by_pyagrum else None
-    layout = layout or _order(draft, scopes, sizes, tables)
+    if child_first:
+        layout: Layout = child_slowest
+    elif by_pyagrum:
+        layout = first_parent_fastest
+    else:
+        layout = _order(draft, scopes, sizes, tables)
     if layout in NOTES and any(len(scope) > 1 for scope in scopes):
         draft.notes.append(NOTES[layout])
     for scope, values, place in zip(scopes, tables, places, strict=True):
@@ -154,7 +158,8 @@ def _order(draft: Draft, scopes: Sequence[Scope], sizes: Sequence[int], tables: 
         readings = [_reading(scope, sizes, values, layout) for layout in fits]
         for layout, table in zip(fits, readings, strict=True):
             fits[layout] = fits[layout] and bool(np.abs(table.sum(-1) - 1).max() <= SUMS)
-        if differ is None and not np.array_equal(*readings):
+        first, second = readings
+        if differ is None and not np.array_equal(first, second):
             differ = scope
     if all(fits.values()) and differ is not None:
         wanted = f"tables in {draft.name} that can be read in one way only"
