@@ -127,7 +127,7 @@ def _require_regular(engine: Engine, found: Conditioned, theta: Mapping[str, Arr
         reason = (
             f"the covariance matrix of {int(broken.any(1).sum())} of {len(broken)} data sets is not positive definite in "
             f"float64 (condition number up to {condition_number:.1e}, noise sd {noise[broken.any(0)].min():.3g}); raise "
-            "noise_sd, leave out points that repeat each other, or audit with 'ball'"
+            "noise_sd, leave out points that repeat each other, or take the engine 'ball'"
         )
         raise ReferenceRefused(name_of(engine), [reason])
 

@@ -108,8 +108,9 @@ def parse_uai(text: str, name: str = "text") -> BayesianNetwork:
         places.append(words.at)
         tables.append(numbers(words.skip(entries), size, partial(draft.at, places[-1]), separators=""))
     words.end()
+    layout: Layout
     if child_first:
-        layout: Layout = child_slowest
+        layout = child_slowest
     elif by_pyagrum:
         layout = first_parent_fastest
     else:
@@ -155,11 +156,10 @@ def _order(draft: Draft, scopes: Sequence[Scope], sizes: Sequence[int], tables: 
     for scope, values in zip(scopes, tables, strict=True):
         if len(scope) == 1 or len(set(scope)) < len(scope):
             continue
-        readings = [_reading(scope, sizes, values, layout) for layout in fits]
-        for layout, table in zip(fits, readings, strict=True):
+        readings = {layout: _reading(scope, sizes, values, layout) for layout in fits}
+        for layout, table in readings.items():
             fits[layout] = fits[layout] and bool(np.abs(table.sum(-1) - 1).max() <= SUMS)
-        first, second = readings
-        if differ is None and not np.array_equal(first, second):
+        if differ is None and not np.array_equal(readings[in_order], readings[first_fastest]):
             differ = scope
     if all(fits.values()) and differ is not None:
         wanted = f"tables in {draft.name} that can be read in one way only"
