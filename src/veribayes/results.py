@@ -57,9 +57,9 @@ class Scored:
 class Endpoint:
     """The primary comparison: which metric decides, against which tolerance, and what it is compared with for the others.
 
-    A candidate with a density is judged by KL(exact || candidate), bins by that of densities: their masses alone do not see what
-    lies inside a bin or a tail. Draws and quantiles have none: categories are judged by the debiased KL(candidate || exact), real
-    values by the CRPS divergence.
+    A candidate with a density is judged by KL(exact || candidate), bins by that of densities: their masses alone do
+    not see what lies inside a bin or a tail. Draws and quantiles have none: categories are judged by the debiased
+    KL(candidate || exact), real values by the CRPS divergence.
     """
 
     metric: str
@@ -198,7 +198,7 @@ def _clusters(run: Scored, primary: Endpoint) -> Array:
 
 
 def _prior_cost(run: Scored, primary: Endpoint) -> float | None:
-    """What the prior predictive costs on average: the most that contexts which were not seen may cost. None where nobody asked it."""
+    """What the prior predictive costs on average, the most that unseen contexts may cost; None where it was not asked."""
     scores = run.scores.get("prior_only", {}).get(primary.for_others)
     return None if scores is None else float(decision.cluster_means(scores).mean())
 
