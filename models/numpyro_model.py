@@ -5,9 +5,9 @@
         numpyro.sample("obs", dist.Normal(slope * x, sigma), obs=y)
 
 An *outcome* is an argument that an observed site takes whole: the site holds the argument's value, and another one when it is
-another. Where all outcomes are given there is one data set, the user's; otherwise data sets are drawn from the program itself, in
-the shape of what is given (`_drawing`). Discrete latents are summed out (parallel enumeration). A program is run a few times on
-its own data to learn this; nothing about it has to be declared.
+another. Where all outcomes are given there is one data set, the user's; otherwise data sets are drawn from the program, in the
+shape of what is given (`_drawing`). Discrete latents are summed out (parallel enumeration). A program is run a few times on its
+own data to learn this; nothing about it has to be declared.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class NumPyroModel:
     @cached_property
     def _takers_of(self) -> dict[str, list[str]]:
         """Argument -> the sites that take it whole, for those that some site does."""
+        self._require_free()
         drawn = self._traced(self.data)
         found = {n: self._takers(n, v, drawn) or self._observed_by(n, drawn) for n, v in self._arguments().items()}
         takers = {n: sites for n, sites in found.items() if sites}
@@ -107,13 +108,11 @@ class NumPyroModel:
     @cached_property
     def sites(self) -> Sites:
         """One run of the program that observes its outcomes, latents at a random point of unconstrained space."""
+        self._require_free()
         drawn = self._traced(self.data)
         absent = {n: drawn[s]["value"] for n, s in self.outcomes.items() if self._given(n) is None}
         found = self._traced({**self.data, **absent}) if absent else drawn
         _checked(self.shown, found)
-        if fixed := self._handled[0]:
-            wanted, remedy = f"latents that can vary in '{self.shown}'", "use handlers.condition, or leave the site out"
-            raise ModelError(wanted, f"{', '.join(fixed)} fixed by handlers.substitute", remedy)
         return found
 
     @cached_property
@@ -334,6 +333,12 @@ class NumPyroModel:
         with _running(self), handlers.seed(rng_seed=0), watching() as seen:
             self._call(**self.data)
         return [n for n, s in seen.items() if s == "value"], [n for n, s in seen.items() if s == "key"]
+
+    def _require_free(self) -> None:
+        """Refuse latents that a `handlers.substitute` fixes: NumPyro's samplers would move them all the same."""
+        if fixed := self._handled[0]:
+            wanted, remedy = f"latents that can vary in '{self.shown}'", "use handlers.condition, or leave the site out"
+            raise ModelError(wanted, f"{', '.join(fixed)} fixed by handlers.substitute", remedy)
 
     def _warn_if_scored_too_often(self, name: str, site: Mapping[str, Any]) -> None:
         """NumPyro broadcasts silently; what it then scores is rarely what was meant."""

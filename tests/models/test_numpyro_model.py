@@ -356,7 +356,7 @@ def impossible(y: Any) -> None:
 
 WRONG = [
     (optional, {"x": X, "sigmas": 1}, "did you mean 'sigma'"),
-    (optional, {}, "the key 'x'"),
+    (optional, {}, "x among the arguments of 'optional'"),
     (raises, {}, "no such column"),
     (with_param, {"y": Y}, "numpyro.param"),
     (subsampled, {"y": Y}, "every row"),
