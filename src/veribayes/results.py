@@ -11,20 +11,20 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from veribayes import registry, secondary, store
+from veribayes import draws, registry, secondary, store
 from veribayes.candidates import Candidate
 from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.secondary import Checked
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
-from veribayes.validation import bootstrap, decision
+from veribayes.validation import bootstrap, decision, independence
 from veribayes.validation.search import Mask
 from veribayes.validation.summaries import INGREDIENTS
 
 SCHEMA = "veribayes.result/1"
 EXAMPLES_FIRST, EXAMPLES_EACH = 32, 8  # stored predictives: the first 32; the worst, median and best 8
 SHARED = frozenset({"target"})
-COMPARED = ("kl", "kl_reverse", "crps", "js")  # what `endpoint` compares others by, and what is drawn where it is infinite
+COMPARED = ("kl", "half_chi_square", "crps", "js")  # what `endpoint` compares others by, and what is drawn where it is infinite
 ALPHA = 0.025  # one-sided, as for the interval
 ENOUGH = float(np.log(1 / ALPHA))  # log wealth at which a sequential run ends
 TRUNCATED = 0.01  # exact mass that bins without tails may leave out: a distance of at most 1 % in total variation
@@ -41,14 +41,17 @@ class Scored:
     outcome: Array
     certificate: Certificate
     forms: Mapping[str, str]
+    levels: tuple[float, ...] = ()  # of the candidate's quantiles; empty for every other form
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """The primary comparison: which metric decides, against which tolerance, and what it is compared with for the others.
 
-    A candidate with a density is judged by KL(exact || candidate). Draws and quantiles have none: categories are judged by
-    the debiased KL(candidate || exact), real values by the CRPS divergence.
+    A candidate with a density is judged by KL(exact || candidate). Draws have none: categories are judged by half
+    the chi-square divergence, which is KL to second order and has an unbiased estimator, real values by the CRPS
+    divergence. Quantiles are judged by the quantile divergence at their own levels, and others by their quantiles at
+    these levels.
     """
 
     metric: str
@@ -60,10 +63,13 @@ class Endpoint:
 def endpoint(task: Task, form: str) -> Endpoint:
     """The primary endpoint for a candidate of this form."""
     assert task.tolerance is not None
-    if form not in ("draws", "quantiles"):
+    if form == "quantiles":
+        assert task.tolerance.quantiles is not None
+        return Endpoint("quantile_score", "quantile_score", "unit of y", task.tolerance.quantiles)
+    if form != "draws":
         return Endpoint("kl", "kl", "nats", task.tolerance.kl)
     if task.model.n_categories:
-        return Endpoint("kl_draws", "kl_reverse", "nats", task.tolerance.draws)
+        return Endpoint("half_chi_square", "half_chi_square", "1", task.tolerance.draws)
     return Endpoint("crps", "crps", "unit of y", task.tolerance.draws)
 
 
@@ -93,6 +99,8 @@ def assemble(
     )
     if wealth is not None and wealth >= ENOUGH:
         decided = replace(decided, verdict="different", datasets_needed=None)
+    drawn = draws.drawn(roles["candidate"], run.scores["candidate"], run.forms["candidate"], task.design.shard)
+    decided = decided if drawn is None else drawn.withheld(decided)
     finite = bool(np.isfinite(clusters).all())
     shown = mine if finite else run.scores["candidate"]["js"]  # an infinite KL leaves no curve to draw
     names, labels = query_names(task, shown.shape[-1])
@@ -115,6 +123,7 @@ def assemble(
         "reference": {"engine": roles["reference"].name, "certificate": store.certificate_json(run.certificate)},
         "verdict": secondary.overall(decided.verdict, judged),
         "primary": _primary(primary, decided, error),
+        "draws": None if drawn is None else drawn.entry(),
         "secondary": judged,
         "sequential": None if wealth is None else _sequential(wealth),
         "recovery": _recovery(clusters, run, primary, seed),
@@ -129,6 +138,8 @@ def assemble(
         "multiplicity": secondary.multiplicity(where.by_context.key.size, len(by_query), judged, concentrated),
         "findings": [
             *_findings(task, roles, run, decided, others, audit),
+            *(_finding(name, text) for name, text in (drawn.findings(decided) if drawn else ())),
+            *([_finding("levels", _at_levels(run.levels))] if run.levels else []),
             *secondary.findings(judged, concentrated),
         ],
     }
@@ -204,6 +215,11 @@ def _reference_error(run: Scored) -> float:
     return bound**2 if run.certificate.bound_kind == "montecarlo" else bound
 
 
+def _at_levels(levels: tuple[float, ...]) -> str:
+    shown = ", ".join(f"{level:g}" for level in levels[:12]) + (", …" if len(levels) > 12 else "")
+    return f"judged by its quantiles at {shown}: what lies between and beyond these levels is not its statement"
+
+
 def _zero_mass(run: Scored) -> float | None:
     """Mean exact mass on outcomes that the candidate calls impossible, where there are such."""
     masses = run.scores["candidate"].get("missed_mass")
@@ -251,7 +267,7 @@ def _score_entries(run: Scored, seed: int) -> dict[str, Any]:
     """Mean and interval of every metric of the candidate, clustered by data set; null where a value is infinite."""
     out = {}
     for name, values in run.scores["candidate"].items():
-        if name in INGREDIENTS:  # no divergence: the mean says nothing, `calibration` is made of them
+        if name in (*INGREDIENTS, *independence.TWO, *independence.ONE):  # no divergence: the mean says nothing
             continue
         clusters = decision.cluster_means(values)
         infinite = float(np.isinf(clusters).mean())
