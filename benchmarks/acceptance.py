@@ -30,8 +30,7 @@ from veribayes.validation import calibration, decision
 from veribayes.validation.latents import TOLERANCE, leaked_mass
 
 SEED = 3_000  # of the pools: no run that is shown anywhere uses it
-DRAWS_A_CATEGORY = 250  # at least a thousand in all: the noise of a divergence from draws grows with the categories
-REAL_DRAWS = 250  # draws of real values: the fair CRPS needs fewer than a divergence of categories
+FINITE = (10, 100, 1000)  # draws of the exact predictive, as users bring them
 
 
 @dataclass(frozen=True)

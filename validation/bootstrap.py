@@ -8,6 +8,10 @@ No resample holds a value larger than the largest one seen, but the next data se
 lies 1 / (1 - k) times as far out on average, k being the Pareto shape of the tail. The upper limit of an interval is raised by
 what that data set would add to the mean, (max - m) / (n (1 - k)), but never above that data set itself. On the signed scale the
 lower limit is moved by the other tail in the same way; a positive quantity has no such tail below.
+Where some values are zero, or next to nothing, a resample may hold no others: its mean is zero, and one such resample takes the
+logarithm from a quantity that is never negative. Before logarithms are taken all values are therefore lifted by what brings the
+smallest to a thousandth of the mean, and the limits come down by as much.
+A limit that the sample does not support is kept for reasoning and not shown to a reader (`Interval.plain`, stability.py).
 Measured coverage: docs/verdict.md. Source: Efron & Tibshirani 1993, chapter 12; Hall 1992, doi:10.1007/978-1-4612-4384-7.
 
 Axes: the first is always `dataset`; NaN means that a data set says nothing about a column.
@@ -15,10 +19,12 @@ Axes: the first is always `dataset`; NaN means that a data set says nothing abou
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +32,7 @@ import numpy.typing as npt
 from veribayes.errors import InputError, ShapeError
 from veribayes.pareto import mean_beyond
 from veribayes.predictive import Array
+from veribayes.validation import stability
 
 REPLICATES = 1999  # (B + 1) p is an integer for every level used, so quantiles are order statistics
 LEVEL = 0.95
@@ -33,15 +40,30 @@ ENOUGH = 30  # data sets of which the farthest says where others may lie
 FEWEST = 10  # data sets behind a point of a curve from which a limit is stated
 ROUNDING = 1e-13  # relative; the mean of 1e5 equal numbers is wrong by less
 CHUNK = 1 << 22  # resampling weights held at once: 32 MiB
+FLOOR = 1e-3  # of the mean: what is smaller counts as nothing where logarithms are taken
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its two-sided 95 % limits."""
+    """A mean and its two-sided 95 % limits.
+
+    Attributes:
+        estimate, low, high: numbers to reason with; a reader is shown those of `plain`.
+        supported: whether the sample supports the lower and the upper limit.
+        reason: why it does not; None where it supports both.
+    """
 
     estimate: float
     low: float
     high: float
+    supported: tuple[bool, bool] = (True, True)
+    reason: str | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Estimate, low and high as JSON; a limit without support is null, with the `reason` beside it."""
+        low, high = (v if holds else None for v, holds in zip((self.low, self.high), self.supported, strict=True))
+        limits = {"estimate": _number(self.estimate), "low": _number(low), "high": _number(high)}
+        return limits if self.reason is None else {**limits, "reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -50,6 +72,7 @@ class Studentised:
 
     Attributes:
         mean: (*column,).
+        lift: what was added to every value before its logarithm, (*column,); 0 on the other scale.
         error: standard error on the scale used, (*column,).
         log: whether that scale is the logarithm, (*column,).
         t: studentised statistic of each resample, (replicate, *column); 0 where a resample says nothing.
@@ -57,6 +80,7 @@ class Studentised:
     """
 
     mean: Array
+    lift: Array
     error: Array
     log: npt.NDArray[np.bool_]
     t: Array
@@ -66,18 +90,31 @@ class Studentised:
         """The limit that lies `t` standard errors below the mean, (*column,)."""
         with np.errstate(over="ignore", invalid="ignore"):
             step = np.where(t == 0, 0.0, t * self.error)
-            return np.where(self.log, self.mean * np.exp(-step), self.mean - step)
+            lifted = (self.mean + self.lift) * np.exp(-step) - self.lift
+            lifted = np.where(self.lift > 0, np.maximum(lifted, 0.0), lifted)
+            return np.where(self.log, lifted, self.mean - step)
 
 
-def interval(values: Array, *, seed: int = 0) -> Interval:
+def interval(values: Array, *, seed: int = 0, within: tuple[float, float] = (-np.inf, np.inf)) -> Interval:
     """Mean of one value a data set, with its log bootstrap-t interval (its own scale for signed quantities).
+
+    Args:
+        within: where the quantity can lie, as a share between 0 and 1; limits are cut there, and then supported.
 
     Raises:
         InputError: fewer than two data sets, or a value that is not finite.
     """
     column = _column(values)
-    low, high = limits(column, seed=seed)
-    return Interval(float(column.mean()), float(low), float(high))
+    low, high = (np.clip(limit, *within) for limit in limits(column, seed=seed))
+    return stated(column, float(low), float(high), within)
+
+
+def stated(values: Array, low: float, high: float, within: tuple[float, float] = (-np.inf, np.inf)) -> Interval:
+    """The mean of some values, (dataset,), with limits that were found for it, and whether the values support them."""
+    estimate = float(values.mean())
+    ends = (np.asarray(v) for v in (estimate, low, high, values.min(), values.max()))
+    below, above = (bool(holds) for holds in stability.supported(*ends, within=within))
+    return Interval(estimate, low, high, (below, above), stability.reason(values, below, above))
 
 
 def difference(values: Array, other: Array, *, seed: int = 0) -> Interval:
@@ -101,7 +138,10 @@ def recovery(divergence: Array, baseline: Array, *, seed: int = 0) -> Interval |
         return Interval(-np.inf, -np.inf, -np.inf)
     ratio, rest = _ratio(_column(divergence), _column(baseline), seed)
     low, high = _with_tails(ratio, rest - rest.mean())
-    return Interval(1 - float(ratio.mean), 1 - float(high), 1 - float(low))
+    lost = stated(divergence / baseline.mean(), float(low), float(high))
+    above, below = lost.supported  # what limits the loss from above limits the recovery from below
+    reason = stability.reason(divergence / baseline.mean(), below, above)
+    return Interval(1 - lost.estimate, 1 - lost.high, 1 - lost.low, (below, above), reason)
 
 
 def limits(values: Array, *, seed: int = 0) -> tuple[Array, Array]:
@@ -141,13 +181,30 @@ def studentised(values: Array, *, seed: int) -> Studentised:
     present = ~np.isnan(flat)
     clusters = present.sum(0)
     mean = np.where(present, flat, 0.0).sum(0) / np.maximum(clusters, 1)
+    lift = _lift(mean, np.where(present, flat, np.inf).min(0))
     centred = _rounded_off(np.where(present, flat, mean) - mean, mean)
     count, first, second = np.split(resampled(np.concatenate([present, centred, centred**2], -1), seed), 3, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = first / count
         spread = np.sqrt(np.maximum(second - count * shift**2, 0.0) / (count - 1) / count)
         error = np.sqrt((centred**2).sum(0) / (clusters - 1) / clusters)
-    return _scaled(mean, mean + shift, error, spread, clusters, values.shape[1:])
+    return _scaled(mean, lift, mean + shift, error, spread, clusters, values.shape[1:])
+
+
+def exceedance(values: Array, bound: float, *, seed: int = 0) -> float:
+    """One-sided p-value of the null that the mean is at most `bound`: the lower limit of `interval`, inverted.
+
+    At most .025 exactly where that limit lies above the bound; at least 1 / 2,000.
+    """
+    column = _column(values)
+    found = studentised(column[:, None], seed=seed)
+    on_log = bool(found.log.all())
+    least = bound if on_log else bound + float(_one_more((column.mean() - column)[:, None])[0])
+    lift, mean = float(found.lift[0]), float(found.mean[0])
+    if mean <= least:
+        return 1.0
+    gap = math.log((mean + lift) / (least + lift)) if on_log else mean - least
+    return float((1 + (found.t * found.error >= gap).sum()) / (REPLICATES + 1))
 
 
 def _with_tails(found: Studentised, deviations: Array) -> tuple[Array, Array]:
@@ -173,6 +230,12 @@ def _one_more(deviations: Array) -> Array:
         if len(values):
             out[same] = values[-1] * mean_beyond(values) / len(values)
     return out.reshape(deviations.shape[1:])
+
+
+def _lift(mean: Array, smallest: Array) -> Array:
+    """What brings the smallest value to a thousandth of the mean; 0 where it is larger, or truly negative."""
+    least = FLOOR * mean
+    return np.where((mean > 0) & (np.abs(smallest) < least), least - smallest, 0.0)
 
 
 def _rounded_off(deviations: Array, size: Array) -> Array:
@@ -203,6 +266,25 @@ def _weights(n: int, seed: int) -> Iterator[Array]:
         yield np.bincount(cells.ravel(), minlength=size * n).reshape(size, n).astype(float)
 
 
+def posterior_point(values: Array, further: Array, seed: int, level: float = 0.5 + LEVEL / 2) -> Array:
+    """The `level` point of each column's mean with one further value, under weights Dirichlet(1, ..., 1), (*column,).
+
+    The further value's weight is Beta(1, n) and independent of how the others share the rest: it runs through the middles of 1,999
+    equal parts of that law, and the others' weights are exponential numbers over their sum. All columns share the weights.
+
+    Args:
+        values: (dataset, *column).
+        further: (*column,).
+    """
+    n, rng = len(values), np.random.default_rng([seed, zlib.crc32(b"weights")])
+    part = 1 - ((np.arange(REPLICATES) + 0.5) / REPLICATES) ** (1 / n)
+    step, means = max(1, CHUNK // n), []
+    for start in range(0, REPLICATES, step):
+        weights = rng.standard_exponential((min(step, REPLICATES - start), n))
+        means.append(weights @ values / weights.sum(1, keepdims=True))
+    return _order((1 - part)[:, None] * np.concatenate(means) + part[:, None] * further, level)
+
+
 def _ratio(divergence: Array, baseline: Array, seed: int) -> tuple[Studentised, Array]:
     """Bootstrap-t of mean(divergence) / mean(baseline), and each data set's influence on it (the delta method)."""
     n, ratio = divergence.size, divergence.mean() / baseline.mean()
@@ -214,21 +296,30 @@ def _ratio(divergence: Array, baseline: Array, seed: int) -> tuple[Studentised, 
         squares = sums[:, 2] - 2 * shift * sums[:, 3] + shift**2 * sums[:, 4]
         spread = np.sqrt(np.maximum(squares, 0.0) / (n - 1)) / sums[:, 0]
     error = np.sqrt((rest**2).mean() / (n - 1))
-    return _scaled(ratio[None], ratio + shift[:, None], error[None], spread[:, None], np.array([n]), ()), rest
+    lift = _lift(ratio, (divergence / baseline.mean()).min())[None]  # as if that share of the baseline were added
+    return _scaled(ratio[None], lift, ratio + shift[:, None], error[None], spread[:, None], np.array([n]), ()), rest
 
 
 def _scaled(
-    mean: Array, means: Array, error: Array, spread: Array, clusters: npt.NDArray[np.int64], shape: tuple[int, ...]
+    mean: Array,
+    lift: Array,
+    means: Array,
+    error: Array,
+    spread: Array,
+    clusters: npt.NDArray[np.int64],
+    shape: tuple[int, ...],
 ) -> Studentised:
     """Studentise on the log scale where that is defined throughout."""
-    log = (mean > 0) & np.all((means > 0) | np.isnan(means), axis=0)
+    centre, lifted = mean + lift, means + lift
+    log = (centre > 0) & np.all((lifted > 0) | np.isnan(lifted), axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        shift = np.where(log, np.log(means / np.where(mean == 0, 1.0, mean)), means - mean)
-        t = shift / np.where(log, spread / means, spread)
-        scale = np.where(log, error / mean, error)
+        shift = np.where(log, np.log(lifted / np.where(centre == 0, 1.0, centre)), means - mean)
+        t = shift / np.where(log, spread / lifted, spread)
+        scale = np.where(log, error / centre, error)
     t = np.where(np.isnan(t), 0.0, t)
     return Studentised(
         mean.reshape(shape),
+        np.where(log, lift, 0.0).reshape(shape),
         scale.reshape(shape),
         log.reshape(shape),
         t.reshape(REPLICATES, *shape),
@@ -262,3 +353,8 @@ def _column(values: Array) -> Array:
             "an infinite divergence has no interval",
         )
     return values
+
+
+def _number(value: float | None) -> float | None:
+    """JSON knows no NaN and no infinity: both become null."""
+    return value if value is not None and math.isfinite(value) else None

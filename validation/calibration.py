@@ -7,14 +7,14 @@ n = 1,000 take seconds. Every other interval, and the tables: intervals.py; dive
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from veribayes.predictive import Array
 from veribayes.validation import bootstrap
-from veribayes.validation.decision import upper_limit, verdicts
+from veribayes.validation.decision import FEWEST_EQUIVALENT, PRIOR, Bounds, allowed, verdicts
 
 COLUMNS = 250  # experiments analysed at once: 1,999 x 750 sums are 12 MiB
 
@@ -26,6 +26,21 @@ class Law:
     name: str
     mean: float
     draw: Callable[[np.random.Generator, tuple[int, ...]], Array]
+
+
+def rare(rate: float, elsewhere: float = 0.0, sd: float = 0.5) -> Law:
+    """Exact, or off by `elsewhere` of the mean, but in this share of contexts: what a cache or a special case does."""
+    hit = (1 - elsewhere * (1 - rate)) / rate
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        return np.where(rng.random(shape) < rate, hit * lognormal(sd).draw(rng, shape), elsewhere)
+
+    return Law(f"{elsewhere:g} but in {rate:.2%}", 1.0, draw)
+
+
+def left_tailed(sd: float = 1.0) -> Law:
+    """2 - log-normal, mean 1: a debiased divergence whose noise has its long tail below."""
+    return Law(f"2 - log-normal sd {sd:g}", 1.0, lambda rng, shape: 2 - lognormal(sd).draw(rng, shape))
 
 
 @dataclass(frozen=True)
@@ -84,38 +99,73 @@ def signed(shift: float = 0.0, sd: float = 1.0) -> Law:
 
 @dataclass(frozen=True)
 class Experiments:
-    """Limits that many runs with `clusters` data sets each would report, all (run,)."""
+    """Limits that many runs with `clusters` data sets each would report, all (run,).
+
+    Attributes:
+        bounds: by the ratio of the true mean to the tolerance, which sets what an unseen context may cost.
+    """
 
     law: Law
     clusters: int
-    low: Array
-    high: Array
-    upper: Array
+    bounds: Mapping[float, Bounds]
+
+    @property
+    def low(self) -> Array:
+        return self._any.low
+
+    @property
+    def high(self) -> Array:
+        return self._any.high
+
+    @property
+    def _any(self) -> Bounds:
+        return next(iter(self.bounds.values()))
 
     @property
     def coverage(self) -> Coverage:
-        """How often the 95 % interval holds the true mean."""
-        below, above = float((self.high < self.law.mean).mean()), float((self.low > self.law.mean).mean())
-        return Coverage(1 - below - above, below, above, float((self.high - self.low).mean()))
+        """How often the 95 % interval holds the true mean; its lower limit with the allowance for a tail below."""
+        low, high = self._any.lower, self._any.high
+        below, above = float((high < self.law.mean).mean()), float((low > self.law.mean).mean())
+        return Coverage(1 - below - above, below, above, float((high - low).mean()))
 
-    def rates(self, ratio: float, reference_error: float = 0.0) -> Rates:
-        """How often each verdict is given when the tolerance is the true mean divided by `ratio`.
+    def rates(self, ratio: float, reference_error: float = 0.0, fewest: int = FEWEST_EQUIVALENT) -> Rates:
+        """How often each verdict is given when the tolerance is the true mean divided by `ratio`, one that was asked for.
 
         ratio 1: every `equivalent` or `different` is false. ratio 0.5: `equivalent` is power. ratio 2: `different` is.
         """
-        verdict = verdicts(self.low, self.upper, self.clusters, self.law.mean / ratio, reference_error)
+        verdict = verdicts(self.bounds[ratio], self.clusters, self.law.mean / ratio, reference_error, fewest)
         return Rates(*(float((verdict == name).mean()) for name in ("equivalent", "different", "undecided")))
 
 
-def experiments(law: Law, clusters: int, *, nulls: int = 2000, seed: int = 0, first: int = 0) -> Experiments:
-    """The interval on `nulls` samples from number `first`, a multiple of 250; block i is a function of (seed, clusters, i)."""
-    found = []
+def experiments(
+    law: Law,
+    clusters: int,
+    *,
+    nulls: int = 2000,
+    seed: int = 0,
+    first: int = 0,
+    ratios: Sequence[float] = (1.0, 0.5),
+    prior: float = PRIOR,
+) -> Experiments:
+    """The interval on `nulls` samples from number `first`, a multiple of 250; block i is a function of (seed, clusters, i).
+
+    Args:
+        ratios: of the true mean to the tolerances that are tried.
+        prior: what an unseen context may cost, in tolerances; 0 where nothing bounds it, as for a secondary endpoint.
+    """
+    blocks: list[list[Bounds]] = []
     for start in range(first, first + nulls, COLUMNS):
         rng = np.random.default_rng([seed, clusters, start // COLUMNS])
         values = law.draw(rng, (clusters, min(COLUMNS, first + nulls - start)))
         low, high = bootstrap.limits(values, seed=seed)
-        found.append((low, high, upper_limit(high, values.max(0), clusters)))
-    return Experiments(law, clusters, *(np.concatenate(x) for x in zip(*found, strict=True)))
+        blocks.append([allowed(values, low, high, prior * law.mean / ratio, seed) for ratio in ratios])
+    by_ratio = zip(ratios, zip(*blocks, strict=True), strict=True)
+    return Experiments(law, clusters, {ratio: _joined(parts) for ratio, parts in by_ratio})
+
+
+def _joined(parts: Sequence[Bounds]) -> Bounds:
+    names = ("low", "high", "lower", "upper")
+    return Bounds(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 LAWS = (

@@ -1,31 +1,46 @@
 """Verdicts: equivalent, different or undecided against a tolerance; and where the candidate goes wrong.
 
 No point null decides here: any trained network differs from Bayes at large n. The data set is the only unit of
-replication. The procedure, its limits (95 %, two-sided) and its numbers are those of the decision record; what it covers
-and how often it errs is measured by `calibration.py`.
+replication. With K the divergences of n data sets, [L, H] the 95 % interval of their mean and b what the reference's error may
+contribute, the candidate is
+
+    equivalent   if n >= 400 and U + b < tolerance; U is the larger of H + 2 max K / n, the rule of three for a tail that was not
+                 seen, and the 97.5 % point of sum w_i K_i + w_(n+1) max(M, max K), w ~ Dirichlet(1, ..., 1): one further data set
+                 that costs what the prior predictive costs on average, M, with as much weight as any other;
+    different    if n >= 30 and L - b > tolerance; where some K are negative L is lowered by 2 (mean - min K) / n first, the same
+                 allowance for the other tail.
+
+A rate of 3.7 / n = ln 40 / n is absent from n data sets with probability 2.5 %: with 369 data sets one context in a hundred is seen.
+How often the interval covers and the verdicts err: docs/verdict.md.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from veribayes import pareto
 from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
-from veribayes.tree import IntArray
-from veribayes.validation import bootstrap
+from veribayes.validation import bootstrap, stability
+from veribayes.validation.stability import DETECTABLE, MISSED, MOST
 
 Verdict = Literal["equivalent", "different", "undecided"]
-FEWEST_EQUIVALENT, FEWEST_DIFFERENT = 200, 30  # data sets from which the interval's coverage was good enough to say so
+FEWEST_EQUIVALENT = 400  # data sets: from ln 40 / .01 = 369 on, a defect in one context in a hundred is seen with 97.5 %
+FEWEST_SECONDARY = 200  # the same for an endpoint that can only veto; the share of contexts that it may miss is printed with it
+FEWEST_DIFFERENT = 30  # data sets from which the interval's coverage was good enough to say so
 RULE_OF_THREE = 3.0  # 95 % upper limit of a rate that was never seen in n: 3 / n
-DETECTABLE = 2.8  # 1.96 + 0.84 standard errors: seen with probability 80 %
+LEFT_TAIL = 2.0  # of (mean - smallest) / n, with one that the interval has: the rule of three for debiased values
+PRIOR = 100.0  # tolerances: what the prior predictive costs on average, since 1 % of that is the tolerance
+POWER = 0.84  # standard errors: 80 %
+TWO_SIDED = 1.96
+HEAVY = 0.7  # Pareto shape above which the stated coverage is not promised (arXiv 1507.02646)
 LARGEST_ERROR = 1 / 3  # of the tolerance: a reference that may be wrong by more decides nothing
-MOST = 10**9  # data sets; more than that settle nothing in practice
+ROUNDING = 1e-6  # of the tolerance: a mean that lies below zero by less is rounding
 
 
 @dataclass(frozen=True)
@@ -34,8 +49,10 @@ class Decision:
 
     Attributes:
         verdict: equivalent, different or undecided.
-        estimate, low, high: mean over data sets with its 95 % limits; None where it is infinite (limits also for one data set).
-        upper: the limit with the rule of three for tails that were never seen; what equivalence is judged by.
+        estimate, low, high: mean over data sets with its 95 % limits; None where it is infinite (limits also for one data set),
+            and for a limit that the sample does not support.
+        reason: why it does not; None where it supports both.
+        upper: the limit with its allowances for what was not seen; what equivalence is judged by, whatever the sample supports.
         tolerance: largest mean that counts as equivalent, in the metric's unit.
         minimum_detectable: 2.8 standard errors.
         datasets_needed: how many would settle it with probability 80 % if mean and spread stay as they are; None if it is
@@ -58,45 +75,27 @@ class Decision:
     infinite_share: float = 0.0
     findings: tuple[str, ...] = ()
     statements: tuple[str, ...] = ()
+    reason: str | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Estimate, low and high as JSON, with the `reason` where a limit is not shown."""
+        limits = {"estimate": self.estimate, "low": self.low, "high": self.high}
+        return limits if self.reason is None else {**limits, "reason": self.reason}
 
 
 @dataclass(frozen=True)
-class Profile:
-    """Mean score by context size or by query, with simultaneous 95 % limits.
+class Bounds:
+    """What verdicts are made of, of one run or of many: every array (*run,).
 
     Attributes:
-        key: context sizes or query labels, (key,), increasing.
-        estimate, low, high: (key,); limits are NaN behind fewer than ten data sets.
-        share: part of the primary endpoint that comes from here, (key,); sums to 1. NaN when the endpoint is infinite or zero.
-        clusters: data sets behind each, (key,).
+        low, high: of the 95 % interval.
+        lower, upper: the same with the allowances for what was not seen; what `different` and `equivalent` are judged by.
     """
 
-    key: IntArray
-    estimate: Array
     low: Array
     high: Array
-    share: Array
-    clusters: IntArray
-
-
-@dataclass(frozen=True)
-class Worst:
-    """A bad data set: its row, its mean score, and its worst position and query with the score there."""
-
-    dataset: int
-    mean: float
-    position: int
-    query: int
-    score: float
-
-
-@dataclass(frozen=True)
-class Where:
-    """Where the candidate is worst."""
-
-    by_context: Profile
-    by_query: Profile
-    worst: tuple[Worst, ...]
+    lower: Array
+    upper: Array
 
 
 def decide(
@@ -106,6 +105,8 @@ def decide(
     reference_error: float = 0.0,
     seed: int = 0,
     zero_mass: float | None = None,
+    worst: float | None = None,
+    fewest: int = FEWEST_EQUIVALENT,
 ) -> Decision:
     """Three-way decision on the mean divergence.
 
@@ -114,6 +115,9 @@ def decide(
         tolerance: in the metric's unit.
         reference_error: bound on what the reference's error can still contribute to the mean.
         zero_mass: exact mass on outcomes that the candidate calls impossible, for the finding.
+        worst: what a context that was not seen may cost: the mean divergence of the prior predictive. Default: a hundred
+            tolerances, which it is by the tolerance's own rule.
+        fewest: data sets that `equivalent` needs.
 
     Raises:
         InputError: no data set, NaN (a score that is missing is never skipped), or a tolerance that is not positive.
@@ -121,42 +125,83 @@ def decide(
     values = _checked(cluster_values, tolerance, reference_error)
     if np.isposinf(values).any():
         return _infinite(values, tolerance, zero_mass)
-    return _finite(values, tolerance, reference_error, seed)
+    bound = PRIOR * tolerance if worst is None or not math.isfinite(worst) else worst
+    return _finite(values, tolerance, reference_error, seed, bound, fewest)
 
 
-def verdicts(low: Array, upper: Array, clusters: int, tolerance: float, reference_error: float) -> npt.NDArray[Any]:
-    """The verdict for each pair of limits."""
-    known = reference_error <= LARGEST_ERROR * tolerance
-    equivalent = known & (clusters >= FEWEST_EQUIVALENT) & (upper + reference_error < tolerance)
-    different = known & (clusters >= FEWEST_DIFFERENT) & (low - reference_error > tolerance)
+def bounds(values: Array, worst: float, *, seed: int = 0) -> Bounds:
+    """Limits of the mean of each column with their allowances; values finite, (dataset, *run), at least two data sets.
+
+    Args:
+        worst: what a context that was not seen may cost.
+    """
+    low, high = bootstrap.limits(values, seed=seed)
+    return allowed(values, low, high, worst, seed)
+
+
+def verdicts(
+    found: Bounds, clusters: int, tolerance: float, reference_error: float = 0.0, fewest: int = FEWEST_EQUIVALENT
+) -> npt.NDArray[Any]:
+    """The verdict of each run; one whose interval lies below zero, where no divergence can lie, gets none."""
+    possible = (reference_error <= LARGEST_ERROR * tolerance) & ~below_zero(found.high, tolerance, reference_error)
+    equivalent = possible & (clusters >= fewest) & (found.upper + reference_error < tolerance)
+    different = possible & (clusters >= FEWEST_DIFFERENT) & (found.lower - reference_error > tolerance)
     return np.select([equivalent, different], ["equivalent", "different"], "undecided")
 
 
+def below_zero(high: Array | float, tolerance: float, reference_error: float) -> npt.NDArray[np.bool_]:
+    """Whether a whole interval lies below zero by more than rounding and the reference's error explain."""
+    return np.asarray(high < -(reference_error + ROUNDING * tolerance))
+
+
 def exceeds(cluster_values: Array, *, tolerance: float, reference_error: float = 0.0, seed: int = 0) -> float:
-    """One-sided p-value of the null that the mean is at most the tolerance: the interval's lower limit, inverted.
+    """One-sided p-value of the null that the mean is at most the tolerance: the limit of `different`, inverted.
 
     1 where no verdict could be `different`: fewer than thirty data sets, or a reference that may be wrong by too much.
     Arguments and errors as in `decide`.
     """
-    values, limit = _checked(cluster_values, tolerance, reference_error), tolerance + reference_error
+    values = _checked(cluster_values, tolerance, reference_error)
     if np.isposinf(values).any():
         return 1 / (bootstrap.REPLICATES + 1)
-    if values.size < FEWEST_DIFFERENT or reference_error > LARGEST_ERROR * tolerance or values.mean() <= limit:
+    if values.size < FEWEST_DIFFERENT or reference_error > LARGEST_ERROR * tolerance:
         return 1.0
-    found = bootstrap.studentised(values[:, None], seed=seed)
-    gap = np.log(found.mean / limit) if found.log.all() else found.mean - limit
-    return float((1 + (found.t * found.error >= gap).sum()) / (bootstrap.REPLICATES + 1))
+    limit = tolerance + reference_error + float(left_tail(values))
+    return bootstrap.exceedance(values, limit, seed=seed)
 
 
-def upper_limit(high: Array, largest: Array, clusters: int) -> Array:
-    """What equivalence is judged by: the rule of three for tails that were never seen; `high` holds a third of it."""
-    return high + (RULE_OF_THREE - 1) * np.maximum(largest, 0.0) / clusters
+def left_tail(values: Array) -> Array:
+    """What the lower limit of each column's mean is lowered by for a tail below that was not seen; 0 where none is negative."""
+    smallest = values.min(0)
+    return np.asarray(np.where(smallest < 0, LEFT_TAIL * (values.mean(0) - smallest) / len(values), 0.0))
 
 
-def datasets_needed(values: Array, tolerance: float, reference_error: float = 0.0) -> int | None:
+def unseen(values: Array, worst: float, *, seed: int = 0) -> Array:
+    """97.5 % point of the mean of each column if one more data set costs the most that it may: the prior's mean, or the largest value.
+
+    Bayesian bootstrap (Rubin 1981, doi:10.1214/aos/1176345338) with one unseen value: sum w_i K_i + w_(n+1) max(M, max K),
+    w ~ Dirichlet(1, ..., 1). Without any K it is M times the 97.5 % point of Beta(1, n), about 3.7 M / n.
+
+    Args:
+        values: (dataset, *run).
+        worst: M.
+    """
+    flat = values.reshape(len(values), -1)
+    most = np.maximum(flat.max(0), worst)
+    return bootstrap.posterior_point(flat, most, seed).reshape(values.shape[1:])
+
+
+def datasets_needed(
+    values: Array,
+    tolerance: float,
+    reference_error: float = 0.0,
+    *,
+    worst: float | None = None,
+    fewest: int = FEWEST_EQUIVALENT,
+) -> int | None:
     """Data sets that settle it with probability 80 % if mean, spread and maximum stay; None if no number does.
 
-    One data set has no spread; it is taken to be as large as the mean.
+    For `equivalent` about 3.7 M / (tolerance - mean), M being what an unseen context may cost. One data set has no spread; it is
+    taken to be as large as the mean.
     """
     if reference_error > LARGEST_ERROR * tolerance:
         return None
@@ -164,8 +209,14 @@ def datasets_needed(values: Array, tolerance: float, reference_error: float = 0.
     spread = float(values.std(ddof=1)) if values.size > 1 else abs(mean)
     if mean > tolerance + reference_error:
         gap = math.log(mean / (tolerance + reference_error)) * mean
-        return _whole(max(FEWEST_DIFFERENT, (DETECTABLE * spread / gap) ** 2))
-    return _smallest(lambda n: _planned_upper(mean, spread, top, n) + reference_error < tolerance)
+        tail = float(left_tail(values)) * values.size  # is lost from the lower limit, divided by the number of data sets
+        return _whole(max(FEWEST_DIFFERENT, (DETECTABLE * spread / gap) ** 2 + tail / gap))
+    most = max(PRIOR * tolerance if worst is None else worst, top)
+
+    def settles(n: int) -> bool:
+        return max(stability.planned(mean, spread, top, n), _unseen_planned(mean, spread, most, n)) + reference_error < tolerance
+
+    return stability.smallest_number(settles, fewest)
 
 
 def cluster_means(scores: Array) -> Array:
@@ -173,35 +224,9 @@ def cluster_means(scores: Array) -> Array:
 
     Queries that apply (are not NaN) are averaged equally, then positions. NaN for a data set in which no query applies.
     """
-    weights = _weights(scores)
-    means = _weighted(scores, weights).sum((1, 2))
+    weights = weights_of(scores)
+    means = weighted(scores, weights).sum((1, 2))
     return np.where(weights.any((1, 2)), means, np.nan)
-
-
-def curve(scores: Array, context: IntArray, *, seed: int = 0) -> Profile:
-    """Mean score by context size with a simultaneous band; whole data sets are resampled.
-
-    Args:
-        scores: (dataset, position, query), NaN where a query does not apply.
-        context: number of observations, (dataset, position); it may differ between data sets.
-    """
-    if scores.ndim != 3 or context.shape != scores.shape[:2]:
-        raise ShapeError(
-            "scores (dataset, position, query) and context (dataset, position)", f"{scores.shape} and {context.shape}"
-        )
-    return _profile(scores, np.broadcast_to(context[..., None], scores.shape), seed)
-
-
-def where(scores: Array, context: IntArray, *, label: IntArray | None = None, worst: int = 8, seed: int = 0) -> Where:
-    """Mean score by context and by query with simultaneous limits and shares, and the worst data sets.
-
-    Args:
-        scores, context: as in `curve`.
-        label: what a query asks for, (query,), e.g. its target; queries with one label are taken together. Default: its number.
-    """
-    labels = np.arange(scores.shape[-1]) if label is None else label
-    by_query = _profile(scores, np.broadcast_to(labels, scores.shape), seed)
-    return Where(curve(scores, context, seed=seed), by_query, _worst(scores, worst))
 
 
 def _checked(values: Array, tolerance: float, reference_error: float) -> Array:
@@ -218,19 +243,49 @@ def _checked(values: Array, tolerance: float, reference_error: float) -> Array:
     return values
 
 
-def _finite(values: Array, tolerance: float, reference_error: float, seed: int) -> Decision:
+def _finite(
+    values: Array, tolerance: float, reference_error: float, seed: int, worst: float, fewest: int
+) -> Decision:
     n, mean = values.size, float(values.mean())
-    low, high = _limits(values, reference_error, seed)
-    upper = float(upper_limit(np.array(high), values.max(), n))
-    verdict: Verdict = verdicts(np.array(low), np.array(upper), n, tolerance, reference_error).item()
-    needed = _more(values, tolerance, reference_error) if verdict == "undecided" else None
-    hopeless = verdict == "undecided" and needed is None
-    limits: tuple[float | None, float | None, float | None] = (low, high, upper) if n > 1 else (None, None, None)
-    detectable = DETECTABLE * float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None
-    findings = (_too_close(mean, tolerance, reference_error),) if hopeless else ()
+    found = _bounds(values, reference_error, worst, seed)
+    verdict: Verdict = verdicts(found, n, tolerance, reference_error, fewest).item()
+    impossible = bool(below_zero(found.high, tolerance, reference_error))
+    wanted = verdict == "undecided" and not impossible
+    needed = _more(values, tolerance, reference_error, worst, fewest) if wanted else None
+    limits = bootstrap.stated(values, float(found.lower), float(found.high)) if n > 1 else bootstrap.Interval(mean, np.nan, np.nan)
+    shown = limits.plain()
+    findings = [_too_close(mean, tolerance, reference_error)] if wanted and needed is None else []
+    findings += [_below_zero_text(mean, float(found.high), n)] if impossible else []
+    findings += _tail_findings(values, limits.reason)
     return Decision(
-        verdict, mean, *limits, tolerance, detectable, needed, n, findings=findings, statements=(_unseen(n),)
+        verdict,
+        mean,
+        shown["low"],
+        shown["high"],
+        float(found.upper) if n > 1 else None,
+        tolerance,
+        DETECTABLE * float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None,
+        needed,
+        n,
+        findings=tuple(findings),
+        statements=(not_excluded(n),),
+        reason=limits.reason,
     )
+
+
+def _below_zero_text(mean: float, high: float, n: int) -> str:
+    return (
+        f"below_zero: the mean {mean:.3g} and its upper limit {high:.3g} lie below zero, where no divergence can lie: the draws of "
+        f"the {n:,} data sets do not scatter as independent draws do, so what was taken off for that is wrong; no verdict"
+    )
+
+
+def _tail_findings(values: Array, reason: str | None) -> list[str]:
+    """What the largest values say about the limits."""
+    shape = pareto.heaviness(values)
+    heavy = f"heavy_tail: the largest divergences fall off like a Pareto law of shape {shape:.2f}; above {HEAVY} the limits may "
+    found = [] if reason is None else [f"no_stable_limit: {reason}"]
+    return [*found, f"{heavy}miss the mean more often than in 5 %"] if shape > HEAVY else found
 
 
 def _too_close(mean: float, tolerance: float, reference_error: float) -> str:
@@ -245,13 +300,19 @@ def _too_close(mean: float, tolerance: float, reference_error: float) -> str:
     )
 
 
-def _limits(values: Array, reference_error: float, seed: int) -> tuple[float, float]:
+def _bounds(values: Array, reference_error: float, worst: float, seed: int) -> Bounds:
+    """Of one run; of one data set, and of nothing but rounding, there is no law to resample."""
     if values.size < 2:
-        return -math.inf, math.inf
-    if np.abs(values).max() <= reference_error:  # nothing but rounding: there is no law to resample
-        return float(values.min()), float(values.max())
-    found = bootstrap.interval(values, seed=seed)
-    return found.low, found.high
+        return Bounds(*(np.asarray(v) for v in (-np.inf, np.inf, -np.inf, np.inf)))
+    if np.abs(values).max() <= reference_error:
+        return allowed(values, values.min(), values.max(), worst, seed)
+    return bounds(values, worst, seed=seed)
+
+
+def allowed(values: Array, low: Array, high: Array, worst: float, seed: int) -> Bounds:
+    """The limits of each column's mean with their allowances; arguments as in `bounds`."""
+    rare = high + (RULE_OF_THREE - 1) * np.maximum(values.max(0), 0.0) / len(values)  # `high` holds a third of the rule of three
+    return Bounds(low, high, low - left_tail(values), np.maximum(rare, unseen(values, worst, seed=seed)))
 
 
 def _infinite(values: Array, tolerance: float, zero_mass: float | None) -> Decision:
@@ -261,32 +322,28 @@ def _infinite(values: Array, tolerance: float, zero_mass: float | None) -> Decis
         f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets{mass}"
     )
     n = values.size
-    return Decision("different", None, None, None, None, tolerance, None, None, n, share, (finding,), (_unseen(n),))
+    return Decision("different", None, None, None, None, tolerance, None, None, n, share, (finding,), (not_excluded(n),))
 
 
-def _unseen(n: int) -> str:
-    return f"defects in fewer than {min(1.0, RULE_OF_THREE / n):.2%} of contexts (3/n) are not excluded"
+def missed_share(n: int) -> float:
+    """Share of contexts that n data sets do not exclude with 97.5 %: ln 40 / n, at most 1."""
+    return min(1.0, MISSED / n)
 
 
-def _planned_upper(mean: float, spread: float, top: float, n: int) -> float:
-    step = DETECTABLE * spread / math.sqrt(n)
-    return (mean * math.exp(min(step / mean, 700.0)) if mean > 0 else mean + step) + RULE_OF_THREE * top / n
+def not_excluded(n: int) -> str:
+    """What n data sets do not exclude, in a sentence."""
+    return f"defects in fewer than {missed_share(n):.2%} of contexts (ln 40/n = 3.7/n) are not excluded"
 
 
-def _smallest(settles: Callable[[int], bool]) -> int | None:
-    """Smallest number of data sets from the floor on that settles; `settles` is monotone."""
-    if not settles(MOST):
-        return None
-    low, high = FEWEST_EQUIVALENT - 1, MOST
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if settles(middle) else (middle, high)
-    return high
+def _unseen_planned(mean: float, spread: float, most: float, n: int) -> float:
+    """Where the bound for contexts that were not seen lies with probability 80 %."""
+    error = spread / math.sqrt(n)
+    return mean + POWER * error + math.hypot(TWO_SIDED * error, MISSED * most / n)
 
 
-def _more(values: Array, tolerance: float, reference_error: float) -> int | None:
+def _more(values: Array, tolerance: float, reference_error: float, worst: float, fewest: int) -> int | None:
     """What an undecided run still needs: twice what it has, where a normal approximation would have settled it already."""
-    needed = datasets_needed(values, tolerance, reference_error)
+    needed = datasets_needed(values, tolerance, reference_error, worst=worst, fewest=fewest)
     return needed if needed is None or needed > values.size else 2 * values.size
 
 
@@ -294,7 +351,7 @@ def _whole(n: float) -> int | None:
     return math.ceil(n) if n <= MOST else None
 
 
-def _weights(scores: Array) -> Array:
+def weights_of(scores: Array) -> Array:
     """Weight of each score in its data set's mean; zero where a query does not apply."""
     if scores.ndim != 3:
         raise ShapeError("scores (dataset, position, query)", f"{scores.shape}")
@@ -304,31 +361,5 @@ def _weights(scores: Array) -> Array:
     return np.asarray(applies / np.maximum(queries, 1) / np.maximum(positions, 1))
 
 
-def _weighted(scores: Array, weights: Array) -> Array:
+def weighted(scores: Array, weights: Array) -> Array:
     return np.multiply(scores, weights, out=np.zeros(scores.shape), where=weights > 0)
-
-
-def _profile(scores: Array, group: npt.NDArray[np.int64], seed: int) -> Profile:
-    weights = _weights(scores)
-    weighted, key = _weighted(scores, weights), np.unique(group[weights > 0])
-    values, total = np.full((len(scores), key.size), np.nan), weighted.sum()
-    share = np.full(key.size, np.nan)
-    for j, name in enumerate(key):
-        chosen = (group == name) & (weights > 0)
-        has = chosen.any((1, 2))
-        here = np.where(chosen, weighted, 0.0).sum((1, 2))
-        values[has, j] = here[has] / np.where(chosen, weights, 0.0).sum((1, 2))[has]
-        share[j] = here.sum() / total if math.isfinite(total) and total != 0 else np.nan
-    estimate, low, high = bootstrap.band(values, seed=seed)
-    return Profile(key, estimate, low, high, share, (~np.isnan(values)).sum(0))
-
-
-def _worst(scores: Array, count: int) -> tuple[Worst, ...]:
-    means = cluster_means(scores)
-    order = np.argsort(np.where(np.isnan(means), -np.inf, means), kind="stable")[::-1][:count]
-    return tuple(_worst_of(int(i), float(means[i]), scores[i]) for i in order if not np.isnan(means[i]))
-
-
-def _worst_of(dataset: int, mean: float, scores: Array) -> Worst:
-    position, query = divmod(int(np.nanargmax(scores)), scores.shape[1])
-    return Worst(dataset, mean, position, query, float(scores[position, query]))

@@ -1,14 +1,13 @@
 """Whether draws scatter as independent draws do, and whether the data sets of one request share their randomness.
 
-Draws are looked at through the exact distribution function, u = G(x) (middle of the step for categories), so that all laws have one
-scale. Every statistic below is a number a data set, position and query, with expectation 0 for draws that are independent of each
-other and between data sets, from *any* law: a wrong candidate has it too.
+Draws are looked at through the exact distribution function, u = G(x) (middle of the step for categories), so that all
+laws have one scale. Every statistic below is a number a data set, position and query, with expectation 0 for draws that
+are independent of each other and between data sets, from *any* law: a wrong candidate has it too.
 
-    draw_scatter    two answers    1/2 (E|u1 - u2| - 1/2 E|u1 - u1'| - 1/2 E|u2 - u2'|), pairs of different draws: what two answers
-                                   differ by, less what is expected from the spread inside them. It is also the amount by which a
-                                   score that assumes independence differs from one that compares the two answers. Negative for
-                                   systematic and antithetic draws and for repeated answers, positive for repeated draws and for
-                                   chains.
+    draw_scatter    two answers    1/2 (E|u1 - u2| - 1/2 E|u1 - u1'| - 1/2 E|u2 - u2'|) over pairs of different draws:
+                                   what two answers differ by, less what the spread inside them lets expect. A score
+                                   that assumes independence is off by it. Negative for systematic and antithetic
+                                   draws and for repeated answers, positive for repeated draws and for chains.
     draw_shift      two answers    mean u1^2 - mean u2^2: data sets of one request must not move together
     draw_repeat     two answers    1 where both hold the same draws
     draw_order      one answer     lag-one covariance of u, less its mean over all orders of these draws
@@ -146,7 +145,8 @@ def _mean_zero(values: Array) -> float | None:
 def _together(values: Array, shard: int) -> float | None:
     """Sum over requests of (sum of values)^2 / (sum of squares), one degree of freedom each.
 
-    If data sets are independent and the two answers exchangeable, signs are free and each term has expectation 1, whatever the law.
+    If data sets are independent and the two answers exchangeable, signs are free and each term has expectation 1,
+    whatever the law.
     """
     if values.size < FEWEST:
         return None

@@ -100,7 +100,7 @@ def _coverage(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Cou
     for i in range(first, first + runs):
         place = _together(generator(seed, f"coverage/{law}", n, i), n)
         found.append(next(c for c in summaries.coverage({"pit": place}, seed=seed) if c.level == level))
-    limits = np.array([c.low for c in found]), np.array([c.high for c in found])
+    limits = np.array([c.limits.low for c in found]), np.array([c.limits.high for c in found])
     return counts(limits, level) | {"rejected": sum(c.p_value <= 0.05 for c in found)}
 
 

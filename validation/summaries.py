@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -36,16 +36,19 @@ class Coverage:
     """Share of outcomes inside the regions of one kind and level, with a 95 % interval over data sets.
 
     Attributes:
+        limits: the share with its limits, none of them outside [0, 1].
         p_value: two-sided, of the studentised difference from the level (normal); 1 where fewer than twenty data sets are
             expected outside the region: with six, 8 % of the nulls are rejected at 5 %.
     """
 
     kind: Literal["central", "hpd"]
     level: float
-    estimate: float
-    low: float
-    high: float
+    limits: bootstrap.Interval
     p_value: float
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"kind": self.kind, "level": self.level, **self.limits.plain(), "p_value": self.p_value}
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,10 @@ def coverage(scores: Mapping[str, Array], *, seed: int = 0) -> tuple[Coverage, .
 
 def _covered(kind: Literal["central", "hpd"], place: Array, level: float, seed: int) -> Coverage:
     share = decision.cluster_means(np.where(np.isnan(place), np.nan, place <= level))
-    found = bootstrap.interval(share, seed=seed)
+    found = bootstrap.interval(share, seed=seed, within=(0.0, 1.0))
     error = float(((share - level) ** 2).mean() / share.size) ** 0.5  # about the level, as the null has it
     z = abs(found.estimate - level) / error if error > 0 and share.size * (1 - level) >= OUTSIDE else 0.0
-    return Coverage(kind, level, found.estimate, found.low, found.high, float(2 * norm.sf(z)))
+    return Coverage(kind, level, found, float(2 * norm.sf(z)))
 
 
 def reliability(confidence: Array, hit: Array, *, seed: int = 0) -> Reliability:

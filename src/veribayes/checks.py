@@ -14,7 +14,8 @@
     martingale          a context that is a list; asked only where all tests are wanted
 
 `pit_uniform` and `e_process` use the scores of the whole run. For everything else the candidate is asked again on the first
-`ASKED` data sets, as many as a verdict `equivalent` needs. A reference that is sampled is not: `latent_kl` wants an exact one.
+`ASKED` data sets, as many as an endpoint of this family needs to be called `equivalent`. A reference that is sampled is not:
+`latent_kl` wants an exact one.
 """
 
 from __future__ import annotations
@@ -311,9 +312,7 @@ def joint_scores(case: Case) -> dict[str, Any]:
 def _beside(mine: Array, floor: Array, unit: str, seed: int) -> dict[str, Any]:
     """Mean over data sets with its 95 % limits, the floor, and the difference."""
     found, regret = bootstrap.interval(mine, seed=seed), bootstrap.difference(mine, floor, seed=seed)
-    limits = {"estimate": found.estimate, "low": found.low, "high": found.high}
-    more = {"estimate": regret.estimate, "low": regret.low, "high": regret.high}
-    return {**limits, "unit": unit, "floor": float(floor.mean()), "regret": more}
+    return {**found.plain(), "unit": unit, "floor": float(floor.mean()), "regret": regret.plain()}
 
 
 SCORES: dict[str, tuple[Callable[..., Array], str]] = {  # of (draws, exact draws, outcome, exact mean, exact covariance)

@@ -428,8 +428,8 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _measured(scores: dict[str, Any], name: str, form: Callable[[float], str]) -> str:
-    limits = {"estimate": scores[name], "low": scores[f"{name}_low"], "high": scores[f"{name}_high"]}
-    return terminal.interval(limits, form)
+    keys = {"estimate": name, **{key: f"{name}_{key}" for key in ("low", "high", "reason")}}
+    return terminal.interval({key: scores.get(stored) for key, stored in keys.items()}, form)
 
 
 def _listing(kind: str) -> list[tuple[str, str]]:

@@ -25,11 +25,12 @@ import numpy as np
 
 from veribayes import predictors, registry, results, store
 from veribayes.candidates import Candidate
+from veribayes.draws import twice
 from veribayes.errors import InputError
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Predictive
 from veribayes.predictors import Predictor
-from veribayes.validation import bootstrap, decision
+from veribayes.validation import bootstrap, decision, stability
 
 SCHEMA = "veribayes.identify/1"
 ROUNDING = 1e-12  # nats; of predictors that coincide at a position the first one is named
@@ -82,6 +83,7 @@ def identify(
     """
     if datasets < 2:
         raise InputError("at least two data sets", f"{datasets}")
+    judged = twice(judged)
     found = predictors.known(task, against)
     if judged.kind != "predictions":  # what was recorded was recorded for the data sets of the comparison alone
         found = _fitted(task, judged, found, seed)
@@ -206,16 +208,16 @@ def _split(apart: Array, best: int, tolerance: float) -> tuple[list[int], list[i
     return [j for j in others if distance[j] < tolerance], [j for j in others if not distance[j] < tolerance]
 
 
-def _lead(clusters: Array, best: int, rival: int, seed: int) -> dict[str, float | None]:
+def _lead(clusters: Array, best: int, rival: int, seed: int) -> dict[str, Any]:
     """By how much the rival is farther away; all null where it is infinitely far."""
     if not np.isfinite(clusters[rival]).all():
         return {"estimate": None, "low": None, "high": None}
-    found = bootstrap.difference(clusters[rival], clusters[best], seed=seed)
-    return {"estimate": found.estimate, "low": found.low, "high": found.high}
+    return bootstrap.difference(clusters[rival], clusters[best], seed=seed).plain()
 
 
-def _exceeds(lead: dict[str, float | None], needed: float) -> bool:
-    return lead["low"] is None or lead["low"] > needed
+def _exceeds(lead: dict[str, Any], needed: float) -> bool:
+    """A rival that is infinitely far is beaten; one against which the sample supports no lower limit is not."""
+    return lead["estimate"] is None or (lead["low"] is not None and lead["low"] > needed)
 
 
 def _needed(apart: Array, best: int, rival: int, tolerance: float) -> float:
@@ -224,12 +226,11 @@ def _needed(apart: Array, best: int, rival: int, tolerance: float) -> float:
     return next((SHARE * s for s in separations if math.isfinite(s)), tolerance)
 
 
-def _interval(clusters: Array, seed: int) -> dict[str, float | None]:
+def _interval(clusters: Array, seed: int) -> dict[str, Any]:
     """Mean with its limits; null where it is infinite."""
     if not np.isfinite(clusters).all():
         return {"estimate": None, "low": None, "high": None}
-    found = bootstrap.interval(clusters, seed=seed)
-    return {"estimate": found.estimate, "low": found.low, "high": found.high}
+    return bootstrap.interval(clusters, seed=seed).plain()
 
 
 def _rows(task: Task, found: list[Predictor], distances: Distances, seed: int) -> list[dict[str, Any]]:
@@ -237,6 +238,7 @@ def _rows(task: Task, found: list[Predictor], distances: Distances, seed: int) -
     rows = []
     for number, predictor in enumerate(found):
         estimate, low, high = bootstrap.band(distances.near[number], seed=seed)
+        low, high = stability.shown(estimate, low, high, distances.near[number])
         columns = {"estimate": estimate, "low": low, "high": high}
         rows.append(
             {

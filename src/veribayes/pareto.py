@@ -39,6 +39,12 @@ def mean_beyond(ordered: Array) -> Array:
     return np.asarray(1 / (1 - np.clip(tail_shape(largest), 0.0, HEAVIEST)))
 
 
+def heaviness(values: Array) -> float:
+    """Pareto's k of the largest of some values, (value,); -inf where they are fewer than 25 or the tail is flat."""
+    size = tail_size(values.size)
+    return float(tail_shape(np.sort(values)[: -size - 2 : -1])) if size >= FEWEST else -np.inf
+
+
 def tail_shape(largest: Array) -> Array:
     """Pareto's k of the values above a threshold; location and scale do not matter.
 

@@ -342,7 +342,7 @@ def _checked(task: Task, judged: Candidate, run: Scored, options: Options) -> Ch
 
 def _examples(task: Task, roles: Mapping[str, Candidate], run: Scored, options: Options) -> xr.DataTree:
     """Predictives of a few data sets, computed again from their numbers."""
-    index, why = results.example_indices(run, results.endpoint(task, run.forms["candidate"]))
+    index, why = results.example_indices(run, results.endpoint(task, run.forms["candidate"], run.levels))
     simulation = task.model.simulate(task.design, options.seed, "verify", index)
     groups = {
         "/": xr.Dataset({"index": (("example",), index), "why": (("example",), np.array(why, dtype="U6"))}),
@@ -443,12 +443,18 @@ def _scores(names: Sequence[str], branch: Branch, truth: Branch, simulation: Sim
                 branch.predictive, truth.predictive, simulation.outcome, index=simulation.data.index
             )
     if "kl" in scores and (truth.replicates or branch.replicates):
-        sides = (branch.replicates or branch.predictive, truth.replicates or truth.predictive)
-        corrected = monte_carlo.corrected_kl(*sides, simulation.outcome)
-        scores |= {"kl": corrected.value, "kl_raw": corrected.raw, "kl_remainder": corrected.remainder}
+        scores |= _corrected(branch, truth, simulation.outcome)
     if isinstance(branch.predictive, Draws):
         scores |= independence.scores(branch.predictive, truth.predictive, simulation.outcome)
     return scores
+
+
+def _corrected(branch: Branch, truth: Branch, outcome: Array) -> dict[str, Array]:
+    """KL without its Monte Carlo bias, between densities, and for bins between masses as well."""
+    sides = (branch.replicates or branch.predictive, truth.replicates or truth.predictive)
+    found = monte_carlo.corrected_kl(*sides, outcome)
+    masses = monte_carlo.corrected_kl(*sides, outcome, masses=True) if branch.predictive.form == "bins" else found
+    return {"kl": masses.value, "kl_density": found.value, "kl_raw": found.raw, "kl_remainder": found.remainder}
 
 
 def _score(name: str, guess: Predictive, exact: Predictive, simulation: Simulation) -> Array:

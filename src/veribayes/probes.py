@@ -29,7 +29,7 @@ from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, Predictive, as_predictive, stack
 from veribayes.tree import Data, IntArray
 from veribayes.validation import attention as maps
-from veribayes.validation import bootstrap, decision
+from veribayes.validation import bootstrap, decision, stability
 
 SCHEMA = "veribayes.probe/1"
 DATASETS = 64  # on the stream `replicate`: nothing is decided here
@@ -374,6 +374,19 @@ def _enough(lost: Array, lengths: list[int], whole: int) -> dict[str, int]:
 
 
 def summary(values: Array, seed: int, lowest: float = 0.0, highest: float = 1.0) -> dict[str, Any]:
-    """Mean over data sets with its 95 % limits, cut where the quantity ends; values (dataset, *column)."""
+    """Mean over data sets with its 95 % limits, cut where the quantity ends; values (dataset, *column).
+
+    A limit that the sample does not support is null, with the `reason` in its place in a list of the same shape.
+    """
     low, high = (np.clip(v, lowest, highest) for v in bootstrap.limits(values, seed=seed))
-    return {"estimate": values.mean(0).tolist(), "low": low.tolist(), "high": high.tolist()}
+    estimate = values.mean(0)
+    shown = stability.shown(estimate, low, high, values, within=(lowest, highest))
+    absent = np.isnan(shown).any(0)
+    found = {"estimate": estimate.tolist(), "low": _listed(shown[0]), "high": _listed(shown[1])}
+    reason = np.where(absent, stability.UNSTABLE.format(side="upper"), None)
+    return {**found, "reason": reason.tolist()} if absent.any() else found
+
+
+def _listed(values: Array) -> Any:
+    """As JSON, in nested lists; null for NaN."""
+    return np.where(np.isnan(values), None, np.asarray(values, dtype=object)).tolist()

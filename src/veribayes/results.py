@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from veribayes import draws, registry, secondary, store
+from veribayes import draws, limits, registry, secondary, store
 from veribayes.candidates import Candidate
 from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.secondary import Checked
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
-from veribayes.validation import bootstrap, decision, independence
+from veribayes.validation import bootstrap, decision, independence, profiles
 from veribayes.validation.search import Mask
 from veribayes.validation.summaries import INGREDIENTS
 
@@ -48,10 +48,10 @@ class Scored:
 class Endpoint:
     """The primary comparison: which metric decides, against which tolerance, and what it is compared with for the others.
 
-    A candidate with a density is judged by KL(exact || candidate). Draws have none: categories are judged by half
-    the chi-square divergence, which is KL to second order and has an unbiased estimator, real values by the CRPS
-    divergence. Quantiles are judged by the quantile divergence at their own levels, and others by their quantiles at
-    these levels.
+    A candidate with a density is judged by KL(exact || candidate), bins by that of densities: their masses alone do not
+    see what lies inside a bin or a tail. Draws have no density: categories are judged by half the chi-square divergence,
+    which is KL to second order and has an unbiased estimator, real values by the CRPS divergence. Quantiles are judged by
+    the quantile divergence at their own levels, and others by their quantiles at these levels.
     """
 
     metric: str
@@ -60,16 +60,23 @@ class Endpoint:
     tolerance: float
 
 
-def endpoint(task: Task, form: str) -> Endpoint:
-    """The primary endpoint for a candidate of this form."""
+def endpoint(task: Task, form: str, levels: tuple[float, ...] = ()) -> Endpoint:
+    """The primary endpoint for a candidate of this form.
+
+    Args:
+        levels: of the candidate's quantiles, where the task's tolerance is theirs and others are scored at them too; without,
+            quantiles are read as a distribution function and have the CRPS divergence.
+    """
     assert task.tolerance is not None
-    if form == "quantiles":
+    if levels:
         assert task.tolerance.quantiles is not None
         return Endpoint("quantile_score", "quantile_score", "unit of y", task.tolerance.quantiles)
-    if form != "draws":
+    if form == "bins":
+        return Endpoint("kl_density", "kl", "nats", task.tolerance.kl)
+    if form not in ("draws", "quantiles"):
         return Endpoint("kl", "kl", "nats", task.tolerance.kl)
     if task.model.n_categories:
-        return Endpoint("half_chi_square", "half_chi_square", "1", task.tolerance.draws)
+        return Endpoint("half_chi_square", "half_chi_square", "nats", task.tolerance.draws)
     return Endpoint("crps", "crps", "unit of y", task.tolerance.draws)
 
 
@@ -91,11 +98,16 @@ def assemble(
         checked: what was asked beside the primary endpoint.
         wealth: log wealth of the bet against the tolerance; None where the run was not sequential.
     """
-    primary = endpoint(task, run.forms["candidate"])
+    primary = endpoint(task, run.forms["candidate"], run.levels)
     mine = run.scores["candidate"][primary.metric]
     clusters, error = _clusters(run, primary), _reference_error(run)
     decided = decision.decide(
-        clusters, tolerance=primary.tolerance, reference_error=error, seed=seed, zero_mass=_zero_mass(run)
+        clusters,
+        tolerance=primary.tolerance,
+        reference_error=error,
+        seed=seed,
+        zero_mass=_zero_mass(run),
+        worst=_prior_cost(run, primary),
     )
     if wealth is not None and wealth >= ENOUGH:
         decided = replace(decided, verdict="different", datasets_needed=None)
@@ -104,7 +116,7 @@ def assemble(
     finite = bool(np.isfinite(clusters).all())
     shown = mine if finite else run.scores["candidate"]["js"]  # an infinite KL leaves no curve to draw
     names, labels = query_names(task, shown.shape[-1])
-    where = decision.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
+    where = profiles.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
     others = {r: _other(run, r, primary, error, seed) for r in roles if r not in ("reference", "candidate")}
     calibrated, p_values = secondary.calibration(run.scores["candidate"], seed=seed)
     judged = secondary.family(checked or Checked(), p_values, seed=seed)
@@ -164,7 +176,8 @@ def log_wealth(task: Task, shards: Sequence[Scored]) -> float:
 
     None is possible where a divergence may be negative, the reference may be too wrong, or thirty data sets are not there yet.
     """
-    primary, error = endpoint(task, shards[0].forms["candidate"]), max(map(_reference_error, shards))
+    primary = endpoint(task, shards[0].forms["candidate"], shards[0].levels)
+    error = max(map(_reference_error, shards))
     values = np.concatenate([_clusters(shard, primary) for shard in shards])
     values = np.where(np.abs(values) <= error, np.abs(values), values)  # rounding
     if len(values) < decision.FEWEST_DIFFERENT or values.min() < 0 or error > decision.LARGEST_ERROR * primary.tolerance:
@@ -188,13 +201,25 @@ def _clusters(run: Scored, primary: Endpoint) -> Array:
     return np.where(decision.cluster_means(run.scores["candidate"]["missed_mass"]) > TRUNCATED, np.inf, clusters)
 
 
+def _prior_cost(run: Scored, primary: Endpoint) -> float | None:
+    """What the prior predictive costs on average: the most that contexts which were not seen may cost. None where nobody asked it.
+
+    None also for half the chi-square divergence, which is held to the tolerance of KL: a hundred tolerances are what the
+    prior costs in KL, while its chi-square divergence is dominated by rare categories and may be infinite.
+    """
+    if primary.metric == "half_chi_square":
+        return None
+    scores = run.scores.get("prior_only", {}).get(primary.for_others)
+    return None if scores is None else float(decision.cluster_means(scores).mean())
+
+
 def _primary(primary: Endpoint, decided: decision.Decision, error: float) -> dict[str, Any]:
-    numbers = ("estimate", "low", "high", "upper", "minimum_detectable")
     return {
         "metric": primary.metric,
         "unit": primary.unit,
         "verdict": decided.verdict,
-        **{name: store.number(getattr(decided, name)) for name in numbers},
+        **decided.plain(),
+        **{name: store.number(getattr(decided, name)) for name in ("upper", "minimum_detectable")},
         "tolerance": primary.tolerance,
         "reference_error": error,
         "datasets_needed": decided.datasets_needed,
@@ -229,9 +254,10 @@ def _zero_mass(run: Scored) -> float | None:
 def _other(run: Scored, role: str, primary: Endpoint, error: float, seed: int) -> dict[str, Any]:
     """How another predictor fares under the same endpoint and tolerance."""
     clusters = decision.cluster_means(run.scores[role][primary.for_others])
-    decided = decision.decide(clusters, tolerance=primary.tolerance, reference_error=error, seed=seed)
+    worst = _prior_cost(run, primary)
+    decided = decision.decide(clusters, tolerance=primary.tolerance, reference_error=error, seed=seed, worst=worst)
     return {
-        "kl": _limits(decided),
+        "kl": decided.plain(),
         "recovery": _recovery(clusters, run, primary, seed),
         "verdict": decided.verdict,
         "infinite_share": decided.infinite_share,
@@ -239,27 +265,29 @@ def _other(run: Scored, role: str, primary: Endpoint, error: float, seed: int) -
     }
 
 
-def _recovery(clusters: Array, run: Scored, primary: Endpoint, seed: int) -> dict[str, float | None]:
+def _recovery(clusters: Array, run: Scored, primary: Endpoint, seed: int) -> dict[str, Any]:
     prior = decision.cluster_means(run.scores["prior_only"][primary.for_others])
     return _limits(bootstrap.recovery(clusters, prior, seed=seed))
 
 
-def _limits(found: bootstrap.Interval | decision.Decision | None) -> dict[str, float | None]:
-    """Estimate and limits as JSON; null where they are undefined or infinite."""
-    return {name: None if found is None else store.number(getattr(found, name)) for name in ("estimate", "low", "high")}
+def _limits(found: bootstrap.Interval | None) -> dict[str, Any]:
+    """Estimate and limits as JSON; null where they are undefined, infinite or without support."""
+    return dict.fromkeys(("estimate", "low", "high")) if found is None else found.plain()
 
 
-def _profile(profile: decision.Profile, key: str) -> dict[str, list[Any]]:
+def _profile(profile: profiles.Profile, key: str) -> dict[str, list[Any]]:
+    """Columns as JSON; `reason` beside them where a limit is not shown."""
     columns = {name: [store.number(v) for v in getattr(profile, name)] for name in ("estimate", "low", "high", "share")}
-    return {key: [int(k) for k in profile.key], **columns}
+    reasons = {"reason": list(profile.reasons)} if any(profile.reasons) else {}
+    return {key: [int(k) for k in profile.key], **columns, **reasons}
 
 
-def _verdict_group(candidate: decision.Profile, run: Scored, primary: Endpoint, finite: bool, seed: int) -> xr.Dataset:
+def _verdict_group(candidate: profiles.Profile, run: Scored, primary: Endpoint, finite: bool, seed: int) -> xr.Dataset:
     columns = {"context": candidate.key, "estimate": candidate.estimate, "low": candidate.low, "high": candidate.high}
     for role, scores in run.scores.items():
         if role != "candidate":
             values = scores[primary.for_others if finite else "js"]
-            columns[f"{role}_estimate"] = decision.curve(values, run.context, seed=seed).estimate
+            columns[f"{role}_estimate"] = profiles.curve(values, run.context, seed=seed).estimate
     return xr.Dataset({name: (("context_size",), np.asarray(values)) for name, values in columns.items()})
 
 
@@ -286,14 +314,14 @@ def query_names(task: Task, queries: int) -> tuple[list[str], npt.NDArray[np.int
     return nodes or ["all"], np.arange(queries) % max(len(nodes), 1)
 
 
-def _by_query(profile: decision.Profile, names: list[str]) -> list[dict[str, Any]]:
+def _by_query(profile: profiles.Profile, names: list[str]) -> list[dict[str, Any]]:
     """Mean by what is asked for, with simultaneous limits and the share of the endpoint that comes from there."""
     columns = _profile(profile, "query")
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return [{**row, "query": names[row["query"]]} for row in rows] if len(names) > 1 else []
 
 
-def _worst(w: decision.Worst, run: Scored, names: list[str], labels: npt.NDArray[np.int64]) -> dict[str, Any]:
+def _worst(w: profiles.Worst, run: Scored, names: list[str], labels: npt.NDArray[np.int64]) -> dict[str, Any]:
     return {
         "index": w.dataset,
         "mean": store.number(w.mean),
@@ -356,11 +384,11 @@ def _findings(
             found.append(_finding("tolerance_passes_rival", text, rival=role))
     scores = run.scores["candidate"]
     if "kl_density" in scores and run.forms["candidate"] == "bins" and not decided.infinite_share:
-        text = "KL between densities is {} nats larger than KL between bin masses: the price of the bins"
+        text = "{} nats of KL between densities are the price of the bins; the rest is KL between their masses"
         found.append(_floor("discretisation_floor", text, scores["kl_density"], scores["kl"]))
     if "kl_raw" in scores:
         text = "Monte Carlo error alone would show as {} nats between two runs; it is taken off"
-        found.append(_floor("noise_floor", text, scores["kl_raw"], scores["kl"]))
+        found.append(_floor("noise_floor", text, scores["kl_raw"], scores["kl_density"]))
     if audit is not None and audit.attrs["verdict"] == "refused":
         reasons = json.loads(str(audit.attrs["certificate"]))["reasons"]
         found.append(_finding("audit_inconclusive", "NUTS failed its own gate in the audit: " + "; ".join(reasons)))
@@ -376,6 +404,6 @@ def _floor(name: str, text: str, larger: Array, smaller: Array) -> dict[str, Any
     apart = np.full(larger.shape, np.nan)
     np.subtract(larger, smaller, out=apart, where=np.isfinite(larger) & np.isfinite(smaller))
     clusters = decision.cluster_means(apart)
-    found = bootstrap.interval(clusters[~np.isnan(clusters)])
-    shown = f"{found.estimate:.3g} [{found.low:.3g}, {found.high:.3g}]"
-    return _finding(name, text.format(shown), value=found.estimate, low=found.low, high=found.high)
+    plain = bootstrap.interval(clusters[~np.isnan(clusters)]).plain()
+    shown = limits.words(plain, "{:.3g}".format)
+    return _finding(name, text.format(shown), value=plain.pop("estimate"), **plain)

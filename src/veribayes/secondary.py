@@ -70,7 +70,7 @@ def calibration(scores: Mapping[str, Array], *, seed: int) -> tuple[dict[str, An
     if "confidence" in scores:
         reliable = summaries.reliability(scores["confidence"], scores["hit"], seed=seed)
     entry = {
-        "coverage": [{k: v if k == "kind" else number(v) for k, v in asdict(c).items()} for c in covered],
+        "coverage": [c.plain() for c in covered],
         "reliability": None if reliable is None else _plain(asdict(reliable)),
     }
     return entry, summaries.p_values(covered, reliable)
@@ -94,12 +94,19 @@ def family(checked: Checked, calibrated: Mapping[str, float], *, seed: int) -> d
 
 def _endpoint(e: Endpoint, p: float, adjusted: float, seed: int) -> dict[str, Any]:
     """An endpoint's entry: `different` only where the family allows it."""
-    found = decision.decide(e.values, tolerance=e.tolerance, reference_error=e.reference_error, seed=seed)
+    found = decision.decide(
+        e.values,
+        tolerance=e.tolerance,
+        reference_error=e.reference_error,
+        seed=seed,
+        worst=0.0,  # it can only veto, and nothing is known that bounds it
+        fewest=decision.FEWEST_SECONDARY,
+    )
     beyond = "different" if adjusted <= LEVEL else "undecided"
     verdict = found.verdict if found.verdict == "equivalent" else beyond
-    numbers = {name: number(getattr(found, name)) for name in ("estimate", "low", "high", "upper")}
-    return {"verdict": verdict, **numbers, "tolerance": e.tolerance, "unit": e.unit,
-            "datasets": found.clusters, "infinite_share": found.infinite_share, "p_value": p, "adjusted": adjusted}  # fmt: skip
+    return {"verdict": verdict, **found.plain(), "upper": number(found.upper), "tolerance": e.tolerance, "unit": e.unit,
+            "datasets": found.clusters, "not_excluded": decision.missed_share(found.clusters),
+            "infinite_share": found.infinite_share, "p_value": p, "adjusted": adjusted}  # fmt: skip
 
 
 def _test(outcome: Outcome, adjusted: float) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from veribayes import limits
+
 COLOUR = {"equivalent": "green", "different": "red", "undecided": "yellow"}
 HEADINGS = (
     "task",
@@ -20,7 +22,8 @@ HEADINGS = (
     "data sets needed",
 )
 PLAIN_WIDTH = 160  # where nobody watches there is no width to fit into
-NAMES = {"kl": "KL", "kl_draws": "KL of draws", "crps": "CRPS"}
+NAMES = {"kl": "KL", "kl_density": "KL of densities", "half_chi_square": "½χ²",
+         "quantile_score": "quantile divergence", "crps": "CRPS"}  # fmt: skip
 
 
 def print_table(entries: Sequence[Mapping[str, Any]]) -> None:
@@ -38,7 +41,7 @@ def print_table(entries: Sequence[Mapping[str, Any]]) -> None:
         table.add_row(*cells)
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     console.print(table)
-    for line in filter(None, map(remark, entries)):
+    for line in filter(None, [line for e in entries for line in (remark(e), *unstable(e))]):
         console.print(Text(line), soft_wrap=True)
 
 
@@ -51,20 +54,25 @@ def remark(e: Mapping[str, Any]) -> str:
     return f"{e['task']}: single predictions are {single}, but: {'; '.join(beyond)}" if single != "different" else ""
 
 
+def unstable(e: Mapping[str, Any]) -> list[str]:
+    """Why a limit of the divergence is not shown, or why there is no verdict: what the table has no room for."""
+    return [f"{e['task']}: {f['text']}" for f in e["findings"] if f["name"] in ("no_stable_limit", "below_zero")]
+
+
 def row(e: Mapping[str, Any]) -> tuple[str, ...]:
     """The cells of one result entry."""
     p, r = e["primary"], e["recovery"]
     passing = ", ".join(name for name, other in e["rivals"].items() if other["passes"]) or "none"
     size = "infinite" if p["estimate"] is None else interval(p, number)
     share = "undefined" if r["estimate"] is None else interval(r, percent)
-    return (e["task"], e["candidate"], e["verdict"], f"{NAMES[p['metric']]} {size}", number(p["tolerance"]), share, passing,
+    name = NAMES.get(p["metric"], p["metric"])
+    return (e["task"], e["candidate"], e["verdict"], f"{name} {size}", number(p["tolerance"]), share, passing,
             str(p["datasets_needed"] or "–"))  # fmt: skip
 
 
 def interval(plain: Mapping[str, Any], form: Callable[[float], str]) -> str:
     """Estimate and limits, e.g. `0.0031 [0.0028, 0.0034]`."""
-    low, high = ("–" if plain[k] is None else form(plain[k]) for k in ("low", "high"))
-    return f"{form(plain['estimate'])} [{low}, {high}]"
+    return limits.words(plain, form)
 
 
 def number(value: float) -> str:

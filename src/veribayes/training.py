@@ -101,7 +101,9 @@ def targets_of(task: Task, imitated: str) -> Callable[[Data], Predictive]:
 def measurement(
     task: Task, datasets: int = MEASURE_DATASETS, imitated: str = ""
 ) -> Callable[[Callable[[Any, Any], object]], dict[str, Any]]:
-    """A function that measures a candidate: mean KL(exact || candidate) in nats and recovery, with 95 % intervals.
+    """A function that measures a candidate: mean KL(exact || candidate) in nats, of bins between densities, and recovery.
+
+    Both with 95 % intervals; a limit that the sample does not support is null, with `kl_reason` beside it.
 
     Of a network that imitates another engine, also the mean total variation from that; of one that answers for latents,
     the mean of KL(exact || network) over latents and context sizes.
@@ -110,7 +112,7 @@ def measurement(
     data = simulation.data
     exact = exact_targets(task)(data)
     model = targets_of(task, imitated)(data) if imitated else None
-    kl, variation = registry.load("metric", "kl"), registry.load("metric", "total_variation")
+    kl, variation = registry.load("metric", "kl_density"), registry.load("metric", "total_variation")
     prior = decision.cluster_means(
         kl.score(registry.engine("prior_only")(task, data, seed=0).predictive, exact, simulation.outcome)
     )
@@ -127,10 +129,9 @@ def measurement(
         apart = variation.score(answer, model, simulation.outcome) if model is not None else None
         mean, share = bootstrap.interval(clusters, seed=0), bootstrap.recovery(clusters, prior, seed=0)
         return {
-            "kl": mean.estimate,
-            "kl_low": mean.low,
-            "kl_high": mean.high,
-            **({"recovery": share.estimate, "recovery_low": share.low, "recovery_high": share.high} if share else {}),
+            **_named("kl", mean),
+            **({} if share is None else _named("recovery", share)),
+            "metric": kl.name,
             **({} if apart is None else {f"tv_from_{imitated}": float(np.nanmean(apart))}),
             **latent_scores(task, data, exact, candidate),
             "datasets": datasets,
@@ -142,6 +143,12 @@ def measurement(
         }
 
     return evaluate
+
+
+def _named(name: str, found: bootstrap.Interval) -> dict[str, Any]:
+    """An interval as flat entries of a card."""
+    plain = found.plain()
+    return {name: plain.pop("estimate"), **{f"{name}_{key}": value for key, value in plain.items()}}
 
 
 def latent_scores(task: Task, data: Data, exact: Predictive, candidate: Any) -> dict[str, float]:

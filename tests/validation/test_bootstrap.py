@@ -8,7 +8,7 @@ import pytest
 from veribayes.errors import InputError, ShapeError
 from veribayes.pareto import mean_beyond
 from veribayes.predictive import Array
-from veribayes.validation import bootstrap
+from veribayes.validation import bootstrap, stability
 
 
 def sample(n: int = 200, sd: float = 1.0, seed: int = 0) -> Array:
@@ -71,11 +71,102 @@ def test_signed_quantities_stay_on_their_own_scale() -> None:
 
 
 def test_one_spike_among_zeros_has_no_upper_limit() -> None:
-    """A resample without the spike has mean zero: nothing bounds the tail, and the interval says so."""
+    """A resample without the spike has mean zero: nothing bounds the tail, and a reader is told so."""
     x = np.zeros(200)
     x[17] = 1.0
     found = bootstrap.interval(x)
-    assert found.high == np.inf
+    assert found.high > x.max()
+    plain = found.plain()
+    assert (plain["estimate"], plain["high"]) == (0.005, None)
+    assert plain["low"] >= 0
+    assert "no stable upper limit at this sample size" in plain["reason"]
+    assert "largest of 200 data sets 1" in plain["reason"]
+
+
+@pytest.mark.parametrize("nothing", [0.0, 1e-18, -1e-18, 1e-9])
+def test_values_next_to_nothing_keep_the_logarithm(nothing: float) -> None:
+    """Three of a hundred contexts go wrong: a resample without them has mean 0, which is no reason to leave the log scale."""
+    x = np.full(200, nothing)
+    x[:6] = np.array([0.5, 0.8, 1.0, 1.0, 1.3, 2.0])
+    found, lifted = bootstrap.interval(x), bootstrap.interval(np.maximum(x, 0) + x.mean() / 1000)
+    assert found.low == pytest.approx(lifted.low - x.mean() / 1000, rel=1e-5)
+    assert found.high == pytest.approx(lifted.high - x.mean() / 1000, rel=1e-5)
+    assert 0 < found.low < found.estimate < found.high < np.inf
+    assert found.estimate - found.low < found.high - found.estimate  # skewed, as the values are
+
+
+def test_the_lift_reaches_bands_and_recoveries() -> None:
+    x, base = np.zeros(300), sample(300)
+    x[:9] = 0.1 * sample(9)
+    estimate, low, high = bootstrap.band(x[:, None])
+    assert 0 < low[0] < estimate[0] < high[0]
+    found = bootstrap.recovery(x, base)
+    assert found is not None
+    assert found.estimate == pytest.approx(1 - x.mean() / base.mean())
+    assert found.low < found.estimate < found.high < 1
+
+
+class TestSupport:
+    """A limit that the sample does not support is no figure."""
+
+    def test_a_limit_above_every_value_or_five_times_the_mean(self) -> None:
+        heavy = np.append(np.linspace(1e-4, 2e-4, 199), 1.0)
+        for x in (heavy, np.append(np.linspace(1, 1.1, 195), [60.0] * 5)[::40]):
+            found = bootstrap.interval(x)
+            assert found.high > min(x.max(), 5 * x.mean())
+            assert found.plain()["high"] is None
+            assert found.plain()["low"] == found.low
+
+    def test_ordinary_samples_and_equal_values_are_supported(self) -> None:
+        for x in (sample(), sample(50, 0.3), np.full(40, 0.1), np.zeros(10), -np.full(40, 0.1)):
+            plain = bootstrap.interval(x).plain()
+            assert "reason" not in plain
+            assert plain["high"] is not None
+        one, other = bootstrap.interval(sample()), bootstrap.interval(-sample())
+        assert (other.plain()["low"], other.plain()["high"]) == pytest.approx((-one.high, -one.low), rel=0.2)
+
+    def test_the_other_side_of_a_signed_quantity(self) -> None:
+        x = -np.append(np.full(29, 1e-3), 1.0)
+        plain = bootstrap.interval(x).plain()
+        assert plain["low"] is None
+        assert "no stable lower" in plain["reason"]
+
+    def test_a_share_ends_where_shares_end(self) -> None:
+        x = np.append(np.ones(39), 0.0)
+        plain = bootstrap.interval(x, within=(0.0, 1.0)).plain()
+        assert plain["high"] == 1.0
+        assert "reason" not in plain
+
+    def test_a_recovery_without_a_lower_limit(self) -> None:
+        divergence = np.append(np.linspace(1e-6, 2e-6, 199), 0.5)
+        found = bootstrap.recovery(divergence, sample())
+        assert found is not None
+        plain = found.plain()
+        assert plain["low"] is None
+        assert plain["high"] is not None
+        assert "reason" in plain
+
+    def test_what_would_be_needed(self) -> None:
+        """Where the law has a mean, that many data sets support a limit in nearly every sample."""
+        rng = np.random.default_rng(8)
+        unstable = next(x for x in (np.exp(2 * rng.normal(size=60)) for _ in range(200)) if not bootstrap.interval(x).supported[1])
+        needed = stability.data_sets(unstable)
+        assert needed is not None
+        assert 120 <= needed <= 20_000
+        held = [bootstrap.interval(np.exp(2 * rng.normal(size=needed))).supported[1] for _ in range(20)]
+        assert np.mean(held) >= 0.8
+        assert stability.data_sets(1 / rng.random(400) ** 1.5) is None  # Pareto with shape 1.5 has no mean
+
+
+def test_a_p_value_inverts_the_lower_limit_on_either_scale() -> None:
+    for seed in range(30):
+        rng = np.random.default_rng([11, seed])
+        for x in (rng.lognormal(size=60), 0.2 - rng.lognormal(size=60) + 1.6, np.where(rng.random(60) < 0.2, rng.random(60), 0)):
+            bound = x.mean() - 0.9 * (x.mean() - bootstrap.interval(x, seed=seed).low)
+            for factor in (0.5, 1.0, 1.5):
+                limit = x.mean() - factor * (x.mean() - bound)
+                p = bootstrap.exceedance(x, limit, seed=seed)
+                assert (p <= 0.025) == (bootstrap.interval(x, seed=seed).low > limit)
 
 
 class TestRecovery:

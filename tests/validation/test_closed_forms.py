@@ -71,9 +71,12 @@ def by_definition(name: str, candidate: Predictive, reference: Predictive) -> fl
         q = candidate.probs.ravel() if candidate.tail_scale is not None else np.pad(candidate.probs.ravel(), 1)
     else:
         q, p = (np.exp(law.log_prob(POINTS)).ravel() * MEASURE for law in (candidate, reference))
+    left_out = 0.0
     if name in ("kl", "kl_density") and isinstance(candidate, Bins) and candidate.tail_scale is None:
-        p = np.where(q > 0, p, 0.0) / p[q > 0].sum()  # given that y lies between the borders
-    return float(DEFINITIONS[name](q, p))
+        inside = p[q > 0].sum()
+        p = np.where(q > 0, p, 0.0) / inside  # given that y lies between the borders
+        left_out = -np.log(inside) if name == "kl_density" else 0.0
+    return float(DEFINITIONS[name](q, p)) + left_out
 
 
 CASES = [

@@ -29,7 +29,7 @@ def test_coverage_of_the_exact_law_and_of_one_that_is_too_wide() -> None:
         scores = {name: registry.load("metric", name).score(law, exact, y) for name in ("pit", "hpd")}
         found = summaries.coverage(scores)
         assert [(c.kind, c.level) for c in found] == [("central", 0.5), ("central", 0.9), ("hpd", 0.5), ("hpd", 0.9)]
-        assert all((c.low <= c.level <= c.high) == held for c in found)
+        assert all((c.limits.low <= c.level <= c.limits.high) == held for c in found)
         p = summaries.p_values(found, None)
         assert (min(p.values()) <= 0.05 / len(p)) != held
 

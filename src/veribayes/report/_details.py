@@ -96,7 +96,12 @@ def _worst_cell(name: str, value: object, power: int) -> str:
 def _scores(run: Run, power: int) -> list[tuple[str, str, str]]:
     """Name, estimate with interval and unit of every score beside the primary one."""
     found = {n: mapping(e) for n, e in mapping(run.result.get("scores")).items() if n not in (run.metric, "pit")}
-    return [(words.metric(name), _score(entry, power), _unit(entry)) for name, entry in found.items()]
+    return [(_score_name(name, run.metric), _score(entry, power), _unit(entry)) for name, entry in found.items()]
+
+
+def _score_name(name: str, primary: str) -> str:
+    """Beside the divergence between densities, `kl` is the part of it that lies between the masses of the candidate's bins."""
+    return "KL(exact ‖ candidate) between the masses of its bins" if (name, primary) == ("kl", "kl_density") else words.metric(name)
 
 
 def _score(entry: Mapping[str, Any], power: int) -> str:

@@ -131,7 +131,7 @@ def _decided(run: Run, power: int) -> dict[str, Any]:
         "unit": str(primary.get("unit", "")),
         "divergence": words.interval(primary, power),
         "tolerance": words.number(primary.get("tolerance"), power=power),
-        "upper": words.number(primary.get("upper"), power=power) if primary.get("upper") is not None else "",
+        "upper": words.number(primary.get("upper"), power=power) if _quotable(primary) else "",
         "detectable": words.number(primary.get("minimum_detectable"), power=power),
         "multiple": _multiple(primary),
         "infinite": words.share(primary.get("infinite_share")) if primary.get("infinite_share") else "",
@@ -144,6 +144,12 @@ def _decided(run: Run, power: int) -> dict[str, Any]:
         "best_rival": next((r for r in rivals if r.role != "prior_only"), None),
         "findings": findings(run),
     }
+
+
+def _quotable(primary: Mapping[str, Any]) -> bool:
+    """Whether the limit that equivalence is judged by says something to a reader: not where the sample supports no limit."""
+    decisive = primary.get("verdict") == "equivalent"
+    return primary.get("upper") is not None and (decisive or not primary.get("reason"))
 
 
 def _figures(run: Run, number: int) -> dict[str, Markup | None]:

@@ -6,9 +6,11 @@ Numbers carry the digits that their interval supports; a spread of 3e-4 shows fo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
+
+from veribayes import limits
 
 MISSING = "–"
 THIN = "\u202f"  # narrow no-break space between a number and its unit
@@ -16,6 +18,7 @@ SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PLAIN_FROM, PLAIN_TO = 1e-3, 1e6  # outside, a power of ten reads better than zeros
 EMPTY: tuple[object, ...] = (None, "", [], {})
 NODES_NAMED = 12  # a larger graph does not fit a sentence
+MISSED = math.log(40)  # as in validation/stability.py, which the report of a stored run does not need
 LEGIBLE = 1e-3  # a tolerance below this sets the power of ten of its task
 
 
@@ -32,8 +35,8 @@ VERDICTS = {
     "equivalent": Verdict(
         "equivalent",
         "≈",
-        "The upper limit of the interval lies below the tolerance, also after allowing for rare failures that this many "
-        "data sets can miss and for the error of the reference itself.",
+        "The upper limit of the interval lies below the tolerance, also after allowing for contexts that this many data sets "
+        "can miss, each as bad as the prior, and for the error of the reference itself.",
     ),
     "different": Verdict(
         "different",
@@ -52,6 +55,7 @@ METRICS = {
     "kl": "KL(exact ‖ candidate)",
     "kl_reverse": "KL(candidate ‖ exact)",
     "kl_draws": "KL(candidate ‖ exact), debiased for draws",
+    "half_chi_square": "half the chi-square divergence",
     "kl_density": "KL(exact ‖ candidate) between densities",
     "kl_raw": "KL(exact ‖ candidate) before the Monte Carlo correction",
     "js": "Jensen–Shannon divergence",
@@ -65,6 +69,7 @@ METRICS = {
     "impossible_mass": "mass on what is impossible",
     "mean_error": "error of the mean, in exact standard deviations",
     "sd_error": "log ratio of standard deviations",
+    "quantile_score": "quantile divergence at the candidate's levels",
     "quantile_error": "largest error of five quantiles, in exact standard deviations",
     "wasserstein": "Wasserstein distance W1",
 }
@@ -120,6 +125,8 @@ def number(x: object, digits: int = 2, power: int | None = None) -> str:
 def interval(entry: Mapping[str, Any], power: int | None = None) -> Interval:
     """Estimate and limits with the decimals that the width supports, in units of 10^power where that reads well."""
     values = [entry.get(k) for k in ("estimate", "low", "high")]
+    if entry.get("reason") and _real(values[0]):
+        return _unsupported(entry, lambda v: number(v, power=power))
     if not all(map(_real, values)):
         return Interval("∞" if entry.get("infinite_share") else number(values[0], power=power))
     estimate, low, high = (float(v) for v in values if v is not None)
@@ -133,6 +140,8 @@ def interval(entry: Mapping[str, Any], power: int | None = None) -> Interval:
 def percent(entry: Mapping[str, Any]) -> Interval:
     """Recovery as `98.7 % [98.6, 98.8]`."""
     values = [entry.get(k) for k in ("estimate", "low", "high")]
+    if entry.get("reason") and _real(values[0]):
+        return _unsupported(entry, lambda v: f"{_fixed(100 * v, 1)}{THIN}%")
     if not all(map(_real, values)):
         return Interval(f"{_fixed(100 * values[0], 1)}{THIN}%" if _real(values[0]) else MISSING)
     estimate, low, high = (100.0 * float(v) for v in values if v is not None)
@@ -140,6 +149,12 @@ def percent(entry: Mapping[str, Any]) -> Interval:
     decimals = min(max(1, _spread_digits(low, high) - 1 - _floor_log10(half)), 4) if half > 0 else 1
     first, lower, upper = (_fixed(v, decimals) for v in (estimate, low, high))
     return Interval(f"{first}{THIN}%", f"[{lower}, {upper}]")
+
+
+def _unsupported(entry: Mapping[str, Any], form: Callable[[float], str]) -> Interval:
+    """An interval of which the sample supports one limit, or none."""
+    low, high = (limits.side(entry, name, form) for name in ("low", "high"))
+    return Interval(form(float(entry["estimate"])), f"[{low}, {high}]")
 
 
 def share(value: object) -> str:
@@ -167,6 +182,9 @@ def explain(result: Mapping[str, Any]) -> str:
             "The run ended early: a bet that the mean lies above the tolerance was won. Where it lies below, that happens in "
             "at most 2.5 % of runs, however often one looks. The interval is that of a run planned with this many data sets."
         )
+    impossible = [f for f in result.get("findings") or [] if isinstance(f, Mapping) and f.get("name") == "below_zero"]
+    if result.get("verdict") == "undecided" and impossible:
+        return "The whole interval lies below zero, where no divergence can lie, so the estimate is wrong and decides nothing."
     if result.get("verdict") == "undecided" and _real(upper) and _real(tolerance) and upper < tolerance:
         return "The upper limit lies below the tolerance, but there are too few data sets to call it equivalent."
     return verdict(result).meaning
@@ -199,12 +217,13 @@ def count(n: object) -> str:
 
 
 def unseen(n: object) -> str:
-    """What n data sets cannot exclude (rule of three)."""
+    """What n data sets cannot exclude: a rate of ln 40 / n is absent from them with probability 2.5 %."""
     if not isinstance(n, int) or n < 1:
         return ""
-    if n <= 3:
+    if n < MISSED:
         return "With so few data sets no defect is excluded, however frequent."
-    return f"Defects that show in fewer than 3/n = {100 * 3 / n:.2g}{THIN}% of contexts are not excluded by {n:,} data sets."
+    share_missed = f"ln{THIN}40/n = 3.7/n = {100 * MISSED / n:.2g}{THIN}%"
+    return f"Defects that show in fewer than {share_missed} of contexts are not excluded by {n:,} data sets."
 
 
 def settle(primary: Mapping[str, Any], power: int) -> str:

@@ -79,10 +79,10 @@ def context(found: Mapping[str, Any]) -> Figure:
     axis = figure.subplots()
     n = np.array(used["observations"], dtype=float)
     for name, width in (("exact", 4.0), ("candidate", 1.4)):  # both are seen where they agree
-        values = {k: np.array(v) for k, v in used[name].items()}
+        values = {k: np.array(used[name][k], dtype=float) for k in ("estimate", "low", "high")}
         axis.plot(n, values["estimate"], color=LIGHT[name], linewidth=width, marker="o", markersize=width + 2, label=name)
         axis.fill_between(n, values["low"], values["high"], color=LIGHT[name], alpha=0.15, linewidth=0)
-    if min(used[name]["low"][-1] for name in ("exact", "candidate")) > 0:
+    if all((used[name]["low"][-1] or 0.0) > 0 for name in ("exact", "candidate")):
         axis.set_yscale("log")
         log_ticks(axis, "y")
     context_ticks(axis, n)

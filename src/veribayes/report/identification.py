@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from veribayes import limits
+
 Entry = Mapping[str, Any]
 
 
@@ -42,8 +44,7 @@ def _distance(row: Entry) -> float:
 def _interval(row: Entry) -> str:
     if row["kl"]["estimate"] is None:
         return f"infinite in {row['infinite_share']:.0%}"
-    estimate, low, high = (number(row["kl"][k]) for k in ("estimate", "low", "high"))
-    return f"{estimate} [{low}, {high}]"
+    return limits.words(row["kl"], number)
 
 
 def _curve(row: Entry) -> list[str]:
