@@ -88,8 +88,7 @@ def test_a_coin_that_ignores_the_context_is_different() -> None:
     """Debiased as if its draws were independent, its divergence was below zero and its recovery above one."""
 
     def coin(context: Any, query: Any) -> dict[str, Array]:
-        del query
-        return {"draws": np.tile([0.0, 0.0, 1.0, 1.0], (len(context), 5, 1))}
+        return {"draws": np.tile([0.0, 0.0, 1.0, 1.0], (len(context), len(query.target), 1))}
 
     result = dict(json.loads(pipeline.run(task("bn-general5"), coin, OPTIONS).attrs["result"]))
     assert result["verdict"] == "different"
