@@ -157,10 +157,10 @@ def test_a_predictor_that_does_not_believe_itself_is_found_where_all_is_asked() 
 
 def test_a_sequential_run_stops_where_it_is_sure_and_only_there() -> None:
     task = replace(small("bn-general5"), design=Design((2, 10), 1, 20))
-    more: dict[str, Any] = {"datasets": 200, "sequential": True, "tests": "none"}
+    more: dict[str, Any] = {"datasets": 600, "sequential": True, "tests": "none"}
     wrong, right = (run(task, who, **more) for who in ("prior_only", "conjugate"))
     assert (wrong["verdict"], wrong["datasets"], wrong["sequential"]["stopped"]) == ("different", 40, True)
-    assert (right["verdict"], right["datasets"], right["sequential"]["stopped"]) == ("equivalent", 200, False)
+    assert (right["verdict"], right["datasets"], right["sequential"]["stopped"]) == ("equivalent", 600, False)
     assert run(task, "mle", **more)["datasets"] == 40  # an infinite divergence
     drawn = run(task, "finite_draws", **{**more, "datasets": 40})  # may be negative: no bet
     assert drawn["sequential"] == {"level": 0.025, "log_wealth": 0.0, "stopped": False}

@@ -46,7 +46,7 @@ def bif(folder: Path, text: str) -> str:
     ("arguments", "code"),
     [
         (("verify", "mtd-q5-m3", "--candidate", "prior_only", "--datasets", "40"), 1),
-        (("verify", "bn-general5", "--candidate", "row-quadrature", "--datasets", "200"), 0),
+        (("verify", "bn-general5", "--candidate", "row-quadrature", "--datasets", "500"), 0),
         (("verify", "bn-general5", "--candidate", "row_quadrature", "--datasets", "8"), 3),
         (("verify", "bn-general5", "--candidate", "row_quadrature", "--datasets", "40", "--tolerance", "1e-3"), 3),
     ],

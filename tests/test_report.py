@@ -120,7 +120,7 @@ def test_a_stranger_can_read_what_was_compared_and_decided(page: str, trees: dic
     assert "mixture of transition distributions over 5 symbols and 3 lags" in text
     assert "Gaussian process with kernel rbf (amplitude 1, lengthscale 0.8); noise standard deviation 0.2" in text
     assert "conjugate; certificate: trusted: exact, error at most 1.0" in text
-    assert "Defects that show in fewer than 3/n = 1.2 % of contexts are not excluded by 240 data sets." in text
+    assert "Defects that show in fewer than ln 40/n = 3.7/n = 1.5 % of contexts are not excluded by 240 data sets." in text
     assert "The tolerance also lets pass: mirror descent." in text
     assert "there are too few data sets to call it equivalent" in text
     assert "About 200 data sets would settle it." in text

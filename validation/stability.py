@@ -41,7 +41,8 @@ def supported(
     A quantity that is never negative needs no support for its lower limit: zero bounds it. Where a quantity can only lie `within`
     some range, the ends of that range need none either.
     """
-    slack = ROUNDING * np.maximum(np.abs(smallest), np.abs(largest))
+    size = np.maximum(np.abs(smallest), np.abs(largest))
+    slack = ROUNDING * np.where(np.isfinite(size), size, 0.0)  # an infinite value has no rounding
     signed = smallest < -slack
     below = np.asarray(~signed | (low >= smallest - slack) | (low <= within[0]))
     near = (high <= largest + slack) & (signed | (high <= STEEP * estimate + slack))

@@ -25,7 +25,7 @@ MEANT = {
     "bn-general5": (*COUNTED, "permuted_classes", "ignores_parent", "latent_leakage"),
     "mtd-q5-m3": (*EVERY, "forgets_context", "wrong_prior", "permuted_classes", "off_by_one_lag", "dropped_mode",
                   "latent_leakage"),
-    "gp-rbf-1d": (*COUNTED, "shifted", "heteroscedastic", "heavy_tails", "dropped_correlation"),
+    "gp-rbf-1d": (*COUNTED, "shifted", "heteroscedastic", "heavy_tails", "wrong_tails", "dropped_correlation"),
     "bn-asia-inference": (*EVERY, "permuted_classes", "ignores_parent"),
 }  # fmt: skip
 
@@ -106,6 +106,26 @@ def test_heavy_tails_keep_mean_and_spread() -> None:
     found = spoilt("heavy_tails", "gp-rbf-1d").predictive
     np.testing.assert_allclose(found.expectation(), exact.predictive.expectation(), atol=1e-12)
     np.testing.assert_allclose(found.standard_deviation(), exact.predictive.standard_deviation(), rtol=1e-12)
+
+
+def test_tails_alone_are_wrong_and_only_densities_see_it() -> None:
+    """The masses of all cells are exact, so are the bins; in acceptance `primary.metric` is `kl_density`."""
+    task, simulation, exact = prepared("gp-rbf-1d")
+    said = spoilt("wrong_tails", "gp-rbf-1d").predictive
+    scores = {
+        name: registry.load("metric", name).score(said, exact.predictive, simulation.outcome)
+        for name in ("kl", "kl_density", "missed_mass")
+    }
+    assert np.abs(scores["kl"]).max() < 1e-12
+    assert scores["missed_mass"].max() == 0
+    wide, right = (
+        spoilt("wrong_tails", "gp-rbf-1d", reach=6.0, times=times).predictive for times in (20.0, 1.0)
+    )
+    metric = registry.load("metric", "kl_density")
+    bins_alone = [metric.score(law, exact.predictive, simulation.outcome).mean() for law in (wide, right)]
+    assert task.tolerance is not None
+    assert max(bins_alone) < 0.2 * task.tolerance.kl  # with borders that nothing crosses the tails cost nothing
+    assert scores["kl_density"].mean() > 2 * task.tolerance.kl
 
 
 def test_leaked_mass() -> None:
