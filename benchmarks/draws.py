@@ -2,11 +2,11 @@
 
 Run: python -m benchmarks.draws [--runs N] [--write]
 
-Simulated candidates of 400 data sets with one query. Each draws from the exact law, or from one that is two or seven tolerances away,
-by independent, systematic, antithetic, doubled, autoregressive (.5) or shared draws (one set of uniform numbers for all data sets
-of a request), with a new start at every request; `fixed` answers both requests alike. *Assumed*: one answer, scored as if its draws
-were independent. *Measured*: two answers, their product, and the tests of independence at 1 %. With --write the table in
-docs/candidates.md is replaced.
+Simulated candidates of 400 data sets with one query. Each draws from the exact law, or from one that is two or seven
+tolerances away, by independent, systematic, antithetic, doubled, autoregressive (.5) or shared draws (one set of uniform
+numbers for all data sets of a request), with a new start at every request; `fixed` answers both requests alike. *Assumed*:
+one answer, scored as if its draws were independent. *Measured*: two answers, their product, and the tests of independence
+at 1 %. With --write the table in docs/candidates.md is replaced.
 """
 
 from __future__ import annotations

@@ -230,7 +230,8 @@ def test_the_tolerance_of_quantiles_is_theirs_and_enters_no_hash() -> None:
     assert with_it.hash == found.hash
     assert results.endpoint(with_it, "quantiles", (0.1, 0.9)).tolerance == 0.1
     assert results.endpoint(found, "quantiles").metric == "crps"  # nobody has asked at their levels
-    few, many = (pipeline.quantile_tolerance(found, levels, datasets=100) for levels in ((0.1, 0.5, 0.9), np.arange(1, 100) / 100))
+    levels = ((0.1, 0.5, 0.9), tuple(np.arange(1, 100) / 100))
+    few, many = (pipeline.quantile_tolerance(found, each, datasets=100) for each in levels)
     dense = pipeline.compute_tolerance(found, datasets=100).draws
     assert many == pytest.approx(dense, rel=0.03)  # twice the mean over many levels is the CRPS divergence
     assert few != many
@@ -244,5 +245,5 @@ def test_levels_that_change_during_a_run_are_refused() -> None:
         made = quantile_candidate("sequential", (0.1, 0.9) if len(calls) == 1 else (0.2, 0.9))
         return made.infer(task, data, seed)
 
-    with pytest.raises(InputError, match="same levels"):
+    with pytest.raises(InputError, match="same 'levels'"):
         entry("gp-rbf-1d", Candidate("x", None, infer, "callable"), datasets=200)

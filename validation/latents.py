@@ -1,13 +1,19 @@
-"""What a candidate says about latents: how much of its posterior lies where the prior allows nothing."""
+"""What a candidate says about latents: how far its posterior is from the exact one, and how much has no support.
+
+Padding is what the reference says. What a candidate leaves undefined where the reference is not is infinitely wrong.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from veribayes.errors import InputError, ShapeError
-from veribayes.predictive import Array
+from veribayes.predictive import Array, Categorical, Normal
+from veribayes.validation.metrics import kl
+from veribayes.validation.metrics.kl import normals
 
 SUPPORTS: Mapping[str, tuple[float, float]] = {
     "real": (-np.inf, np.inf),
@@ -16,25 +22,83 @@ SUPPORTS: Mapping[str, tuple[float, float]] = {
     "simplex": (0.0, 1.0),  # each entry alone; that they sum to one is not looked at
 }
 TOLERANCE = 0.01  # of the mass
+categories = kl.PART.kernels["categorical", "categorical"]
 
 
-def leaked_mass(draws: Array, support: str) -> Array:
+def leaked_mass(draws: Array, support: str, applies: npt.NDArray[np.bool_] | None = None) -> Array:
     """Share of posterior draws outside a latent's support, (dataset, position, entry of the latent).
 
-    Ideal 0, unit 1, unbiased; NaN where an entry is padding (its draws are NaN). Decide on it as on a divergence.
+    Ideal 0, unit 1, unbiased; NaN where an entry is padding, which the reference says and never the draws: one that is not
+    finite lies outside every support. Decide on it as on a divergence.
 
     Args:
         draws: (dataset, position, chain, draw, *event).
         support: as a model's `Variable` says it.
+        applies: (dataset, position, *event), False where an entry is padding; None: nowhere.
 
     Raises:
         InputError: a support of another name.
-        ShapeError: fewer than four axes.
+        ShapeError: fewer than four axes, or an event of another shape than `applies` has.
     """
     if support not in SUPPORTS:
         raise InputError(f"one of the supports {', '.join(SUPPORTS)}", f"'{support}'")
     if draws.ndim < 4:
         raise ShapeError("draws (dataset, position, chain, draw, *event)", f"{draws.shape}")
+    shape = (*draws.shape[:2], *draws.shape[4:])
+    if applies is not None and applies.shape != shape:
+        raise ShapeError(f"draws of an event of shape {applies.shape[2:]} for {applies.shape[:2]}", f"{draws.shape}")
     low, high = SUPPORTS[support]
-    outside = ((draws < low) | (draws > high)).mean((2, 3))
-    return np.where(np.isnan(draws).any((2, 3)), np.nan, outside).reshape(*draws.shape[:2], -1)
+    inside = np.isfinite(draws) & (draws >= low) & (draws <= high)
+    outside = 1 - inside.mean((2, 3))
+    said = outside if applies is None else np.where(applies, outside, np.nan)
+    return np.asarray(said.reshape(*draws.shape[:2], -1))
+
+
+def normal_kl(exact: Mapping[str, Array], candidate: Mapping[str, Array]) -> Array:
+    """KL(exact || candidate) between normals with these moments, (dataset, position, entry), nats.
+
+    NaN where the exact posterior is padding (not finite) or a point (sd 0). Infinite where only the candidate is not finite,
+    or has no positive sd.
+
+    Args:
+        exact, candidate: `mean` and `sd`, (dataset, position, *event).
+
+    Raises:
+        ShapeError: arrays of other shapes than the exact mean.
+    """
+    lead = exact["mean"].shape[:2]
+    _same_shapes(exact, candidate, ("mean", "sd"))
+    mean, sd, other_mean, other_sd = (side[k].reshape(*lead, -1) for side in (exact, candidate) for k in ("mean", "sd"))
+    known = np.isfinite(mean) & np.isfinite(sd) & (sd > 0)
+    proper = known & np.isfinite(other_mean) & np.isfinite(other_sd) & (other_sd > 0)
+    values = np.where(known, np.inf, np.nan)
+    values[proper] = normals(Normal(other_mean[proper], other_sd[proper]), Normal(mean[proper], sd[proper]))
+    return values
+
+
+def probability_kl(exact: Array, candidate: Array) -> Array:
+    """KL(exact || candidate) between probabilities of a latent's values, (dataset, position, entry), nats.
+
+    NaN where the exact ones are padding (not finite); infinite where only the candidate's are not finite.
+
+    Args:
+        exact, candidate: (dataset, position, *event, value).
+
+    Raises:
+        InputError: finite probabilities that are negative or do not sum to one.
+        ShapeError: another shape than the exact ones have.
+    """
+    _same_shapes({"probs": exact}, {"probs": candidate}, ("probs",))
+    rows, others = (side.reshape(*exact.shape[:2], -1, exact.shape[-1]) for side in (exact, candidate))
+    known = np.isfinite(rows).all(-1)
+    proper = known & np.isfinite(others).all(-1)
+    values = np.where(known, np.inf, np.nan)
+    values[proper] = categories(Categorical(others[proper]), Categorical(rows[proper]))
+    return values
+
+
+def _same_shapes(exact: Mapping[str, Array], candidate: Mapping[str, Array], names: tuple[str, ...]) -> None:
+    for name in names:
+        wanted, came = exact[names[0]].shape, candidate[name].shape
+        if came != wanted:
+            raise ShapeError(f"'{name}' of shape {wanted} (dataset, position, *event)", f"{came}")

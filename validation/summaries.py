@@ -8,7 +8,7 @@ probable category with how often that happens. Both hold for the exact predictiv
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from veribayes.validation.tests._null import generator
 
 INGREDIENTS = ("pit", "hpd", "confidence", "hit")  # metrics whose mean says nothing, and from which these are made
 LEVELS = (0.5, 0.9)
+SYMMETRIC = 1e-9  # by which two levels may miss a sum of one
 OUTSIDE = 20  # data sets expected outside a region from which the normal law holds in its tails
 REPLICATES = 499
 GRID = np.linspace(0.0, 1.0, 201)
@@ -77,18 +78,33 @@ class Reliability:
     p_value: float
 
 
-def coverage(scores: Mapping[str, Array], *, seed: int = 0) -> tuple[Coverage, ...]:
+def coverage(
+    scores: Mapping[str, Array], *, levels: Sequence[float] | None = None, seed: int = 0
+) -> tuple[Coverage, ...]:
     """Central and highest-density coverage at 50 and 90 %, from the metrics `pit` and `hpd` where a run has them.
 
     Args:
         scores: metric -> (dataset, position, query).
+        levels: of a candidate that gives quantiles. It states no other interval, so the central ones between two of its levels
+            that come nearest to 50 and 90 % are looked at; none where no two levels lie symmetrically.
     """
     nested: dict[Literal["central", "hpd"], Array] = {}
     if "pit" in scores:
         nested["central"] = np.abs(2 * scores["pit"] - 1)
     if "hpd" in scores:
         nested["hpd"] = scores["hpd"]
-    return tuple(_covered(kind, place, level, seed) for kind, place in nested.items() for level in LEVELS)
+    stated = LEVELS if levels is None else central_levels(levels)
+    return tuple(_covered(kind, place, level, seed) for kind, place in nested.items() for level in stated)
+
+
+def central_levels(levels: Sequence[float]) -> tuple[float, ...]:
+    """Levels of the central intervals between two quantiles that come nearest to those of `LEVELS`, each once."""
+    below = [level for level in levels if level < 0.5]
+    central = [1 - 2 * low for low in below if any(math.isclose(1 - low, high, abs_tol=SYMMETRIC) for high in levels)]
+    if not central:
+        return ()
+    nearest = [central[int(np.argmin(np.abs(np.array(central) - wanted)))] for wanted in LEVELS]
+    return tuple(dict.fromkeys(nearest))
 
 
 def _covered(kind: Literal["central", "hpd"], place: Array, level: float, seed: int) -> Coverage:

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -25,9 +25,9 @@ import numpy as np
 import xarray as xr
 
 from veribayes import registry
-from veribayes.errors import InputError, VeribayesError
+from veribayes.errors import InputError, ShapeError, VeribayesError
 from veribayes.models._task import Task, Tolerance
-from veribayes.predictive import Array, Predictive, as_predictive, concatenate, stack
+from veribayes.predictive import Array, Predictive, as_predictive, concatenate, stack, to_float64
 from veribayes.store import digest_of, predictive_of, read_tree, source_digest
 from veribayes.tree import Branch, Certificate, Data
 
@@ -45,6 +45,8 @@ class Candidate:
         kind: engine, construction, checkpoint, callable or predictions.
         card: a checkpoint's card.
         takes_seed: whether `seed` is the only source of its randomness: the same seed and data give the same answer.
+        exposes: whether it can say more than predictions of single queries: latents or a joint.
+        askable: whether it can be asked about other data sets, or again; what is recorded cannot.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Candidate:
     kind: str
     card: Mapping[str, Any] | None = None
     takes_seed: bool = False
+    exposes: bool = False
+    askable: bool = True
 
 
 def resolve(candidate: object, task: Task, options: Mapping[str, str] | None = None) -> Candidate:
@@ -92,7 +96,7 @@ def of_engine(name: str, made: Any) -> Candidate:
     def infer(task: Task, data: Data, seed: int) -> Branch:
         return cast(Branch, made(task, data, seed=seed))
 
-    return Candidate(name, _identity("engine", name, made), infer, "engine", takes_seed=True)
+    return Candidate(name, _identity("engine", name, made), infer, "engine", takes_seed=True, exposes=True)
 
 
 def of_construction(name: str, made: Any) -> Candidate:
@@ -130,7 +134,7 @@ def of_callable(function: object) -> Candidate:
     def infer(task: Task, data: Data, seed: int) -> Branch:
         return predict(call, task, data, seed if seeded else None)
 
-    return Candidate(name, None, infer, "callable", takes_seed=seeded)
+    return Candidate(name, None, infer, "callable", takes_seed=seeded, exposes=hasattr(call, "posterior"))
 
 
 def accepts_seed(function: object) -> bool:
@@ -172,27 +176,68 @@ def predict(call: Callable[..., object], task: Task, data: Data, seed: int | Non
     """
     places = range(len(data.positions))
     parts = [_answer(call, task, data, k, seed) for k in places]
-    posterior = _posterior([call.posterior(*task.model.inputs(data, k)) for k in places] if hasattr(call, "posterior") else [])
+    posterior = _posterior(call.posterior, task, data, seed) if hasattr(call, "posterior") else {}
     return Branch(stack(parts, axis=1), Certificate("trusted", "candidate", 0.0), posterior)
 
 
-def _posterior(parts: Sequence[Mapping[str, Mapping[str, Array]]]) -> dict[str, dict[str, Array]]:
+def _posterior(call: Callable[..., object], task: Task, data: Data, seed: int | None) -> dict[str, dict[str, Array]]:
     """What is said about latents at each position -> latent -> moment -> (dataset, position, *event)."""
-    return {n: {k: np.stack([p[n][k] for p in parts], axis=1) for k in parts[0][n]} for n in (parts[0] if parts else ())}
+    seeded = seed is not None and accepts_seed(call)
+    parts = [_latents(call, task, data, k, seed if seeded else None) for k in range(len(data.positions))]
+    names = {(latent, moment): values.shape for (latent, moment), values in parts[0].items()}
+    if any({key: values.shape for key, values in part.items()} != names for part in parts):
+        raise InputError("the same latents in the same shapes at every context size", "others at some of them")
+    latents: dict[str, dict[str, Array]] = {}
+    for latent, moment in names:
+        latents.setdefault(latent, {})[moment] = np.stack([part[latent, moment] for part in parts], axis=1)
+    return latents
+
+
+def _latents(
+    call: Callable[..., object], task: Task, data: Data, position: int, seed: int | None
+) -> dict[tuple[str, str], Array]:
+    """What is said at one position: (latent, moment) -> (dataset, *event); numbers that are not finite stay what they are."""
+    said = _called(call, task, data, position, seed, "the latents")
+    wanted = "a dict {latent: {'mean': ..., 'sd': ...}} from the candidate's `posterior`"
+    if not isinstance(said, Mapping) or not all(isinstance(moments, Mapping) for moments in said.values()):
+        raise InputError(wanted, type(said).__name__)
+    arrays = {(str(n), str(k)): to_float64(v) for n, moments in said.items() for k, v in moments.items()}
+    for (latent, moment), values in arrays.items():
+        if values.shape[:1] != (len(data.index),):
+            lead = f"'{moment}' of the latent '{latent}' with the first axis dataset={len(data.index)}"
+            raise ShapeError(lead, f"shape {values.shape}", "answer for every data set of the batch")
+    return arrays
 
 
 def _answer(call: Callable[..., object], task: Task, data: Data, position: int, seed: int | None) -> Predictive:
-    context, query = copy.deepcopy(task.model.inputs(data, position))  # a candidate may write into what it is given
     shape = (len(data.index), queries_of(task, data))
+    said = _called(call, task, data, position, seed, "an answer")
+    try:
+        read = as_predictive(said, shape, task.model.n_categories)
+    except VeribayesError:
+        raise
+    except Exception as error:  # whatever its arrays raise when they are read
+        raise _failure("an answer", data, position, error) from error
+    return concatenate([read])  # a copy: a candidate may use its buffers again
+
+
+def _called(
+    call: Callable[..., object], task: Task, data: Data, position: int, seed: int | None, what: str
+) -> object:
+    """What a user's function returns at one position."""
+    context, query = copy.deepcopy(task.model.inputs(data, position))  # a candidate may write into what it is given
     options = {} if seed is None else {"seed": request_seed(seed, data, position)}
     try:
-        said = as_predictive(call(context, query, **options), shape, task.model.n_categories)
+        return call(context, query, **options)
     except VeribayesError:
         raise
     except (Exception, SystemExit) as error:  # whatever a user's code raises is the user's to read
-        wanted = f"an answer of the candidate at position {data.positions[position]}"
-        raise InputError(wanted, f"{type(error).__name__}: {error}", "--debug shows where") from error
-    return concatenate([said])  # a copy: a candidate may use its buffers again
+        raise _failure(what, data, position, error) from error
+
+
+def _failure(what: str, data: Data, position: int, error: BaseException) -> InputError:
+    wanted = f"{what} of the candidate at position {data.positions[position]}"
+    return InputError(wanted, f"{type(error).__name__}: {error}", "--debug shows where")
 
 
 def queries_of(task: Task, data: Data) -> int:
@@ -241,9 +286,12 @@ def _checkpoint(name: str, task: Task) -> Candidate:
     card = checkpoint.read_card(folder)
     call = network_candidate(folder, task)
     identity = digest_of({"card": asdict(card), "source": source_digest()})
-    return Candidate(
-        folder.name, identity, lambda task, data, seed: predict(call, task, data), "checkpoint", asdict(card)
-    )
+
+    def infer(task: Task, data: Data, seed: int) -> Branch:
+        del seed  # a network is a function
+        return predict(call, task, data)
+
+    return Candidate(folder.name, identity, infer, "checkpoint", asdict(card), exposes=True)
 
 
 def of_object(reference: str, task: Task) -> Candidate:
@@ -350,7 +398,7 @@ def recorded(tree: xr.DataTree, name: str) -> Candidate:
         return Branch(said, Certificate("trusted", "candidate", 0.0))
 
     identity = digest_of({"answers": _digest(stored), "index": index.tolist(), "made_for": answered})
-    return Candidate(name, identity, infer, "predictions")
+    return Candidate(name, identity, infer, "predictions", askable=False)
 
 
 def _is_module(value: object) -> bool:

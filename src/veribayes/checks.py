@@ -3,9 +3,12 @@
     endpoint            needs                           one value a data set
     joint_kl            a joint of the queries          KL(exact || candidate) between the joints, nats a query
     leaked_mass         draws of the latents            posterior mass outside the support that the model declares
-    latent_kl           moments of the latents, or      KL between normals that have them, or between the probabilities,
-                        their probabilities             nats a latent
-    order_dependence    a context that is a list        KL between answers to it and to a permutation of it, nats
+    latent_kl           moments of the latents, or      KL between normals that have them, or between the
+                        their probabilities             probabilities, nats a latent
+    repeatability       to be asked again               half the divergence of two answers to the same request
+    batch_dependence    to be asked again               half of what answers in another batch, or to one data set alone,
+                                                        differ by beyond that; what those given alone lose against the truth
+    order_dependence    a context that is a list        half of what answers to a permutation of it differ by beyond that
 
     test                needs
     pit_uniform         places of outcomes in the predictive; one outcome a data set
@@ -14,31 +17,30 @@
     martingale          a context that is a list; asked only where all tests are wanted
 
 `pit_uniform` and `e_process` use the scores of the whole run. For everything else the candidate is asked again on the first
-`ASKED` data sets, as many as an endpoint of this family needs to be called `equivalent`. A reference that is sampled is not:
-`latent_kl` wants an exact one.
+`ASKED` data sets (`again` says how), as many as an endpoint of this family needs to be called `equivalent`. A reference that is
+sampled is not: `latent_kl` wants an exact one. What a candidate leaves undefined is infinitely wrong; padding is what the
+reference says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from veribayes import registry
-from veribayes.candidates import Candidate
-from veribayes.errors import InputError
+from veribayes import registry, repeated
+from veribayes.case import Case
+from veribayes.errors import InputError, ShapeError
 from veribayes.joint import Joint
-from veribayes.models._task import Task
-from veribayes.predictive import Array, Categorical, Normal, Predictive, stack
+from veribayes.predictive import Array, Predictive
 from veribayes.secondary import Checked, Endpoint
-from veribayes.tree import Branch, Data, IntArray, Simulation
+from veribayes.tree import Data, IntArray
 from veribayes.validation import bootstrap, decision
 from veribayes.validation import joint as joints
-from veribayes.validation.latents import SUPPORTS, TOLERANCE, leaked_mass
-from veribayes.validation.metrics.kl import normals
+from veribayes.validation.latents import SUPPORTS, TOLERANCE, leaked_mass, normal_kl, probability_kl
 from veribayes.validation.tests._null import generator
 from veribayes.validation.tests._test import Outcome
 
@@ -46,62 +48,27 @@ ASKED = 200
 LATENT_TOLERANCE = 0.005  # nats: a tenth of a posterior sd off, as 100 independent draws are
 DRAWS = 50  # of a joint
 PATHS = 4  # continuations of a prompt
-LISTS = {"bayesian_network": ("rows",), "gaussian_process": ("x", "y")}  # contexts whose order means nothing
 LEVELS = ("none", "standard", "all")
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """What the questions are about.
-
-    Attributes:
-        reference: the truth, with the joint of the queries where its engine has one; None where it would be sampled again.
-        scores: of the candidate on every data set of the run, by metric.
-        simulation: the first data sets, on which both are asked again.
-    """
-
-    task: Task
-    judged: Candidate
-    reference: Candidate | None
-    scores: Mapping[str, Array]
-    simulation: Simulation
-    seed: int
-
-    @cached_property
-    def said(self) -> Branch:
-        """The candidate on the first data sets."""
-        return self.judged.infer(self.task, self.simulation.data, self.seed)
-
-    @cached_property
-    def truth(self) -> Branch | None:
-        """The reference on the first data sets."""
-        return None if self.reference is None else self.reference.infer(self.task, self.simulation.data, self.seed)
-
-    @property
-    def exposes(self) -> bool:
-        """Whether it can say more than predictions of single queries."""
-        return self.judged.kind in ("engine", "checkpoint")
-
-    @property
-    def listed(self) -> tuple[str, ...]:
-        """Arrays of a context whose order means nothing; none where it cannot be asked about another order."""
-        names = LISTS.get(self.task.model.kind, ())
-        askable = self.judged.kind != "predictions" and set(names) <= set(self.simulation.data.arrays)
-        return names if askable else ()
-
-    def answers(self, data: Data) -> Predictive:
-        """The candidate's predictive, (dataset, position, query)."""
-        return self.judged.infer(self.task, data, self.seed).predictive
+MOMENTS = {"mean", "sd"}
 
 
 def examine(case: Case, level: str) -> Checked:
     """Everything that applies."""
     if level == "none":
-        return Checked()
+        return Checked(again={"reason": "nothing is asked beside the primary endpoint"})
     wanted = TESTS if level == "all" else {name: ask for name, ask in TESTS.items() if name not in EXPENSIVE}
     endpoints = {name: sized for name, ask in ENDPOINTS.items() if (sized := ask(case)) is not None}
     outcomes = {name: said for name, ask in wanted.items() if (said := _tested(name, ask(case), case.seed)) is not None}
-    return Checked(endpoints, outcomes, joint_scores(case), len(case.simulation.data.index))
+    how = repeated.how(case)
+    return Checked(endpoints, outcomes, joint_scores(case), len(case.simulation.data.index), how, _notes(case))
+
+
+def _notes(case: Case) -> tuple[dict[str, Any], ...]:
+    """Findings of the asking itself."""
+    missing = _missing_latents(case)
+    text = f"its posterior says nothing about {', '.join(missing)}, which the reference has"
+    latents = [{"name": "latents_missing", "text": text}] if missing else []
+    return (*repeated.notes(case), *latents)
 
 
 def _tested(name: str, arrays: tuple[Array, ...] | None, seed: int) -> Outcome | None:
@@ -116,90 +83,88 @@ def _tested(name: str, arrays: tuple[Array, ...] | None, seed: int) -> Outcome |
 
 
 def joint_kl(case: Case) -> Endpoint | None:
-    """KL between the joints: closed between normals, else the mean difference of log densities over exact draws."""
+    """KL between the joints: closed between normals, else the mean difference of log densities over exact draws.
+
+    Infinite where the candidate's is not finite, or no law.
+    """
     if (pair := _joints(case)) is None or case.task.tolerance is None:
         return None
-    exact, said = pair
-    if exact.weights.shape[-1] == said.weights.shape[-1] == 1:
-        found = exact.kl(said)
-    else:
-        draws = exact.sample(generator(case.seed, "joint"), DRAWS)
-        found = np.mean([exact.log_prob(draws[..., i, :]) - said.log_prob(draws[..., i, :]) for i in range(DRAWS)], axis=0)
-    return Endpoint(found.mean(-1) / exact.mean.shape[-1], case.task.tolerance.kl, "nats a query")
+    exact, mine = pair
+    proper = mine.proper()
+    values = np.full(exact.shape, np.inf)
+    if proper.any():
+        values[proper] = _joint_divergence(exact[proper], mine[proper], case.seed)
+    return Endpoint(values.mean(-1) / exact.mean.shape[-1], case.task.tolerance.kl, "nats a query")
+
+
+def _joint_divergence(exact: Joint, mine: Joint, seed: int) -> Array:
+    if exact.weights.shape[-1] == mine.weights.shape[-1] == 1:
+        return exact.kl(mine)
+    draws = exact.sample(generator(seed, "joint"), DRAWS)
+    each = [exact.log_prob(draws[..., i, :]) - mine.log_prob(draws[..., i, :]) for i in range(DRAWS)]
+    return np.asarray(np.mean(each, axis=0))
 
 
 def leaked(case: Case) -> Endpoint | None:
     """Mass of the posterior where the prior has none."""
-    if not case.exposes:
+    if not case.judged.exposes:
         return None
     posterior = case.said.posterior
     drawn = [v for v in case.task.model.latents if v.support in SUPPORTS and "draws" in posterior.get(v.name, {})]
     if not drawn:
         return None
-    masses = [leaked_mass(posterior[v.name]["draws"], v.support) for v in drawn]
+    masses = [_about(v.name, leaked_mass, posterior[v.name]["draws"], v.support, _applies(case, v.name)) for v in drawn]
     return _latent(np.concatenate(masses, axis=-1), TOLERANCE, "1")
+
+
+def _applies(case: Case, name: str) -> npt.NDArray[np.bool_]:
+    """(dataset, position, *event): False where the latent's entry is padding, by the reference or else by the model."""
+    exact = {} if case.truth is None else case.truth.posterior
+    if "mean" in exact.get(name, {}):
+        return np.isfinite(exact[name]["mean"])
+    data = case.simulation.data
+    return np.stack([case.task.model.latent_mask(data, k)[name] for k in range(len(data.positions))], axis=1)
 
 
 def latent_kl(case: Case) -> Endpoint | None:
     """KL(exact || candidate) of each latent: of its values where both list them, else between normals with its mean and sd."""
-    if not case.exposes or not case.said.posterior or case.truth is None:
+    if case.truth is None or not case.judged.exposes or not case.said.posterior:
         return None
-    exact, said = case.truth.posterior, case.said.posterior
-    names = [n for n in exact if n in said and all({"mean", "sd"} <= set(p[n]) for p in (exact, said))]
+    exact, mine = case.truth.posterior, case.said.posterior
+    names = [n for n in exact if n not in _missing_latents(case) and set(exact[n]) >= MOMENTS]
     if not names:
         return None
-    found = np.concatenate([_one_latent(exact[n], said[n]) for n in names], axis=-1)
-    return _latent(found, LATENT_TOLERANCE, "nats a latent", case.truth.certificate.error_bound)
+    values = np.concatenate([_about(n, _one_latent, exact[n], mine[n]) for n in names], axis=-1)
+    return _latent(values, LATENT_TOLERANCE, "nats a latent", case.truth.certificate.error_bound)
 
 
-def _one_latent(exact: Any, said: Any) -> Array:
+def _missing_latents(case: Case) -> list[str]:
+    """Latents of the reference of which a candidate that speaks of latents gives no moments."""
+    if case.truth is None or not case.judged.exposes or not case.said.posterior:
+        return []
+    return [n for n in case.truth.posterior if not set(case.said.posterior.get(n, {})) >= MOMENTS]
+
+
+def _one_latent(exact: Mapping[str, Array], mine: Mapping[str, Array]) -> Array:
     """(dataset, position, entry)."""
-    if "probs" in exact and "probs" in said:
-        metric = registry.load("metric", "kl")
-        p, q = (Categorical(side["probs"]) for side in (exact, said))
-        return np.asarray(metric.score(q, p, np.zeros(p.shape)))[..., None]
-    return _normal_kl(exact, said)
+    if "probs" in exact and "probs" in mine:
+        return probability_kl(exact["probs"], mine["probs"])
+    return normal_kl(exact, mine)
 
 
-def _normal_kl(exact: Any, said: Any) -> Array:
-    """(dataset, position, entry); NaN where the exact posterior is padding or a point."""
-    lead = exact["mean"].shape[:2]
-    moments = [side[k].reshape(*lead, -1) for side in (said, exact) for k in ("mean", "sd")]
-    known = np.isfinite(moments).all(0) & (moments[3] > 0)
-    proper = known & (moments[1] > 0)
-    mine, theirs = (Normal(*(m[proper] for m in pair)) for pair in (moments[:2], moments[2:]))
-    found = np.where(known, np.inf, np.nan)
-    found[proper] = normals(mine, theirs)
-    return found
+def _about(latent: str, measure: Callable[..., Array], *arrays: Any) -> Array:
+    """The measure; what is wrong with the arrays is said with the latent's name."""
+    try:
+        return measure(*arrays)
+    except InputError as error:
+        raise type(error)(f"of the latent '{latent}' {error.expected}", error.got, error.remedy) from error
 
 
-def _latent(values: Array, tolerance: float, unit: str, error: float = 0.0) -> Endpoint:
-    """Data sets in which no latent has a meaning say nothing."""
+def _latent(values: Array, tolerance: float, unit: str, error: float = 0.0) -> Endpoint | None:
+    """Data sets in which no latent has a meaning for the reference say nothing."""
     means = decision.cluster_means(values)
-    return Endpoint(means[~np.isnan(means)], tolerance, unit, error)
-
-
-def order_dependence(case: Case) -> Endpoint | None:
-    """KL between its answers to the context as it came and to one permutation of it, at the middle and the largest size."""
-    data, metric = case.simulation.data, registry.load("metric", "kl")
-    sizes = np.flatnonzero(data.positions >= 2)
-    if not case.listed or not sizes.size or case.task.tolerance is None or "kl" not in case.scores:
-        return None
-    asked = sizes[sorted({len(sizes) // 2, len(sizes) - 1})]
-    given = case.said.predictive[:, asked] if case.exposes else case.answers(data.select(positions=asked))
-    turned = stack([case.answers(_permuted(case, k))[:, 0] for k in asked], axis=1)
-    found = metric.score(turned, given, case.simulation.outcome[:, asked], index=data.index)
-    return Endpoint(decision.cluster_means(found), case.task.tolerance.kl, "nats")
-
-
-def _permuted(case: Case, position: int) -> Data:
-    """The data sets at one position, each context in an order of its own."""
-    data = case.simulation.data
-    n = int(data.positions[position])
-    order = np.stack([generator(case.seed, "order", i).permutation(n) for i in data.index.tolist()])
-    rows = np.arange(len(order))[:, None]
-    arrays = {**data.arrays, **{name: data.arrays[name][rows, order] for name in case.listed}}
-    return replace(data, arrays=arrays, positions=data.positions[[position]])
+    known = means[~np.isnan(means)]
+    return Endpoint(known, tolerance, unit, error) if known.size else None
 
 
 # -- tests ---------------------------------------------------------------------------------------------------------------
@@ -227,7 +192,7 @@ def _single(case: Case, metric: str) -> tuple[Array, ...] | None:
 
 def whitened(case: Case) -> tuple[Array, ...] | None:
     """Joint draws of the candidate, white under the exact joint, and the exact means; at the middle context size."""
-    if (pair := _joints(case)) is None:
+    if (pair := _proper_joints(case)) is None:
         return None
     middle = len(case.simulation.data.positions) // 2
     exact, said = (joint[:, middle] for joint in pair)
@@ -287,14 +252,24 @@ def _events(predictive: Predictive, before: Predictive) -> Array:
 
 def _joints(case: Case) -> tuple[Joint, Joint] | None:
     """The exact joint and the candidate's, where both are known."""
-    if not case.exposes or case.said.joint is None or case.truth is None or case.truth.joint is None:
+    if not case.judged.exposes or case.said.joint is None or case.truth is None or case.truth.joint is None:
         return None
-    return case.truth.joint, case.said.joint
+    exact, mine = case.truth.joint, case.said.joint
+    if mine.shape != exact.shape or mine.mean.shape[-1] != exact.mean.shape[-1]:
+        wanted = f"a joint of {exact.mean.shape[-1]} queries for (dataset, position) {exact.shape}"
+        raise ShapeError(wanted, f"{mine.mean.shape[-1]} queries for {mine.shape}")
+    return exact, mine
+
+
+def _proper_joints(case: Case) -> tuple[Joint, Joint] | None:
+    """The same, where the candidate's is a law everywhere; else `joint_kl` is infinite, and draws of it mean nothing."""
+    pair = _joints(case)
+    return pair if pair is not None and pair[1].proper().all() else None
 
 
 def joint_scores(case: Case) -> dict[str, Any]:
     """Scores of joint draws; `floor` is what a second exact sample has, `regret` the difference of the two."""
-    if (pair := _joints(case)) is None:
+    if (pair := _proper_joints(case)) is None:
         return {}
     rng, (mean, covariance) = generator(case.seed, "joint scores"), pair[0].moments()
     exact, again, said = (joint.sample(rng, DRAWS) for joint in (pair[0], pair[0], pair[1]))
@@ -325,7 +300,9 @@ ENDPOINTS: dict[str, Callable[[Case], Endpoint | None]] = {
     "joint_kl": joint_kl,
     "leaked_mass": leaked,
     "latent_kl": latent_kl,
-    "order_dependence": order_dependence,
+    "repeatability": repeated.repeatability,
+    "batch_dependence": repeated.batch_dependence,
+    "order_dependence": repeated.order_dependence,
 }
 TESTS: dict[str, Callable[[Case], tuple[Array, ...] | None]] = {
     "pit_uniform": outcomes_placed,

@@ -12,11 +12,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp, ndtr, ndtri, softmax
 
 from veribayes.errors import InputError, ShapeError
-from veribayes.predictive import LOG_SQRT_2PI, Array, NormalMixture
+from veribayes.predictive import LOG_SQRT_2PI, MASS_TOLERANCE, Array, NormalMixture
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,13 @@ class Joint:
             return np.asarray(np.linalg.cholesky(self.covariance), dtype=np.float64)
         except np.linalg.LinAlgError:
             raise InputError("positive definite covariances", "one that is not", "is the noise part of it?") from None
+
+    def proper(self) -> npt.NDArray[np.bool_]:
+        """Whether it is a law, by data set and position: finite, weights that sum to one, covariances positive definite."""
+        finite = np.asarray(np.isfinite(self.mean).all((-2, -1)) & np.isfinite(self.covariance).all((-3, -2, -1)))
+        weighted = (self.weights >= 0).all(-1) & (np.abs(self.weights.sum(-1) - 1) <= MASS_TOLERANCE)
+        known: Array = np.where(finite[..., None, None, None], self.covariance, np.eye(self.mean.shape[-1]))
+        return np.asarray(finite & weighted & (np.linalg.eigvalsh(known)[..., 0] > 0).all(-1))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ import xarray as xr
 from veribayes import checks, concentration, draws, registry, results, store
 from veribayes.audit import audited
 from veribayes.candidates import Candidate, made_for, of_engine, resolve
+from veribayes.case import Case
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.models._check import integer
 from veribayes.models._task import Task, Tolerance
@@ -35,6 +36,7 @@ DEFAULT_DATASETS = 1000
 DEFAULT_AUDIT = 4
 TOLERANCE_SHARE = 0.01  # of the prior predictive's mean divergence, i.e. 99 % recovery
 SEARCHED = 2000  # data sets in which a concentration is looked for; they hold in memory what each group contains
+EXAMPLES_OF = ("reference", "candidate", "prior_only")
 TRUTHS = ("exact", "quadrature", "mcmc")  # methods that compute the posterior; no other engine may be a reference
 
 Progress = Callable[[int], None]
@@ -103,13 +105,16 @@ def run(
     wealth = results.log_wealth(task, shards) if options.sequential else None
     if options.audit and truth.name != "nuts" and _sampled(task.model):
         audit = audited(task, truth, options.audit, seed=options.seed, nuts_options=options.audit_options)
+    examples, notes = _examples(task, roles, scored, options)
+    checked = _checked(task, judged, scored, options)
+    checked = replace(checked, notes=(*checked.notes, *notes))
     groups = {
         "/": results.assemble(task, roles, scored, audit, seed=options.seed, groups=_searched(task, options),
-                              checked=_checked(task, judged, scored, options), wealth=wealth),
-        "/examples": _examples(task, roles, scored, options),
+                              checked=checked, wealth=wealth),
+        "/examples": examples,
     }
-    if options.keep_predictions:
-        groups["/candidate"] = _kept(task, roles["candidate"], options)
+    if scored.kept is not None:
+        groups["/candidate"] = _kept(task, scored.kept, options)
     tree = xr.DataTree.from_dict(
         {f"{at.rstrip('/')}{node.path}": node.to_dataset() for at, part in groups.items() for node in part.subtree}
     )
@@ -220,7 +225,7 @@ def _sampled(model: Any) -> bool:
     return bool(model.latents) and not getattr(model, "enumerated", False)
 
 
-def frozen_tolerance(task: Task, options: Options, levels: Sequence[float] = ()) -> Task:
+def frozen_tolerance(task: Task, options: Options, levels: Sequence[float] | None = None) -> Task:
     """The task with its tolerance; what is not frozen comes by the rule, from data sets that no comparison uses.
 
     That is a user's model, and quantiles at `levels`: nobody can know before which levels a candidate has.
@@ -228,7 +233,7 @@ def frozen_tolerance(task: Task, options: Options, levels: Sequence[float] = ())
     if task.tolerance is None:
         task = replace(task, tolerance=compute_tolerance(task, options=options))
     assert task.tolerance is not None
-    if not levels or task.tolerance.quantiles is not None:
+    if levels is None or task.tolerance.quantiles is not None:
         return task
     found = quantile_tolerance(task, levels, options=options)
     return replace(task, tolerance=replace(task.tolerance, quantiles=found))
@@ -337,31 +342,48 @@ def _checked(task: Task, judged: Candidate, run: Scored, options: Options) -> Ch
     asked = replace(options, reference_options={**more, **options.reference_options})
     truth = None if engine.method == "mcmc" else _reference(task, asked)
     simulation = task.simulate(range(min(options.datasets, checks.ASKED)), seed=options.seed)
-    return checks.examine(checks.Case(task, judged, truth, run.scores["candidate"], simulation, options.seed), options.tests)
+    primary = results.endpoint(task, run.forms["candidate"])
+    case = Case(task, judged, truth, primary, run.scores["candidate"], simulation, options.seed)
+    return checks.examine(case, options.tests)
 
 
-def _examples(task: Task, roles: Mapping[str, Candidate], run: Scored, options: Options) -> xr.DataTree:
-    """Predictives of a few data sets, computed again from their numbers."""
-    index, why = results.example_indices(run, results.endpoint(task, run.forms["candidate"], run.levels))
+def _examples(
+    task: Task, roles: Mapping[str, Candidate], run: Scored, options: Options
+) -> tuple[xr.DataTree, tuple[Mapping[str, Any], ...]]:
+    """Predictives of a few data sets, and a finding where the candidate's are not those that were scored.
+
+    What was not kept is computed again from the numbers of the data sets.
+    """
+    primary = results.endpoint(task, run.forms["candidate"], run.levels)
+    index, why = results.example_indices(run, primary)
     simulation = task.model.simulate(task.design, options.seed, "verify", index)
     groups = {
         "/": xr.Dataset({"index": (("example",), index), "why": (("example",), np.array(why, dtype="U6"))}),
         "/observed": store.arrays_dataset(simulation.data.arrays, "example", len(index), results.SHARED),
     }
-    for role in ("reference", "candidate", "prior_only"):
-        branch = roles[role].infer(task, simulation.data, options.seed)
+    branches = {role: _again(roles[role], role, task, simulation, run, options) for role in EXAMPLES_OF}
+    for role, branch in branches.items():
         groups[f"/{role}"] = store.predictive_dataset(branch.predictive, "example")
-    return xr.DataTree.from_dict(groups)
+    notes: tuple[Mapping[str, Any], ...] = ()
+    if run.kept is None:
+        scores = _scores([primary.metric], branches["candidate"], branches["reference"], simulation)
+        notes = results.examples_differ(run, primary, index, scores)
+    return xr.DataTree.from_dict(groups), notes
 
 
-def _kept(task: Task, judged: Candidate, options: Options) -> xr.DataTree:
-    """All predictions of the candidate, as a predictions file holds them."""
-    parts = [
-        judged.infer(task, task.simulate(rows, seed=options.seed).data, options.seed).predictive
-        for rows in _ranges(task, options.datasets)
-    ]
+def _again(
+    who: Candidate, role: str, task: Task, simulation: Simulation, run: Scored, options: Options
+) -> Branch:
+    """A role on the examples: what was kept of it, else its answer to another request."""
+    if role == "candidate" and run.kept is not None:
+        return Branch(run.kept[simulation.data.index], run.certificate)
+    return who.infer(task, simulation.data, options.seed)
+
+
+def _kept(task: Task, predictive: Predictive, options: Options) -> xr.DataTree:
+    """The candidate's predictions that were scored, as a predictions file holds them."""
     answered = json.dumps(made_for(task, options.seed))
-    return xr.DataTree(store.predictive_dataset(concatenate(parts)).assign_attrs(made_for=answered))
+    return xr.DataTree(store.predictive_dataset(predictive).assign_attrs(made_for=answered))
 
 
 def _provenance(task: Task, roles: Mapping[str, Candidate], options: Options, seconds: float) -> dict[str, object]:
@@ -386,6 +408,10 @@ def _shards(
     for number, rows in enumerate(_ranges(task, options.datasets)):
         path = None if out is None else out / "shards" / f"{number:05d}.nc"
         shard = _read_shard(path, key, rows) if path is not None and key is not None else None
+        if shard is not None and options.keep_predictions and shard.kept is None:
+            shard = None  # scored by a run that did not keep them; asked again, they might be others
+        elif shard is not None and not options.keep_predictions:
+            shard = replace(shard, kept=None)
         if shard is None:
             shard = _compute(task, roles, options, rows)
             if path is not None:
@@ -419,18 +445,20 @@ def _compute(task: Task, roles: Mapping[str, Candidate], options: Options, rows:
     simulation = task.simulate(rows, seed=options.seed)
     truth = roles["reference"].infer(task, simulation.data, options.seed)
     truth.certificate.require(roles["reference"].name)
-    said = roles["candidate"].infer(task, simulation.data, options.seed)
-    levels = tuple(said.predictive.levels.tolist()) if isinstance(said.predictive, Quantiles) else ()
-    scores = {"candidate": _scores(registry.names("metric"), said, truth, simulation)}
-    forms = {"reference": truth.predictive.form, "candidate": said.predictive.form}
+    mine = roles["candidate"].infer(task, simulation.data, options.seed)
+    said = mine.predictive
+    levels = tuple(said.levels.tolist()) if isinstance(said, Quantiles) else None
+    scores = {"candidate": _scores(registry.names("metric"), mine, truth, simulation)}
+    forms = {"reference": truth.predictive.form, "candidate": said.form}
     for role, who in roles.items():
         if role not in forms:
             branch = who.infer(task, simulation.data, options.seed)
             scores[role], forms[role] = _scores(results.COMPARED, branch, truth, simulation), branch.predictive.form
-            if levels:
+            if levels is not None:
                 quantiles = _quantiles(branch.predictive, levels)
                 scores[role]["quantile_score"] = _score("quantile_score", quantiles, truth.predictive, simulation)
-    return Scored(scores, simulation.context, simulation.outcome, truth.certificate, forms, levels)
+    kept = said if options.keep_predictions else None
+    return Scored(scores, simulation.context, simulation.outcome, truth.certificate, forms, levels, kept)
 
 
 def _scores(names: Sequence[str], branch: Branch, truth: Branch, simulation: Simulation) -> dict[str, Array]:
@@ -466,6 +494,8 @@ def _write_shard(path: Path, key: str, rows: range, shard: Scored) -> None:
     groups["/observed_data"] = xr.Dataset(
         {"context": ((DATASET, POSITION), shard.context), "outcome": ((DATASET, POSITION, QUERY), shard.outcome)}
     )
+    if shard.kept is not None:
+        groups["/candidate"] = store.predictive_dataset(shard.kept)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = {
         "key": key,
@@ -497,14 +527,12 @@ def _shard_of(tree: xr.DataTree) -> Scored:
     }
     seen = tree["observed_data"]
     certificate = store.certificate_of(json.loads(tree.attrs["certificate"]))
+    levels = json.loads(tree.attrs["levels"])
     return Scored(
-        scores,
-        seen["context"].to_numpy(),
-        seen["outcome"].to_numpy(),
-        certificate,
-        json.loads(tree.attrs["forms"]),
-        tuple(json.loads(tree.attrs["levels"])),
-    )
+        scores, seen["context"].to_numpy(), seen["outcome"].to_numpy(), certificate, json.loads(tree.attrs["forms"]),
+        None if levels is None else tuple(levels),
+        store.predictive_of(tree["candidate"].to_dataset()) if "candidate" in tree.children else None,
+    )  # fmt: skip
 
 
 def _merge(shards: list[Scored]) -> Scored:
@@ -513,7 +541,8 @@ def _merge(shards: list[Scored]) -> Scored:
         found = sorted({s.forms["candidate"] for s in shards})
         raise InputError("one predictive form throughout a run", f"{found}", "return the same form for every batch")
     if any(s.levels != first.levels for s in shards):
-        raise InputError("the same levels of quantiles throughout a run", "different ones", "return the same for every batch")
+        raise InputError("the same 'levels' throughout a run", "different ones")
+    kept = [s.kept for s in shards if s.kept is not None]
     scores = {
         role: {m: np.concatenate([s.scores[role][m] for s in shards]) for m in first.scores[role]}
         for role in first.scores
@@ -525,4 +554,5 @@ def _merge(shards: list[Scored]) -> Scored:
         merge_certificates([s.certificate for s in shards]),
         first.forms,
         first.levels,
+        concatenate(kept) if kept else None,
     )

@@ -14,7 +14,7 @@ import xarray as xr
 from veribayes import draws, limits, registry, secondary, store
 from veribayes.candidates import Candidate
 from veribayes.models._task import Task
-from veribayes.predictive import Array
+from veribayes.predictive import Array, Predictive
 from veribayes.secondary import Checked
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
 from veribayes.validation import bootstrap, decision, independence, profiles
@@ -27,6 +27,7 @@ SHARED = frozenset({"target"})
 COMPARED = ("kl", "half_chi_square", "crps", "js")  # what `endpoint` compares others by, and what is drawn where it is infinite
 ALPHA = 0.025  # one-sided, as for the interval
 ENOUGH = float(np.log(1 / ALPHA))  # log wealth at which a sequential run ends
+SAME = 0.01  # of the tolerance: what batches of another size may change in an answer in float32, and more
 TRUNCATED = 0.01  # exact mass that bins without tails may leave out: a distance of at most 1 % in total variation
 
 Scores = Mapping[str, Array]
@@ -34,14 +35,21 @@ Scores = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of a run, or of one range of its data sets, by role and metric."""
+    """Scores of a run, or of one range of its data sets, by role and metric.
+
+    Attributes:
+        forms: of the predictives, by role.
+        levels: of a candidate that gives quantiles; None for other forms.
+        kept: the candidate's predictives that were scored, where they are to be kept.
+    """
 
     scores: Mapping[str, Scores]
     context: npt.NDArray[np.int64]
     outcome: Array
     certificate: Certificate
     forms: Mapping[str, str]
-    levels: tuple[float, ...] = ()  # of the candidate's quantiles; empty for every other form
+    levels: tuple[float, ...] | None = None
+    kept: Predictive | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class Endpoint:
     tolerance: float
 
 
-def endpoint(task: Task, form: str, levels: tuple[float, ...] = ()) -> Endpoint:
+def endpoint(task: Task, form: str, levels: tuple[float, ...] | None = None) -> Endpoint:
     """The primary endpoint for a candidate of this form.
 
     Args:
@@ -68,7 +76,7 @@ def endpoint(task: Task, form: str, levels: tuple[float, ...] = ()) -> Endpoint:
             quantiles are read as a distribution function and have the CRPS divergence.
     """
     assert task.tolerance is not None
-    if levels:
+    if levels is not None:
         assert task.tolerance.quantiles is not None
         return Endpoint("quantile_score", "quantile_score", "unit of y", task.tolerance.quantiles)
     if form == "bins":
@@ -118,7 +126,8 @@ def assemble(
     names, labels = query_names(task, shown.shape[-1])
     where = profiles.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
     others = {r: _other(run, r, primary, error, seed) for r in roles if r not in ("reference", "candidate")}
-    calibrated, p_values = secondary.calibration(run.scores["candidate"], seed=seed)
+    placed = {} if getattr(task.model, "moments", False) else run.scores["candidate"]  # moments state no region
+    calibrated, p_values = secondary.calibration(placed, seed=seed, levels=run.levels)
     judged = secondary.family(checked or Checked(), p_values, seed=seed)
     rounding = finite and np.abs(clusters).max() <= error  # is larger somewhere, too, and means nothing
     concentrated = secondary.concentration(shown, {} if rounding else groups or {}, seed=seed)
@@ -152,6 +161,7 @@ def assemble(
             *_findings(task, roles, run, decided, others, audit),
             *(_finding(name, text) for name, text in (drawn.findings(decided) if drawn else ())),
             *([_finding("levels", _at_levels(run.levels))] if run.levels else []),
+            *(dict(note) for note in (checked or Checked()).notes),
             *secondary.findings(judged, concentrated),
         ],
     }
@@ -202,7 +212,7 @@ def _clusters(run: Scored, primary: Endpoint) -> Array:
 
 
 def _prior_cost(run: Scored, primary: Endpoint) -> float | None:
-    """What the prior predictive costs on average: the most that contexts which were not seen may cost. None where nobody asked it.
+    """What the prior predictive costs on average, the most that unseen contexts may cost; None where nobody asked it.
 
     None also for half the chi-square divergence, which is held to the tolerance of KL: a hundred tolerances are what the
     prior costs in KL, while its chi-square divergence is dominated by rare categories and may be infinite.
@@ -346,6 +356,30 @@ def example_indices(run: Scored, primary: Endpoint) -> tuple[npt.NDArray[np.int6
     }
     index = np.concatenate(list(groups.values())).astype(np.int64)
     return index, [why for why, members in groups.items() for _ in members]
+
+
+def examples_differ(
+    run: Scored, primary: Endpoint, index: npt.NDArray[np.int64], scores: Scores
+) -> tuple[dict[str, Any], ...]:
+    """A finding where the candidate, asked again for its examples, scores otherwise than when it was judged.
+
+    Args:
+        index: numbers of the examples.
+        scores: of the answers that are stored, (example, position, query).
+    """
+    name = f"{primary.metric}_raw" if f"{primary.metric}_raw" in scores else primary.metric
+    before, now = (decision.cluster_means(values) for values in (run.scores["candidate"][name][index], scores[name]))
+    both = np.isfinite(before) & np.isfinite(now)
+    same = (before == now) | (np.isnan(before) & np.isnan(now))
+    apart = np.subtract(now, before, out=np.where(same, 0.0, np.inf), where=both)
+    changed = np.abs(apart) > SAME * primary.tolerance
+    if not changed.any():
+        return ()
+    text = (
+        f"the predictives shown as examples are not those that were scored: asked again, {int(changed.sum())} of "
+        f"{len(index)} differ by more than {SAME:.0%} of the tolerance; --keep-predictions keeps the ones that were scored"
+    )
+    return (_finding("examples_differ", text, examples=int(changed.sum())),)
 
 
 def audit_entry(audit: xr.Dataset | None) -> dict[str, Any] | None:

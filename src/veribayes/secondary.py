@@ -7,7 +7,7 @@ family, corrected by Holm. Each entry is plain data for the result's JSON; sente
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,6 +28,8 @@ MEANINGS = {
     "joint_kl": "the queries of a data set are wrong together, whatever each is alone",
     "leaked_mass": "its posterior has mass where the model allows none",
     "latent_kl": "its posterior of the latents is another",
+    "repeatability": "asked the same again, it gives another answer",
+    "batch_dependence": "its answer to a data set depends on what else is in the batch",
     "order_dependence": "its answers depend on the order of the context, which exact Bayes ignores",
     "pit_uniform": "outcomes do not fall where it says",
     "e_process": "a bettor who knows the exact predictive wins against it",
@@ -39,12 +41,31 @@ MEANINGS = {
 
 @dataclass(frozen=True, eq=False)
 class Endpoint:
-    """A size with a tolerance: one value a data set, (dataset,), and a bound on what the reference's error adds to it."""
+    """A size with a tolerance.
+
+    Attributes:
+        values: one a data set, (dataset,).
+        reference_error: bound on what the reference's error adds to their mean.
+        variants: means of all ways in which it was asked, by name; `values` are those of the largest. Its p-value is multiplied
+            by their number (Bonferroni).
+    """
 
     values: Array
     tolerance: float
     unit: str
     reference_error: float = 0.0
+    variants: Mapping[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def largest(ways: Mapping[str, Array], tolerance: float, unit: str) -> Endpoint:
+        """The endpoint of several ways to ask one question, values (dataset,) each."""
+        means = {name: float(values.mean()) for name, values in ways.items()}
+        return Endpoint(ways[max(means, key=means.__getitem__)], tolerance, unit, variants=means)
+
+    def p_value(self, seed: int) -> float:
+        """Of the null that no mean is beyond the tolerance; not corrected for other endpoints."""
+        p = decision.exceeds(self.values, tolerance=self.tolerance, reference_error=self.reference_error, seed=seed)
+        return min(1.0, max(1, len(self.variants)) * p)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,17 +76,27 @@ class Checked:
         endpoints, outcomes: by name.
         joint: scores of joint draws, by name; empty where the candidate has no joint.
         datasets: data sets that were asked again for it.
+        again: how the candidate was asked again; `reason` where it was not.
+        notes: findings of the asking itself.
     """
 
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     joint: Mapping[str, Any] = field(default_factory=dict)
     datasets: int = 0
+    again: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[Mapping[str, Any], ...] = ()
 
 
-def calibration(scores: Mapping[str, Array], *, seed: int) -> tuple[dict[str, Any], dict[str, float]]:
-    """Coverage, and reliability of categories; and the p-value of each."""
-    covered = summaries.coverage(scores, seed=seed)
+def calibration(
+    scores: Mapping[str, Array], *, seed: int, levels: Sequence[float] | None = None
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Coverage, and reliability of categories; and the p-value of each.
+
+    Args:
+        levels: of a candidate that gives quantiles; other central intervals are no statement of it.
+    """
+    covered = summaries.coverage(scores, levels=levels, seed=seed)
     reliable = None
     if "confidence" in scores:
         reliable = summaries.reliability(scores["confidence"], scores["hit"], seed=seed)
@@ -78,8 +109,7 @@ def calibration(scores: Mapping[str, Array], *, seed: int) -> tuple[dict[str, An
 
 def family(checked: Checked, calibrated: Mapping[str, float], *, seed: int) -> dict[str, Any]:
     """Endpoints with their verdicts, tests, and the p-values of all of them and of the calibration, adjusted together."""
-    p = {n: decision.exceeds(e.values, tolerance=e.tolerance, reference_error=e.reference_error, seed=seed)
-         for n, e in checked.endpoints.items()}  # fmt: skip
+    p = {name: e.p_value(seed) for name, e in checked.endpoints.items()}
     adjusted = holm({**p, **{name: o.p_value for name, o in checked.outcomes.items()}, **calibrated})
     endpoints = {n: _endpoint(e, p[n], adjusted[n], seed) for n, e in checked.endpoints.items()}
     return {
@@ -89,6 +119,7 @@ def family(checked: Checked, calibrated: Mapping[str, float], *, seed: int) -> d
         "tests": {name: _test(o, adjusted[name]) for name, o in checked.outcomes.items()},
         "adjusted": {name: number(value) for name, value in adjusted.items()},
         "joint": dict(checked.joint),
+        "again": dict(checked.again),
     }
 
 
@@ -104,9 +135,12 @@ def _endpoint(e: Endpoint, p: float, adjusted: float, seed: int) -> dict[str, An
     )
     beyond = "different" if adjusted <= LEVEL else "undecided"
     verdict = found.verdict if found.verdict == "equivalent" else beyond
-    return {"verdict": verdict, **found.plain(), "upper": number(found.upper), "tolerance": e.tolerance, "unit": e.unit,
-            "datasets": found.clusters, "not_excluded": decision.missed_share(found.clusters),
+    size = {"datasets": found.clusters, "not_excluded": decision.missed_share(found.clusters),
             "infinite_share": found.infinite_share, "p_value": p, "adjusted": adjusted}  # fmt: skip
+    limits = {**found.plain(), "upper": number(found.upper)}
+    entry = {"verdict": verdict, **limits, "tolerance": e.tolerance, "unit": e.unit, **size}
+    variants = {name: number(mean) for name, mean in e.variants.items()}
+    return {**entry, "variants": variants, "variant": max(e.variants, key=e.variants.__getitem__)} if variants else entry
 
 
 def _test(outcome: Outcome, adjusted: float) -> dict[str, Any]:
@@ -149,7 +183,8 @@ def findings(judged: Mapping[str, Any], concentrated: Mapping[str, Any]) -> list
 def _beyond_text(name: str, e: Mapping[str, Any]) -> str:
     size = "infinite" if e["estimate"] is None else f"{e['estimate']:.3g}"
     unit = "" if e["unit"] == "1" else f" {e['unit']}"
-    return f"{name} is {size}{unit}, tolerance {e['tolerance']:.3g}: {MEANINGS[name]}"
+    way = f" ({e['variant']})" if "variant" in e else ""
+    return f"{name}{way} is {size}{unit}, tolerance {e['tolerance']:.3g}: {MEANINGS[name]}"
 
 
 def _rejected_text(names: list[str], judged: Mapping[str, Any]) -> str:

@@ -1,11 +1,11 @@
-"""Scores of two answers are unbiased whatever happens inside one; tests of independence hold their size and see what they must."""
+"""Scores of two answers are unbiased whatever happens inside one; tests of independence hold their size."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from benchmarks import draws as study
+
 from veribayes import registry
 from veribayes.predictive import Array, Categorical, Draws, Normal, NormalMixture, Predictive, Quantiles
 from veribayes.validation import independence

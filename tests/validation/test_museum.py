@@ -18,7 +18,7 @@ from scipy.spatial.distance import cdist
 from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.predictive import Array, Bins, Categorical, Draws, Normal
-from veribayes.validation import bootstrap, decision
+from veribayes.validation import bootstrap, decision, latents, repeats
 from veribayes.validation.metrics._metric import Metric
 from veribayes.validation.tests import _classifier, _null, _problems, _two_sample, ecdf_band
 from veribayes.validation.tests._problems import NULL, PROBLEMS
@@ -318,3 +318,44 @@ def test_16_no_spread_is_not_a_division_by_zero(values: npt.NDArray[np.float64])
     found = bootstrap.interval(values)
     assert found.low == found.high == pytest.approx(found.estimate)
     assert decision.decide(values, tolerance=1.0).verdict == "equivalent"
+
+
+# -- holes of our own first version ------------------------------------------------------------------------------------
+
+
+def noisy_answers(noise: float, order: float, datasets: int = 200) -> tuple[Array, Array, Array]:
+    """Divergences (a, a'), (a, b), (a', b) of answers with noise and an order effect that cost so many tolerances of .01."""
+    rng, shape = np.random.default_rng(17), (datasets, 1, 1)
+
+    def answer(effect: Array) -> Normal:
+        return Normal(effect + np.sqrt(0.02 * noise) * rng.standard_normal(shape), np.ones(shape))
+
+    one, other = (np.sqrt(0.02 * order) * rng.standard_normal(shape) for _ in range(2))
+    a, again, turned = answer(one), answer(one), answer(other)
+    applies = np.ones(shape, dtype=bool)
+    pairs = ((a, again), (a, turned), (again, turned))
+    first, second, third = (repeats.divergence(x, y, applies) for x, y in pairs)
+    return first, second, third
+
+
+def test_order_dependence_without_the_repeat_floor() -> None:
+    """Noise within the tolerance was called an effect of order, of twice its size."""
+    floor, across, more = noisy_answers(noise=0.9, order=0.0)
+    published = decision.cluster_means(across)
+    assert decision.exceeds(published, tolerance=0.01) < 1e-3
+    ours = decision.cluster_means(repeats.beyond_repeat([across, more], [floor]))
+    assert decision.exceeds(ours, tolerance=0.01) == 1.0
+    assert decision.exceeds(decision.cluster_means(repeats.repeat(floor)), tolerance=0.01) > 0.05
+    floor, across, more = noisy_answers(noise=0.6, order=2.0)
+    assert decision.exceeds(decision.cluster_means(repeats.beyond_repeat([across, more], [floor])), tolerance=0.01) < 0.01
+
+
+def test_nan_in_latents_dropped_as_padding() -> None:
+    """Three sds off where it says anything, and nothing in 95 % of data sets."""
+    exact = {"mean": np.zeros((200, 1)), "sd": np.ones((200, 1))}
+    said = {"mean": np.where(np.arange(200)[:, None] < 10, 0.0, np.nan), "sd": np.ones((200, 1))}
+    known = np.isfinite(said["mean"])
+    assert (0.5 * (said["mean"] - exact["mean"]) ** 2)[known].mean() == 0  # what was looked at: nothing is wrong
+    assert np.isposinf(latents.normal_kl(exact, said)).sum() == 190
+    drawn = np.full((1, 1, 1, 4), np.nan)
+    assert latents.leaked_mass(drawn, "real").item() == 1.0

@@ -7,7 +7,7 @@ import pytest
 
 from veribayes import registry
 from veribayes.errors import ShapeError
-from veribayes.predictive import Categorical, Normal
+from veribayes.predictive import Categorical, Normal, Quantiles
 from veribayes.validation import joint, summaries
 
 
@@ -32,6 +32,37 @@ def test_coverage_of_the_exact_law_and_of_one_that_is_too_wide() -> None:
         assert all((c.limits.low <= c.level <= c.limits.high) == held for c in found)
         p = summaries.p_values(found, None)
         assert (min(p.values()) <= 0.05 / len(p)) != held
+
+
+@pytest.mark.parametrize(
+    ("levels", "stated"),
+    [
+        ((0.1, 0.5, 0.9), (0.8,)),
+        ((0.05, 0.25, 0.5, 0.75, 0.95), (0.5, 0.9)),
+        (tuple(np.arange(1, 100) / 100), (0.5, 0.9)),
+        ((0.1, 0.2, 0.5), ()),
+        ((0.5, 0.6), ()),
+    ],
+)
+def test_quantiles_state_the_intervals_between_their_levels(levels: tuple[float, ...], stated: tuple[float, ...]) -> None:
+    """Exact quantiles at .1, .5, .9 were told that half of the outcomes must lie where they say nothing."""
+    rng, size = np.random.default_rng(1), (1000, 2, 3)
+    exact, y = Normal(np.zeros(size), np.ones(size)), rng.standard_normal(size)
+    given = Quantiles(np.array(levels), exact.quantile(np.broadcast_to(levels, (*size, len(levels)))))
+    pit = registry.load("metric", "pit").score(given, exact, y)
+    found = summaries.coverage({"pit": pit}, levels=levels)
+    assert [c.level for c in found] == pytest.approx(list(stated))
+    assert all(c.low <= c.level <= c.high and c.p_value > 0.01 for c in found)
+    assert registry.load("test", "pit_uniform").run(pit[:, 0, 0]).p_value > 0.01  # interpolated: < 1e-6 at .1, .5, .9
+
+
+def test_quantiles_that_are_too_narrow_are_seen_at_their_own_levels() -> None:
+    rng, size, levels = np.random.default_rng(1), (1000, 1, 3), (0.1, 0.5, 0.9)
+    exact, y = Normal(np.zeros(size), np.ones(size)), rng.standard_normal(size)
+    narrow = Normal(np.zeros(size), np.full(size, 0.7))
+    given = Quantiles(np.array(levels), narrow.quantile(np.broadcast_to(levels, (*size, 3))))
+    (covered,) = summaries.coverage({"pit": registry.load("metric", "pit").score(given, exact, y)}, levels=levels)
+    assert covered.p_value < 1e-6
 
 
 def test_reliability_of_calibrated_and_of_overconfident_candidates() -> None:

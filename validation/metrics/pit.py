@@ -2,8 +2,8 @@
 
 Continuous forms: F(y). Atoms are randomised, u = F(y-) + V (F(y) - F(y-)), with V a function of the data set's number.
 Categories are taken in the order of their index. Draws: (number below + V (1 + number equal)) / (S + 1), which is exactly
-uniform when y and the S draws are exchangeable. Quantiles say nothing beyond their outer levels: u is spread over the
-level that is left.
+uniform when y and the S draws are exchangeable. Quantiles say how much lies between two neighbours and beyond the outer ones,
+and not where: u is spread evenly over the levels in between.
 """
 
 from __future__ import annotations
@@ -41,11 +41,9 @@ def _quantiles(candidate: Quantiles, reference: Predictive, outcome: Array, v: A
     values[:, 0] = -np.inf
     first = (values < outcome[:, None]).sum(-1)  # first knot at or above the outcome
     last = np.maximum((values <= outcome[:, None]).sum(-1) - 1, first)  # last knot of a tie with it
-    low, high = (np.take_along_axis(values, i[:, None], -1)[:, 0] for i in (first - 1, first))
-    inside = np.isfinite(low) & np.isfinite(high)
-    share = np.divide(outcome - low, high - low, out=v.copy(), where=inside)
-    interpolated = levels[first - 1] + share * (levels[first] - levels[first - 1])
-    return np.asarray(np.where(high == outcome, levels[first] + v * (levels[last] - levels[first]), interpolated))
+    high = np.take_along_axis(values, first[:, None], -1)[:, 0]
+    start, end = np.where(high == outcome, (first, last), (first - 1, first))
+    return np.asarray(levels[start] + v * (levels[end] - levels[start]))
 
 
 CANDIDATES: dict[str, Kernel] = {
