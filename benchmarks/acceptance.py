@@ -2,9 +2,9 @@
 
 Run: python -m benchmarks.acceptance [TASK...] [--runs N] [--pool N] [--write]     (make acceptance)
 
-Exact: the second independent route and finite draws of the exact posterior. Defects: every engine that says who must see it
-(`seen_by`), at its default strength. All in runs of 1,000 data sets drawn from a pool. A task's rows are kept
-in runs/acceptance and read back while the sources are the same.
+Exact: the second independent route, and 10, 100 and 1,000 draws of the exact predictive, which may say too little but are
+never different. Defects: every engine that says who must see it (`seen_by`), at its default strength. All in runs of
+1,000 data sets drawn from a pool. A task's rows are kept in runs/acceptance and read back while the sources are the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import numpy as np
 from scipy.stats import beta
 
 from benchmarks import _documents
-from veribayes import registry, results
+from veribayes import draws, registry, results
+from veribayes.candidates import of_engine
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._task import Task
@@ -30,8 +31,7 @@ from veribayes.validation import calibration, decision
 from veribayes.validation.latents import TOLERANCE, leaked_mass
 
 SEED = 3_000  # of the pools: no run that is shown anywhere uses it
-DRAWS_A_CATEGORY = 250  # at least a thousand in all: the noise of a divergence from draws grows with the categories
-REAL_DRAWS = 250  # draws of real values: the fair CRPS needs fewer than a divergence of categories
+FINITE = (10, 100, 1000)  # draws of the exact predictive, as users bring them
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Row:
         wanted: the verdict.
         effect: mean over the pool in units of the tolerance; infinite for an infinite divergence.
         hits, runs: runs with the wanted verdict, and all of them.
+        equivalent: share of runs that are equivalent, of exact candidates: few draws say too little in so few data sets.
     """
 
     task: str
@@ -70,6 +71,7 @@ class Row:
     hits: float
     runs: int
     clusters: int
+    equivalent: float | None = None
 
     @property
     def share(self) -> float:
@@ -136,17 +138,19 @@ def _can_spoil(name: str, task: Task, data: Any) -> bool:
 
 def exact_rows(task: Task, study: Study) -> Iterator[Row]:
     """The second route, and finite draws of the exact predictive, in runs drawn from one pool each."""
-    count = max(1000, DRAWS_A_CATEGORY * task.model.n_categories) if task.model.n_categories else REAL_DRAWS
-    draws = registry.load("engine", "finite_draws")(of=task.reference, draws=count)
-    for name, engine in ((task.second_route, registry.engine(task.second_route)), ("finite_draws", draws)):
+    finite = registry.load("engine", "finite_draws")
+    engines = {f"finite_draws({count})": finite(of=task.reference, draws=count) for count in FINITE}
+    for name, engine in {task.second_route: registry.engine(task.second_route), **engines}.items():
         values, endpoint, error = divergences(task, engine, study.pool)
         runs = np.random.default_rng(SEED).choice(values, (study.runs, study.exact))
         said = [
             decision.decide(run, tolerance=endpoint.tolerance, reference_error=error, seed=i).verdict
             for i, run in enumerate(runs)
         ]
-        effect = float(values.mean()) / endpoint.tolerance
-        yield Row(task.name, name, endpoint.metric, "equivalent", effect, said.count("equivalent"), study.runs, study.exact)
+        effect, equal = float(values.mean()) / endpoint.tolerance, said.count("equivalent")
+        wanted = "not different" if name in engines else "equivalent"
+        hits = study.runs - said.count("different") if name in engines else equal
+        yield Row(task.name, name, endpoint.metric, wanted, effect, hits, study.runs, study.exact, equal / study.runs)
 
 
 def defect_row(task: Task, name: str, study: Study) -> Row:
@@ -178,9 +182,9 @@ def _kl(task: Task, engine: Any, datasets: int) -> tuple[Array, float, float]:
 
 def divergences(task: Task, engine: Any, datasets: int) -> tuple[Array, results.Endpoint, float]:
     """Each data set's mean score under the primary endpoint of the engine's form, and the reference's error bound."""
-    parts, error, endpoint = [], 0.0, None
+    parts, error, endpoint, asked = [], 0.0, None, draws.twice(of_engine(type(engine).__name__, engine)).infer
     for simulation, truth in references(task, datasets):
-        said = engine(task, simulation.data, seed=SEED).predictive
+        said = asked(task, simulation.data, SEED).predictive
         endpoint = results.endpoint(task, said.form)
         metric = registry.load("metric", endpoint.metric)
         parts.append(decision.cluster_means(metric.score(said, truth.predictive, simulation.outcome)))
@@ -231,6 +235,7 @@ def shown(row: Row) -> dict[str, str]:
         "task": row.task, "candidate": row.candidate, "endpoint": row.endpoint, "effect / tolerance": effect,
         "data sets": f"{row.clusters:,}", "must be": row.wanted, "runs": str(row.runs),
         "share of runs, %": f"{100 * row.share:.1f}", "95 % limits": f"{100 * low:.1f} to {100 * high:.1f}",
+        "equivalent, %": "" if row.equivalent is None else f"{100 * row.equivalent:.1f}",
     }  # fmt: skip
 
 

@@ -122,7 +122,7 @@ def task_from_dict(spec: Any) -> Task:
     if given.get("wrong_prior"):
         replaced(model, mapping("wrong_prior", given["wrong_prior"], allowed=list(model.spec())))
     design = mapping("design", given.pop("design", {}), allowed=[f.name for f in fields(Design)])
-    limits = [f.name for f in fields(Tolerance)]
+    limits = [f.name for f in fields(Tolerance) if f.name != "quantiles"]  # which depends on a candidate's levels
     if given.get("tolerance") is not None:
         given["tolerance"] = Tolerance(
             **mapping("tolerance", given["tolerance"], allowed=limits, required=["kl", "draws"])

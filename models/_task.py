@@ -102,15 +102,18 @@ class Tolerance:
 
     Attributes:
         kl: nats, for candidates with a density.
-        draws: for candidates that give draws or quantiles: debiased KL(candidate || exact) in nats for categories, CRPS
+        draws: for candidates that give draws: half the chi-square divergence for categories, with the number of `kl`; CRPS
             divergence in the unit of the observation otherwise.
         seed, datasets: how both were computed (`make tolerances` does it again).
+        quantiles: quantile divergence in the unit of the observation, for candidates that give quantiles. It depends on their levels and
+            is computed at the start of a run; no file and no hash holds it.
     """
 
     kl: float
     draws: float
     seed: int = 0
     datasets: int = 2000
+    quantiles: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("kl", "draws"):

@@ -466,5 +466,5 @@ def with_tolerance(task: Task, kl: float | None) -> Task:
         return task
     if not kl > 0:
         raise InputError("a positive tolerance", f"{kl}")
-    given = Tolerance(kl, kl)
-    return replace(task, tolerance=replace(task.tolerance, kl=kl, draws=kl) if task.tolerance else given)
+    given = Tolerance(kl, kl, quantiles=kl)
+    return replace(task, tolerance=replace(task.tolerance, kl=kl, draws=kl, quantiles=kl) if task.tolerance else given)

@@ -30,6 +30,7 @@ import numpy as np
 
 from veribayes import predictors, registry, results, store
 from veribayes.candidates import Candidate
+from veribayes.draws import twice
 from veribayes.errors import InputError
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Mask, Predictive
@@ -110,6 +111,7 @@ def identify(
     """
     if not 2 <= datasets < 2**32:
         raise InputError("datasets: at least two, for intervals over them", f"{datasets}", "set --datasets")
+    judged = twice(judged)
     known = predictors.known(task, against)
     if judged.kind != "predictions":  # what was recorded was recorded for the data sets of the comparison alone
         known = _fitted(task, judged, known, seed)

@@ -12,20 +12,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from veribayes import checks, concentration, registry, results, store
+from veribayes import checks, concentration, draws, registry, results, store
 from veribayes.audit import audited
 from veribayes.candidates import Candidate, made_for, of_engine, resolve
 from veribayes.case import Case
 from veribayes.checked import integer
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.models._task import Task, Tolerance
-from veribayes.predictive import Array, Predictive, Quantiles, concatenate
+from veribayes.predictive import Array, Draws, Predictive, Quantiles, concatenate
 from veribayes.references import remembered
 from veribayes.results import Scored
 from veribayes.secondary import Checked
@@ -41,7 +42,7 @@ from veribayes.tree import (
     merge_branches,
     merge_certificates,
 )
-from veribayes.validation import decision, monte_carlo
+from veribayes.validation import decision, independence, monte_carlo
 
 DEFAULT_DATASETS = 1000
 DEFAULT_AUDIT = 4
@@ -107,12 +108,12 @@ def run(
     if target and isinstance(candidate, str | Path) and Path(candidate).resolve() == target.resolve():
         raise InputError("another folder for this run", "the one that holds the predictions it judges", "choose --out")
     judged = resolve(candidate, task, options.candidate_options)
-    roles = _roles(task, options, judged)
-    if options.sequential:
-        task = frozen_tolerance(task, options)
-    shards = list(_until_sure(task, _shards(task, roles, options, out, progress), options))
-    scored = _merge(shards)  # first, since here a bad candidate fails
-    task, truth, audit = frozen_tolerance(task, options), roles["reference"], None
+    roles = _roles(task, options, draws.twice(judged))
+    produced = _shards(task, roles, options, out, progress)
+    first = next(produced)  # before the tolerance, since here a bad candidate fails
+    task = frozen_tolerance(task, options, first.levels)
+    shards = list(_until_sure(task, chain([first], produced), options))
+    scored, truth, audit = _merge(shards), roles["reference"], None
     options = replace(options, datasets=len(scored.context))
     wealth = results.log_wealth(task, shards) if options.sequential else None
     if options.audit and truth.name != "nuts" and _sampled(task.model):
@@ -237,41 +238,79 @@ def _sampled(model: Any) -> bool:
     return bool(model.latents) and not getattr(model, "enumerated", False)
 
 
-def frozen_tolerance(task: Task, options: Options) -> Task:
-    """The task with its tolerance; a user's model gets one by the rule, from data sets that no comparison uses."""
-    return task if task.tolerance is not None else replace(task, tolerance=compute_tolerance(task, options=options))
+def frozen_tolerance(task: Task, options: Options, levels: Sequence[float] | None = None) -> Task:
+    """The task with its tolerance; what is not frozen comes by the rule, from data sets that no comparison uses.
+
+    That is a user's model, and quantiles at `levels`: nobody can know before which levels a candidate has.
+    """
+    if task.tolerance is None:
+        task = replace(task, tolerance=compute_tolerance(task, options=options))
+    assert task.tolerance is not None
+    if levels is None or task.tolerance.quantiles is not None:
+        return task
+    found = quantile_tolerance(task, levels, options=options)
+    return replace(task, tolerance=replace(task.tolerance, quantiles=found))
 
 
 def compute_tolerance(task: Task, *, seed: int = 0, datasets: int = 2000, options: Options | None = None) -> Tolerance:
     """1 % of the mean divergence of the prior predictive from the exact predictive, on the stream `replicate`.
 
-    Both endpoints at once: KL in nats for densities, and what replaces it for draws (`results.endpoint`).
+    Both endpoints at once: KL in nats for densities, and what replaces it for draws (`results.endpoint`). Half the
+    chi-square divergence of categories is held to the tolerance of KL, which it is to second order. Its own mean over
+    the prior predictive is dominated by rare categories: 1.2 to 22 times as large, and infinite where the truth
+    excludes what the prior does not.
     """
+    names = ("kl",) if task.model.n_categories else ("kl", "crps")
+    values: dict[str, list[Array]] = {name: [] for name in names}
+    for guess, exact, simulation in _priors(task, seed, datasets, options):
+        for name in names:
+            values[name].append(decision.cluster_means(_score(name, guess, exact, simulation)))
+    sizes = {name: _share(values[name]) for name in names}
+    if not np.isfinite(sizes["kl"]):
+        raise InputError("a prior that holds possible what the truth does", "an infinite divergence", "give --tolerance")
+    if not sizes["kl"] > 0:
+        raise InputError("a task whose context tells something", "a posterior that is the prior", "give a tolerance")
+    return Tolerance(kl=sizes["kl"], draws=sizes.get("crps", sizes["kl"]), seed=seed, datasets=datasets)
+
+
+def quantile_tolerance(
+    task: Task, levels: Sequence[float], *, seed: int = 0, datasets: int = 2000, options: Options | None = None
+) -> float:
+    """The same for quantiles at these levels: 1 % of the mean quantile divergence of the prior predictive's."""
+    values = []
+    for guess, exact, simulation in _priors(task, seed, datasets, options):
+        said = _quantiles(guess, levels)
+        values.append(decision.cluster_means(_score("quantile_score", said, exact, simulation)))
+    found = _share(values)
+    if not found > 0:
+        wanted = f"levels at which the context tells something, not only {tuple(levels)}"
+        raise InputError(wanted, "exact quantiles that are those of the prior", "give a tolerance")
+    return found
+
+
+def _priors(
+    task: Task, seed: int, datasets: int, options: Options | None
+) -> Iterator[tuple[Predictive, Predictive, Simulation]]:
+    """Prior predictive and exact predictive on data sets that no comparison uses."""
     given = options or Options()
     truth = _reference(task, given if given.reference is None else Options())
     prior = registry.engine("prior_only")
-    totals: list[tuple[Array, Array]] = []
     for rows in _ranges(task, datasets):
         simulation = task.simulate(rows, seed=seed, stream="replicate")
         branch = truth.infer(task, simulation.data, seed)
         branch.certificate.require(truth.name)
-        exact = branch.predictive
-        guess = prior(task, simulation.data, seed=seed).predictive
-        for_draws = "kl_reverse" if task.model.n_categories else "crps"
-        totals.append(
-            (
-                decision.cluster_means(_score("kl", guess, exact, simulation)),
-                decision.cluster_means(_score(for_draws, guess, exact, simulation)),
-            )
-        )
-    kl, draws = (TOLERANCE_SHARE * float(np.mean(np.concatenate(t))) for t in zip(*totals, strict=True))
-    if not np.isfinite(kl):
-        raise InputError("a prior that holds possible what the truth does", "an infinite divergence", "give --tolerance")
-    if not kl > 0:
-        raise InputError("a task whose context tells something", "a posterior that is the prior", "give a tolerance")
-    if not np.isfinite(draws):  # the prior holds possible what the truth excludes: the reverse divergence sets no scale
-        draws = kl
-    return Tolerance(kl=float(f"{kl:.4g}"), draws=float(f"{draws:.4g}"), seed=seed, datasets=datasets)
+        yield prior(task, simulation.data, seed=seed).predictive, branch.predictive, simulation
+
+
+def _share(values: Sequence[Array]) -> float:
+    """1 % of the mean, to four digits."""
+    return float(f"{TOLERANCE_SHARE * float(np.mean(np.concatenate(values))):.4g}")
+
+
+def _quantiles(law: Predictive, levels: Sequence[float]) -> Quantiles:
+    """The quantiles of a law at these levels."""
+    wanted = np.asarray(levels, dtype=np.float64)
+    return Quantiles(wanted, law.quantile(np.broadcast_to(wanted, (*law.shape, wanted.size))))
 
 
 def _roles(task: Task, options: Options, judged: Candidate) -> dict[str, Candidate]:
@@ -330,7 +369,7 @@ def _examples(
 
     What was not kept is computed again from the numbers of the data sets.
     """
-    primary = results.endpoint(task, run.forms["candidate"])
+    primary = results.endpoint(task, run.forms["candidate"], run.levels)
     index, why = results.example_indices(run, primary)
     simulation = task.model.simulate(task.design, options.seed, "verify", index)
     groups = {
@@ -422,16 +461,18 @@ def _compute(task: Task, roles: Mapping[str, Candidate], options: Options, rows:
     simulation = task.simulate(rows, seed=options.seed)
     truth = roles["reference"].infer(task, simulation.data, options.seed)
     truth.certificate.require(roles["reference"].name)
-    scores: dict[str, dict[str, Array]] = {}
-    forms = {"reference": truth.predictive.form}
     mine = roles["candidate"].infer(task, simulation.data, options.seed)
-    for role, who in roles.items():
-        if role != "reference":
-            branch = mine if role == "candidate" else who.infer(task, simulation.data, options.seed)
-            names = registry.usable("metric") if role == "candidate" else results.COMPARED
-            scores[role], forms[role] = _scores(names, branch, truth, simulation), branch.predictive.form
     said = mine.predictive
     levels = tuple(said.levels.tolist()) if isinstance(said, Quantiles) else None
+    scores = {"candidate": _scores(registry.usable("metric"), mine, truth, simulation)}
+    forms = {"reference": truth.predictive.form, "candidate": said.form}
+    for role, who in roles.items():
+        if role not in forms:
+            branch = who.infer(task, simulation.data, options.seed)
+            scores[role], forms[role] = _scores(results.COMPARED, branch, truth, simulation), branch.predictive.form
+            if levels is not None:
+                quantiles = _quantiles(branch.predictive, levels)
+                scores[role]["quantile_score"] = _score("quantile_score", quantiles, truth.predictive, simulation)
     kept = said if options.keep_predictions else None
     return Scored(scores, simulation.context, simulation.outcome, truth.certificate, forms, levels, kept)
 
@@ -445,6 +486,8 @@ def _scores(names: Sequence[str], branch: Branch, truth: Branch, simulation: Sim
             scores[name] = values
     if "kl" in scores and (truth.replicates or branch.replicates):
         scores |= _corrected(branch, truth, simulation.outcome)
+    if isinstance(branch.predictive, Draws):
+        scores |= independence.scores(branch.predictive, truth.predictive, simulation.outcome)
     return scores
 
 
@@ -486,11 +529,11 @@ def _write_shard(path: Path, key: str, rows: range, shard: Scored) -> None:
         groups["/candidate"] = store.predictive_dataset(shard.kept)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = {
-        "levels": json.dumps(shard.levels),
         "key": key,
         "start": rows.start,
         "stop": rows.stop,
         "forms": json.dumps(dict(shard.forms)),
+        "levels": json.dumps(shard.levels),
         "certificate": json.dumps(store.certificate_json(shard.certificate)),
     }
     store.write_tree(tree, path)

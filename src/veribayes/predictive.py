@@ -439,10 +439,9 @@ class Quantiles(Predictive):
     def cdf(self, y: npt.ArrayLike) -> Array:
         points = self._points(y)
         out = np.empty(points.shape)
-        levels = self._full_levels()
+        levels, knots = self._full_levels(), self._full_values()
         for i in np.ndindex(self.shape):
-            knots = self._full_values()[i]
-            out[i] = np.interp(points[i], knots, levels, left=0.0, right=1.0)
+            out[i] = np.interp(points[i], knots[i], levels, left=0.0, right=1.0)
         return out
 
     def quantile(self, u: npt.ArrayLike) -> Array:
@@ -455,16 +454,24 @@ class Quantiles(Predictive):
 
 @dataclass(frozen=True, eq=False)
 class Draws(Predictive):
-    """Independent draws; their order carries no information. Categories are drawn as their index."""
+    """Independent draws; their order carries no information. Categories are drawn as their index.
+
+    `again` is the answer to a second request, where there was one: it shows how far answers scatter, so that no score has to
+    assume it. Moments, quantiles and the cdf are those of the first answer.
+    """
 
     draws: Array  # (..., draw)
+    again: Array | None = None  # (..., draw_again); their number may differ
     form: ClassVar[str] = "draws"
-    trailing: ClassVar[Mapping[str, str | None]] = {"draws": "draw"}
+    trailing: ClassVar[Mapping[str, str | None]] = {"draws": "draw", "again": "draw_again"}
 
     def _check(self) -> None:
-        if self.draws.ndim < 1 or self.draws.shape[-1] < 2:
-            raise ShapeError("at least two draws on the last axis", f"{self.draws.shape}")
-        _finite("draws", self.draws, trailing=1)
+        for name, draws in self.variables().items():
+            if draws.ndim < 1 or draws.shape[-1] < 2:
+                raise ShapeError("at least two draws on the last axis", f"{draws.shape}")
+            _finite(name, draws, trailing=1)
+        if self.again is not None and self.again.shape[:-1] != self.shape:
+            raise ShapeError(f"a second answer with the leading shape {self.shape}", f"{self.again.shape[:-1]}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -492,15 +499,12 @@ class Draws(Predictive):
 
     def frequencies(self, categories: int) -> tuple[Array, int]:
         """Counts of categories 0..K-1, shape (*shape, category), and the number of draws."""
-        index = self.draws.astype(np.int64)
-        if np.any(index != self.draws) or index.min() < 0 or index.max() >= categories:
-            raise InputError(
-                f"draws that are categories 0..{categories - 1}", "other values", "return the index of the category"
-            )
-        rows = index.reshape(-1, index.shape[-1])
-        cells = rows + categories * np.arange(len(rows))[:, None]
-        counts = np.bincount(cells.ravel(), minlength=len(rows) * categories)
-        return counts.reshape(*self.shape, categories).astype(float), self.draws.shape[-1]
+        return _counts(self.draws, categories), self.draws.shape[-1]
+
+    def frequencies_again(self, categories: int) -> tuple[Array, int]:
+        """The same of the second answer."""
+        assert self.again is not None
+        return _counts(self.again, categories), self.again.shape[-1]
 
 
 FORMS: Mapping[str, type[Predictive]] = {
@@ -659,6 +663,19 @@ def _joined(parts: Sequence[Predictive], join: Any) -> Predictive:
     names = {n: None for p in parts for n in p.variables() if n not in first.shared}
     joined = {n: join([_variable(p, n) for p in parts]) for n in names}
     return type(first)(**joined, **shared)
+
+
+def _counts(draws: Array, categories: int) -> Array:
+    """How often each category was drawn, (*leading, category)."""
+    index = draws.astype(np.int64)
+    if index.size and (np.any(index != draws) or index.min() < 0 or index.max() >= categories):
+        raise InputError(
+            f"draws that are categories 0..{categories - 1}", "other values", "return the index of the category"
+        )
+    rows = index.reshape(-1, index.shape[-1])
+    cells = rows + categories * np.arange(len(rows))[:, None]
+    counts = np.bincount(cells.ravel(), minlength=len(rows) * categories)
+    return counts.reshape(*draws.shape[:-1], categories).astype(float)
 
 
 def _variable(part: Predictive, name: str) -> Array:

@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from veribayes import limits, registry, secondary, store
+from veribayes import draws, limits, registry, secondary, store
 from veribayes.candidates import Candidate
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Predictive
 from veribayes.secondary import Checked
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
-from veribayes.validation import bootstrap, decision, profiles
+from veribayes.validation import bootstrap, decision, independence, profiles
 from veribayes.validation.search import Mask
 from veribayes.validation.summaries import INGREDIENTS
 
 SCHEMA = "veribayes.result/1"
 EXAMPLES_FIRST, EXAMPLES_EACH = 32, 8  # stored predictives: the first 32; the worst, median and best 8
-COMPARED = ("kl", "kl_reverse", "crps", "js")  # what `endpoint` compares others by, and what is drawn where it is infinite
+COMPARED = ("kl", "half_chi_square", "crps", "js")  # what others are compared by, and what is drawn where it is infinite
 ALPHA = 0.025  # one-sided, as for the interval
 ENOUGH = float(np.log(1 / ALPHA))  # log wealth at which a sequential run ends
 HELD = ("kl", "kl_density")  # endpoints in which a zero that may be rounding costs nothing
@@ -57,9 +57,10 @@ class Scored:
 class Endpoint:
     """The primary comparison: which metric decides, against which tolerance, and what it is compared with for the others.
 
-    A candidate with a density is judged by KL(exact || candidate), bins by that of densities: their masses alone do
-    not see what lies inside a bin or a tail. Draws and quantiles have none: categories are judged by the debiased
-    KL(candidate || exact), real values by the CRPS divergence.
+    A candidate with a density is judged by KL(exact || candidate), bins by that of densities: their masses alone do not
+    see what lies inside a bin or a tail. Draws have no density: categories are judged by half the chi-square divergence,
+    which is KL to second order and has an unbiased estimator, real values by the CRPS divergence. Quantiles are judged by
+    the quantile divergence at their own levels, and others by their quantiles at these levels.
     """
 
     metric: str
@@ -68,15 +69,23 @@ class Endpoint:
     tolerance: float
 
 
-def endpoint(task: Task, form: str) -> Endpoint:
-    """The primary endpoint for a candidate of this form."""
+def endpoint(task: Task, form: str, levels: tuple[float, ...] | None = None) -> Endpoint:
+    """The primary endpoint for a candidate of this form.
+
+    Args:
+        levels: of the candidate's quantiles, where the task's tolerance is theirs and others are scored at them too; without,
+            quantiles are read as a distribution function and have the CRPS divergence.
+    """
     assert task.tolerance is not None
+    if levels is not None:
+        assert task.tolerance.quantiles is not None
+        return Endpoint("quantile_score", "quantile_score", "unit of y", task.tolerance.quantiles)
     if form == "bins":
         return Endpoint("kl_density", "kl", "nats", task.tolerance.kl)
     if form not in ("draws", "quantiles"):
         return Endpoint("kl", "kl", "nats", task.tolerance.kl)
     if task.model.n_categories:
-        return Endpoint("kl_draws", "kl_reverse", "nats", task.tolerance.draws)
+        return Endpoint("half_chi_square", "half_chi_square", "nats", task.tolerance.draws)
     return Endpoint("crps", "crps", "unit of y", task.tolerance.draws)
 
 
@@ -98,7 +107,7 @@ def assemble(
         checked: what was asked beside the primary endpoint.
         wealth: log wealth of the bet against the tolerance; None where the run was not sequential.
     """
-    primary = endpoint(task, run.forms["candidate"])
+    primary = endpoint(task, run.forms["candidate"], run.levels)
     clusters, error = _clusters(run, primary), _reference_error(run)
     decided = decision.decide(
         clusters,
@@ -111,6 +120,8 @@ def assemble(
     )
     if wealth is not None and wealth >= ENOUGH:
         decided = replace(decided, verdict="different", datasets_needed=None)
+    drawn = draws.drawn(roles["candidate"], run.scores["candidate"], run.forms["candidate"], task.design.shard)
+    decided = decided if drawn is None else drawn.withheld(decided)
     finite = bool(np.isfinite(clusters).all())
     shown = _ranked(run, primary)
     names, labels = query_names(task, shown.shape[-1])
@@ -134,6 +145,7 @@ def assemble(
         "reference": {"engine": roles["reference"].name, "certificate": store.certificate_json(run.certificate)},
         "verdict": secondary.overall(decided.verdict, judged),
         "primary": _primary(primary, decided, error),
+        "draws": None if drawn is None else drawn.entry(),
         "secondary": judged,
         "sequential": None if wealth is None else _sequential(wealth),
         "recovery": _recovery(clusters, run, primary, seed),
@@ -148,6 +160,8 @@ def assemble(
         "multiplicity": secondary.multiplicity(where.by_context.key.size, len(by_query), judged, concentrated),
         "findings": [
             *_findings(task, roles, run, decided, others, audit),
+            *(_finding(name, text) for name, text in (drawn.findings(decided) if drawn else ())),
+            *([_finding("levels", _at_levels(run.levels))] if run.levels else []),
             *(dict(note) for note in (checked or Checked()).notes),
             *secondary.findings(judged, concentrated),
         ],
@@ -173,7 +187,8 @@ def log_wealth(task: Task, shards: Sequence[Scored]) -> float:
 
     None is possible where a divergence may be negative, the reference may be too wrong, or thirty data sets are not there yet.
     """
-    primary, error = endpoint(task, shards[0].forms["candidate"]), max(map(_reference_error, shards))
+    primary = endpoint(task, shards[0].forms["candidate"], shards[0].levels)
+    error = max(map(_reference_error, shards))
     values = np.concatenate([_clusters(shard, primary) for shard in shards])
     values = np.where(np.abs(values) <= error, np.abs(values), values)  # rounding
     if len(values) < decision.FEWEST_DIFFERENT or values.min() < 0 or error > decision.LARGEST_ERROR * primary.tolerance:
@@ -198,7 +213,13 @@ def _clusters(run: Scored, primary: Endpoint) -> Array:
 
 
 def _prior_cost(run: Scored, primary: Endpoint) -> float | None:
-    """What the prior predictive costs on average, the most that unseen contexts may cost; None where it was not asked."""
+    """What the prior predictive costs on average, the most that unseen contexts may cost; None where it was not asked.
+
+    None also for half the chi-square divergence, which is held to the tolerance of KL: a hundred tolerances are what the
+    prior costs in KL, while its chi-square divergence is dominated by rare categories and may be infinite.
+    """
+    if primary.metric == "half_chi_square":
+        return None
     scores = run.scores.get("prior_only", {}).get(primary.for_others)
     return None if scores is None else float(decision.cluster_means(scores).mean())
 
@@ -228,6 +249,11 @@ def _reference_error(run: Scored) -> float:
         return float(np.nanmean(decision.cluster_means(left)))
     bound = run.certificate.error_bound
     return bound**2 if run.certificate.bound_kind == "montecarlo" else bound
+
+
+def _at_levels(levels: tuple[float, ...]) -> str:
+    shown = ", ".join(f"{level:g}" for level in levels[:12]) + (", …" if len(levels) > 12 else "")
+    return f"judged by its quantiles at {shown}: what lies between and beyond these levels is not its statement"
 
 
 def _zero_mass(run: Scored) -> float | None:
@@ -305,7 +331,7 @@ def _score_entries(run: Scored, seed: int) -> dict[str, Any]:
     """Mean and interval of every metric of the candidate, clustered by data set; null where a value is infinite."""
     out = {}
     for name, values in run.scores["candidate"].items():
-        if name in INGREDIENTS:  # no divergence: the mean says nothing, `calibration` is made of them
+        if name in (*INGREDIENTS, *independence.TWO, *independence.ONE):  # no divergence: the mean says nothing
             continue
         clusters = decision.cluster_means(values)
         infinite = float(np.isinf(clusters).mean())

@@ -23,7 +23,8 @@ HEADINGS = (
     "data sets needed",
 )
 PLAIN_WIDTH = 160  # where nobody watches there is no width to fit into
-NAMES = {"kl": "KL", "kl_density": "KL of densities", "kl_draws": "KL of draws", "crps": "CRPS"}
+NAMES = {"kl": "KL", "kl_density": "KL of densities", "half_chi_square": "½χ²",
+         "quantile_score": "quantile divergence", "crps": "CRPS"}  # fmt: skip
 
 
 def table(entries: Sequence[Mapping[str, Any]]) -> str:

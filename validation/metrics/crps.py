@@ -1,9 +1,11 @@
-"""CRPS divergence: integral of (F - G)^2, in the unit of the observation; the primary endpoint of draws and quantiles.
+"""CRPS divergence: integral of (F - G)^2, in the unit of the observation; the primary endpoint of draws of real values.
 
 It equals E|X - Y| - E|X - X'| / 2 - E|Y - Y'| / 2 (candidate X, reference Y), and each term has a closed form: for normals
-and mixtures by E|N(d, s^2)|, for bins by the second integral of it, with Owen's T function in the half-normal tails. Draws
-use the fair estimator (pairs of different draws only): unbiased, so it may be negative. Quantiles are read as their form
-says: linear between levels, an atom at either end. Mixtures of more than 64 components are integrated numerically.
+and mixtures by E|N(d, s^2)|, for bins by the second integral of it, with Owen's T function in the half-normal tails. Draws that
+were asked for twice are scored by integral of (F1 - G)(F2 - G): unbiased if the two answers are independent, whatever happens
+inside one, and the plain divergence if they are equal. One answer alone has the fair estimator (pairs of different draws only),
+which assumes that draws are independent. Both may be negative. Quantiles are read as their form says: linear between levels, an
+atom at either end. Mixtures of more than 64 components are integrated numerically.
 """
 
 from __future__ import annotations
@@ -29,9 +31,17 @@ def _densities(candidate: Normal | NormalMixture, reference: Normal | NormalMixt
 
 
 def _draws(candidate: Draws, reference: Normal | NormalMixture) -> Array:
+    distance, spread = _to_reference(candidate.draws, reference), fair_spread(candidate.draws)
+    if candidate.again is not None:
+        distance = 0.5 * (distance + _to_reference(candidate.again, reference))
+        spread = gap(candidate.draws, candidate.again)
+    return np.asarray(distance - 0.5 * spread - 0.5 * _spread(reference))
+
+
+def _to_reference(draws: Array, reference: Normal | NormalMixture) -> Array:
+    """E|X - Y|, X one of the draws."""
     weights, mean, sd = components(reference)
-    distance = _absolute(candidate.draws[..., None] - mean[:, None], sd[:, None]).mean(1)
-    return np.asarray((weights * distance).sum(-1) - 0.5 * _fair_spread(candidate.draws) - 0.5 * _spread(reference))
+    return np.asarray((weights * _absolute(draws[..., None] - mean[:, None], sd[:, None]).mean(1)).sum(-1))
 
 
 def _bins(candidate: Bins, reference: Normal | NormalMixture) -> Array:
@@ -85,11 +95,24 @@ def _cdf(law: Predictive, points: Array) -> Array:
     return law.cdf(points)
 
 
-def _fair_spread(draws: Array) -> Array:
-    """Mean |x - x'| over pairs of different draws, by order statistics."""
+def fair_spread(draws: Array) -> Array:
+    """Mean |x - x'| over pairs of different draws, (row, draw) -> (row,)."""
     n = draws.shape[-1]
-    ordered = np.sort(draws - draws.mean(-1, keepdims=True), -1)
-    return np.asarray(ordered @ (2 * np.arange(1, n + 1) - n - 1.0) * (2 / (n * (n - 1))))
+    return _total(draws - draws.mean(-1, keepdims=True)) * (2 / (n * (n - 1)))
+
+
+def gap(draws: Array, others: Array) -> Array:
+    """Mean |x - x'| over pairs of one draw from each side, (row, draw) both -> (row,)."""
+    centre = draws.mean(-1, keepdims=True)
+    one, other = draws - centre, others - centre
+    between = _total(np.concatenate([one, other], -1)) - _total(one) - _total(other)
+    return np.asarray(between / (draws.shape[-1] * others.shape[-1]))
+
+
+def _total(draws: Array) -> Array:
+    """Sum of |x - x'| over all pairs, by order statistics."""
+    n = draws.shape[-1]
+    return np.asarray(np.sort(draws, -1) @ (2 * np.arange(1, n + 1) - n - 1.0))
 
 
 def _bars_to_normals(edges: Array, mass: Array, reference: Normal | NormalMixture) -> Array:

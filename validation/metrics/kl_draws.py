@@ -1,4 +1,7 @@
-"""KL(candidate || exact) of a candidate that gives draws of categories, debiased, in nats.
+"""KL(candidate || exact) of a candidate that gives draws of categories, debiased as if they were independent, in nats.
+
+A second line only: draws that scatter less than independent ones do get too much taken off, so no verdict rests on it
+(`half_chi_square` measures the noise instead of assuming it).
 
 With frequencies f of S draws, sum f log(f / p) overstates the divergence by about (k - 1) / (2 S); Miller and Madow's
 correction takes that away with k the number of categories seen. A category with L expected draws still adds .29 / S at

@@ -55,6 +55,7 @@ METRICS = {
     "kl": "KL(exact ‖ candidate)",
     "kl_reverse": "KL(candidate ‖ exact)",
     "kl_draws": "KL(candidate ‖ exact), debiased for draws",
+    "half_chi_square": "half the chi-square divergence",
     "kl_density": "KL(exact ‖ candidate) between densities",
     "kl_raw": "KL(exact ‖ candidate) before the Monte Carlo correction",
     "js": "Jensen–Shannon divergence",
@@ -69,6 +70,7 @@ METRICS = {
     "impossible_mass": "mass on what is impossible",
     "mean_error": "error of the mean, in exact standard deviations",
     "sd_error": "log ratio of standard deviations",
+    "quantile_score": "quantile divergence at the candidate's levels",
     "quantile_error": "largest error of five quantiles, in exact standard deviations",
     "wasserstein": "Wasserstein distance W1",
 }
