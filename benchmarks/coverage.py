@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import _documents
-from veribayes import candidates, registry
+from veribayes import candidates, registry, results
 from veribayes.models import _spec
 from veribayes.models._task import Task, hash_of
 from veribayes.predictive import Array
@@ -70,18 +70,24 @@ def predictors(task: Task) -> dict[str, candidates.Candidate]:
 
 
 def pools(task: Task, who: Mapping[str, candidates.Candidate], datasets: int) -> Iterator[calibration.Law]:
-    """The finite divergences of every predictor: mean KL(exact || predictor) of each data set."""
-    kl, exact = registry.load("metric", "kl"), registry.engine(task.reference)
+    """The finite divergences of every predictor, as laws."""
+    for name, values in divergences(task, who, datasets).items():
+        if np.isfinite(values).all():
+            yield calibration.pool(values, f"{task.name}: {name}" if not name.startswith("network") else name)
+
+
+def divergences(task: Task, who: Mapping[str, candidates.Candidate], datasets: int) -> dict[str, Array]:
+    """The primary endpoint of each data set, mean KL(exact || predictor) over its queries, by predictor."""
+    exact = registry.engine(task.reference)
     found: dict[str, list[Array]] = {name: [] for name in who}
     for start in range(0, datasets, task.design.shard):
         simulation = task.simulate(range(start, min(start + task.design.shard, datasets)), seed=SEED)
         truth = exact(task, simulation.data, seed=SEED).predictive
         for name, judged in who.items():
             said = judged.infer(task, simulation.data, SEED).predictive
-            found[name].append(decision.cluster_means(kl.score(said, truth, simulation.outcome)))
-    for name, parts in found.items():
-        if np.isfinite(values := np.concatenate(parts)).all():
-            yield calibration.pool(values, f"{task.name}: {name}" if not name.startswith("network") else name)
+            metric = registry.load("metric", results.endpoint(task, said.form).metric)
+            found[name].append(decision.cluster_means(metric.score(said, truth, simulation.outcome)))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def measured(law: calibration.Law, clusters: int, runs: int) -> dict[str, Any]:

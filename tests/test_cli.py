@@ -141,7 +141,7 @@ def test_a_network_file_is_verified(
         "--candidate",
         "enumeration",
         "--datasets",
-        "200",
+        "500",
         "--out",
         str(tmp_path / "out"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from veribayes.pareto import mean_beyond, tail_shape, tail_size
+from veribayes.pareto import heaviness, mean_beyond, tail_shape, tail_size
 
 
 def test_shape_of_known_tails() -> None:
@@ -16,6 +16,24 @@ def test_shape_of_known_tails() -> None:
         assert found.mean() == pytest.approx(k, abs=0.1)  # .03
         np.testing.assert_allclose(tail_shape(1e-8 * top - 3e-8), found, rtol=1e-5)
     assert np.all(np.isneginf(tail_shape(np.ones((2, size + 1)))))
+
+
+def test_a_shape_is_drawn_towards_a_half_by_ten_observations() -> None:
+    """Of a tail of m values the fit k becomes (m k + 5) / (m + 10): with 12 values of a light tail that is most of it."""
+    rng = np.random.default_rng(4)
+    light = np.sort(rng.random((400, 60)), axis=-1)[:, : -tail_size(60) - 2 : -1]
+    assert tail_size(60) == 12
+    assert tail_shape(light).mean() == pytest.approx((12 * -1 + 5) / 22, abs=0.12)  # uniform: k = -1, and -1 without
+    doubled = tail_shape(np.repeat(light[:, :1], 1, axis=0) - np.arange(13) * 0.01)  # equal steps: the same fit in every row
+    assert np.ptp(doubled) < 1e-9
+
+
+def test_heaviness_is_the_shape_of_the_largest_values() -> None:
+    values = np.random.default_rng(5).random(900) ** -0.8
+    size = tail_size(900)
+    assert heaviness(values) == pytest.approx(float(tail_shape(np.sort(values)[: -size - 2 : -1])))
+    assert heaviness(values[:24]) == -np.inf
+    assert heaviness(np.ones(100)) == -np.inf
 
 
 def test_what_lies_beyond_the_largest_value() -> None:

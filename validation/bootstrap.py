@@ -269,8 +269,9 @@ def _weights(n: int, seed: int) -> Iterator[Array]:
 def posterior_point(values: Array, further: Array, seed: int, level: float = 0.5 + LEVEL / 2) -> Array:
     """The `level` point of each column's mean with one further value, under weights Dirichlet(1, ..., 1), (*column,).
 
-    The further value's weight is Beta(1, n) and independent of how the others share the rest: it runs through the middles of 1,999
-    equal parts of that law, and the others' weights are exponential numbers over their sum. All columns share the weights.
+    The further value's weight is Beta(1, n) and independent of how the others share the rest: it runs through the
+    middles of 1,999 equal parts of that law, and the others' weights are exponential numbers over their sum. All
+    columns share the weights.
 
     Args:
         values: (dataset, *column).

@@ -4,14 +4,15 @@ No point null decides here: any trained network differs from Bayes at large n. T
 replication. With K the divergences of n data sets, [L, H] the 95 % interval of their mean and b what the reference's error may
 contribute, the candidate is
 
-    equivalent   if n >= 400 and U + b < tolerance; U is the larger of H + 2 max K / n, the rule of three for a tail that was not
-                 seen, and the 97.5 % point of sum w_i K_i + w_(n+1) max(M, max K), w ~ Dirichlet(1, ..., 1): one further data set
-                 that costs what the prior predictive costs on average, M, with as much weight as any other;
-    different    if n >= 30 and L - b > tolerance; where some K are negative L is lowered by 2 (mean - min K) / n first, the same
-                 allowance for the other tail.
+    equivalent   if n >= 400 and U + b < tolerance; U is the larger of H + 2 max K / n, the rule of three for a tail
+                 that was not seen, and the 97.5 % point of sum w_i K_i + w_(n+1) max(M, max K),
+                 w ~ Dirichlet(1, ..., 1): one further data set that costs what the prior predictive costs on
+                 average, M, with as much weight as any other;
+    different    if n >= 30 and L - b > tolerance; where some K are negative L is lowered by 2 (mean - min K) / n
+                 first, the same allowance for the other tail.
 
-A rate of 3.7 / n = ln 40 / n is absent from n data sets with probability 2.5 %: with 369 data sets one context in a hundred is seen.
-How often the interval covers and the verdicts err: docs/verdict.md.
+A rate of 3.7 / n = ln 40 / n is absent from n data sets with probability 2.5 %: 369 data sets show one context in a
+hundred. How often the interval covers and the verdicts err: docs/verdict.md.
 """
 
 from __future__ import annotations
@@ -170,13 +171,13 @@ def exceeds(cluster_values: Array, *, tolerance: float, reference_error: float =
 
 
 def left_tail(values: Array) -> Array:
-    """What the lower limit of each column's mean is lowered by for a tail below that was not seen; 0 where none is negative."""
+    """What the lower limit of each column's mean is lowered by for a tail below; 0 where no value is negative."""
     smallest = values.min(0)
     return np.asarray(np.where(smallest < 0, LEFT_TAIL * (values.mean(0) - smallest) / len(values), 0.0))
 
 
 def unseen(values: Array, worst: float, *, seed: int = 0) -> Array:
-    """97.5 % point of the mean of each column if one more data set costs the most that it may: the prior's mean, or the largest value.
+    """97.5 % point of the mean of each column with one more data set that costs the most that it may.
 
     Bayesian bootstrap (Rubin 1981, doi:10.1214/aos/1176345338) with one unseen value: sum w_i K_i + w_(n+1) max(M, max K),
     w ~ Dirichlet(1, ..., 1). Without any K it is M times the 97.5 % point of Beta(1, n), about 3.7 M / n.
@@ -200,8 +201,8 @@ def datasets_needed(
 ) -> int | None:
     """Data sets that settle it with probability 80 % if mean, spread and maximum stay; None if no number does.
 
-    For `equivalent` about 3.7 M / (tolerance - mean), M being what an unseen context may cost. One data set has no spread; it is
-    taken to be as large as the mean.
+    For `equivalent` about 3.7 M / (tolerance - mean), M being what an unseen context may cost. One data set has no
+    spread; it is taken to be as large as the mean.
     """
     if reference_error > LARGEST_ERROR * tolerance:
         return None
@@ -214,7 +215,8 @@ def datasets_needed(
     most = max(PRIOR * tolerance if worst is None else worst, top)
 
     def settles(n: int) -> bool:
-        return max(stability.planned(mean, spread, top, n), _unseen_planned(mean, spread, most, n)) + reference_error < tolerance
+        upper = max(stability.planned(mean, spread, top, n), _unseen_planned(mean, spread, most, n))
+        return upper + reference_error < tolerance
 
     return stability.smallest_number(settles, fewest)
 
@@ -252,7 +254,9 @@ def _finite(
     impossible = bool(below_zero(found.high, tolerance, reference_error))
     wanted = verdict == "undecided" and not impossible
     needed = _more(values, tolerance, reference_error, worst, fewest) if wanted else None
-    limits = bootstrap.stated(values, float(found.lower), float(found.high)) if n > 1 else bootstrap.Interval(mean, np.nan, np.nan)
+    limits = bootstrap.Interval(mean, np.nan, np.nan)
+    if n > 1:
+        limits = bootstrap.stated(values, float(found.lower), float(found.high))
     shown = limits.plain()
     findings = [_too_close(mean, tolerance, reference_error)] if wanted and needed is None else []
     findings += [_below_zero_text(mean, float(found.high), n)] if impossible else []
@@ -275,8 +279,9 @@ def _finite(
 
 def _below_zero_text(mean: float, high: float, n: int) -> str:
     return (
-        f"below_zero: the mean {mean:.3g} and its upper limit {high:.3g} lie below zero, where no divergence can lie: the draws of "
-        f"the {n:,} data sets do not scatter as independent draws do, so what was taken off for that is wrong; no verdict"
+        f"below_zero: the mean {mean:.3g} and its upper limit {high:.3g} lie below zero, where no divergence can lie: the "
+        f"draws of the {n:,} data sets do not scatter as independent draws do, so what was taken off for that is wrong; "
+        "no verdict"
     )
 
 
@@ -311,7 +316,8 @@ def _bounds(values: Array, reference_error: float, worst: float, seed: int) -> B
 
 def allowed(values: Array, low: Array, high: Array, worst: float, seed: int) -> Bounds:
     """The limits of each column's mean with their allowances; arguments as in `bounds`."""
-    rare = high + (RULE_OF_THREE - 1) * np.maximum(values.max(0), 0.0) / len(values)  # `high` holds a third of the rule of three
+    farthest = np.maximum(values.max(0), 0.0) / len(values)
+    rare = high + (RULE_OF_THREE - 1) * farthest  # `high` holds a third of the rule of three
     return Bounds(low, high, low - left_tail(values), np.maximum(rare, unseen(values, worst, seed=seed)))
 
 

@@ -4,8 +4,8 @@ KL is convex: noise in the reference p raises KL(p || q) by half of sum Var(p) /
 half of sum p Var(q) / q^2, and averaging over data sets takes neither away. Two independent runs show it. Score their mean
 p = (p1 + p2) / 2 and subtract sum (p1 - p2)^2 / (8 p); for a candidate, sum p (q1 - q2)^2 / (8 q^2). Since
 (a - b) / (a + b) = tanh((log a - log b) / 2), both are sum p tanh^2 / 2, and what is left is of the next order,
-sum p tanh^4 / 3. Between densities the sums are integrals over the line; where a candidate has no tails, over what lies between its
-borders, given that y does. The noise of the exact mass outside is neglected there: 1 % of the rest at most.
+sum p tanh^4 / 3. Between densities the sums are integrals over the line; where a candidate has no tails, over what
+lies between its borders, given that y does. The noise of the exact mass outside is neglected there: 1 % of the rest.
 """
 
 from __future__ import annotations

@@ -68,12 +68,20 @@ def curve(scores: Array, context: IntArray, *, seed: int = 0) -> Profile:
     """
     if scores.ndim != 3 or context.shape != scores.shape[:2]:
         raise ShapeError(
-            "scores (dataset, position, query) and context (dataset, position)", f"{scores.shape} and {context.shape}"
+            "scores (dataset, position, query) and context (dataset, position)",
+            f"{scores.shape} and {context.shape}",
         )
     return _profile(scores, np.broadcast_to(context[..., None], scores.shape), seed)
 
 
-def where(scores: Array, context: IntArray, *, label: IntArray | None = None, worst: int = 8, seed: int = 0) -> Where:
+def where(
+    scores: Array,
+    context: IntArray,
+    *,
+    label: IntArray | None = None,
+    worst: int = 8,
+    seed: int = 0,
+) -> Where:
     """Mean score by context and by query with simultaneous limits and shares, and the worst data sets.
 
     Args:
@@ -98,7 +106,10 @@ def _profile(scores: Array, group: npt.NDArray[np.int64], seed: int) -> Profile:
         share[j] = here.sum() / total if math.isfinite(total) and total != 0 else np.nan
     estimate, low, high = bootstrap.band(values, seed=seed)
     low, high = stability.shown(estimate, low, high, values)
-    reasons = tuple(_profile_reason(column, *limits) for column, *limits in zip(values.T, low, high, strict=True))
+    reasons = tuple(
+        _profile_reason(column, *limits)
+        for column, *limits in zip(values.T, low, high, strict=True)
+    )
     return Profile(key, estimate, low, high, share, (~np.isnan(values)).sum(0), reasons)
 
 
@@ -114,7 +125,9 @@ def _profile_reason(values: Array, low: float, high: float) -> str | None:
 def _worst(scores: Array, count: int) -> tuple[Worst, ...]:
     means = cluster_means(scores)
     order = np.argsort(np.where(np.isnan(means), -np.inf, means), kind="stable")[::-1][:count]
-    return tuple(_worst_of(int(i), float(means[i]), scores[i]) for i in order if not np.isnan(means[i]))
+    return tuple(
+        _worst_of(int(i), float(means[i]), scores[i]) for i in order if not np.isnan(means[i])
+    )
 
 
 def _worst_of(dataset: int, mean: float, scores: Array) -> Worst:

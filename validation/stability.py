@@ -21,7 +21,9 @@ Mask = npt.NDArray[np.bool_]
 STEEP = 5.0  # times the mean: a limit above rests on a tail that the sample does not show
 SETTLED = 1.5  # times the mean: where the limit of enough data sets is expected to lie at most
 DETECTABLE = 2.8  # 1.96 + 0.84 standard errors: seen with probability 80 %
-MISSED = math.log(40)  # 3.7: what happens at a rate of 3.7 / n is absent from n data sets with probability 2.5 %
+MISSED = math.log(
+    40
+)  # 3.7: what happens at a rate of 3.7 / n is absent from n data sets with probability 2.5 %
 ROUNDING = 1e-9  # relative; equal values have a limit that is their mean
 MOST = 10**9  # data sets; more than that settle nothing in practice
 UNSTABLE = "no stable {side} limit at this sample size"
@@ -38,8 +40,8 @@ def supported(
 ) -> tuple[Mask, Mask]:
     """Whether the lower and the upper limit of a mean may be shown; every argument (*column,).
 
-    A quantity that is never negative needs no support for its lower limit: zero bounds it. Where a quantity can only lie `within`
-    some range, the ends of that range need none either.
+    A quantity that is never negative needs no support for its lower limit: zero bounds it. Where a quantity can only
+    lie `within` some range, the ends of that range need none either.
     """
     size = np.maximum(np.abs(smallest), np.abs(largest))
     slack = ROUNDING * np.where(np.isfinite(size), size, 0.0)  # an infinite value has no rounding
@@ -50,7 +52,12 @@ def supported(
 
 
 def shown(
-    estimate: Array, low: Array, high: Array, values: Array, *, within: tuple[float, float] = (-np.inf, np.inf)
+    estimate: Array,
+    low: Array,
+    high: Array,
+    values: Array,
+    *,
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[Array, Array]:
     """The limits of each column's mean as a reader may see them, NaN where the sample does not support one.
 
@@ -77,7 +84,11 @@ def reason(values: Array, below: bool, above: bool) -> str | None:
     side = "upper" if below else "lower" if above else "lower and no stable upper"
     numbers = f"mean {values.mean():.3g}, largest of {values.size:,} data sets {values.max():.3g}"
     more = data_sets(values)
-    remedy = f"about {more:,} data sets would be needed" if more else "no number of data sets is known to give one"
+    remedy = (
+        f"about {more:,} data sets would be needed"
+        if more
+        else "no number of data sets is known to give one"
+    )
     return f"{UNSTABLE.format(side=side)}: {numbers}; {remedy}"
 
 
@@ -100,7 +111,9 @@ def data_sets(values: Array) -> int | None:
 def planned(mean: float, spread: float, top: float, n: int) -> float:
     """Where the upper limit of n data sets lies with probability 80 %, its allowance for an unseen tail included."""
     step = DETECTABLE * spread / math.sqrt(n)
-    return (mean * math.exp(min(step / mean, 700.0)) if mean > 0 else mean + step) + MISSED * top / n
+    return (
+        mean * math.exp(min(step / mean, 700.0)) if mean > 0 else mean + step
+    ) + MISSED * top / n
 
 
 def smallest_number(settles: Callable[[int], bool], fewest: int) -> int | None:

@@ -16,7 +16,9 @@ from veribayes.predictive import Array, Bins, Normal, NormalMixture, Predictive,
 from veribayes.tree import Branch, Data
 
 FIXED = 64  # data sets of another random stream, from which the borders are taken: no batch may move them
-FINE = 0.15  # width of a bin in the narrowest predictive's sds: bins alone cost a thousandth of a nat
+FINE = (
+    0.15  # width of a bin in the narrowest predictive's sds: bins alone cost a thousandth of a nat
+)
 
 
 @dataclass(frozen=True)

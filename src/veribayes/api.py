@@ -161,7 +161,7 @@ def verify(
         what: anything `task` understands.
         candidate: a callable (context, query) -> one of the six predictive forms, a torch module, an engine, recorded
             predictions (a DataTree or its file), or the name of a checkpoint or engine; None is the task's own checkpoint.
-        datasets: independent data sets; they are the unit of replication. A verdict `equivalent` needs 200.
+        datasets: independent data sets; they are the unit of replication. A verdict `equivalent` needs 400.
         seed: with it every number of the run is determined.
         tolerance: of the primary endpoint, instead of the task's.
         reference: engine that computes the truth, instead of the task's.

@@ -149,7 +149,8 @@ class TestSupport:
     def test_what_would_be_needed(self) -> None:
         """Where the law has a mean, that many data sets support a limit in nearly every sample."""
         rng = np.random.default_rng(8)
-        unstable = next(x for x in (np.exp(2 * rng.normal(size=60)) for _ in range(200)) if not bootstrap.interval(x).supported[1])
+        samples = (np.exp(2 * rng.normal(size=60)) for _ in range(200))
+        unstable = next(x for x in samples if not bootstrap.interval(x).supported[1])
         needed = stability.data_sets(unstable)
         assert needed is not None
         assert 120 <= needed <= 20_000
@@ -161,7 +162,8 @@ class TestSupport:
 def test_a_p_value_inverts_the_lower_limit_on_either_scale() -> None:
     for seed in range(30):
         rng = np.random.default_rng([11, seed])
-        for x in (rng.lognormal(size=60), 0.2 - rng.lognormal(size=60) + 1.6, np.where(rng.random(60) < 0.2, rng.random(60), 0)):
+        rare = np.where(rng.random(60) < 0.2, rng.random(60), 0)
+        for x in (rng.lognormal(size=60), 1.8 - rng.lognormal(size=60), rare):
             bound = x.mean() - 0.9 * (x.mean() - bootstrap.interval(x, seed=seed).low)
             for factor in (0.5, 1.0, 1.5):
                 limit = x.mean() - factor * (x.mean() - bound)
@@ -177,6 +179,18 @@ class TestRecovery:
         assert found is not None
         assert found.low < found.estimate < found.high < 1
         assert found.estimate == pytest.approx(1 - noisy.mean() / base.mean())
+
+    def test_the_tail_of_the_divergence_lowers_the_recovery(self) -> None:
+        """What one more data set beyond the farthest adds is lost: it moves the lower limit of the recovery."""
+        base, x = np.ones(300), 0.02 * sample(300, 1.2, seed=3)
+        found, mean = bootstrap.recovery(x, base), bootstrap.interval(x)
+        assert found is not None
+        assert (1 - found.low, 1 - found.high) == pytest.approx((mean.high, mean.low), rel=5e-3)
+        plain = bootstrap.studentised(x[:, None], seed=0)
+        bare = float(plain.at(np.sort(plain.t[:, 0])[49])[0])
+        one_more = (x.max() - x.mean()) / 300 * mean_beyond(np.sort(x))
+        assert 1 - found.low == pytest.approx(bare + one_more, rel=5e-3)
+        assert 1 - found.low > bare + 0.9 * one_more
 
     @pytest.mark.parametrize(("factor", "wanted"), [(0.0, 1.0), (1.0, 0.0), (3.0, -2.0)])
     def test_proportional_divergences_leave_no_doubt(self, factor: float, wanted: float) -> None:

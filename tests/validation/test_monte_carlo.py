@@ -86,11 +86,15 @@ def test_mixture_reference_of_two_runs(form: str) -> None:
 def test_bins_are_corrected_between_densities(tails: bool) -> None:
     """Sixteen wide bins hide most of the noise from the masses; the density of a Monte Carlo reference has it all."""
     rng, shape, s = np.random.default_rng(7), (300, 1, 1), 8
-    runs = [NormalMixture(np.full((*shape, s), 1 / s), rng.normal(0, 0.5, (*shape, s)), np.ones((*shape, s))) for _ in range(2)]
+    runs = [
+        NormalMixture(np.full((*shape, s), 1 / s), rng.normal(0, 0.5, (*shape, s)), np.ones((*shape, s)))
+        for _ in range(2)
+    ]
     exact = Normal(np.zeros(shape), np.full(shape, np.sqrt(1.25)))
     edges = np.linspace(-5, 5, 17)
     mass = np.diff(exact.cdf(np.broadcast_to(edges, (*shape, 17))), prepend=0.0, append=1.0)
-    candidate = Bins(mass, edges, np.ones(2)) if tails else Bins(mass[..., 1:-1] / mass[..., 1:-1].sum(-1, keepdims=True), edges)
+    inner = mass[..., 1:-1] / mass[..., 1:-1].sum(-1, keepdims=True)
+    candidate = Bins(mass, edges, np.ones(2)) if tails else Bins(inner, edges)
     truth = registry.load("metric", "kl_density").score(candidate, exact, np.zeros(shape)).mean()
     found = corrected_kl(candidate, (runs[0], runs[1]), np.zeros(shape))
     value, error = mean_and_error(found.value)

@@ -3,8 +3,8 @@
 For bins, KL(p || q) = sum over cells of P log(P / q), which `kl` reports, plus the price of the bins,
 sum P KL(p given the cell || uniform or half-normal): about h^2 / (24 s^2) for bins of width h and a normal of standard
 deviation s. Both are exact here, by truncated moments. A candidate without tails is compared with the reference given
-that y lies between its borders, and minus the logarithm of the exact mass between them, A, is added: that it says nothing of the
-rest costs 1 - A nats for a small rest. Every other form has no price: equal to `kl`.
+that y lies between its borders, and minus the logarithm of the exact mass between them, A, is added: that it says
+nothing of the rest costs 1 - A nats for a small rest. Every other form has no price: equal to `kl`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def _bars_entropy(law: Bins, low: float, high: float) -> Array:
     between = (b > a).nonzero()[0]
     below = law.cdf(np.tile(np.stack([a, b], -1).ravel(), (*law.shape, 1))).reshape(*law.shape, -1, 2)
     mass = (below[..., 1] - below[..., 0])[..., between]
-    height = (log_probs(law) + _log_height(law)) if law.tail_scale is not None else log(law.probs) + _log_height(law)[1:-1]
+    tails = law.tail_scale is not None
+    height = log(law.probs) + (_log_height(law) if tails else _log_height(law)[1:-1])
     with np.errstate(invalid="ignore"):
         whole = np.where(mass > 0, mass * height[..., between], 0.0).sum(-1)
     if law.tail_scale is None:
@@ -63,9 +64,10 @@ def _bars_entropy(law: Bins, low: float, high: float) -> Array:
 
 
 def _half_normal_squares(law: Bins, low: float, high: float) -> Array:
-    """Sum over both half-normal tails of the integral of p z^2 between the borders, z in tail scales from the outermost edge."""
+    """Integral of p z^2 over both half-normal tails between the borders, z in tail scales from the outermost edge."""
     assert law.tail_scale is not None
-    ends = ((law.edges[0] - low, law.edges[0] - high), (high - law.edges[-1], low - law.edges[-1]))  # far and near, as distances
+    first, last = law.edges[0], law.edges[-1]
+    ends = ((first - low, first - high), (high - last, low - last))  # far and near, as distances
     total = np.zeros(law.shape)
     for (far, near), scale, mass in zip(ends, law.tail_scale, (law.probs[..., 0], law.probs[..., -1]), strict=True):
         z_far, z_near = max(far, 0.0) / scale, max(near, 0.0) / scale
@@ -103,10 +105,8 @@ def _tail_moment(candidate: Bins, reference: Law) -> Array:
 def _bars_tail_moment(candidate: Bins, reference: Bins) -> Array:
     """The same for a reference that is bins: their bars and their half-normals beyond each border of the candidate."""
     assert candidate.tail_scale is not None
-    total = np.zeros(reference.shape)
-    for side, border, scale in ((-1, candidate.edges[0], candidate.tail_scale[0]), (1, candidate.edges[-1], candidate.tail_scale[1])):
-        total += _squares_beyond(reference, side, float(border)) / scale**2
-    return total
+    lower = _squares_beyond(reference, -1, float(candidate.edges[0])) / candidate.tail_scale[0] ** 2
+    return np.asarray(lower + _squares_beyond(reference, 1, float(candidate.edges[-1])) / candidate.tail_scale[1] ** 2)
 
 
 def _squares_beyond(law: Bins, side: int, border: float) -> Array:

@@ -101,7 +101,9 @@ def _scores(run: Run, power: int) -> list[tuple[str, str, str]]:
 
 def _score_name(name: str, primary: str) -> str:
     """Beside the divergence between densities, `kl` is the part of it that lies between the masses of the candidate's bins."""
-    return "KL(exact ‖ candidate) between the masses of its bins" if (name, primary) == ("kl", "kl_density") else words.metric(name)
+    if (name, primary) == ("kl", "kl_density"):
+        return "KL(exact ‖ candidate) between the masses of its bins"
+    return words.metric(name)
 
 
 def _score(entry: Mapping[str, Any], power: int) -> str:
