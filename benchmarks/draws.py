@@ -15,8 +15,10 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.signal import lfilter
 from scipy.special import ndtr
 
@@ -149,9 +151,11 @@ def block(reference: str, law: str, kind: str, draws: int, rng: np.random.Genera
     one, two = Draws(first), Draws(first, second)
     names = ("kl_draws", "half_chi_square") if exact.form == "categorical" else ("crps", "crps")
     old, new = (verdicts(name, said, exact, tolerance) for name, said in zip(names, (one, two), strict=True))
-    rejected, alone = (dependent(said, exact) for said in (two, one))
+    tests, alone = rejections(two, exact), rejections(one, exact).any(-1)
+    rejected = tests.any(-1)
     equivalent = (new == "equivalent") & ~rejected
-    return np.stack([old == "equivalent", old == "different", equivalent, new == "different", rejected, alone], -1)
+    different = (new == "different") & ~tests[:, independence.TWO.index("draw_shift")]
+    return np.stack([old == "equivalent", old == "different", equivalent, different, rejected, alone], -1)
 
 
 def laws(
@@ -175,19 +179,20 @@ def laws(
     return NormalMixture(weights, *parts), NormalMixture(weights, parts[0] + shift, parts[1]), tolerance
 
 
-def verdicts(name: str, said: Draws, exact: Predictive, tolerance: float) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+def verdicts(name: str, said: Draws, exact: Predictive, tolerance: float) -> npt.NDArray[Any]:
     """The verdict of each run."""
     scores = registry.load("metric", name).score(said[:, :, None], exact[:, :, None], np.zeros((*exact.shape, 1)))
     found = decision.bounds(scores[..., 0].T, 100 * tolerance)
     return np.asarray(decision.verdicts(found, DATASETS, tolerance))
 
 
-def dependent(said: Draws, exact: Predictive) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Whether a test rejects independence, in each run."""
+def rejections(said: Draws, exact: Predictive) -> npt.NDArray[np.bool_]:
+    """Which tests reject independence in each run, (run, statistic)."""
     found = independence.scores(said[:, :, None], exact[:, :, None], np.zeros((*exact.shape, 1)))
     runs = ({name: values[i, :, None] for name, values in found.items()} for i in range(exact.shape[0]))
-    known = (independence.judge(run, SHARD) for run in runs)
-    return np.array([k is not None and bool(k.rejected) for k in known])
+    known = [independence.judge(run, SHARD) for run in runs]
+    names = independence.TWO if said.again is not None else independence.ONE
+    return np.array([[k is not None and name in k.rejected for name in names] for k in known])
 
 
 def shown(row: Row) -> dict[str, str]:

@@ -262,9 +262,9 @@ def compute_tolerance(task: Task, *, seed: int = 0, datasets: int = 2000, option
     """
     names = ("kl",) if task.model.n_categories else ("kl", "crps")
     values: dict[str, list[Array]] = {name: [] for name in names}
-    for guess, exact, simulation in _priors(task, seed, datasets, options):
+    for guess, exact, simulation in priors(task, seed, datasets, options):
         for name in names:
-            values[name].append(decision.cluster_means(_score(name, guess, exact, simulation)))
+            values[name].append(decision.cluster_means(score(name, guess, exact, simulation)))
     sizes = {name: _share(values[name]) for name in names}
     if not np.isfinite(sizes["kl"]):
         raise InputError("a prior that holds possible what the truth does", "an infinite divergence", "give --tolerance")
@@ -278,9 +278,9 @@ def quantile_tolerance(
 ) -> float:
     """The same for quantiles at these levels: 1 % of the mean quantile divergence of the prior predictive's."""
     values = []
-    for guess, exact, simulation in _priors(task, seed, datasets, options):
+    for guess, exact, simulation in priors(task, seed, datasets, options):
         said = _quantiles(guess, levels)
-        values.append(decision.cluster_means(_score("quantile_score", said, exact, simulation)))
+        values.append(decision.cluster_means(score("quantile_score", said, exact, simulation)))
     found = _share(values)
     if not found > 0:
         wanted = f"levels at which the context tells something, not only {tuple(levels)}"
@@ -288,8 +288,8 @@ def quantile_tolerance(
     return found
 
 
-def _priors(
-    task: Task, seed: int, datasets: int, options: Options | None
+def priors(
+    task: Task, seed: int, datasets: int, options: Options | None = None
 ) -> Iterator[tuple[Predictive, Predictive, Simulation]]:
     """Prior predictive and exact predictive on data sets that no comparison uses."""
     given = options or Options()
@@ -472,7 +472,7 @@ def _compute(task: Task, roles: Mapping[str, Candidate], options: Options, rows:
             scores[role], forms[role] = _scores(results.COMPARED, branch, truth, simulation), branch.predictive.form
             if levels is not None:
                 quantiles = _quantiles(branch.predictive, levels)
-                scores[role]["quantile_score"] = _score("quantile_score", quantiles, truth.predictive, simulation)
+                scores[role]["quantile_score"] = score("quantile_score", quantiles, truth.predictive, simulation)
     kept = said if options.keep_predictions else None
     return Scored(scores, simulation.context, simulation.outcome, truth.certificate, forms, levels, kept)
 
@@ -516,7 +516,8 @@ def _metric_scores(name: str, branch: Branch, truth: Branch, simulation: Simulat
     return values
 
 
-def _score(name: str, guess: Predictive, exact: Predictive, simulation: Simulation) -> Array:
+def score(name: str, guess: Predictive, exact: Predictive, simulation: Simulation) -> Array:
+    """One metric, (dataset, position, query)."""
     return np.asarray(registry.load("metric", name).score(guess, exact, simulation.outcome))
 
 
