@@ -10,7 +10,8 @@ from veribayes import checked
 from veribayes.checked import shown as shown
 from veribayes.errors import InputError, ModelError
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _of_a_model(check: Callable[P, T]) -> Callable[P, T]:

@@ -240,7 +240,7 @@ def identify(
     choices = {"against": sorted(against or ()), "options": options}
     request = {"candidate": ownership.name_of(candidate, made), **numbers, **choices}
     if out is None:
-        defaults = {"datasets": IDENTIFY_DATASETS, "seed": 0, "tolerance": None, "against": [], "options": {}}
+        defaults: dict[str, Any] = {"datasets": IDENTIFY_DATASETS, "seed": 0, "tolerance": None, "against": [], "options": {}}
         usual = request == {"candidate": made.name, **defaults}
         out = ownership.default_folder(Path("runs/identify"), usual, candidate or "shipped", request)
     folder = out / store.folder_name(task, made)
