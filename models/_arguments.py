@@ -82,8 +82,11 @@ def parse_argument(text: str) -> Any:
 
 
 def _npz(path: Path) -> dict[str, npt.NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except Exception as error:  # what the library raises on damaged bytes is no closed list
+        raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
 def _json(path: Path) -> dict[str, Any]:

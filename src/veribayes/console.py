@@ -141,9 +141,10 @@ def one_line(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """A line on standard error, where there is one."""
+    """A line on standard error, where there is one; names that are no Unicode are shown by their bytes."""
+    shown = text.encode("utf-8", "backslashreplace").decode("utf-8")
     try:
-        print(f"veribayes: {text}", file=sys.stderr, flush=True)
+        print(f"veribayes: {shown}", file=sys.stderr, flush=True)
     except (OSError, ValueError):
         discard(sys.stderr)
 
