@@ -105,8 +105,8 @@ class Tolerance:
         draws: for candidates that give draws: half the chi-square divergence for categories, with the number of `kl`; CRPS
             divergence in the unit of the observation otherwise.
         seed, datasets: how both were computed (`make tolerances` does it again).
-        quantiles: quantile divergence in the unit of the observation, for candidates that give quantiles. It depends on their levels and
-            is computed at the start of a run; no file and no hash holds it.
+        quantiles: quantile divergence in the unit of the observation, for candidates that give quantiles. It depends on their
+            levels and is computed at the start of a run; no file and no hash holds it.
     """
 
     kl: float
