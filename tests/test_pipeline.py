@@ -162,7 +162,8 @@ def test_recorded_predictions_go_by_their_labels(tmp_path: Path) -> None:
     order = np.random.default_rng(0).permutation(len(index))
     labelled = group.assign_coords(dataset=index, position=about["positions"], query=np.arange(group.sizes["query"]))
     turned = labelled.isel(dataset=order, position=slice(None, None, -1), query=slice(None, None, -1))
-    stored = {"/candidate": turned.transpose("query", "position", "dataset", ...), "/observed_data": xr.Dataset({"index": ("dataset", index)})}
+    numbers = xr.Dataset({"index": ("dataset", index)})
+    stored = {"/candidate": turned.transpose("query", "position", "dataset", ...), "/observed_data": numbers}
     read = pipeline.run(task, xr.DataTree.from_dict(stored), QUICK)
     np.testing.assert_array_equal(made["scores/candidate/kl"], read["scores/candidate/kl"])
     wrong = {
