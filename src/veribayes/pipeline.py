@@ -249,7 +249,7 @@ def compute_tolerance(task: Task, *, seed: int = 0, datasets: int = 2000, option
         )
     kl, draws = (TOLERANCE_SHARE * float(np.mean(np.concatenate(t))) for t in zip(*totals, strict=True))
     if not kl > 0:
-        raise InputError("a task whose context tells something", "a posterior that is the prior", "give a tolerance")
+        raise InputError("a task whose context tells something", "a posterior that is the prior", "give a --tolerance")
     if not np.isfinite(draws):  # the prior holds possible what the truth excludes: the reverse divergence sets no scale
         draws = kl
     return Tolerance(kl=float(f"{kl:.4g}"), draws=float(f"{draws:.4g}"), seed=seed, datasets=datasets)
