@@ -63,7 +63,7 @@ def require_served(engine: Engine, task: Task, data: Data) -> None:
 def require_positive(engine: Engine, **options: float) -> None:
     """Refuse options that are not positive finite numbers."""
     for option, value in options.items():
-        if not (np.isfinite(value) and value > 0):
+        if not (isinstance(value, int | float) and np.isfinite(value) and value > 0):
             raise InputError(f"a positive {option} for the engine '{name_of(engine)}'", f"{value}")
 
 

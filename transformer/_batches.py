@@ -116,7 +116,8 @@ class Recipe:
             InputError: no such preset, or a key that is not a setting.
         """
         if preset not in task.training:
-            raise InputError(f"a preset of task '{task.name}': {', '.join(task.training) or 'none'}", f"'{preset}'")
+            raise InputError(f"a preset of task '{task.name}': {', '.join(task.training) or 'none'}", f"'{preset}'",
+                             "choose one with --preset")  # fmt: skip
         required = ("steps", "batch", "learning_rate", "network")
         plain = mapping(
             f"preset '{preset}'", task.training[preset], allowed=[f.name for f in fields(cls)], required=required

@@ -475,25 +475,26 @@ def calibrate_tests(
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers, before they import NumPy
     from dataclasses import asdict
 
-    from veribayes import store
+    from veribayes import folders, store
     from veribayes.report import calibration as drawn
     from veribayes.validation import _shards, intervals
     from veribayes.validation.tests import _measure
 
     jobs, more = _measure.jobs(nulls, seed), intervals.jobs(nulls, seed)
-    with terminal.progress("tests", _shards.blocks(jobs)) as advance:
-        rates = _measure.run(jobs, out, advance, workers=workers)
-    with terminal.progress("intervals", _shards.blocks(more)) as advance:
-        covered = intervals.run(more, out, advance, workers=workers)
-    waits = _measure.waiting(seed, min(nulls, _measure.POWER_REPLICATES))
-    document = _measure.document(rates) | {
-        "waiting": [asdict(w) for w in waits], "intervals": [found.plain() for found in covered]
-    }  # fmt: skip
-    text = "\n\n".join((_measure.tables(rates), _measure.waiting_table(waits), intervals.tables(covered)))
-    store.write_text(out / "calibration.json", json.dumps(document, indent=1))
-    store.write_text(out / "calibration.md", text)
-    store.write_text(out / "calibration.svg", drawn.svg(drawn.sizes(document)))
-    store.write_text(out / "coverage.svg", drawn.svg(drawn.coverages(document)))
+    with folders.owned(out, {"seed": seed}):
+        with terminal.progress("tests", _shards.blocks(jobs)) as advance:
+            rates = _measure.run(jobs, out, advance, workers=workers)
+        with terminal.progress("intervals", _shards.blocks(more)) as advance:
+            covered = intervals.run(more, out, advance, workers=workers)
+        waits = _measure.waiting(seed, min(nulls, _measure.POWER_REPLICATES))
+        document = _measure.document(rates) | {
+            "waiting": [asdict(w) for w in waits], "intervals": [found.plain() for found in covered]
+        }  # fmt: skip
+        text = "\n\n".join((_measure.tables(rates), _measure.waiting_table(waits), intervals.tables(covered)))
+        store.write_text(out / "calibration.json", json.dumps(document, indent=1))
+        store.write_text(out / "calibration.md", text)
+        store.write_text(out / "calibration.svg", drawn.svg(drawn.sizes(document)))
+        store.write_text(out / "coverage.svg", drawn.svg(drawn.coverages(document)))
     print(json.dumps(document, indent=1) if as_json else text)
 
 

@@ -269,7 +269,7 @@ def compute_tolerance(task: Task, *, seed: int = 0, datasets: int = 2000, option
     if not np.isfinite(sizes["kl"]):
         raise InputError("a prior that holds possible what the truth does", "an infinite divergence", "give --tolerance")
     if not sizes["kl"] > 0:
-        raise InputError("a task whose context tells something", "a posterior that is the prior", "give a tolerance")
+        raise InputError("a task whose context tells something", "a posterior that is the prior", "give a --tolerance")
     return Tolerance(kl=sizes["kl"], draws=sizes.get("crps", sizes["kl"]), seed=seed, datasets=datasets)
 
 
@@ -284,7 +284,7 @@ def quantile_tolerance(
     found = _share(values)
     if not found > 0:
         wanted = f"levels at which the context tells something, not only {tuple(levels)}"
-        raise InputError(wanted, "exact quantiles that are those of the prior", "give a tolerance")
+        raise InputError(wanted, "exact quantiles that are those of the prior", "give a --tolerance")
     return found
 
 

@@ -9,6 +9,8 @@ used is a `Fault`, which names its distribution: nothing else fails because of i
 from __future__ import annotations
 
 import importlib
+import math
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -37,6 +39,7 @@ ATTRIBUTES = {  # what a part of each kind has to offer
     "task": ("model", "design", "reference", "to_dict"),
 }
 CONFIGURED = ("engine", "construction")  # classes whose fields are the options
+LARGEST = 2**31 - 1  # of an option that counts something
 T = TypeVar("T")
 
 
@@ -150,7 +153,7 @@ def configured(kind: str, name: str, options: Mapping[str, str] | None = None) -
     for key, text in (options or {}).items():
         if key not in known:
             raise InputError(f"an option of '{name}': {', '.join(known) or 'it has none'}", f"'{key}'")
-        values[key] = _typed(text, getattr(part(), key), f"{name}.{key}")
+        values[key] = _typed(text, known[key].type, f"{name}.{key}")
     return part(**values)
 
 
@@ -261,24 +264,46 @@ def _warned(part: object) -> bool:
     return isinstance(part, Fault)
 
 
-def _typed(text: object, default: object, where: str) -> object:
-    """Option text as the type of the option's default."""
+def _typed(text: object, declared: object, where: str) -> object:
+    """Option text as the type that the option's field declares: a bounded integer, a finite number, a truth value, or words."""
     if not isinstance(text, str):
         return text
+    kinds = set(re.findall(r"\w+", str(declared)))
+    if "bool" in kinds:
+        return _parsed(lambda: {"true": True, "false": False}[text.lower()], "true or false", text, where)
+    if "float" in kinds and "str" in kinds:
+        return _number_or_text(text, where)
+    if "float" in kinds:
+        return _parsed(lambda: _finite(text), "a finite number", text, where)
+    if "int" in kinds:
+        return _parsed(lambda: _bounded(text), f"a whole number of at most {LARGEST}", text, where)
+    return text
+
+
+def _parsed(parse: Callable[[], T], wanted: str, text: str, where: str) -> T:
     try:
-        if isinstance(default, bool):
-            return {"true": True, "false": False}[text.lower()]
-        if isinstance(default, int):
-            return int(text)
-        if isinstance(default, float):
-            return float(text)
+        return parse()
     except (ValueError, KeyError):
-        raise InputError(f"{type(default).__name__} for {where}", f"'{text}'") from None
-    return _number_or_text(text) if default is None else text
+        raise InputError(f"{wanted} for {where}", f"'{text[:60]}'") from None
 
 
-def _number_or_text(text: str) -> float | str:
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _bounded(text: str) -> int:
+    value = int(text)
+    if abs(value) > LARGEST:
+        raise ValueError(text)
+    return value
+
+
+def _number_or_text(text: str, where: str) -> float | str:
     try:
-        return float(text)
+        float(text)
     except ValueError:
         return text
+    return _parsed(lambda: _finite(text), "a finite number", text, where)
