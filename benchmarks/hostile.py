@@ -3,7 +3,8 @@
 Run: python -m benchmarks.hostile [--datasets N] [--runs N] [--write]
 
 Each law has mean 1. At a tolerance of 1 every `equivalent` and `different` is false; at 2 `equivalent` is
-power. The rule of before: 200 data sets, H + 2 max K / n, nothing lifted, no allowance for a tail below. Both see the same samples.
+power. The rule of before: 200 data sets, H + 2 max K / n, nothing lifted, no allowance for a tail below. Both see the
+same samples.
 """
 
 from __future__ import annotations

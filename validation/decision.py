@@ -288,9 +288,12 @@ def _below_zero_text(mean: float, high: float, n: int) -> str:
 def _tail_findings(values: Array, reason: str | None) -> list[str]:
     """What the largest values say about the limits."""
     shape = pareto.heaviness(values)
-    heavy = f"heavy_tail: the largest divergences fall off like a Pareto law of shape {shape:.2f}; above {HEAVY} the limits may "
+    heavy = (
+        f"heavy_tail: the largest divergences fall off like a Pareto law of shape {shape:.2f}; above {HEAVY} the limits "
+        "may miss the mean more often than in 5 %"
+    )
     found = [] if reason is None else [f"no_stable_limit: {reason}"]
-    return [*found, f"{heavy}miss the mean more often than in 5 %"] if shape > HEAVY else found
+    return [*found, heavy] if shape > HEAVY else found
 
 
 def _too_close(mean: float, tolerance: float, reference_error: float) -> str:

@@ -383,10 +383,13 @@ def summary(values: Array, seed: int, lowest: float = 0.0, highest: float = 1.0)
     shown = stability.shown(estimate, low, high, values, within=(lowest, highest))
     absent = np.isnan(shown).any(0)
     found = {"estimate": estimate.tolist(), "low": _listed(shown[0]), "high": _listed(shown[1])}
-    reason = np.where(absent, stability.UNSTABLE.format(side="upper"), None)
+    reason = np.full(absent.shape, None, dtype=object)
+    reason[absent] = stability.UNSTABLE.format(side="upper")
     return {**found, "reason": reason.tolist()} if absent.any() else found
 
 
 def _listed(values: Array) -> Any:
     """As JSON, in nested lists; null for NaN."""
-    return np.where(np.isnan(values), None, np.asarray(values, dtype=object)).tolist()
+    listed = np.asarray(values, dtype=object)
+    listed[np.isnan(values)] = None
+    return listed.tolist()
