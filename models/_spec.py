@@ -213,7 +213,8 @@ def _defaults(model: Model) -> dict[str, Any]:
             return {"reference": "simplex_quadrature", "second_route": "lag_counts", "rivals": ("mirror_descent",),
                     "wrong_prior": {"concentration": 0.3 * model.concentration}}  # fmt: skip
         case GaussianProcess():
-            return {"reference": "cholesky", "second_route": "sequential", "rivals": ("kernel_descent",),
+            rivals = ("kernel_descent",) if model.fixed else ()  # it needs to know the kernel and the noise
+            return {"reference": "cholesky", "second_route": "sequential", "rivals": rivals,
                     "wrong_prior": _wrong_hyperparameters(model)}  # fmt: skip
         case NumPyroModel():
             return {"reference": "hmc", "second_route": "nuts"}

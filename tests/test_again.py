@@ -284,7 +284,7 @@ def test_what_was_scored_is_what_is_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(shown.expectation(), stored.expectation()[index])
     resumable = replace(candidates.of_callable(noisy(0.6)), identity="once")
     for keep in (False, True, False):
-        entry = vb.verify(points(), resumable, **{**options, "keep_predictions": keep}, out=tmp_path).entry
+        entry = vb.verify(points(), resumable, **{**options, "keep_predictions": keep}, out=tmp_path / str(keep)).entry
         assert ("examples_differ" in {f["name"] for f in entry["findings"]}) != keep
 
 

@@ -40,7 +40,7 @@ def test_a_posterior_that_is_the_prior_is_seen_by_the_likelihood() -> None:
     weights = np.random.default_rng(0).dirichlet(np.ones(3), (200, 1, 2, calibrate.DRAWS))
     answer, certificate = Categorical(np.full((200, 1, 1, 5), 0.2)), Certificate("trusted", "prior", 0.0)
     prior = Branch(answer, certificate, {"weights": {"draws": weights}})
-    found = calibrate._ranked(task, data, simulation, prior, 0)
+    found = calibrate._ranks_entry(*calibrate._ranked(task, data, simulation, prior, 0))
     assert found["worst"] == "log likelihood"
     assert found["p_value"] < 1e-3
 

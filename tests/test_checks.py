@@ -23,9 +23,9 @@ POSITIONS = {"bn-general5": (2, 10), "mtd-q5-m3": (8, 32), "gp-rbf-1d": (4, 16),
 MEANT = {  # every planted defect once
     "bn-general5": ("forgets_context", "ignores_parent", "latent_leakage", "narrow", "order_dependent", "wide"),
     "mtd-q5-m3": ("dropped_mode", "latent_leakage", "off_by_one_lag", "permuted_classes", "prior_only", "temperature"),
-    "gp-rbf-1d": ("dropped_correlation", "heavy_tails", "heteroscedastic", "shifted", "wrong_prior"),
+    "gp-rbf-1d": ("dropped_correlation", "heavy_tails", "wrong_tails", "heteroscedastic", "shifted", "wrong_prior"),
 }
-LONGER = {"heavy_tails", "heteroscedastic", "shifted", "wrong_prior"}  # compile most; their endpoint is in tests/inference
+LONGER = {"heavy_tails", "wrong_tails", "heteroscedastic", "shifted", "wrong_prior"}  # compile most; their endpoint is in tests/inference
 SIGNIFICANT = ("beyond_tolerance", "rejected", "concentration")
 
 

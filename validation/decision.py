@@ -332,14 +332,12 @@ def allowed(values: Array, low: Array, high: Array, worst: float, seed: int) -> 
 
 
 def _infinite(values: Array, tolerance: float, zero_mass: float | None) -> Decision:
-    share = float(np.isposinf(values).mean())
-    finding = (
-        f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets; the exact mass "
-        f"concerned is {zero_mass:.3g}"
-    )
-    if not zero_mass:  # draws of what is impossible, or numbers so far apart that float64 does not hold their divergence
+    n, share = values.size, float(np.isposinf(values).mean())
+    if zero_mass:
+        wrong = f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets"
+        finding = f"{wrong}; the exact mass concerned is {zero_mass:.3g}"
+    else:  # draws of what is impossible, or numbers so far apart that float64 does not hold their divergence
         finding = f"infinite_divergence: the divergence is infinite in {share:.1%} of the data sets"
-    n = values.size
     return Decision("different", None, None, None, None, tolerance, None, None, n, share, (finding,), (not_excluded(n),))
 
 

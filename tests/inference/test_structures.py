@@ -86,10 +86,10 @@ def test_refusals() -> None:
     assert run("prior_only", task, simulation).certificate.verdict == "trusted"
     large = _spec.task_of(network(14, Dirichlet(1.0)), positions=(1,))
     with pytest.raises(ReferenceRefused, match="counts over all parent sets"):
-        run("structure_averaging", large, simulation)
+        run("structure_averaging", large, large.simulate(range(2), seed=0))
     known = _spec.task_of(BayesianNetwork(["a"], {}, prior=Dirichlet(1.0)))
     with pytest.raises(InputError, match="unknown parents"):
-        run("structure_averaging", known, simulation)
+        run("structure_averaging", known, known.simulate(range(2), seed=0))
     for bad in ({"edges": None}, {"parents": {}}, {"prior": None}):
         given: Any = {"nodes": ["a", "b"], "parents": "unknown", "prior": Dirichlet(), "edges": Edges(0.1, 0.5), **bad}
         with pytest.raises(ModelError, match="unknown parents together with edges and a prior"):
