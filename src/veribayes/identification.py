@@ -158,7 +158,13 @@ def _conclude(found: list[Predictor], distances: Distances, tolerance: float, se
     """The name, on the mean over context lengths."""
     best = _nearest(distances.clusters.mean(1))
     same, rivals = _split(distances.apart[..., -1], best, tolerance)
-    fit = decision.decide(distances.clusters[best], tolerance=tolerance, seed=seed)
+    fit = decision.decide(
+        distances.clusters[best],
+        tolerance=tolerance,
+        seed=seed,
+        worst=0.0,  # a name is no warrant for contexts that were not seen; `verify` gives that
+        fewest=decision.FEWEST_SECONDARY,
+    )
     against = {j: _lead(distances.clusters, best, j, seed) for j in rivals}
     needed = {j: _needed(distances.apart[..., -1], best, j, tolerance) for j in rivals}
     beaten = {j: _exceeds(against[j], needed[j]) for j in rivals}
