@@ -44,8 +44,8 @@ class Row:
 def main(arguments: Sequence[str]) -> int:
     """Measure, print, write runs/hostile.json; with --write also the table in docs/verdict.md."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--datasets", type=int, default=4_000, help="data sets in each pool")
-    parser.add_argument("--runs", type=int, default=2_000, help="runs of each law")
+    parser.add_argument("--datasets", type=int, default=2_000, help="data sets in each pool")
+    parser.add_argument("--runs", type=int, default=1_000, help="runs of each law")
     parser.add_argument("--write", action="store_true", help="put the table into docs/verdict.md")
     given = parser.parse_args(arguments)
     prior, network = (_pool(name, who, given.datasets) for name, who in _POOLS)
@@ -94,29 +94,29 @@ def laws(n: int, prior: Array, network: Array) -> Iterator[calibration.Law]:
 
 def measured(law: calibration.Law, n: int, runs: int) -> Iterator[Row]:
     """The rule of before, and the rule of today."""
-    ratios = (1.0, 0.5)
-    for rule, fewest in (("before", BEFORE), ("now", FEWEST_EQUIVALENT)):
-        found: dict[float, list[Array]] = {ratio: [] for ratio in ratios}
-        covered: list[Array] = []
-        for block in range(0, runs, calibration.COLUMNS):
-            rng = np.random.default_rng([0, n, block // calibration.COLUMNS])
-            values = law.draw(rng, (n, min(calibration.COLUMNS, runs - block)))
-            for ratio in ratios:
-                bounds = _before(values) if rule == "before" else _now(values, PRIOR / ratio)
-                found[ratio].append(verdicts(bounds, n, 1.0 / ratio, fewest=fewest))
-            covered.append((bounds.lower <= law.mean) & (law.mean <= bounds.high))
-        at, half = (np.concatenate(found[ratio]) for ratio in ratios)
-        shares = (
-            np.concatenate(covered),
-            at == "equivalent",
-            at == "different",
-            half == "equivalent",
-        )
-        yield Row(law.name, n, rule, *(float(share.mean()) for share in shares))
+    blocks = [_block(law, n, runs, number) for number in range(-(-runs // calibration.COLUMNS))]
+    for rule in ("before", "now"):
+        parts = [block[rule] for block in blocks]
+        yield Row(law.name, n, rule, *(float(np.concatenate(share).mean()) for share in zip(*parts, strict=True)))
 
 
-def _now(values: Array, worst: float) -> Bounds:
-    return allowed(values, *bootstrap.limits(values), worst, 0)
+def _block(law: calibration.Law, n: int, runs: int, number: int) -> dict[str, tuple[Array, ...]]:
+    """By rule: which runs of a block are covered, falsely equivalent, falsely different, rightly equivalent."""
+    first = number * calibration.COLUMNS
+    values = law.draw(np.random.default_rng([0, n, number]), (n, min(calibration.COLUMNS, runs - first)))
+    before, limits = _before(values), bootstrap.limits(values)
+    now, half = (allowed(values, *limits, PRIOR * tolerance, 0) for tolerance in (1.0, 2.0))
+    return {
+        "before": _counted(before, before, n, BEFORE),
+        "now": _counted(now, half, n, FEWEST_EQUIVALENT),
+    }
+
+
+def _counted(at: Bounds, half: Bounds, n: int, fewest: int) -> tuple[Array, ...]:
+    """Of bounds at the tolerance 1, which is the mean, and at twice that."""
+    false = verdicts(at, n, 1.0, fewest=fewest)
+    covered = (at.lower <= 1) & (at.high >= 1)
+    return covered, false == "equivalent", false == "different", verdicts(half, n, 2.0, fewest=fewest) == "equivalent"
 
 
 def _before(values: Array) -> Bounds:

@@ -25,7 +25,8 @@ MEANT = {  # every planted defect once
     "mtd-q5-m3": ("dropped_mode", "latent_leakage", "off_by_one_lag", "permuted_classes", "prior_only", "temperature"),
     "gp-rbf-1d": ("dropped_correlation", "heavy_tails", "wrong_tails", "heteroscedastic", "shifted", "wrong_prior"),
 }
-LONGER = {"heavy_tails", "wrong_tails", "heteroscedastic", "shifted", "wrong_prior"}  # compile most; their endpoint is in tests/inference
+# compile most; their endpoint is in tests/inference
+LONGER = {"heavy_tails", "wrong_tails", "heteroscedastic", "shifted", "wrong_prior"}
 SIGNIFICANT = ("beyond_tolerance", "rejected", "concentration")
 
 

@@ -45,7 +45,8 @@ class Broken:
 
 ENTRY = {
     "task": "t", "candidate": "c", "verdict": "different", "rivals": {}, "findings": [],
-    "primary": {"metric": "kl", "verdict": "different", "estimate": 1.0, "low": 0.9, "high": 1.1, "tolerance": 0.1, "datasets_needed": None},
+    "primary": {"metric": "kl", "verdict": "different", "estimate": 1.0, "low": 0.9, "high": 1.1, "tolerance": 0.1,
+                "datasets_needed": None},
     "recovery": {"estimate": 0.5, "low": 0.4, "high": 0.6},
 }  # fmt: skip
 

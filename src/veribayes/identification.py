@@ -231,7 +231,13 @@ def _ordering(measured: list[Distances], seed: int) -> Distances:
 
 
 def _fit(distances: Distances, best: int, seed: int) -> str:
-    return decision.decide(distances.clusters[best], tolerance=distances.tolerance, seed=seed).verdict
+    """What the distance from the nearest predictor is against the tolerance.
+
+    A name is no warrant for contexts that were not seen; `verify` gives that.
+    """
+    few = decision.FEWEST_SECONDARY
+    values = distances.clusters[best]
+    return decision.decide(values, tolerance=distances.tolerance, seed=seed, worst=0.0, fewest=few).verdict
 
 
 def _conclude(known: list[Predictor], measured: list[Distances], chosen: Distances, seed: int) -> dict[str, Any]:

@@ -209,7 +209,9 @@ def _bar(run: Run) -> Bar | None:
     tolerance = run.primary.get("tolerance")
     if not isinstance(tolerance, int | float) or tolerance <= 0:
         return None
-    low, middle, high = (_place(run.primary.get(k), tolerance) for k in ("low", "estimate", "high"))
+    finite = run.primary.get("estimate") is not None
+    least = 0.0 if finite and run.primary.get("low") is None else run.primary.get("low")  # no limit: to the left end
+    low, middle, high = (_place(v, tolerance) for v in (least, run.primary.get("estimate"), run.primary.get("high")))
     rivals = tuple(_place(r.divergence.get("estimate"), tolerance) for r in run.rivals.values())
     return Bar(f"{_multiple(run.primary)} times the tolerance", middle, low, high, rivals)
 
