@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from veribayes.chains import Axis, Posterior, entry_name
+from veribayes.checked import shown
 from veribayes.errors import InputError
-from veribayes.models._check import shown
 from veribayes.predictive import Array
 
 Entry = tuple[int, ...]

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from veribayes.checked import shown
 from veribayes.errors import InputError, ShapeError
 from veribayes.inference._diagnostics import (
     Gates,
@@ -25,7 +26,6 @@ from veribayes.inference._diagnostics import (
     r_hat,
     split,
 )
-from veribayes.models._check import shown
 from veribayes.predictive import Array
 
 STATISTICS = {

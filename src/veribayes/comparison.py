@@ -22,10 +22,10 @@ from scipy.stats import norm
 from veribayes import posteriors, registry
 from veribayes.alignment import Alignment, align
 from veribayes.chains import Posterior
+from veribayes.checked import shown
 from veribayes.effects import Effect, differences, effects, needed
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.inference._diagnostics import ESS, ess, split
-from veribayes.models._check import shown
 from veribayes.predictive import Array
 from veribayes.store import number
 from veribayes.validation.tests._null import attainable, holm

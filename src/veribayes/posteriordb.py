@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from veribayes.chains import KINDS, Axis, Posterior
+from veribayes.checked import shown
 from veribayes.errors import InputError
-from veribayes.models._check import shown
 from veribayes.predictive import Array
 
 ENTRY = re.compile(r"(.+)\[([^\[\]]+)\]")

@@ -21,8 +21,8 @@ import xarray as xr
 
 from veribayes import posteriordb
 from veribayes.chains import KINDS, STATISTICS, Axis, Posterior, kind_of
+from veribayes.checked import shown
 from veribayes.errors import InputError
-from veribayes.models._check import shown
 from veribayes.tree import CHAIN, DRAW
 
 __all__ = ["Axis", "Posterior", "from_arviz", "read", "to_arviz"]
