@@ -32,7 +32,7 @@ from veribayes.report import _run
 from veribayes.transformer._checkpoint import read_card
 
 SHORT = settings(
-    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 LONG = settings(SHORT, max_examples=4000, derandomize=False)
 CARD = Path(_spec.__file__).parents[1] / "transformer" / "checkpoints" / "bn-general5" / "card.json"
@@ -267,7 +267,7 @@ def fuzz_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 def test_no_command_line_is_unexpected(
     desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert fuzz_lines(monkeypatch, capsys, settings(SHORT, max_examples=150))[2] > 50
+    assert fuzz_lines(monkeypatch, capsys, settings(SHORT, max_examples=80))[2] > 25
 
 
 @pytest.mark.study
