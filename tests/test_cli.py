@@ -350,6 +350,7 @@ def test_doctor_and_reference(
     assert "trusted" in capsys.readouterr().out
 
 
+@pytest.mark.study
 def test_a_reference_is_audited_where_there_is_something_to_audit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

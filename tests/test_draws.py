@@ -97,7 +97,7 @@ def test_a_coin_that_ignores_the_context_is_different() -> None:
     assert "draws_repeat" in named(result)
 
 
-@pytest.mark.parametrize("name", ["bn-general5", "gp-rbf-1d"])
+@pytest.mark.parametrize("name", ["bn-general5", pytest.param("gp-rbf-1d", marks=pytest.mark.study)])
 @pytest.mark.parametrize("uniforms", [systematic, antithetic, doubled])
 def test_draws_that_are_not_independent_are_never_equivalent(name: str, uniforms: Uniforms) -> None:
     exact = entry(name, candidate(task(name).second_route, uniforms, 40))

@@ -119,7 +119,7 @@ def dirichlet_moment(alpha: Array, counts: Any) -> Any:
     return np.exp(total + (gammaln(alpha + counts) - gammaln(alpha)).sum(-1))
 
 
-@pytest.mark.parametrize("model", [MTD(10, 3, matrix_seed=1), sharp(10, 3)], ids=["smooth", "sharp"])
+@pytest.mark.parametrize("model", [pytest.param(MTD(10, 3, matrix_seed=1), marks=pytest.mark.study), sharp(10, 3)], ids=["smooth", "sharp"])
 def test_nodes_are_chosen_by_certificate(model: MTD) -> None:
     """At every prefix the error is within the bound that chose the nodes, and within the estimate where there are too few."""
     task = task_of(model, 64)
@@ -315,6 +315,7 @@ def test_reference_table() -> None:
     assert np.all(mean["gap2"] < mean["gap1"])
 
 
+@pytest.mark.study
 def test_the_default_step_size_beats_its_neighbours_on_new_data() -> None:
     model = MTD(5, 3, matrix_seed=0)
     task = task_of(model, 64)

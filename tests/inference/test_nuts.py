@@ -31,9 +31,9 @@ CHAIN = MTD(5, 3, matrix_seed=0)
 PROCESS = GaussianProcess(RBF(1.0, 0.8), 0.3)
 HYPER = GaussianProcess(RBF(1.0, LogUniform(0.3, 2.0)), 0.2)
 FAMILIES = [
-    (INTERVAL, 6, "conjugate"),
     (CHAIN, 24, "simplex_quadrature"),
-    (PROCESS, 5, "cholesky"),
+    pytest.param(INTERVAL, 6, "conjugate", marks=pytest.mark.study),
+    pytest.param(PROCESS, 5, "cholesky", marks=pytest.mark.study),
     pytest.param(STATES, 6, "conjugate", marks=pytest.mark.study),
     pytest.param(HYPER, 6, "cholesky", marks=pytest.mark.study),
 ]
