@@ -126,7 +126,10 @@ def infer(function: Any, data: dict[str, Any], engine: Mcmc) -> Branch:
 
 @pytest.mark.parametrize(
     "engine",
-    [pytest.param(Hmc(draws=200), marks=pytest.mark.study), pytest.param(Nuts(warmup=200, draws=200, chains=2), marks=pytest.mark.study)],
+    [
+        pytest.param(Hmc(draws=200), marks=pytest.mark.study),
+        pytest.param(Nuts(warmup=200, draws=200, chains=2), marks=pytest.mark.study),
+    ],
     ids=["hmc", "nuts"],
 )
 def test_modes_far_apart_are_refused(engine: Mcmc, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,10 @@ def dirichlet_moment(alpha: Array, counts: Any) -> Any:
     return np.exp(total + (gammaln(alpha + counts) - gammaln(alpha)).sum(-1))
 
 
-@pytest.mark.parametrize("model", [pytest.param(MTD(10, 3, matrix_seed=1), marks=pytest.mark.study), sharp(10, 3)], ids=["smooth", "sharp"])
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(MTD(10, 3, matrix_seed=1), marks=pytest.mark.study, id="smooth"), pytest.param(sharp(10, 3), id="sharp")],
+)
 def test_nodes_are_chosen_by_certificate(model: MTD) -> None:
     """At every prefix the error is within the bound that chose the nodes, and within the estimate where there are too few."""
     task = task_of(model, 64)
