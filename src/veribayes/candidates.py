@@ -231,6 +231,8 @@ def _called(
     options = {} if seed is None else {"seed": request_seed(seed, data, position)}
     try:
         return call(context, query, **options)
+    except EntryError as error:  # it builds predictives itself, for a batch (dataset, query)
+        raise _located(error, 2, data, position) from None
     except VeribayesError:
         raise
     except (Exception, SystemExit) as error:  # whatever a user's code raises is the user's to read
