@@ -269,7 +269,7 @@ def probe(
     against: Annotated[
         str | None, typer.Option("--against", metavar="CONSTRUCTION", help="Default: the one of the task's family.")
     ] = None,
-    datasets: Datasets = PROBE_DATASETS,
+    datasets: Compared = PROBE_DATASETS,
     seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for probe.json and probe.html; default runs/probe.")
