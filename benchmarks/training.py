@@ -138,7 +138,7 @@ def tokens_of(group: Group, family: str) -> int:
 def against(packages: Path) -> Iterator[dict[str, Any]]:
     """Alternate rounds of ours and of all modes of the peer."""
     task = _spec.load_task(TASK)
-    recipe = replace(Recipe.of(task, "full"), groups=1)
+    recipe = replace(Recipe.of(task, "full+bins"), groups=1)  # the peer has bins
     count = write_batches(task, recipe)
     ours: list[float] = []
     peers: dict[str, list[float]] = {mode: [] for mode in MODES}

@@ -58,7 +58,7 @@ def test_the_peer_learns_from_our_data(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(training, "FOLDER", tmp_path)
     monkeypatch.setattr(training, "STEPS", 2)
     task = _spec.load_task("gp-rbf-1d")
-    recipe = replace(Recipe.of(task, "quick"), groups=1, batch=4, queries=8)
+    recipe = replace(Recipe.of(task, "full+bins"), groups=1, batch=4, queries=8)
     tokens = training.write_batches(task, recipe)
     stored = np.load(tmp_path / "batches.npz")
     network = json.loads((tmp_path / "network.json").read_text())
