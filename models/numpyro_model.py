@@ -329,8 +329,11 @@ class NumPyroModel:
     def _handled(self) -> tuple[list[str], list[str]]:
         """Latents whose value, and sites whose random key, a handler inside the program has set already."""
         from numpyro import handlers
+        from numpyro.infer import init_to_uniform
 
-        with _running(self), handlers.seed(rng_seed=0), watching() as seen:
+        anywhere = handlers.substitute(substitute_fn=init_to_uniform)  # an improper prior cannot be drawn from
+        with _running(self), handlers.seed(rng_seed=0), anywhere, watching() as seen, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPyro's word that a site is fixed
             self._call(**self.data)
         return [n for n, s in seen.items() if s == "value"], [n for n, s in seen.items() if s == "key"]
 

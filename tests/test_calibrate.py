@@ -62,3 +62,16 @@ def test_an_engine_that_its_own_gate_refuses_is_not_asked() -> None:
 def test_unknown_engines_are_named() -> None:
     with pytest.raises(InputError):
         calibrate.calibrate(api.task("gp-rbf-1d"), "no_such_engine", datasets=4, seed=0)
+
+
+@pytest.mark.parametrize("command", ["calibrate-engine gp-rbf-1d --datasets -1", "calibrate-engine gp-rbf-1d --datasets 3",
+                                     "calibrate-engine gp-rbf-1d --seed -1", "reference gp-rbf-1d --datasets 0"])  # fmt: skip
+def test_numbers_for_which_there_is_no_answer_are_refused(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the name of the option, before anything is computed."""
+    monkeypatch.setattr("sys.argv", ["veribayes", *command.split()])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert command.split()[-2] in capsys.readouterr().err

@@ -300,7 +300,8 @@ def test_ball_arithmetic_knows_every_kernel(model: GaussianProcess) -> None:
     for name, value in exact.predictive.variables().items():
         np.testing.assert_allclose(value, ball.predictive.variables()[name], atol=1e-12)  # 3e-14
     with pytest.raises(InputError, match="grids"):
-        run("ball", task_of(HYPER[1], 4), data)
+        unknown = task_of(HYPER[1], 4)
+        run("ball", unknown, unknown.simulate(range(2), seed=0).data)
 
 
 @pytest.mark.study
