@@ -260,12 +260,12 @@ def _limits(values: Array, reference_error: float, seed: int) -> tuple[float, fl
 
 def _infinite(values: Array, tolerance: float, zero_mass: float | None) -> Decision:
     share = float(np.isposinf(values).mean())
-    finding = (
-        f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets; the exact mass "
-        f"concerned is {zero_mass:.3g}"
-    )
-    if not zero_mass:  # draws of what is impossible, or numbers so far apart that float64 does not hold their divergence
-        finding = f"infinite_divergence: the divergence is infinite in {share:.1%} of the data sets"
+    finding = f"infinite_divergence: the divergence is infinite in {share:.1%} of the data sets"
+    if zero_mass:  # else draws of what is impossible, or numbers so far apart that float64 does not hold their divergence
+        finding = (
+            f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets; the exact "
+            f"mass concerned is {zero_mass:.3g}"
+        )
     n = values.size
     return Decision("different", None, None, None, None, tolerance, None, None, n, share, (finding,), (_unseen(n),))
 
