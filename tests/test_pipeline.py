@@ -19,7 +19,12 @@ from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Bins, Normal
 
-TASKS = ("bn-general5", "bn-asia", "mtd-q5-m3", "gp-rbf-1d")
+TASKS = (
+    "bn-general5",
+    "bn-asia",
+    pytest.param("mtd-q5-m3", marks=pytest.mark.study),
+    pytest.param("gp-rbf-1d", marks=pytest.mark.study),
+)
 QUICK = pipeline.Options(datasets=40, audit=0)
 
 

@@ -80,6 +80,17 @@ def test_infinite_divergences_are_different_and_named() -> None:
     assert found.infinite_share == 0.1
     assert found.findings == ("zero_probability: the candidate calls possible outcomes impossible in 10.0% of the data sets; "
                               "the exact mass concerned is 0.03",)  # fmt: skip
+    for nothing in (None, 0.0):  # a normal has no zeros: what is beyond float64 is called by its name
+        (finding,) = decision.decide(x, tolerance=1.0, zero_mass=nothing).findings
+        assert finding == "infinite_divergence: the divergence is infinite in 10.0% of the data sets"
+
+
+def test_what_a_number_type_may_hide_counts_against_equivalence_alone() -> None:
+    near, far = sample(400, 0.3), sample(400, 3.0)
+    assert decision.decide(near, tolerance=1.0).verdict == "equivalent"
+    hidden = decision.decide(near, tolerance=1.0, unheld=0.9)
+    assert (hidden.verdict, hidden.datasets_needed) == ("undecided", None)
+    assert decision.decide(far, tolerance=1.0, unheld=0.9).verdict == "different"
 
 
 def test_rounding_alone_is_equivalent_without_a_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
