@@ -299,9 +299,10 @@ def test_ball_arithmetic_knows_every_kernel(model: GaussianProcess) -> None:
     ball, exact = run("ball", task, data), run("cholesky", task, data)
     for name, value in exact.predictive.variables().items():
         np.testing.assert_allclose(value, ball.predictive.variables()[name], atol=1e-12)  # 3e-14
+    unknown = task_of(HYPER[1], 4)
+    drawn = unknown.simulate(range(2), seed=0).data
     with pytest.raises(InputError, match="grids"):
-        unknown = task_of(HYPER[1], 4)
-        run("ball", unknown, unknown.simulate(range(2), seed=0).data)
+        run("ball", unknown, drawn)
 
 
 @pytest.mark.study
