@@ -332,7 +332,7 @@ class NumPyroModel:
         from numpyro.infer import init_to_uniform
 
         anywhere = handlers.substitute(substitute_fn=init_to_uniform)  # an improper prior cannot be drawn from
-        with _running(self), handlers.seed(rng_seed=0), anywhere, watching() as seen, warnings.catch_warnings():
+        with _running(self), anywhere, handlers.seed(rng_seed=0), watching() as seen, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPyro's word that a site is fixed
             self._call(**self.data)
         return [n for n, s in seen.items() if s == "value"], [n for n, s in seen.items() if s == "key"]
