@@ -87,8 +87,8 @@ def test_infinite_divergences_are_different_and_named() -> None:
 
 def test_what_a_number_type_may_hide_counts_against_equivalence_alone() -> None:
     near, far = sample(400, 0.3), sample(400, 3.0)
-    assert decision.decide(near, tolerance=1.0).verdict == "equivalent"
-    hidden = decision.decide(near, tolerance=1.0, unheld=0.9)
+    assert decision.decide(near, tolerance=1.0, worst=0.0).verdict == "equivalent"
+    hidden = decision.decide(near, tolerance=1.0, worst=0.0, unheld=0.9)
     assert (hidden.verdict, hidden.datasets_needed) == ("undecided", None)
     assert decision.decide(far, tolerance=1.0, unheld=0.9).verdict == "different"
 
