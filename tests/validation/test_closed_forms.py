@@ -190,3 +190,42 @@ def test_errors_of_moments_and_quantiles_in_exact_standard_deviations() -> None:
     assert score["mean_error"] == pytest.approx(0.5)
     assert score["sd_error"] == pytest.approx(np.log(0.5))
     assert score["quantile_error"] == pytest.approx((1 + 1.6448536269514722) / 2)  # at 5 %
+
+
+class TestBinsAgainstBins:
+    """A reference may itself be bins: an engine of another package, or a candidate against its own answers."""
+
+    def law(self, seed: int, edges: Array, tails: tuple[float, float]) -> Bins:
+        mass = np.random.default_rng(seed).dirichlet(np.ones(edges.size + 1))
+        return Bins(mass.reshape(1, 1, 1, -1), edges, np.array(tails))
+
+    def by_quadrature(self, candidate: Bins, reference: Bins, low: float, high: float) -> float:
+        ends = np.concatenate([candidate.edges, reference.edges, np.linspace(low, high, 4001)])
+        breaks = np.unique(ends[(ends >= low) & (ends <= high)])
+        half = np.diff(breaks)[:, None] / 2
+        points = (breaks[:-1, None] + half * (1 + NODES)).reshape(1, 1, 1, -1)
+        q, p = (np.exp(law.log_prob(points)).ravel() for law in (candidate, reference))
+        return float((xlog(p, q) * (half * WEIGHTS).ravel()).sum())
+
+    @pytest.mark.parametrize("inner", [False, True])
+    @pytest.mark.parametrize("seed", [0, 1, 2])
+    def test_other_cells_by_quadrature(self, inner: bool, seed: int) -> None:
+        wide, narrow = np.array([-3.0, -0.4, 0.3, 2.5]), np.array([-1.0, -0.5, 0.1, 0.9, 1.5])
+        edges = (narrow, wide) if inner else (wide, narrow)
+        candidate, reference = self.law(seed, edges[0], (1.1, 0.6)), self.law(seed + 9, edges[1], (0.7, 1.3))
+        metric = registry.load("metric", "kl_density")
+        found = metric.score(candidate, reference, ONE).item()
+        assert found == pytest.approx(self.by_quadrature(candidate, reference, -14, 14), abs=1e-9)
+        bare = Bins(candidate.probs[..., 1:-1] / candidate.probs[..., 1:-1].sum(), candidate.edges)
+        ends = candidate.edges[[0, -1]]
+        inside = np.diff(reference.cdf(ends.reshape(1, 1, 1, 2))).item()
+        wanted = self.by_quadrature(bare, reference, *ends) / inside - 2 * np.log(inside)
+        assert metric.score(bare, reference, ONE).item() == pytest.approx(wanted, abs=1e-9)
+
+    def test_the_same_cells_have_masses_and_no_rounding(self) -> None:
+        edges = np.linspace(-1, 1, 131)
+        mass = np.zeros((1, 1, 1, 132))
+        mass[..., :40] = np.random.default_rng(3).dirichlet(np.ones(40))
+        law = Bins(mass, edges, np.ones(2))
+        for name in ("kl", "kl_density", "kl_reverse", "js"):
+            assert abs(registry.load("metric", name).score(law, law, ONE).item()) < 1e-12

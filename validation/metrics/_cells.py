@@ -53,8 +53,10 @@ def log_masses(law: Predictive, candidate: Bins) -> Array:
         return _normal(law.mean, law.sd, edges)
     if isinstance(law, NormalMixture):
         return log_sum_exp(_normal(law.mean, law.sd, edges) + log(law.weights)[..., None])
+    if isinstance(law, Bins) and np.array_equal(law.edges, candidate.edges):
+        return log_probs(law)
     below = law.cdf(np.tile(candidate.edges, (*law.shape, 1)))
-    return log(np.diff(below, prepend=0.0, append=1.0))
+    return log(np.maximum(np.diff(below, prepend=0.0, append=1.0), 0.0))  # rounding may leave -1e-17
 
 
 def probs(candidate: Bins) -> Array:

@@ -57,8 +57,10 @@ def _bars_entropy(law: Bins, low: float, high: float) -> Array:
     mass = (below[..., 1] - below[..., 0])[..., between]
     tails = law.tail_scale is not None
     height = log(law.probs) + (_log_height(law) if tails else _log_height(law)[1:-1])
+    height = height[..., between]
     with np.errstate(invalid="ignore"):
-        whole = np.where(mass > 0, mass * height[..., between], 0.0).sum(-1)
+        terms = mass * height
+    whole = np.where(np.isneginf(height), 0.0, terms).sum(-1)  # the mass of an empty cell is rounding
     if law.tail_scale is None:
         return np.asarray(whole)
     return np.asarray(whole - 0.5 * _half_normal_squares(law, low, high))
