@@ -479,8 +479,11 @@ def _compute(task: Task, roles: Mapping[str, Candidate], options: Options, rows:
 
 def _scores(names: Sequence[str], branch: Branch, truth: Branch, simulation: Simulation) -> dict[str, Array]:
     """The metrics that apply to the two forms, and the Monte Carlo corrections where a side has replicates."""
-    scores = {}
+    scores: dict[str, Array] = {}
     for name in names:
+        if name == "kl_density" and "kl" in scores and branch.predictive.form != "bins":
+            scores[name] = scores["kl"]  # the same by definition
+            continue
         values = registry.attempted("metric", name, partial(_metric_scores, name, branch, truth, simulation))
         if values is not None:
             scores[name] = values

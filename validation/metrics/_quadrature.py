@@ -20,7 +20,7 @@ Integrand = Callable[..., Array]  # what was read off each law at the nodes -> i
 Reading = Callable[[Predictive, Array], Array]
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 QUANTILES = np.array([-9.0, -5.0, -2.5, 0.0, 2.5, 5.0, 9.0])  # standard normal; the mass beyond 9 is 2e-19
-KNOTS, FEW_KNOTS = 128, 16  # borders from one law: every component of up to 128 has one; a smooth crowd needs few
+KNOTS, FEW_KNOTS = 128, 24  # borders from one law: every component of up to 128 has one; a smooth crowd needs few
 HALVINGS = 8
 ABSOLUTE, RELATIVE = 1e-9, 1e-9  # of the last step; the answer itself is better by far, measured 1e-13
 MASS = 1e-6  # a law whose mass the panels miss by more has features that they have not seen
@@ -119,8 +119,9 @@ def _knots(law: Predictive) -> Array:
     if not isinstance(law, NormalMixture):
         raise InputError("a normal or a normal mixture", f"'{law.form}'")
     pooled = np.sort((law.mean[..., None] + law.sd[..., None] * QUANTILES).reshape(len(law.mean), -1), -1)
-    most = min(pooled.shape[-1], KNOTS if _components(law) <= KNOTS else FEW_KNOTS)
-    return pooled[:, np.linspace(0, pooled.shape[-1] - 1, most).round().astype(np.int64)]
+    number = max(FEW_KNOTS, _components(law)) if _components(law) <= KNOTS else FEW_KNOTS
+    places = np.linspace(0, pooled.shape[-1] - 1, min(pooled.shape[-1], number))
+    return pooled[:, places.round().astype(np.int64)]
 
 
 def _halved(knots: Array) -> Array:
