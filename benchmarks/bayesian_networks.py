@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks._timing import Row, cpu_seconds, row
 from veribayes import registry
 from veribayes.models.bayesian_network import BayesianNetwork
-from veribayes.models.bif import read_bif
+from veribayes.models.readers.bif import read_bif
 from veribayes.tree import IntArray
 
 SECONDS = 1.0  # a peer gets as many rows as it answers in about this time, at least three

@@ -55,9 +55,7 @@ def require_family(engine: Engine, task: Task) -> None:
 def require_served(engine: Engine, task: Task, data: Data) -> None:
     """Refuse a family that the engine does not serve, and data that the model cannot have: every engine begins with this."""
     require_family(engine, task)
-    check = getattr(task.model, "require_data", None)  # a program's own arguments are checked where they come in
-    if check is not None:
-        check(data)
+    task.model.require_data(data)
 
 
 def require_positive(engine: Engine, **options: float) -> None:

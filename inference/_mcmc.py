@@ -147,7 +147,7 @@ class Mcmc(ABC):
     def _conditional(self, model: Any, data: Data, position: int, found: Draws) -> Predictive:
         """The predictive averaged over the draws of some chains; a mixture over draws is thinned."""
         draws = {n: d.reshape(d.shape[0], -1, *d.shape[3:]) for n, d in found.items()}
-        if model.n_categories is None and not getattr(model, "moments", False):
+        if model.n_categories is None and not model.moments:
             size = min(COMPONENTS, self.chains * self.draws)
             kept = np.linspace(0, next(iter(draws.values())).shape[1] - 1, size).astype(np.int64)
             draws = {n: d[:, kept] for n, d in draws.items()}

@@ -7,7 +7,7 @@ measured stands in docs/defects.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -21,12 +21,6 @@ from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, Categorical, Predictive, stack
 from veribayes.tree import Branch, Data, IntArray
-
-OBSERVATIONS: Mapping[str, tuple[str, ...]] = {
-    "bayesian_network": ("rows",),
-    "mtd": ("y",),
-    "gaussian_process": ("x", "y"),
-}  # arrays whose second axis counts what was observed
 
 
 def inner(of: str | None, task: Task, data: Data, seed: int) -> Branch:
@@ -49,15 +43,15 @@ def reread(
         order: n -> the observations, numbered 0 .. n - 1, that are taken for the context of the first n, in their order.
     """
     require_served(engine, task, data)
-    names = [n for n in OBSERVATIONS[task.model.kind] if n in data.arrays]
-    if not names:
+    layout = task.model.layout
+    if not layout.listed:
         raise InputError(f"a context that is a list for the engine '{name_of(engine)}'", f"the task '{task.name}'")
     branches = []
     for n in data.positions.tolist():
         taken = order(n)
         seen = taken if len(taken) else np.zeros(1, dtype=np.int64)  # an engine that ignores it, rather than an empty array
-        arrays = {**data.arrays, **{name: data.arrays[name][:, seen] for name in names}}
-        branches.append(inner(of, task, replace(data, arrays=arrays, positions=np.array([len(taken)])), seed))
+        read = replace(layout.taken(data, seen), positions=np.array([len(taken)]))
+        branches.append(inner(of, task, read, seed))
     return spoiled(branches[-1], stack([branch.predictive[:, 0] for branch in branches], axis=1))
 
 

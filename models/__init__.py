@@ -1,41 +1,37 @@
-"""Model specifications, their simulators and their NumPyro programs.
+"""Model specifications, their simulators and their NumPyro programs: a family is one file or folder, found by its name.
 
-    family            fields                                      unknown (latents)
-    BayesianNetwork   nodes, parents, states, cpts | prior        theta: rows of the tables; none when they are given
-    MTD               q, m, concentration, matrix | matrix_seed   weights of the lags
-    GaussianProcess   kernel, noise_sd, d, input_law              f at the context points, or hyperparameters with a prior
-    NumPyroModel      function, data                              what the program samples and does not observe
+>>> import veribayes.models as models
+>>> models.MTD(q=5, m=3).latents[0].name
+'weights'
 
->>> BayesianNetwork(["rain", "wet"], {"wet": ["rain"]}, prior=Dirichlet(1.0)).n_rows
-3
->>> MTD(q=5, m=3).matrices.shape
-(3, 5, 5)
->>> GaussianProcess(RBF(1.0, Grid((0.4, 0.8))) + Linear(), noise_sd=0.2).latents[0].name
-'kernel.0.lengthscale'
+What a family exports (`__all__`) is an attribute of this package, imported when it is first asked for. `Design` and `Task` say
+where predictions are wanted and what is compared with what.
 """
 
-from veribayes.models._kernels import (
-    RBF,
-    Grid,
-    Linear,
-    LogNormal,
-    LogUniform,
-    Matern12,
-    Matern32,
-    Matern52,
-    Periodic,
-    Product,
-    Sum,
-)
-from veribayes.models._priors import BIMODAL, Dirichlet, UniformInterval, UniformMixture
-from veribayes.models._task import Design, Task
-from veribayes.models.bayesian_network import BayesianNetwork
-from veribayes.models.gaussian_process import GaussianProcess
-from veribayes.models.mtd import MTD
-from veribayes.models.numpyro_model import NumPyroModel
+from __future__ import annotations
 
-__all__ = [
-    "BIMODAL", "MTD", "RBF", "BayesianNetwork", "Design", "Dirichlet", "GaussianProcess", "Grid", "Linear", "LogNormal",
-    "LogUniform", "Matern12", "Matern32", "Matern52", "NumPyroModel", "Periodic", "Product", "Sum", "Task",
-    "UniformInterval", "UniformMixture",
-]  # fmt: skip
+import importlib
+from typing import Any
+
+from veribayes.models._task import Design, Task
+
+__all__ = ["Design", "Task"]  # and what the families export, see `__dir__`
+
+
+def __getattr__(name: str) -> Any:
+    if not name.startswith("_"):
+        for module in _families():
+            if name in module.__all__:
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for module in _families() for name in module.__all__)})
+
+
+def _families() -> list[Any]:
+    from veribayes import registry
+
+    shipped = [name for name in registry.names("family") if registry.is_shipped("family", name)]
+    return [importlib.import_module(f"{__name__}.{name}") for name in shipped]

@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,27 +21,12 @@ from veribayes.errors import InputError, ModelError
 from veribayes.models._check import choice, mapping
 from veribayes.models._dialects import dialect_of
 from veribayes.models._encoding import decoded
-from veribayes.models._kernels import RBF
-from veribayes.models._priors import Dirichlet
-from veribayes.models._task import Design, Model, Task, Tolerance
-from veribayes.models.bayesian_network import BayesianNetwork
-from veribayes.models.bif import read_bif
-from veribayes.models.gaussian_process import GaussianProcess
-from veribayes.models.mtd import MTD
-from veribayes.models.net import read_net
-from veribayes.models.numpyro_model import NumPyroModel
-from veribayes.models.uai import read_uai
-from veribayes.models.xdsl import read_xdsl
-from veribayes.models.xmlbif import read_xmlbif
+from veribayes.models._model import Model
+from veribayes.models._reader import Reader
+from veribayes.models._task import Design, Task, Tolerance
 
-FAMILIES: Mapping[str, Any] = {c.kind: c for c in (BayesianNetwork, MTD, GaussianProcess)}
-MOST_LAGS = 4  # a grid over more lag weights is too large for long prefixes
 MAX_YAML_BYTES = 2**20  # YAML is read slowly: a larger table belongs in a model file
 YAML_SUFFIXES = (".yaml", ".yml")
-READERS: Mapping[str, Callable[[Path], BayesianNetwork]] = {
-    ".bif": read_bif, ".xmlbif": read_xmlbif, ".bifxml": read_xmlbif, ".xml": read_xmlbif,
-    ".uai": read_uai, ".net": read_net, ".xdsl": read_xdsl,
-}  # each of them gzipped as well
 
 
 def load_task(name_or_path: str | Path) -> Task:
@@ -68,27 +53,34 @@ def load_task(name_or_path: str | Path) -> Task:
 
 
 def load_model_file(path: str | Path) -> Model:
-    """A model from a network file (a suffix of `READERS`, plain or with `.gz`), or the YAML of a model or a task."""
+    """A model from a file that a reader knows by its suffix (plain or with `.gz`), or the YAML of a model or a task."""
     path = Path(path)
-    for suffix, reader in READERS.items():
+    readers = _readers()
+    for suffix, reader in readers.items():
         if path.name.lower().removesuffix(".gz").endswith(suffix):
-            return reader(path)
+            return reader.read(path)
     if path.name.lower().endswith(YAML_SUFFIXES):
         spec = read_yaml(path)
         return model_from_spec(spec["model"] if isinstance(spec, Mapping) and "model" in spec else spec)
     dialect = dialect_of(path.name)
     if dialect is not None:
         raise InputError("a model file in a format that is read", f"'{path.name}', {dialect.name}", dialect.remedy)
-    known = ", ".join((*READERS, *YAML_SUFFIXES))
+    known = ", ".join((*readers, *YAML_SUFFIXES))
     raise InputError(f"a model file {known}", f"'{path.name}'", "network files may be gzipped")
 
 
 def model_from_spec(spec: Any) -> Model:
     """The model that `{"kind": model.kind, **model.spec()}` describes."""
     kind = spec.get("kind") if isinstance(spec, Mapping) else None
-    family = FAMILIES[choice("kind of the model", kind, list(FAMILIES))]
-    model: Model = family.from_spec({k: v for k, v in spec.items() if k != "kind"})
-    return model
+    known = kinds()
+    family = known[choice("kind of the model", kind, list(known))]
+    return family.from_spec({k: v for k, v in spec.items() if k != "kind"})
+
+
+def kinds() -> dict[str, type[Model]]:
+    """Families that a file can describe, by their kind; a program is none, since nothing in a file is executed."""
+    families: list[type[Model]] = [registry.load("family", name) for name in registry.usable("family")]
+    return {family.kind: family for family in families if family.described}
 
 
 def replaced(model: Model, changes: Mapping[str, Any]) -> Model:
@@ -111,7 +103,7 @@ def task_of(model: Model, *, name: str = "custom", **changes: Any) -> Task:
     given = checked.mapping("task_of", changes, allowed=sorted(of_design | of_task - {"name", "model"}))
     base = model.default_design()
     design = Design(**{f: given.pop(f, getattr(base, f)) for f in of_design})
-    return Task(**{"name": name, "model": model, "design": design, **_defaults(model), **given})
+    return Task(**{"name": name, "model": model, "design": design, **model.defaults(), **given})
 
 
 def task_from_dict(spec: Any) -> Task:
@@ -196,44 +188,14 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _defaults(model: Model) -> dict[str, Any]:
-    """Engines and a wrong prior that a reader can tell from the declared one."""
-    match model:
-        case BayesianNetwork(prior=None):
-            return {"reference": "junction_tree", "second_route": "elimination"}
-        case BayesianNetwork(prior=prior, edges=edges):
-            other = 4.0 * prior.concentration if isinstance(prior, Dirichlet) else 1.0
-            routes = ("structure_averaging", "graph_enumeration") if edges else ("conjugate", "row_quadrature")
-            return {"reference": routes[0], "second_route": routes[1], "rivals": ("all_predecessors", "mle"),
-                    "wrong_prior": {"prior": {"kind": "dirichlet", "concentration": other}}}  # fmt: skip
-        case MTD(m=m) if m > MOST_LAGS:
-            return {"reference": "lag_quasi_monte_carlo", "second_route": "nuts", "rivals": ("mirror_descent",),
-                    "wrong_prior": {"concentration": 0.3 * model.concentration}}  # fmt: skip
-        case MTD():
-            return {"reference": "simplex_quadrature", "second_route": "lag_counts", "rivals": ("mirror_descent",),
-                    "wrong_prior": {"concentration": 0.3 * model.concentration}}  # fmt: skip
-        case GaussianProcess():
-            rivals = ("kernel_descent",) if model.fixed else ()  # it needs to know the kernel and the noise
-            return {"reference": "cholesky", "second_route": "sequential", "rivals": rivals,
-                    "wrong_prior": _wrong_hyperparameters(model)}  # fmt: skip
-        case NumPyroModel():
-            return {"reference": "hmc", "second_route": "nuts"}
-    raise InputError("a model of a known family", type(model).__name__, f"families: {', '.join(FAMILIES)}")
-
-
-def _wrong_hyperparameters(model: GaussianProcess) -> dict[str, Any]:
-    """An RBF kernel gets a lengthscale that is 25 % too long; any other model a noise that is 50 % too large."""
-    kernel, noise = model.kernel, model.noise_sd
-    if isinstance(kernel, RBF) and isinstance(kernel.lengthscale, float):
-        return {"kernel": {**kernel.spec(), "lengthscale": 1.25 * kernel.lengthscale}}
-    if isinstance(noise, float):
-        return {"noise_sd": 1.5 * noise}
-    at, weight = noise.nodes(8)
-    return {"noise_sd": float(1.5 * at @ weight)}
+def _readers() -> dict[str, Reader]:
+    """Suffix -> its reader."""
+    parts: list[Reader] = [registry.load("reader", name) for name in registry.usable("reader")]
+    return {suffix: part for part in parts for suffix in part.suffixes}
 
 
 def _slug(path: Path) -> str:
     """A task name from a file name."""
-    suffixes = "|".join(map(re.escape, (*READERS, *YAML_SUFFIXES)))
+    suffixes = "|".join(map(re.escape, (*_readers(), *YAML_SUFFIXES)))
     stem = re.sub(rf"({suffixes})?(\.gz)?$", "", path.name, count=1, flags=re.IGNORECASE)
     return re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._+-]+", "-", stem).lstrip("-._+")[:64] or "model"

@@ -1,6 +1,6 @@
 """The frame of a task: a model with a design, its engines and its frozen tolerance.
 
-A model is a frozen dataclass that checks itself, with the methods of `Model`. A task adds what a comparison needs and
+A model is a frozen dataclass that checks itself and derives from `Model`. A task adds what a comparison needs and
 nothing else: where predictions are wanted, which engine is the truth, which second route audits it, who the rivals are,
 and the tolerance of the primary endpoint. Both round-trip through YAML; a checkpoint binds to the hash of the model.
 """
@@ -13,64 +13,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from veribayes.checked import integer, mapping, number, sequence, shown, text
 from veribayes.errors import InputError
-from veribayes.predictive import Array, Predictive
-from veribayes.tree import Data, Simulation
+from veribayes.models._model import Model
+from veribayes.tree import Simulation
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")  # names become folders
 MAX_POSITIONS = 12
-
-
-@dataclass(frozen=True)
-class Variable:
-    """A named random quantity: event dimensions, support and unit."""
-
-    name: str
-    dims: tuple[str, ...]
-    support: str  # real, positive, simplex, unit_interval, finite
-    unit: str = "1"
-
-
-class Model(Protocol):
-    """What a family provides; every method is pure."""
-
-    kind: ClassVar[str]
-
-    @property
-    def n_categories(self) -> int | None:
-        """Width of the category axis of predictions (the widest variable), or None for a real-valued observation."""
-
-    @property
-    def latents(self) -> tuple[Variable, ...]: ...
-
-    def spec(self) -> dict[str, Any]:
-        """Plain data that `from_spec` reads back; `hash_of` it identifies the model."""
-
-    def default_design(self) -> Design: ...
-
-    def simulate(self, design: Design, seed: int, stream: str, index: npt.NDArray[np.int64]) -> Simulation:
-        """Draw the data sets numbered `index`; each is a function of (seed, stream, its number) alone."""
-
-    def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
-        """(context, query) that a candidate sees at the position with this number in `data.positions`."""
-
-    def program(self, *args: Any, **kwargs: Any) -> Any:
-        """NumPyro program of one data set; its arguments are what `program_data` returns."""
-
-    def program_data(self, data: Data, position: int) -> dict[str, npt.NDArray[Any]]:
-        """Keyword arguments of `program` for every data set at one position, first axis `dataset`."""
-
-    def latent_mask(self, data: Data, position: int) -> dict[str, npt.NDArray[np.bool_]]:
-        """Latent name -> (dataset, *event): False where an entry is padding at this position."""
-
-    def conditional(self, latent_draws: Mapping[str, Array], data: Data, position: int) -> Predictive:
-        """Predictive (dataset, query) averaged over draws of the latents, name -> (dataset, draw, *event)."""
 
 
 @dataclass(frozen=True)

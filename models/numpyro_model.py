@@ -29,10 +29,12 @@ from veribayes.models._arguments import as_argument
 from veribayes.models._callable import BY_NAME, call, defaults_of, name_of_program, parameters_of, source_digest
 from veribayes.models._check import mapping, shown
 from veribayes.models._drawing import Shape, forgotten, scored_too_often, watching
+from veribayes.models._layout import Column, Layout
+from veribayes.models._model import Model, Variable
 from veribayes.models._random import keys
-from veribayes.models._task import Design, Variable
-from veribayes.predictive import Array, NormalMixture, Predictive
-from veribayes.tree import SHARED, Data, IntArray, Simulation
+from veribayes.models._task import Design
+from veribayes.predictive import Array, NormalMixture, Predictive, concatenate, stack
+from veribayes.tree import Data, IntArray, Simulation
 
 if TYPE_CHECKING:
     import jax
@@ -40,13 +42,14 @@ if TYPE_CHECKING:
 PROBES = 4  # random points: an entry that varies between none of them is a constant, such as the corner of a Cholesky factor
 LOOKS = 8  # runs in which an outcome that is drawn differs from the one that was lent
 PRIOR_DRAWS = 4000  # for the moments of the prior predictive
+TARGET = "target"  # the array of the latents that are asked for
 LEAST_SD = 1e-300  # a chain that never moved is refused by its gate, not by the form of its predictive
 
 Sites = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class NumPyroModel:
+class NumPyroModel(Model):
     """A program with its data.
 
     Attributes:
@@ -64,8 +67,7 @@ class NumPyroModel:
     name: str = ""
     simulated: bool = False
     kind: ClassVar[str] = "numpyro"
-    n_categories: ClassVar[None] = None
-    moments: ClassVar[bool] = True  # what is predicted takes all draws at once
+    described: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         parameters = parameters_of(self.function)
@@ -124,7 +126,7 @@ class NumPyroModel:
         return not (self.simulated or absent)
 
     @cached_property
-    def layout(self) -> dict[str, npt.NDArray[np.bool_]]:
+    def varying(self) -> dict[str, npt.NDArray[np.bool_]]:
         """Latents and deterministic sites with what varies in them, name -> (*event); enumerated and constant sites are out."""
         import jax
         from numpyro.infer import init_to_uniform
@@ -164,13 +166,26 @@ class NumPyroModel:
 
     @property
     def latents(self) -> tuple[Variable, ...]:
-        return tuple(Variable(n, tuple(f"{n}_{i}" for i in range(v.ndim)), "real") for n, v in self.layout.items())
+        return tuple(Variable(n, tuple(f"{n}_{i}" for i in range(v.ndim)), "real") for n, v in self.varying.items())
+
+    @property
+    def moments(self) -> bool:
+        return True  # what is predicted takes all draws at once
+
+    @property
+    def layout(self) -> Layout:
+        """The outcomes, of which nothing is known but their shape, and which latents are asked for."""
+        given = [Column(_array(name), "observation") for name in self.outcomes]
+        return Layout((*given, Column(TARGET, "query", ("query",), "category", shared=True)), order="slots")
+
+    def defaults(self) -> dict[str, Any]:
+        return {"reference": "hmc", "second_route": "nuts"}
 
     @cached_property
     def queries(self) -> tuple[str, ...]:
         """Names of the scalars that are asked for: `slope`, `theta[3]`, …"""
         return tuple(
-            n + (f"[{','.join(map(str, at))}]" if at else "") for n, v in self.layout.items() for at in np.argwhere(v).tolist()
+            n + (f"[{','.join(map(str, at))}]" if at else "") for n, v in self.varying.items() for at in np.argwhere(v).tolist()
         )
 
     def spec(self) -> dict[str, Any]:
@@ -199,8 +214,8 @@ class NumPyroModel:
             arrays = {_array(n): v for n, v in outcomes.items()}
             truth = self._asked(latents)[:, None]
         positions = np.array(design.positions[-1:], dtype=np.int64)
-        target = {"target": np.arange(shape[2])}
-        return Simulation(Data({**arrays, **target}, positions, index), latents, truth, np.full(shape[:2], positions[0]))
+        data = Data({**arrays, TARGET: np.arange(shape[2])}, positions, index, frozenset({TARGET}))
+        return Simulation(data, latents, truth, np.full(shape[:2], positions[0]))
 
     def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
         """(all arguments by name, outcomes with the axis `dataset`; names of the latents asked for)."""
@@ -218,7 +233,7 @@ class NumPyroModel:
 
     def latent_mask(self, data: Data, position: int) -> dict[str, npt.NDArray[np.bool_]]:
         del position
-        return {n: np.broadcast_to(v, (data.index.size, *v.shape)).copy() for n, v in self.layout.items()}
+        return {n: np.broadcast_to(v, (data.index.size, *v.shape)).copy() for n, v in self.varying.items()}
 
     def conditional(self, latent_draws: Mapping[str, Array], data: Data, position: int) -> Predictive:
         """Mean and sd of every scalar asked for, (B, Q), as mixtures of one component: posterior moments, not its shape."""
@@ -227,6 +242,11 @@ class NumPyroModel:
         mean = np.nan_to_num(draws.mean(1))  # NaN is refused by the gates, with its reason
         sd = np.maximum(np.nan_to_num(draws.std(1, ddof=1)), LEAST_SD)
         return NormalMixture(np.ones((*mean.shape, 1)), mean[..., None], sd[..., None])
+
+    def prior_predictive(self, data: Data) -> Predictive:
+        """The prior moments of each latent, from draws."""
+        alike = self.conditional(self.prior_draws(), data, 0)
+        return stack([concatenate([alike] * data.index.size)], axis=1)
 
     def prior_draws(self, draws: int = PRIOR_DRAWS) -> dict[str, Array]:
         """Draws of the latents from the prior, name -> (1, draw, *event)."""
@@ -253,7 +273,7 @@ class NumPyroModel:
     def _asked(self, latents: Mapping[str, Array]) -> Array:
         """The varying entries of all latents side by side, (..., Q)."""
         columns = []
-        for name, varies in self.layout.items():
+        for name, varies in self.varying.items():
             values = np.asarray(latents[name], dtype=np.float64)
             columns.append(values.reshape(*values.shape[: values.ndim - varies.ndim], -1)[..., varies.ravel()])
         return np.concatenate(columns, axis=-1)
@@ -361,7 +381,7 @@ class NumPyroModel:
             raise ModelError(wanted, reasons, remedy)
         with _running(self):
             latents, outcomes = self._prior(key, self._way[0])
-        return {n: np.array(latents[n]) for n in self.layout}, {n: np.array(v) for n, v in outcomes.items()}
+        return {n: np.array(latents[n]) for n in self.varying}, {n: np.array(v) for n, v in outcomes.items()}
 
     @cached_property
     def _way(self) -> tuple[Way, tuple[str, ...]]:
@@ -410,7 +430,7 @@ class NumPyroModel:
         arguments = {n: v for n, v in self.data.items() if n not in self.outcomes} | dict(way.lent)
         with handlers.trace() as run, handlers.seed(rng_seed=key), forgotten(shapes, wide=way.wide):
             self._call(**arguments)
-        latents = {n: run[n]["value"] for n in self.layout}
+        latents = {n: run[n]["value"] for n in self.varying}
         return latents, {n: run[s]["value"] for n, s in self.outcomes.items()}
 
     def _entangled(self, way: Way) -> list[str]:
@@ -493,7 +513,7 @@ def _digest(value: Any) -> Any:
 
 def _array(outcome: str) -> str:
     """The name of an outcome's array: its argument's, but for one that is called like the queries."""
-    return f"{outcome} given" if outcome in SHARED else outcome
+    return f"{outcome} given" if outcome == TARGET else outcome
 
 
 def _is_numeric(value: Any) -> bool:
@@ -533,3 +553,8 @@ def _require_whole(name: str, value: Any, site: Mapping[str, Any]) -> None:
     if site["fn"].support.is_discrete and (values != np.round(values)).any():
         law = type(site["fn"]).__name__
         raise ModelError(f"whole numbers in the outcome '{name}' ~ {law}", "fractions", "check its column and its site")
+
+
+__all__ = ["NumPyroModel"]
+
+PART = NumPyroModel

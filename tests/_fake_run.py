@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from veribayes import shown
+from veribayes.models._spec import model_from_spec
 from veribayes.predictive import Array, Bins, Categorical, Normal, Predictive
-from veribayes.tree import DATASET, POSITION, QUERY, IntArray
+from veribayes.tree import DATASET, POSITION, QUERY, Data, IntArray
 
 EXAMPLE = "example"
 CELL = (DATASET, POSITION, QUERY)
@@ -220,12 +222,14 @@ def _result(made: Made, kl: Mapping[str, Array]) -> dict[str, Any]:
         {"query": name, **_interval(column, 2.6), "share": float(part)}
         for name, column, part in zip(made.queries, kl["candidate"].mean(1).T, share, strict=False)
     ]
+    model = model_from_spec(made.model)
     bound = {"verdict": "trusted", "method": "exact", "error_bound": 1e-12, "bound_kind": "bound", "reasons": []}
     return {
         "task": made.task,
         "task_hash": "5f" * 32,
         "description": made.description,
         "model": dict(made.model),
+        "words": {"model": model.sentence(), "observation": [model.layout.one, model.layout.several]},
         "candidate": "my-network",
         "candidate_kind": "checkpoint",
         "datasets": n,
@@ -304,11 +308,30 @@ def _examples(made: Made, kl: Array) -> dict[str, xr.Dataset]:
     index = np.concatenate(list(chosen.values()))
     why = np.repeat(np.array(list(chosen)), 8)
     observed = {name: (_dims(name, v), v if name == "target" else v[index]) for name, v in made.observed.items()}
+    places = [np.unravel_index(int(np.argmax(kl[i])), kl[i].shape) for i in index]
+    texts = [_shown(made, int(i), *map(int, place)) for i, place in zip(index, places, strict=True)]
+    columns = {
+        "index": index + FIRST,
+        "why": why,
+        "worst_position": [place[0] for place in places],
+        "worst_query": [place[1] for place in places],
+        "shown": np.array(texts, dtype=object),
+    }
     return {
-        "/examples": xr.Dataset({"index": (EXAMPLE, index + FIRST), "why": (EXAMPLE, why)}),
+        "/examples": xr.Dataset({name: (EXAMPLE, values) for name, values in columns.items()}),
         "/examples/observed": xr.Dataset(observed),
         **{f"/examples/{b}": _stored(made.branches[b], index) for b in ("reference", "candidate", "prior_only")},
     }
+
+
+def _shown(made: Made, row: int, position: int, query: int) -> str:
+    """As the pipeline writes it, by the family itself."""
+    model = model_from_spec(made.model)
+    shared = model.layout.shared
+    arrays = {name: values if name in shared else values[row] for name, values in made.observed.items()}
+    data = Data(made.observed, made.positions, np.array([row]), shared)
+    seen = shown.Example(arrays, int(made.positions[position]), query)
+    return shown.to_json(model.show(seen), model.labels(data, query))
 
 
 def _dims(name: str, array: npt.NDArray[Any]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from veribayes.models import _spec
 from veribayes.models._priors import Dirichlet
 from veribayes.models._task import Design, Task
 from veribayes.models.bayesian_network import BayesianNetwork
+from veribayes.models.bayesian_network._views import edges_between
 from veribayes.models.mtd import MTD
 from veribayes.report import attention as figures
 from veribayes.report import probe as pages
@@ -182,7 +183,7 @@ def test_what_shows_no_attention() -> None:
 
 def test_distances_between_nodes() -> None:
     model = BayesianNetwork(list("abcd"), {"b": ["a"], "c": ["b"]}, prior=Dirichlet(1.0))
-    np.testing.assert_array_equal(probes._edges_between(model), [[0, 1, 2, 3], [1, 0, 1, 3], [2, 1, 0, 3], [3, 3, 3, 0]])
+    np.testing.assert_array_equal(edges_between(model), [[0, 1, 2, 3], [1, 0, 1, 3], [2, 1, 0, 3], [3, 3, 3, 0]])
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,11 @@ from matplotlib.figure import Figure
 
 from veribayes import report
 from veribayes.errors import InputError
-from veribayes.report import _cases, _context, _panels, _svg, figures
+from veribayes.models import BayesianNetwork, NumPyroModel
+from veribayes.report import _cases, _panels, _svg, figures
 from veribayes.report import _words as words
 from veribayes.report._run import read
+from veribayes.shown import Example
 
 HERE = Path(__file__).resolve().parent
 HOSTILE = '<script>alert("x")</script>\'"&$\\frac{$`| ../../etc ✓\n漢'
@@ -352,27 +353,36 @@ def test_the_worst_example_is_shown_at_its_worst_cell(trees: dict[str, xr.DataTr
     assert scores is not None
     assert case.score == scores[row].max()
     assert case.labels == ("no", "yes")
-    context = _context.show(run, case)
-    assert context.head == ["A", "B", "C", "D", "E", "rows"]
+    context = case.shown
+    assert list(context.head) == ["A", "B", "C", "D", "E", "rows"]
     assert sum(int(line[-1].split()[0]) for line in context.rows) == case.context
     assert context.text.endswith(f"asked: {'ABCDE'[case.query]}.")
 
 
-def test_partial_evidence_is_written_as_known_values(trees: dict[str, xr.DataTree]) -> None:
-    """Inference in a known network: a NaN score marks a query that does not apply."""
-    tree = fake.without(trees["bn"], "/examples/observed")
-    count = tree["examples"].sizes["example"]
-    observed = {
-        "evidence": (("example", "node"), np.tile([1, -1, -1, 0, -1], (count, 1))),
-        "target": ("query", np.arange(5)),
-    }
-    tree = xr.DataTree.from_dict({**tree.to_dict(), "/examples/observed": xr.Dataset(observed)})
-    tree["scores/candidate"]["kl"].values[:, :, [0, 3]] = np.nan
+def test_partial_evidence_is_written_as_known_values() -> None:
+    """Inference in a known network."""
+    model = BayesianNetwork(list("ABC"), {"C": ["A", "B"]}, {n: ["no", "yes"] for n in "ABC"}, cpts=[
+        [0.4, 0.6], [0.3, 0.7], [[0.5, 0.5]] * 4])  # fmt: skip
+    arrays = {"evidence": np.array([1, 0, -1]), "target": np.arange(3)}
+    assert model.show(Example(arrays, 2, 2)).text == "Observed: A = yes, B = no; asked: C."
+    nothing = {**arrays, "evidence": np.full(3, -1)}
+    assert model.show(Example(nothing, 0, 2)).text == "Observed: nothing; asked: C."
+    assert model.layout.one == "node observed"
+
+
+def test_a_run_without_words_is_shown_without_them(trees: dict[str, xr.DataTree]) -> None:
+    """As older versions wrote it: no sentence, no words for observations, no examples as text."""
+    tree = trees["gp"].copy(deep=True)
+    entry = {k: v for k, v in json.loads(tree.attrs["result"]).items() if k != "words"}
+    kept = tree["examples"].to_dataset().drop_vars(["shown", "worst_position", "worst_query"])
+    tree = xr.DataTree.from_dict({**tree.to_dict(), "/examples": kept})
+    tree.attrs = {**trees["gp"].attrs, "result": json.dumps(entry)}
     run = read(tree)
     (case,) = _cases.cases(run, "worst", 1)
-    assert run.family == "evidence"
-    assert case.query not in (0, 3)
-    assert _context.show(run, case).text.startswith("Observed: A = yes, D = no; asked: ")
+    assert run.observations(8) == "8 observations"
+    assert not _panels.is_line(case)
+    assert "was not stored" in case.shown.text
+    assert words.model(run.model_sentence, run.model).startswith("gaussian process: kernel rbf")
 
 
 def test_the_curve_draws_the_stored_numbers(trees: dict[str, xr.DataTree]) -> None:
@@ -480,15 +490,18 @@ def test_the_report_needs_neither_torch_nor_jax(tmp_path: Path, trees: dict[str,
     assert "undecided" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_context_is_read_by_the_models_kind_and_not_by_names_of_arrays() -> None:
-    """A program's `y` is no sequence of symbols, nor its `x` and `x_query` points: name, type and shape are said."""
-    tree = fake.changed(fake.mtd(40), model={"kind": "numpyro", "program": "p:f"})
-    run = read(tree)
-    case = _cases.cases(run, "first", 1)[0]
+def test_a_family_without_words_says_names_types_and_shapes() -> None:
+    """A program's `y` is no sequence of symbols, nor its `x` and `x_query` points."""
     arrays = {"y": np.array([0.5, 1.5]), "x": np.zeros((2, 1)), "x_query": np.arange(3), "target": np.arange(1)}
-    case = replace(case, observed=arrays)
-    found = _context.show(run, case)
-    assert (run.family, case.family) == ("other", "other")
+    model = NumPyroModel(_program, {"y": arrays["y"]})
+    found = model.show(Example(arrays, 2, 0))
     assert [tuple(row) for row in found.rows] == [("x", "real", "2 × 1"), ("x_query", "integer", "3"), ("y", "real", "2")]
-    assert words.observations(run.family, 8) == "8 observations"
-    assert not _panels.is_line(case)
+    assert found.line is None
+
+
+def _program(y: object = None) -> None:
+    import numpyro
+    from numpyro import distributions as dist
+
+    numpyro.sample("y", dist.Normal(numpyro.sample("mu", dist.Normal(0.0, 1.0)), 1.0).expand([2]), obs=y)
+

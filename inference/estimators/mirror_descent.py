@@ -9,6 +9,7 @@ prefix length, found on data sets of the stream `replicate`, which no comparison
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar, cast
@@ -60,6 +61,11 @@ class MirrorDescent:
         return Branch(
             answer, certify(self.method, 8 * EPS * a.shape[1] * self.steps, eta_first=etas[0], eta_last=etas[-1])
         )
+
+    def best_options(self, task: Task, positions: Sequence[int], seed: int) -> dict[str, dict[int, float]]:
+        """The best step size for each prefix length, as the option of a construction that makes the same steps."""
+        model = cast(MTD, task.model)
+        return {"eta": dict(zip(positions, best_etas(model, tuple(positions), self.steps, seed), strict=True))}
 
 
 def descend(a: Array, eta: float, steps: int) -> Array:

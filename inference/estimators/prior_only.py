@@ -5,59 +5,57 @@ It is the yardstick of Bayes recovery (0 %) and the defect "posterior = prior" t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
-from veribayes.inference._engine import EPS, certify, require_served
-from veribayes.inference._simplex import next_symbol
-from veribayes.inference.cholesky import Cholesky
-from veribayes.inference.conjugate import Conjugate
-from veribayes.inference.junction_tree import JunctionTree
+from veribayes import registry
+from veribayes.inference._engine import EPS, Engine, certify, require_served
+from veribayes.models._model import Model
 from veribayes.models._task import Task
-from veribayes.models.bayesian_network import BayesianNetwork
-from veribayes.models.mtd import MTD
-from veribayes.models.numpyro_model import NumPyroModel
-from veribayes.predictive import concatenate, stack
-from veribayes.tree import Branch, Data
+from veribayes.predictive import stack
+from veribayes.tree import Branch, Data, IntArray
 
 
 @dataclass(frozen=True)
 class PriorOnly:
     """Ignore the context.
 
-    Networks: the prior mean of the row that governs the query, or the marginal without evidence. Mixtures of transitions:
-    equal weights on the last m symbols. Gaussian processes: the prior law at the query. NumPyro programs: the prior moments of
-    each latent, from draws.
+    The model says what is left of its data without any observation (`Model.without_context`), and the task's exact engine
+    answers that; a model whose prior needs no engine says its prior predictive itself.
     """
 
     method: ClassVar[str] = "prior"
     seen_by: ClassVar[str] = "kl"
-    families: ClassVar[tuple[str, ...]] = ("bayesian_network", "mtd", "gaussian_process", "numpyro")
+    families: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         require_served(self, task, data)
-        model = task.model
-        if isinstance(model, MTD):
-            weights = np.full((data.index.size, data.positions.size, model.m), 1 / model.m)
-            return Branch(next_symbol(model, data, weights), certify(self.method, EPS * model.m))
-        if isinstance(model, NumPyroModel):
-            alike = model.conditional(model.prior_draws(), data, 0)
-            return Branch(stack([concatenate([alike] * data.index.size)], axis=1), certify(self.method, 0.0))
-        if isinstance(model, BayesianNetwork) and model.cpts is not None:
-            return _without_evidence(task, data, seed)
-        exact = Conjugate(latents=False) if isinstance(model, BayesianNetwork) else Cholesky(latents=False)
-        branch = exact(task, replace(data, positions=np.zeros(1, dtype=np.int64)), seed=seed)
-        return replace(branch, predictive=stack([branch.predictive[:, 0]] * data.positions.size, axis=1))
+        known = task.model.prior_predictive(data)
+        if known is not None:
+            return Branch(known, certify(self.method, EPS * (task.model.n_categories or 1)))
+        rows = _distinct(task.model, data)
+        nothing = task.model.without_context(data.select(rows))
+        branch = _exact(task)(task, nothing, seed=seed)
+        alike = branch.predictive[np.arange(data.index.size) % rows.size, 0]
+        return replace(branch, predictive=stack([alike] * data.positions.size, axis=1), posterior={}, joint=None)
 
 
-def _without_evidence(task: Task, data: Data, seed: int) -> Branch:
-    """Marginals, once for all data sets."""
-    one = data.select(datasets=np.arange(min(data.index.size, 1)))
-    nothing = {**one.arrays, "evidence": np.full_like(one.arrays["evidence"], -1)}
-    branch = JunctionTree()(task, replace(one, arrays=nothing), seed=seed)
-    return replace(branch, predictive=branch.predictive[np.zeros(data.index.size, dtype=np.int64)])
+def _distinct(model: Model, data: Data) -> IntArray:
+    """Data sets that differ without their context: the first alone where all that is left is shared by them."""
+    left = [column for column in model.layout.columns if column.role in ("query", "given")]
+    return np.arange(1 if all(column.shared for column in left) else data.index.size)
+
+
+def _exact(task: Task) -> Engine:
+    """The reference, or the family's where that one is a sampler; without latents, which nobody asks for."""
+    part = registry.load("engine", task.reference.replace("-", "_"))
+    if part.method == "mcmc":
+        part = registry.load("engine", task.model.defaults()["reference"])
+    given: dict[str, Any] = {"latents": False} if any(field.name == "latents" for field in fields(part)) else {}
+    made: Engine = part(**given)
+    return made
 
 
 PART = PriorOnly

@@ -48,7 +48,7 @@ def calibrate(task: Task, engine: str, *, datasets: int, seed: int, options: dic
     if keeps:
         outcomes["sbc_rank"], names = _ranked(task, data, simulation, branch, seed)
         tests["sbc_rank"] = _ranks_entry(outcomes["sbc_rank"], names)
-    if not getattr(task.model, "moments", False):
+    if not task.model.moments:
         outcomes["pit_uniform"] = _placed(simulation.outcome[:, [middle]], branch, data)
         tests["pit_uniform"] = {"p_value": outcomes["pit_uniform"].p_value, "n": outcomes["pit_uniform"].n}
     if not tests:

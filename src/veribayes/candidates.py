@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -104,21 +104,24 @@ def of_construction(name: str, made: Any) -> Candidate:
     identity = _identity("construction", name, made)
 
     def infer(task: Task, data: Data, seed: int) -> Branch:
-        return predict(_with_step_size(made, task, data, seed)(task), task, data)
+        return predict(searched(made, task, data.positions.tolist(), seed)(task), task, data)
 
     return Candidate(name, identity, infer, "construction")
 
 
-def _with_step_size(made: Any, task: Task, data: Data, seed: int) -> Any:
-    """Mirror descent without a step size gets the best for each prefix length, as the engine that makes the same steps does."""
-    if task.model.kind not in made.families or not getattr(made, "searches", False):
-        return made
-    from veribayes.inference.estimators.mirror_descent import best_etas
+def searched(made: Any, task: Task, positions: Sequence[int], seed: int) -> Any:
+    """A construction that lacks an option gets the best from the engine that makes the same steps.
 
-    positions = tuple(data.positions.tolist())
-    return replace(
-        made, eta=dict(zip(positions, best_etas(cast(Any, task.model), positions, made.steps, seed), strict=True))
-    )
+    Args:
+        positions: context sizes: with several it is the best for each, with one alone the best there, for any size.
+    """
+    name = getattr(made, "searched_by", "")
+    if not name or task.model.kind not in made.families:
+        return made
+    engine = registry.load("engine", name)(steps=made.steps)
+    best = engine.best_options(task, positions, seed)
+    alone = {option: next(iter(values.values())) for option, values in best.items()}
+    return replace(made, **(best if len(positions) > 1 else alone))
 
 
 def _identity(kind: str, name: str, made: Any) -> str:
@@ -253,13 +256,8 @@ def _located(error: EntryError, axes: int, data: Data, position: int) -> EntryEr
 
 
 def queries_of(task: Task, data: Data) -> int:
-    """Number of queries a data set: what the model lists, else the length of `target` or of `x_query`, one for a sequence."""
-    listed = getattr(task.model, "queries", None)
-    if listed is not None:
-        return len(listed)
-    if "target" in data.arrays:
-        return len(data.arrays["target"])
-    return int(data.arrays["x_query"].shape[1]) if "x_query" in data.arrays else 1
+    """Number of queries a data set."""
+    return task.model.layout.queries(data.arrays)
 
 
 def _shipped_default(task: Task) -> Candidate:

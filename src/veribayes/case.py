@@ -18,8 +18,6 @@ from veribayes.models._task import Task
 from veribayes.predictive import Array, Predictive
 from veribayes.tree import Branch, Data, IntArray, Simulation
 
-LISTS = {"bayesian_network": ("rows",), "gaussian_process": ("x", "y")}  # contexts whose order means nothing
-
 
 class Primary(Protocol):
     """What decides: a metric of the scores with its unit and tolerance."""
@@ -71,9 +69,8 @@ class Case:
     @property
     def listed(self) -> tuple[str, ...]:
         """Arrays of a context whose order means nothing; none where it cannot be asked about another order."""
-        names = LISTS.get(self.task.model.kind, ())
-        askable = self.judged.askable and set(names) <= set(self.simulation.data.arrays)
-        return names if askable else ()
+        layout = self.task.model.layout
+        return layout.listed if layout.order == "set" and self.judged.askable else ()
 
     @cached_property
     def asked_positions(self) -> IntArray:

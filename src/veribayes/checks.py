@@ -37,7 +37,7 @@ from veribayes.errors import InputError, ShapeError
 from veribayes.joint import Joint
 from veribayes.predictive import Array, Predictive
 from veribayes.secondary import Checked, Endpoint
-from veribayes.tree import Data, IntArray
+from veribayes.tree import Data
 from veribayes.validation import bootstrap, decision
 from veribayes.validation import joint as joints
 from veribayes.validation.latents import SUPPORTS, TOLERANCE, leaked_mass, normal_kl, probability_kl
@@ -183,7 +183,7 @@ def bets(case: Case) -> tuple[Array, ...] | None:
 
 def _single(case: Case, metric: str) -> tuple[Array, ...] | None:
     """One score a data set, of contexts and queries in turn: several of one data set share its unknowns."""
-    if metric not in case.scores or getattr(case.task.model, "moments", False):
+    if metric not in case.scores or case.task.model.moments:
         return None
     flat = case.scores[metric].reshape(len(case.scores[metric]), -1)
     places = [np.flatnonzero(~np.isnan(row)) for row in flat]
@@ -210,33 +210,23 @@ def continued(case: Case) -> tuple[Array, ...] | None:
         return None
     many = data.select(np.repeat(np.arange(len(data.index)), PATHS), np.array([position]))
     many = replace(many, index=np.arange(len(many.index)))
-    before = case.answers(many)
-    after = case.answers(_grown(case, many, n))
+    before, grown = case.answers(many), _grown(case, many, n)
+    if grown is None:
+        return None
+    after = case.answers(grown)
     steps = np.stack([_events(p, before) for p in (before, after)], axis=1)
     steps[:, 0] = np.repeat(steps[::PATHS, 0], PATHS, axis=0)  # what it says twice it may have rounded twice
     return (steps.reshape(len(data.index), PATHS, *steps.shape[1:]),)
 
 
-def _grown(case: Case, data: Data, n: int) -> Data:
-    """The contexts with one more observation, drawn from the candidate."""
-    rng, arrays = generator(case.seed, "paths"), dict(data.arrays)
-    if "rows" in arrays:
-        arrays["rows"] = np.concatenate([arrays["rows"][:, :n], _row(case, data, rng)[:, None]], axis=1)
-    else:
-        at = replace(data, arrays={**arrays, "x_query": arrays["x"][:, n : n + 1]})
-        arrays |= {"x": arrays["x"][:, : n + 1], "y": arrays["y"][:, : n + 1].copy()}
-        arrays["y"][:, n] = case.answers(at).sample(rng, 1)[:, 0, 0, 0]
-    return replace(data, arrays=arrays, positions=np.array([n + 1]))
+def _grown(case: Case, data: Data, n: int) -> Data | None:
+    """The contexts with one more observation, drawn from the candidate; None where the model does not say how."""
+    rng = generator(case.seed, "paths")
 
+    def draw(asked: Data) -> Array:
+        return case.answers(asked).sample(rng, 1)[:, 0, :, 0]
 
-def _row(case: Case, data: Data, rng: np.random.Generator) -> IntArray:
-    """One row of each network, node by node."""
-    rows = data.arrays["rows"]
-    row = np.full((len(rows), rows.shape[-1]), -1, dtype=np.int64)
-    for node in range(row.shape[1]):
-        asked = {**data.arrays, "query": row[:, None].copy(), "target": np.array([node])}
-        row[:, node] = case.answers(replace(data, arrays=asked)).sample(rng, 1)[:, 0, 0, 0]
-    return row
+    return case.task.model.extended(data, n, draw)
 
 
 def _events(predictive: Predictive, before: Predictive) -> Array:

@@ -330,7 +330,7 @@ def reference(
     data, rest = api.split_data(_settings(set_))
     made = api.task(task, data=data, simulated=datasets is not None)
     if datasets is None:
-        datasets = 1 if getattr(made.model, "given", False) else pipeline.DEFAULT_DATASETS
+        datasets = 1 if made.model.given else pipeline.DEFAULT_DATASETS
     given = api.split_options(rest)
     path = store.netcdf_path(out or Path(f"{store.folder_name(task, made)}-reference.nc"))
     options = pipeline.Options(datasets=datasets, seed=seed, audit=audit, reference=engine,

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
-from veribayes import checks, concentration, draws, registry, results, store
+from veribayes import checks, concentration, draws, registry, results, shown, store
 from veribayes.audit import audited
 from veribayes.candidates import Candidate, made_for, of_engine, resolve
 from veribayes.case import Case
@@ -36,7 +37,6 @@ from veribayes.tree import (
     DRAW,
     POSITION,
     QUERY,
-    SHARED,
     Branch,
     Simulation,
     merge_branches,
@@ -150,7 +150,7 @@ def reference(task: Task, options: Options, progress: Progress | None = None) ->
         InputError: an audit where there is nothing to audit, or NUTS beside NUTS.
     """
     made = _reference(task, _keeping(task, options))
-    if options.audit and (made.name == "nuts" or not _sampled(task.model) or getattr(task.model, "given", False)):
+    if options.audit and (made.name == "nuts" or not _sampled(task.model) or task.model.given):
         wanted = "another engine than nuts, on data that are simulated, with latents that a sampler serves"
         raise InputError(wanted, f"'{made.name}' on '{task.name}'", "leave out --audit")
     audit = None
@@ -228,14 +228,14 @@ def plain(name: str) -> str:
 
 def _keeping(task: Task, options: Options) -> Options:
     """The one posterior of a user's own data is kept draw by draw."""
-    if not getattr(task.model, "given", False):
+    if not task.model.given:
         return options
     return replace(options, reference_options={"keep": "true", **options.reference_options})
 
 
 def _sampled(model: Any) -> bool:
     """Whether NUTS can say anything about it: known tables leave nothing to sample, values on a grid are summed."""
-    return bool(model.latents) and not getattr(model, "enumerated", False)
+    return bool(model.latents) and not model.enumerated
 
 
 def frozen_tolerance(task: Task, options: Options, levels: Sequence[float] | None = None) -> Task:
@@ -373,8 +373,8 @@ def _examples(
     index, why = results.example_indices(run, primary)
     simulation = task.model.simulate(task.design, options.seed, "verify", index)
     groups = {
-        "/": xr.Dataset({"index": (("example",), index), "why": (("example",), np.array(why, dtype="U6"))}),
-        "/observed": store.arrays_dataset(simulation.data.arrays, "example", len(index), SHARED),
+        "/": _shown(task, simulation, results.worst_places(run, primary, index), why),
+        "/observed": store.arrays_dataset(simulation.data.arrays, "example", len(index), simulation.data.shared),
     }
     branches = {role: _again(roles[role], role, task, simulation, run, options) for role in EXAMPLES_OF}
     for role, branch in branches.items():
@@ -384,6 +384,23 @@ def _examples(
         scores = _scores([primary.metric], branches["candidate"], branches["reference"], simulation)
         notes = results.examples_differ(run, primary, index, scores)
     return xr.DataTree.from_dict(groups), notes
+
+
+def _shown(task: Task, simulation: Simulation, places: npt.NDArray[np.int64], why: Sequence[str]) -> xr.Dataset:
+    """Which data sets are the examples, where each is worst, and how the family writes what is seen and asked there."""
+    data, texts = simulation.data, []
+    for i, (position, query) in enumerate(places.tolist()):
+        arrays = {name: values if name in data.shared else values[i] for name, values in data.arrays.items()}
+        seen = shown.Example(arrays, int(simulation.context[i, position]), query)
+        texts.append(shown.to_json(task.model.show(seen), task.model.labels(data, query)))
+    columns = {
+        "index": data.index,
+        "why": np.array(why, dtype="U6"),
+        "worst_position": places[:, 0],
+        "worst_query": places[:, 1],
+        "shown": np.array(texts, dtype=object),
+    }
+    return xr.Dataset({name: (("example",), values) for name, values in columns.items()})
 
 
 def _again(

@@ -13,21 +13,18 @@ of this package and the constructions do. Intervals are 95 %, over data sets; no
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from veribayes import registry
-from veribayes.candidates import import_object, queries_of
+from veribayes.candidates import import_object, queries_of, searched
 from veribayes.errors import InputError
-from veribayes.models._task import Model, Task
-from veribayes.models.bayesian_network import BayesianNetwork
-from veribayes.models.gaussian_process import GaussianProcess
-from veribayes.models.mtd import MTD
+from veribayes.models._model import Distance, Table
+from veribayes.models._task import Task
 from veribayes.predictive import Array, Predictive, as_predictive, stack
-from veribayes.tree import Data, IntArray
+from veribayes.tree import Data
 from veribayes.validation import attention as maps
 from veribayes.validation import bootstrap, decision, stability
 
@@ -35,22 +32,7 @@ SCHEMA = "veribayes.probe/1"
 DATASETS = 64  # on the stream `replicate`: nothing is decided here
 SHOWS = "a candidate that shows its attention: an object with attention(context, query)"
 SHARES = (0.1, 0.01)  # of the divergence at the shortest context, for `enough`
-STEP, STEPS = 0.5, 7  # bins of the distance between points; the last one is open
 Call = Callable[[Any, Any], Any]
-
-
-class Distance(NamedTuple):
-    """How far the observations are from each answering reader, in bins.
-
-    Attributes:
-        unit: what is counted.
-        labels: one a bin.
-        bins: (dataset, reader, observation), or something that broadcasts to it.
-    """
-
-    unit: str
-    labels: list[str]
-    bins: IntArray
 
 
 def probe(
@@ -128,11 +110,7 @@ def _named(name: str, task: Task) -> object:
 def construction(name: str, task: Task, length: int, seed: int = 0) -> Call:
     """A construction for contexts of one length; mirror descent takes the step size that is best there."""
     part = registry.load("construction", name)()
-    if isinstance(task.model, MTD) and getattr(part, "searches", False):
-        from veribayes.inference.estimators.mirror_descent import best_etas
-
-        part = replace(part, eta=best_etas(task.model, (length,), part.steps, seed)[0])
-    made: Call = part(task)
+    made: Call = searched(part, task, (length,), seed)(task)
     return made
 
 
@@ -147,12 +125,12 @@ def attention(task: Task, call: Any, data: Data, seed: int = 0) -> dict[str, Any
     """
     context, query = task.model.inputs(data, len(data.positions) - 1)
     layers, leading = shown(call, context, query)
-    far = distance(task.model, context, query)
+    far = task.model.distance(context, query)
     even = maps.observed(np.zeros_like(_answering(layers[0], task)[:, :1]), leading)
     return {
-        "distance": far.unit,
+        "distance": far.name,
         "labels": far.labels,
-        "even": maps.by_bin(even, far.bins, len(far.labels)).mean((0, 1)).tolist(),
+        "even": maps.by_bin(even, far.classes, len(far.labels)).mean((0, 1)).tolist(),
         "layers": [{"layer": i, **_row(w, leading, far, task, seed)} for i, w in enumerate(layers, 1)],
     }
 
@@ -167,7 +145,7 @@ def shown(call: Any, context: Any, query: Any) -> tuple[list[Array], int]:
 
 def _row(weights: Array, leading: int, far: Distance, task: Task, seed: int) -> dict[str, Any]:
     last, own = _answering(weights, task), _own(weights, leading, task)
-    mass = maps.by_bin(last[..., leading:], far.bins, len(far.labels))
+    mass = maps.by_bin(last[..., leading:], far.classes, len(far.labels))
     return {
         "heads": weights.shape[1],
         "tokens_read": summary(maps.tokens_read(last), seed, 1.0, np.inf),
@@ -180,7 +158,7 @@ def _row(weights: Array, leading: int, far: Distance, task: Task, seed: int) -> 
 
 def _answering(weights: Array, task: Task) -> Array:
     """The readers that answer: the last symbol, the queries of a set, or every node of a network."""
-    if isinstance(task.model, MTD):
+    if task.model.layout.order == "sequence":
         return weights[:, :, -1:]
     readers, read = weights.shape[2:]
     return weights[:, :, read:] if readers > read else weights
@@ -191,45 +169,8 @@ def _own(weights: Array, leading: int, task: Task) -> Array | None:
     readers, read = weights.shape[2:]
     if readers < read:
         return None
-    first = read - 1 if isinstance(task.model, MTD) else leading
+    first = read - 1 if task.model.layout.order == "sequence" else leading
     return weights[:, :, first:read, first:]
-
-
-def distance(model: Model, context: Any, query: Any) -> Distance:
-    """Symbols back, parents on which a row differs, edges between nodes, or units between points."""
-    if isinstance(model, MTD):
-        most = min(2 * model.m + 2, context.shape[1])
-        back = np.minimum(np.arange(context.shape[1])[::-1], most - 1)
-        return Distance("symbols back", [*_counted(most - 1), f"{most - 1}+"], back[None, None])
-    if isinstance(model, GaussianProcess):
-        apart = np.linalg.norm(query[:, :, None] - context.x[:, None], axis=-1)  # (B, Q, n)
-        labels = [f"{STEP * i:g}–{STEP * (i + 1):g}" for i in range(STEPS - 1)] + [f"{STEP * (STEPS - 1):g}+"]
-        return Distance("distance in x", labels, np.minimum(apart // STEP, STEPS - 1).astype(np.int64))
-    if not isinstance(model, BayesianNetwork):
-        raise InputError("a network, a mixture of transitions or a Gaussian process", f"'{model.kind}'")
-    if model.prior is None:
-        edges = _edges_between(model)
-        return Distance("edges away", _counted(int(edges.max()) + 1), edges[None])
-    relevant = np.array([np.isin(np.arange(len(model.nodes)), model.parents[t]) for t in query.target])  # (Q, M)
-    differ = ((context[:, None] != query.row[:, :, None]) & relevant[:, None]).sum(-1)  # (B, Q, n)
-    return Distance("parents on which the row differs", _counted(int(relevant.sum(-1).max()) + 1), differ)
-
-
-def _counted(number: int) -> list[str]:
-    return [str(i) for i in range(number)]
-
-
-def _edges_between(model: BayesianNetwork) -> IntArray:
-    """Length of the shortest path between nodes, directions ignored, (M, M); one more than any where there is none."""
-    nodes = len(model.nodes)
-    linked = np.eye(nodes, dtype=bool)
-    for node, parents in enumerate(model.parents):
-        linked[node, list(parents)] = linked[list(parents), node] = True
-    away, reached = np.zeros((nodes, nodes), dtype=np.int64), np.eye(nodes, dtype=bool)
-    while np.any((wider := reached @ linked) & ~reached):
-        away += ~reached
-        reached = wider
-    return away + ~reached
 
 
 # -- beside the construction ------------------------------------------------------------------------------------------
@@ -283,39 +224,17 @@ def _serving(task: Task, against: str | None, seed: int) -> tuple[str, Any]:
 def tables(task: Task, call: Call) -> list[dict[str, Any]]:
     """The tables that the answers imply, each `learned` and `true` with the total variation between their rows.
 
-    After equal symbols a every lag points at a, and the answer is pi(a, .): asked after the shortest context of the design.
-    Given all parents of a node and nothing else, the answer is a row of its table. Nothing random is drawn. Empty where the
-    model has no such table: unknown ones, functions, or a matrix for each lag, which the answers mix.
+    Nothing random is drawn: the model says which contexts ask for a row. Sequences are asked after the shortest context of the
+    design. Empty where the model has no such table.
     """
-    model = task.model
-    if isinstance(model, MTD) and not model.per_lag:
-        return [_transitions(model, task.design.positions[0], call)]
-    return _conditionals(model, call) if isinstance(model, BayesianNetwork) and model.prior is None else []
+    return [_asked(table, task, call) for table in task.model.known_tables(task.design.positions[0])]
 
 
-def _transitions(model: MTD, length: int, call: Call) -> dict[str, Any]:
-    constant = np.repeat(np.arange(model.q)[:, None], length, axis=1)
-    said = as_predictive(call(constant, None), (model.q, 1), model.q).variables()["probs"][:, 0]
-    return _table("transition matrix", _counted(model.q), said, model.matrices[0])
-
-
-def _conditionals(model: BayesianNetwork, call: Call) -> list[dict[str, Any]]:
-    """One table a node; rows that the network makes impossible are asked like all others."""
-    nodes = np.repeat(np.arange(len(model.nodes)), model.configurations)
-    evidence = np.full((model.n_rows, len(model.nodes)), -1)
-    for node, parents in enumerate(model.parents):
-        if parents:
-            given = np.indices([len(model.states[p]) for p in parents]).reshape(len(parents), -1).T
-            evidence[np.ix_(nodes == node, parents)] = given
-    shape = (model.n_rows, len(model.nodes))
-    probs = as_predictive(call(evidence, np.arange(shape[1])), shape, model.width).variables()["probs"]
-    said = probs[np.arange(model.n_rows), nodes]
-    out = []
-    for node, name in enumerate(model.nodes):
-        rows = [", ".join(f"{model.nodes[p]}={model.states[p][e[p]]}" for p in model.parents[node])
-                for e in evidence[nodes == node]]  # fmt: skip
-        out.append(_table(name, rows, said[nodes == node], model.theta[nodes == node]))
-    return out
+def _asked(table: Table, task: Task, call: Call) -> dict[str, Any]:
+    queries = 1 if table.query is None else len(table.query)
+    said = as_predictive(call(table.context, table.query), (len(table.rows), queries), task.model.n_categories)
+    rows = said.variables()["probs"][np.arange(len(table.rows)), table.at]
+    return _table(table.name, list(table.rows), rows, table.true)
 
 
 def _table(name: str, rows: list[str], learned: Array, true: Array) -> dict[str, Any]:
@@ -336,7 +255,7 @@ def context_used(task: Task, call: Call, data: Data, seed: int = 0) -> dict[str,
     lengths, whole = [max(1, int(data.positions[0]))], int(data.positions[-1])
     while 2 * lengths[-1] < whole:
         lengths.append(2 * lengths[-1])
-    parts = [_latest(task, data, k) for k in (*lengths, whole)]
+    parts = [task.model.layout.latest(data, k) for k in (*lengths, whole)]
     engine = registry.engine(task.reference)
     exact = stack([engine(task, part, seed=seed).predictive[:, 0] for part in parts], axis=1)
     said = stack([_answers(task, call, part) for part in parts], axis=1)
@@ -346,15 +265,6 @@ def context_used(task: Task, call: Call, data: Data, seed: int = 0) -> dict[str,
         **{name: summary(values, seed) for name, values in lost.items()},
         **{f"{name}_enough": _enough(values.mean(0), lengths, whole) for name, values in lost.items()},
     }
-
-
-def _latest(task: Task, data: Data, k: int) -> Data:
-    """The data sets with k observations: the last symbols, or the first of a set, whose order means nothing."""
-    found = replace(data, positions=np.array([k]))
-    if "y" not in data.arrays or task.model.n_categories is None:  # a set of points, or a program's own y
-        return found
-    y, longest = data.arrays["y"], int(data.positions[-1])
-    return replace(found, arrays={**data.arrays, "y": y[:, longest - k : longest]})
 
 
 def _answers(task: Task, call: Call, data: Data) -> Predictive:

@@ -2,7 +2,8 @@
 
 A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored module is
 frame. Hyphens and underscores are the same in a name. Other distributions add parts through the entry point groups
-`veribayes.task`, `veribayes.engine`, `veribayes.construction`, `veribayes.metric`, `veribayes.test`. A plug-in that cannot be
+`veribayes.family`, `veribayes.reader`, `veribayes.task`, `veribayes.engine`, `veribayes.construction`, `veribayes.metric`,
+`veribayes.test`. A plug-in that cannot be
 used is a `Fault`, which names its distribution: nothing else fails because of it, and asking for it by name says why.
 """
 
@@ -13,7 +14,7 @@ import math
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -25,19 +26,25 @@ from veribayes.errors import InputError, PluginWarning
 
 HERE = Path(__file__).resolve().parent
 FOLDERS = {
+    "family": ("veribayes.models", HERE / "models"),
+    "reader": ("veribayes.models.readers", HERE / "models" / "readers"),
     "engine": ("veribayes.inference", HERE / "inference"),
     "metric": ("veribayes.validation.metrics", HERE / "validation" / "metrics"),
     "test": ("veribayes.validation.tests", HERE / "validation" / "tests"),
     "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
 }
 PLUGGED = ("task", *FOLDERS)  # kinds that other distributions may add
+ROOMS = {"family": ("readers",)}  # folders among the parts of a kind that hold another kind
 ATTRIBUTES = {  # what a part of each kind has to offer
+    "family": ("kind", "layout", "simulate", "defaults"),
+    "reader": ("suffixes", "read"),
     "engine": ("method", "families", "__call__"),
     "construction": ("families", "__call__"),
     "metric": ("applies", "score", "unit"),
     "test": ("run", "exactness"),
     "task": ("model", "design", "reference", "to_dict"),
 }
+PACKAGES = ("family",)  # kinds whose parts may be folders
 CONFIGURED = ("engine", "construction")  # classes whose fields are the options
 LARGEST = 2**31 - 1  # of an option that counts something
 T = TypeVar("T")
@@ -126,6 +133,7 @@ def load(kind: str, name: str) -> Any:
     if wanted in shipped:
         package, folder = FOLDERS[kind]
         inside = shipped[wanted].relative_to(folder).with_suffix("").parts
+        inside = inside[:-1] if inside[-1] == "__init__" else inside
         return importlib.import_module(".".join([package, *inside])).PART
     if wanted not in _plugged(kind):
         raise InputError(f"one of the {kind}s {', '.join(names(kind))}", f"'{name}'", f"see 'veribayes list {kind}s'")
@@ -172,7 +180,20 @@ def _shipped(kind: str) -> dict[str, Path]:
         return {p.stem: p for p in (HERE / "models" / "tasks").glob("*.yaml")}
     if kind == "checkpoint":
         return {p.parent.name: p.parent for p in (HERE / "transformer" / "checkpoints").glob("*/card.json")}
-    return {p.stem: p for p in FOLDERS[kind][1].rglob("*.py") if not p.name.startswith("_")}
+    folder = FOLDERS[kind][1]
+    if kind in PACKAGES:
+        return {**_modules(folder.glob("*.py")), **_packages(folder.glob("*/__init__.py"), ROOMS[kind])}
+    return _modules(folder.rglob("*.py"))
+
+
+def _modules(paths: Iterable[Path]) -> dict[str, Path]:
+    return {path.stem: path for path in paths if not path.name.startswith("_")}
+
+
+def _packages(paths: Iterable[Path], rooms: Sequence[str]) -> dict[str, Path]:
+    """Folders that are one part, by their names."""
+    names = {path.parent.name: path for path in paths if path.parent.name not in rooms}
+    return {name: path for name, path in names.items() if not name.startswith("_")}
 
 
 def _plugged(kind: str) -> dict[str, EntryPoint]:

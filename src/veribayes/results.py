@@ -127,7 +127,7 @@ def assemble(
     names, labels = query_names(task, shown.shape[-1])
     where = profiles.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
     others = {r: _other(run, r, primary, error, seed) for r in roles if r not in ("reference", "candidate")}
-    placed = {} if getattr(task.model, "moments", False) else run.scores["candidate"]  # moments state no region
+    placed = {} if task.model.moments else run.scores["candidate"]  # moments state no region
     calibrated, p_values = secondary.calibration(placed, seed=seed, levels=run.levels)
     judged = secondary.family(checked or Checked(), p_values, seed=seed)
     rounding = finite and np.abs(clusters).max() <= error  # is larger somewhere, too, and means nothing
@@ -138,6 +138,7 @@ def assemble(
         "task_hash": task.hash,
         "description": task.description,
         "model": {"kind": task.model.kind, **task.model.spec()},
+        "words": {"model": task.model.sentence(), "observation": [task.model.layout.one, task.model.layout.several]},
         "candidate": roles["candidate"].name,
         "candidate_kind": roles["candidate"].kind,
         "datasets": len(clusters),
@@ -346,7 +347,7 @@ def query_names(task: Task, queries: int) -> tuple[list[str], npt.NDArray[np.int
 
     Queries about one node of a network share a name; the queries of other families are exchangeable and share one too.
     """
-    nodes = [str(n) for n in getattr(task.model, "nodes", ())]
+    nodes = list(task.model.asked)
     return nodes or ["all"], np.arange(queries) % max(len(nodes), 1)
 
 
@@ -382,6 +383,21 @@ def example_indices(run: Scored, primary: Endpoint) -> tuple[npt.NDArray[np.int6
     }
     index = np.concatenate(list(groups.values())).astype(np.int64)
     return index, [why for why, members in groups.items() for _ in members]
+
+
+def worst_places(run: Scored, primary: Endpoint, index: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Position and query at which each of these data sets has its largest score, (data set, 2).
+
+    Among several infinite ones that with the largest Jensen-Shannon divergence.
+    """
+    scores, ranks = run.scores["candidate"][primary.metric][index], _ranked(run, primary)[index]
+    places = []
+    for score, rank in zip(scores, ranks, strict=True):
+        applies = ~np.isnan(score)
+        top = applies & (score == np.max(score, where=applies, initial=-np.inf))
+        first = int(np.argmax(np.where(top, np.nan_to_num(rank), -np.inf)))
+        places.append(np.unravel_index(first, score.shape))
+    return np.array(places, dtype=np.int64).reshape(-1, 2)
 
 
 def examples_differ(
@@ -434,7 +450,7 @@ def _findings(
     audit: xr.Dataset | None,
 ) -> list[dict[str, Any]]:
     """What a reader must not miss, each with a stable name."""
-    found = [_finding("model_repaired", note) for note in getattr(task.model, "notes", ())]
+    found = [_finding("model_repaired", note) for note in task.model.notes]
     if roles["candidate"].identity == roles["reference"].identity:
         found.append(_finding("same_engine", "the candidate is the reference itself: that they agree proves nothing"))
     found += [_finding(*sentence.split(": ", 1)) for sentence in decided.findings]

@@ -24,34 +24,31 @@ STREAMS = ("train", "verify", "audit", "replicate")  # random streams never meet
 IntArray = npt.NDArray[np.int64]
 
 
-SHARED = frozenset({"target"})  # arrays of all data sets together: what a query asks for
-
-
 @dataclass(frozen=True)
 class Data:
     """What an engine or a candidate may see of a batch of data sets.
 
     Attributes:
-        arrays: the family's arrays, first axis `dataset` (query layouts shared by the batch have none).
+        arrays: the family's arrays, first axis `dataset`.
         positions: design positions (position,): context sizes at which a prediction is wanted.
         index: data set numbers (dataset,) in the stream they were drawn from.
+        shared: names of the arrays that all data sets have in common, and that have no axis for them.
     """
 
     arrays: Mapping[str, npt.NDArray[Any]]
     positions: IntArray
     index: IntArray
+    shared: frozenset[str] = frozenset()
 
     def select(
         self,
         datasets: slice | IntArray | None = None,
         positions: slice | IntArray | None = None,
-        *,
-        shared: frozenset[str] = SHARED,
     ) -> Data:
-        """A part of the batch; arrays named in `shared` have no data set axis."""
+        """A part of the batch."""
         rows = slice(None) if datasets is None else datasets
         columns = slice(None) if positions is None else positions
-        arrays = {k: v if k in shared else v[rows] for k, v in self.arrays.items()}
+        arrays = {name: array if name in self.shared else array[rows] for name, array in self.arrays.items()}
         return replace(self, arrays=arrays, positions=self.positions[columns], index=self.index[rows])
 
 

@@ -14,7 +14,7 @@ from veribayes.errors import InputError, ReferenceRefused
 from veribayes.models._priors import Dirichlet
 from veribayes.models._task import Design, Task
 from veribayes.models.bayesian_network import BayesianNetwork
-from veribayes.models.bif import read_bif
+from veribayes.models.readers.bif import read_bif
 from veribayes.tree import Data
 
 

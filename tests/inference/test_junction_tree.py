@@ -20,7 +20,7 @@ from veribayes.inference._triangulation import junction_tree as cliques_of
 from veribayes.inference.junction_tree import JunctionTree
 from veribayes.models import _spec
 from veribayes.models.bayesian_network import BayesianNetwork
-from veribayes.models.bif import read_bif
+from veribayes.models.readers.bif import read_bif
 from veribayes.tree import Data
 
 SMALL = ["asia", "cancer", "earthquake", "survey", "sachs", "child", "alarm", "win95pts", "hepar2", "insurance", "hailfinder"]

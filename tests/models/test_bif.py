@@ -12,7 +12,7 @@ import pytest
 from veribayes.errors import InputError, ModelError
 from veribayes.models import _files
 from veribayes.models.bayesian_network import BayesianNetwork
-from veribayes.models.bif import parse_bif, read_bif
+from veribayes.models.readers.bif import parse_bif, read_bif
 
 HEAD = """network tiny { }
 variable a { type discrete [ 2 ] { yes, no }; }

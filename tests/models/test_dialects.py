@@ -14,9 +14,9 @@ from veribayes.errors import InputError, ModelError
 from veribayes.inference.enumeration import Enumeration
 from veribayes.models._spec import load_model_file, load_task, task_of
 from veribayes.models.bayesian_network import BayesianNetwork
-from veribayes.models.uai import parse_uai
-from veribayes.models.xdsl import parse_xdsl
-from veribayes.models.xmlbif import parse_xmlbif
+from veribayes.models.readers.uai import parse_uai
+from veribayes.models.readers.xdsl import parse_xdsl
+from veribayes.models.readers.xmlbif import parse_xmlbif
 from veribayes.predictive import Array
 from veribayes.tree import Data
 
@@ -193,7 +193,7 @@ def test_a_uai_file_that_can_be_read_in_two_ways_is_refused() -> None:
 
 
 def test_quotes_and_backslashes_in_net() -> None:
-    from veribayes.models.net import parse_net
+    from veribayes.models.readers.net import parse_net
 
     model = parse_net(r'node a { states = ("say \"yes\"" "C:\\x" "100%" "a;b" % "c"' "\n" r'); label = "5\" disk; {"; }'
                       " potential (a) { data = (.1 .2 .3 .4); }")  # fmt: skip

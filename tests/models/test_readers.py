@@ -13,10 +13,10 @@ import pytest
 from veribayes.errors import InputError, ModelError
 from veribayes.models._spec import load_model_file, load_task
 from veribayes.models.bayesian_network import BayesianNetwork
-from veribayes.models.net import parse_net
-from veribayes.models.uai import parse_uai
-from veribayes.models.xdsl import parse_xdsl
-from veribayes.models.xmlbif import parse_xmlbif
+from veribayes.models.readers.net import parse_net
+from veribayes.models.readers.uai import parse_uai
+from veribayes.models.readers.xdsl import parse_xdsl
+from veribayes.models.readers.xmlbif import parse_xmlbif
 from veribayes.tree import IntArray
 
 TABLE_B = [[0.1, 0.2, 0.7], [0.3, 0.3, 0.4]]

@@ -66,9 +66,9 @@ class MTDMirrorDescent:
                 number("eta", eta, above=0)
 
     @property
-    def searches(self) -> bool:
-        """Whether the step sizes are left to a search."""
-        return self.eta is None
+    def searched_by(self) -> str:
+        """The engine that knows the best step size for each prefix length; empty where one is given."""
+        return "mirror_descent" if self.eta is None else ""
 
     def __call__(self, task: Task) -> SymbolPredictor:
         """Raises InputError for another family, or no step size."""

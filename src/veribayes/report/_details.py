@@ -69,7 +69,7 @@ def _concentration(run: Run) -> str:
     sizes = zip(curve.get("context") or [], curve.get("share") or [], strict=False)
     named = [(e.get("query"), e.get("share")) for e in map(mapping, run.result.get("by_query") or [])]
     largest = [max(p, key=lambda pair: pair[1]) for p in (_shares(sizes), _shares(named)) if len(p) > 1]
-    places = [words.observations(run.family, n) if isinstance(n, int) else f"query {n}" for n, _ in largest]
+    places = [run.observations(n) if isinstance(n, int) else f"query {n}" for n, _ in largest]
     texts = [f"{words.share(part)} comes from {place}" for place, (_, part) in zip(places, largest, strict=True)]
     return f"{', and '.join(texts)}." if texts else ""
 
@@ -120,7 +120,7 @@ def _audit_numbers(run: Run) -> str:
     """The summary of the audit; the worst diagnostics where they were stored."""
     found = mapping(run.result.get("audit"))
     parts = [f"{found['datasets']} data sets"] if "datasets" in found else []
-    parts += [f"{words.observations(run.family, found['context'])}"] if isinstance(found.get("context"), int) else []
+    parts += [f"{run.observations(found['context'])}"] if isinstance(found.get("context"), int) else []
     parts += [f"{found['latents']} means"] if "latents" in found else []
     parts += [f"largest |z| {words.number(found['max_abs_z'])}"] if "max_abs_z" in found else []
     if "sd_z" in found:

@@ -14,13 +14,14 @@ import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from veribayes.report import _context, _svg, figures
+from veribayes.report import _svg, figures
 from veribayes.report import _words as words
 from veribayes.report._cases import Case, cases
 from veribayes.report._details import as_json, details, findings
 from veribayes.report._run import Run, mapping
 from veribayes.report._secondary import secondary
 from veribayes.report._style import DARK, LIGHT
+from veribayes.shown import Shown
 
 TEMPLATES = files("veribayes.report") / "templates"
 WORST_SHOWN, MEDIAN_SHOWN = 3, 1  # examples: an even number fills the grid
@@ -55,7 +56,7 @@ class Example:
 
     title: str
     facts: str
-    context: _context.Shown
+    context: Shown
     figure: Markup
 
 
@@ -112,12 +113,12 @@ def _compared(run: Run) -> dict[str, Any]:
         "engine": str(reference.get("engine") or "unknown engine"),
         "certificate": words.certificate(reference),
         "reasons": [str(r) for r in mapping(reference.get("certificate")).get("reasons") or []],
-        "model": words.model(run.model),
+        "model": words.model(run.model_sentence, run.model),
         "model_json": as_json(run.model),
         "datasets": words.count(result.get("datasets")),
         "design": _design(run),
         "seed": words.MISSING if result.get("seed") is None else str(result["seed"]),
-        "context_word": words.observations(run.family),
+        "context_word": run.observations(),
     }
 
 
@@ -162,7 +163,7 @@ def _figures(run: Run, number: int) -> dict[str, Markup | None]:
             "Every predictor’s divergence over the tolerance",
         ),
         ("curve", curve, "Divergence by context size"),
-        ("queries", run.family != "points" and len(run.result.get("by_query") or []) > 1, "Divergence by query"),
+        ("queries", len(run.result.get("by_query") or []) > 1, "Divergence by query"),
         ("audit", run.array("/audit", "z") is not None, "Exact posterior against NUTS"),
         ("pit", run.array("/scores/candidate", "pit") is not None, "Histogram of the probability integral transform"),
         ("reliability", bool(mapping(run.result.get("calibration")).get("reliability")), "Confidence against hits"),
@@ -185,10 +186,10 @@ def _examples(run: Run, number: int, power: int) -> list[Example]:
 
 def _example(run: Run, case: Case, power: int, salt: str) -> Example:
     title = "Among the worst data sets" if case.why == "worst" else "A median data set"
-    context = words.observations(case.family, case.context)
+    context = run.observations(case.context)
     facts = f"{context} · {words.number(case.score, power=power)} {run.primary.get('unit') or ''}"
     figure = _svg.inline(figures.examples([case]), f"Predictive distributions for data set {case.index}", salt=salt)
-    return Example(f"{title} · no. {case.index}", facts, _context.show(run, case), figure)
+    return Example(f"{title} · no. {case.index}", facts, case.shown, figure)
 
 
 def _rows(run: Run, power: int) -> list[Row]:
@@ -236,4 +237,4 @@ def _design(run: Run) -> str:
     sizes = np.unique(context[0] if context.shape[1] > 1 else context).astype(int)
     several = 1 if outcome is None else outcome.shape[-1]
     each = f"{several} queries each" if several > 1 else "one query each"
-    return f"{', '.join(map(str, sizes))} {words.observations(run.family)}; {each}"
+    return f"{', '.join(map(str, sizes))} {run.observations()}; {each}"

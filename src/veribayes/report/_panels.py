@@ -26,8 +26,7 @@ def is_discrete(case: Case) -> bool:
 
 def is_line(case: Case) -> bool:
     """Whether the context can be drawn as points of a function of one variable."""
-    names = {"x", "y", "x_query"}
-    return case.family == "points" and names <= set(case.observed) and case.observed["x"].shape[-1] == 1
+    return case.shown.line is not None
 
 
 def categories(axes: Axes, case: Case) -> None:
@@ -72,8 +71,8 @@ def density(axes: Axes, case: Case) -> None:
 
 def function(axes: Axes, case: Case) -> None:
     """Context points and 95 % predictive intervals at all queries; the chosen query is marked."""
-    x, y = case.observed["x"][: case.context, 0], case.observed["y"][: case.context]
-    at = case.observed["x_query"][:, 0]
+    assert case.shown.line is not None
+    x, y, at = case.shown.line.x, case.shown.line.y, case.shown.line.at
     shift = 0.007 * float(np.ptp(np.concatenate([x, at])) or 1.0)
     for name, offset, width in (("reference", -shift, 3.2), ("candidate", shift, 1.6)):
         if name in case.branches:

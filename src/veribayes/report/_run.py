@@ -19,7 +19,7 @@ from veribayes.predictive import Array
 
 SCHEMA = "veribayes.run/1"
 RUN_FILE = "run.nc"
-BY_KIND = {"bayesian_network": "rows", "gaussian_process": "points", "mtd": "sequence"}
+OBSERVATION = ("observation", "observations")  # in a run that has no words of its family
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +85,16 @@ class Run:
         return self.array("/scores/candidate", wanted)
 
     @property
-    def family(self) -> str:
-        """`rows`, `evidence`, `points`, `sequence` or `other`: the model's kind decides, never the name of an array."""
-        kind = BY_KIND.get(str(self.model.get("kind")), "other")
-        observed = self.group("/examples/observed")
-        known = observed is not None and "evidence" in observed.variables  # a network's two designs have these names
-        return "evidence" if kind == "rows" and known else kind
+    def model_sentence(self) -> str:
+        """The model in a sentence; empty in a run that has none."""
+        return str(mapping(self.result.get("words")).get("model", ""))
+
+    def observations(self, n: int | None = None) -> str:
+        """What a context is counted in, with the count where there is one."""
+        stored = mapping(self.result.get("words")).get("observation")
+        pair = stored if isinstance(stored, list) and len(stored) == len(OBSERVATION) else OBSERVATION
+        one, several = map(str, pair)
+        return several if n is None else f"{n:,} {one if n == 1 else several}"
 
 
 @dataclass(frozen=True)

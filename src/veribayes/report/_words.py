@@ -17,7 +17,6 @@ THIN = "\u202f"  # narrow no-break space between a number and its unit
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PLAIN_FROM, PLAIN_TO = 1e-3, 1e6  # outside, a power of ten reads better than zeros
 EMPTY: tuple[object, ...] = (None, "", [], {})
-NODES_NAMED = 12  # a larger graph does not fit a sentence
 MISSED = math.log(40)  # as in validation/stability.py, which the report of a stored run does not need
 LEGIBLE = 1e-3  # a tolerance below this sets the power of ten of its task
 
@@ -73,13 +72,6 @@ METRICS = {
     "quantile_score": "quantile divergence at the candidate's levels",
     "quantile_error": "largest error of five quantiles, in exact standard deviations",
     "wasserstein": "Wasserstein distance W1",
-}
-CONTEXTS = {
-    "rows": ("row in the context", "rows in the context"),
-    "evidence": ("node observed", "nodes observed"),
-    "sequence": ("symbol read", "symbols read"),
-    "points": ("point in the context", "points in the context"),
-    "other": ("observation", "observations"),
 }
 PREDICTORS = {
     "prior_only": ("prior only", "ignores the context: the prior predictive"),
@@ -206,12 +198,6 @@ def about_predictor(name: str) -> str:
     return PREDICTORS.get(name, ("", ""))[1]
 
 
-def observations(family: str, n: int | None = None) -> str:
-    """What a context of this family is counted in, with the count where there is one."""
-    one, several = CONTEXTS[family]
-    return several if n is None else f"{n:,} {one if n == 1 else several}"
-
-
 def count(n: object) -> str:
     """A whole number with thousands separated."""
     return f"{n:,}" if isinstance(n, int) else MISSING
@@ -241,36 +227,12 @@ def settle(primary: Mapping[str, Any], power: int) -> str:
     return " ".join(parts)
 
 
-def model(spec: Mapping[str, Any]) -> str:
-    """A model in a sentence, from its specification; one of an unknown kind as its list of fields."""
-    sentences = {"bayesian_network": _network, "mtd": _chain, "gaussian_process": _process}
+def model(sentence: str, spec: Mapping[str, Any]) -> str:
+    """The model's own sentence; in a run without one its specification as a list of fields."""
+    if sentence:
+        return sentence
     kind = str(spec.get("kind", "model"))
-    try:
-        return sentences[kind](spec)
-    except (KeyError, TypeError, AttributeError):  # a newer or foreign specification is shown as it stands
-        return f"{kind.replace('_', ' ')}: {plain({k: v for k, v in spec.items() if k != 'kind'})}"
-
-
-def _network(spec: Mapping[str, Any]) -> str:
-    nodes, parents = spec["nodes"], spec["parents"]
-    size = f"Bayesian network of {len(nodes)} nodes and {sum(map(len, parents.values()))} edges"
-    graph = ", ".join(f"{n} ← ({', '.join(map(str, parents[n]))})" if parents.get(n) else str(n) for n in nodes)
-    prior = f"tables unknown, every row with the prior {plain(spec['prior'])}" if "prior" in spec else "tables known"
-    return f"{size}: {graph}; {prior}" if len(nodes) <= NODES_NAMED else f"{size}; {prior}"
-
-
-def _chain(spec: Mapping[str, Any]) -> str:
-    matrices = (
-        "one known transition matrix for each lag" if spec["per_lag"] else "one known transition matrix for all lags"
-    )
-    weights = f"lag weights unknown, with the prior Dirichlet({plain(spec['concentration'])})"
-    return f"mixture of transition distributions over {spec['q']} symbols and {spec['m']} lags; {matrices}; {weights}"
-
-
-def _process(spec: Mapping[str, Any]) -> str:
-    noise = f"noise standard deviation {plain(spec['noise_sd'])}"
-    inputs = f"inputs {plain(spec['input_law'])}, {plain(spec['d'])}-dimensional"
-    return f"Gaussian process with kernel {plain(spec['kernel'])}; {noise}; {inputs}"
+    return f"{kind.replace('_', ' ')}: {plain({k: v for k, v in spec.items() if k != 'kind'})}"
 
 
 def plain(value: object) -> str:

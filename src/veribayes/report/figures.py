@@ -69,7 +69,7 @@ def curve(run: Source) -> Figure:
     if means is None:
         return note(figure, "no curve was stored")
     axes = figure.add_subplot()
-    axes.set(yscale="log", xlabel=words.observations(run.family), ylabel=_label(run))
+    axes.set(yscale="log", xlabel=run.observations(), ylabel=_label(run))
     context = means.pop("context")
     floor = _floor([*means.values(), *rivals.values()], tolerance)
     estimate, low, high = (np.maximum(means[n], floor) for n in ("estimate", "low", "high"))

@@ -19,6 +19,7 @@ from pathlib import Path
 from veribayes.models._check import shown
 from veribayes.models._dialects import UNQUOTED, looks_like
 from veribayes.models._files import MAX_NAMES, Draft, line_of, read_text
+from veribayes.models._reader import Reader
 from veribayes.models._scan import SIGN, Syntax, Tokens
 from veribayes.models.bayesian_network import BayesianNetwork
 
@@ -145,3 +146,6 @@ class _Reader:
         self.tokens.at = inner.at
         self.tokens.expect(";")
         return names
+
+
+PART = Reader((".net",), read_net)

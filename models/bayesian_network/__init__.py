@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -23,11 +23,16 @@ import numpy.typing as npt
 from veribayes.errors import InputError, ModelError
 from veribayes.models._check import integer, mapping, number, sequence, shown
 from veribayes.models._data import array_of, require_codes, require_length
+from veribayes.models._layout import Layout
+from veribayes.models._model import Distance, Draw, Groups, Model, Variable
+from veribayes.models._model import Table as KnownTable
 from veribayes.models._names import name_notes
-from veribayes.models._priors import RowPrior, prior_from_spec
+from veribayes.models._priors import BIMODAL, Dirichlet, RowPrior, UniformInterval, UniformMixture, prior_from_spec
 from veribayes.models._random import integers, keys, uniforms
-from veribayes.models._task import Design, Variable
+from veribayes.models._task import Design
+from veribayes.models.bayesian_network import _views
 from veribayes.predictive import Array, Categorical, Predictive
+from veribayes.shown import Example, Shown
 from veribayes.tree import Data, IntArray, Simulation
 
 if TYPE_CHECKING:
@@ -76,7 +81,7 @@ class RowQuery(NamedTuple):
 
 
 @dataclass(frozen=True, init=False)
-class BayesianNetwork:
+class BayesianNetwork(Model):
     """A directed acyclic graph over finite variables with known tables, or with a prior over their rows.
 
     Args:
@@ -140,7 +145,11 @@ class BayesianNetwork:
         """Kept, since hashing a hundred thousand numbers takes longer than a posterior."""
         return hash((self.nodes, self.parents, self.states, self.cpts, self.prior, self.edges))
 
-    # -- layout -------------------------------------------------------------------------------------------------------
+    @property
+    def layout(self) -> Layout:
+        return _views.LEARNING if self.prior else _views.INFERENCE
+
+    # -- sizes --------------------------------------------------------------------------------------------------------
 
     @cached_property
     def cardinalities(self) -> IntArray:
@@ -262,6 +271,18 @@ class BayesianNetwork:
     def default_design(self) -> Design:
         return Design((1, 2, 5, 10, 20, 50, 100) if self.prior else (0,))
 
+    def defaults(self) -> dict[str, Any]:
+        if self.prior is None:
+            return {"reference": "junction_tree", "second_route": "elimination"}
+        routes = ("structure_averaging", "graph_enumeration") if self.edges else ("conjugate", "row_quadrature")
+        other = 4.0 * self.prior.concentration if isinstance(self.prior, Dirichlet) else 1.0
+        return {
+            "reference": routes[0],
+            "second_route": routes[1],
+            "rivals": ("all_predecessors", "mle"),
+            "wrong_prior": {"prior": {"kind": "dirichlet", "concentration": other}},
+        }
+
     def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
         """Draw data sets.
 
@@ -334,6 +355,47 @@ class BayesianNetwork:
         mean = np.asarray(latent_draws["theta"], dtype=np.float64).mean(1)
         return Categorical(np.take_along_axis(mean, self.query_rows(query)[..., None], axis=1))
 
+    def without_context(self, data: Data) -> Data:
+        """Learning: no row. Inference: no evidence."""
+        if self.prior is not None:
+            return super().without_context(data)
+        nothing = np.full_like(data.arrays["evidence"], -1)
+        return replace(data, arrays={**data.arrays, "evidence": nothing})
+
+    def extended(self, data: Data, size: int, draw: Draw) -> Data | None:
+        """A row, node by node; known tables have no list of rows."""
+        if self.prior is None:
+            return None
+        row = np.full((len(data.index), len(self.nodes)), -1, dtype=np.int64)
+        for node in range(len(self.nodes)):
+            asked = {**data.arrays, "query": row[:, None].copy(), "target": np.array([node])}
+            row[:, node] = draw(replace(data, arrays=asked))[:, 0]
+        return self.layout.extended(data, size, {"rows": row})
+
+    # -- for readers --------------------------------------------------------------------------------------------------
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        return self.nodes
+
+    def labels(self, data: Data, query: int) -> tuple[str, ...]:
+        return self.states[int(data.arrays["target"][query])]
+
+    def sentence(self) -> str:
+        return _views.sentence(self)
+
+    def show(self, example: Example) -> Shown:
+        return _views.example(self, example)
+
+    def groups(self, data: Data, sizes: Groups) -> Groups:
+        return _views.groups(self, data, sizes)
+
+    def distance(self, context: Any, query: Any) -> Distance:
+        return _views.distance(self, context, query)
+
+    def known_tables(self, length: int) -> Sequence[KnownTable]:
+        return _views.tables(self)
+
     # -- simulation ---------------------------------------------------------------------------------------------------
 
     def _simulate_learning(self, design: Design, key: jax.Array, index: IntArray) -> Simulation:
@@ -347,7 +409,7 @@ class BayesianNetwork:
         value = np.take_along_axis(fresh, target[None, :, None], axis=-1)[..., 0].astype(np.float64)
         latents = {"theta": theta, "edges": edges} if self.edges else {"theta": theta}
         return Simulation(
-            Data(arrays, positions, index), latents, np.repeat(value[:, None], positions.size, axis=1),
+            Data(arrays, positions, index, self.layout.shared), latents, np.repeat(value[:, None], positions.size, axis=1),
             np.broadcast_to(positions, shape).copy())  # fmt: skip
 
     def _simulate_inference(self, design: Design, key: jax.Array, index: IntArray) -> Simulation:
@@ -358,7 +420,7 @@ class BayesianNetwork:
         row, observed = (np.array(a) for a in _inference_simulator(self)(key, self.theta))
         arrays = {"evidence": np.where(observed, row, -1), "target": np.arange(len(self.nodes))}
         return Simulation(
-            Data(arrays, np.array(design.positions, dtype=np.int64), index), {},
+            Data(arrays, np.array(design.positions, dtype=np.int64), index, self.layout.shared), {},
             np.where(observed, np.nan, row)[:, None], observed.sum(1, keepdims=True).astype(np.int64))  # fmt: skip
 
     def _tied(self, level: jax.Array, density: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -593,3 +655,8 @@ def _in_order(names: tuple[str, ...], cpts: Any, order: Sequence[int]) -> list[A
     if len(tables) != len(names):
         raise ModelError(f"tables of {len(names)} nodes", f"{len(tables)}")
     return [tables[i] for i in order]
+
+
+__all__ = ["BIMODAL", "BayesianNetwork", "Dirichlet", "UniformInterval", "UniformMixture"]
+
+PART = BayesianNetwork

@@ -27,6 +27,7 @@ import numpy as np
 from veribayes.models._check import shown
 from veribayes.models._dialects import looks_like
 from veribayes.models._files import MAX_NAMES, SUMS, Draft, in_layout, line_of, numbers, read_text, require_entries
+from veribayes.models._reader import Reader
 from veribayes.models.bayesian_network import MAX_ENTRIES, BayesianNetwork
 from veribayes.predictive import Array
 
@@ -203,3 +204,6 @@ class _Words:
     def end(self) -> None:
         if rest := WORD.search(self.text, self.at):
             self.draft.fail("the end of the file", shown(rest[0]), self.at)
+
+
+PART = Reader((".uai",), read_uai)

@@ -13,6 +13,7 @@ from pathlib import Path
 from veribayes.models._check import shown
 from veribayes.models._dialects import ROOTS
 from veribayes.models._files import Draft, read_text
+from veribayes.models._reader import Reader
 from veribayes.models._xml import Element, parse_xml
 from veribayes.models.bayesian_network import BayesianNetwork
 
@@ -63,3 +64,6 @@ def _only(draft: Draft, element: Element, tag: str) -> str:
     if len(found) != 1 or not found[0]:
         draft.fail(f"one {tag} with a text in {element.tag}", f"{len(found)}", element.line)
     return found[0]
+
+
+PART = Reader((".xmlbif", ".bifxml", ".xml"), read_xmlbif)

@@ -7,7 +7,7 @@ Hyperparameters are fixed numbers or have a prior. Their names in `theta` are `n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -18,10 +18,34 @@ import numpy.typing as npt
 from veribayes.errors import ModelError, ShapeError
 from veribayes.models._check import choice, integer, mapping
 from veribayes.models._data import array_of, require_finite, require_length
-from veribayes.models._kernels import Hyper, HyperPrior, Kernel, Theta, below, hyper, kernel_from_spec, plain
+from veribayes.models._kernels import (
+    RBF,
+    Grid,
+    Hyper,
+    HyperPrior,
+    Kernel,
+    Linear,
+    LogNormal,
+    LogUniform,
+    Matern12,
+    Matern32,
+    Matern52,
+    Periodic,
+    Product,
+    Sum,
+    Theta,
+    below,
+    hyper,
+    kernel_from_spec,
+    plain,
+)  # fmt: skip
+from veribayes.models._layout import Layout
+from veribayes.models._model import Distance, Draw, Groups, Model, Variable
 from veribayes.models._random import keys, normal, uniforms
-from veribayes.models._task import Design, Variable
+from veribayes.models._task import Design
+from veribayes.models.gaussian_process import _views
 from veribayes.predictive import Array, NormalMixture, Predictive
+from veribayes.shown import Example, Shown
 from veribayes.tree import Data, IntArray, Simulation
 
 if TYPE_CHECKING:
@@ -39,7 +63,7 @@ class PointsContext(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GaussianProcess:
+class GaussianProcess(Model):
     """Gaussian process regression.
 
     Attributes:
@@ -67,8 +91,8 @@ class GaussianProcess:
         self.kernel.check(self.d)
 
     @property
-    def n_categories(self) -> None:
-        return None
+    def layout(self) -> Layout:
+        return _views.POINTS
 
     # -- hyperparameters ----------------------------------------------------------------------------------------------
 
@@ -140,6 +164,24 @@ class GaussianProcess:
 
     def default_design(self) -> Design:
         return Design((1, 2, 4, 8, 16, 32, 64), queries=8)
+
+    def defaults(self) -> dict[str, Any]:
+        return {
+            "reference": "cholesky",
+            "second_route": "sequential",
+            "rivals": ("kernel_descent",) if self.fixed else (),  # which needs to know the kernel and the noise
+            "wrong_prior": self._wrong_hyperparameters(),
+        }
+
+    def _wrong_hyperparameters(self) -> dict[str, Any]:
+        """An RBF kernel gets a lengthscale that is 25 % too long; any other model a noise that is 50 % too large."""
+        kernel, noise = self.kernel, self.noise_sd
+        if isinstance(kernel, RBF) and isinstance(kernel.lengthscale, float):
+            return {"kernel": {**kernel.spec(), "lengthscale": 1.25 * kernel.lengthscale}}
+        if isinstance(noise, float):
+            return {"noise_sd": 1.5 * noise}
+        at, weight = noise.nodes(8)
+        return {"noise_sd": float(1.5 * at @ weight)}
 
     def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
         """Draw data sets: `x` (B, N, d), `y` (B, N), `x_query` (B, Q, d); the outcome is a noisy y at x_query.
@@ -213,6 +255,26 @@ class GaussianProcess:
         """Equal mixture (B, Q, S) of the normal predictives given each draw of `f` (B, S, N) or of hyperparameters (B, S)."""
         mean, variance = (self._given_f if self.fixed else self._given_theta)(latent_draws, data, position)
         return NormalMixture(np.full(mean.shape, 1 / mean.shape[-1]), mean, np.sqrt(variance))
+
+    def extended(self, data: Data, size: int, draw: Draw) -> Data:
+        """The next input of the context, with an outcome that is drawn."""
+        x = data.arrays["x"][:, size]
+        asked = replace(data, arrays={**data.arrays, "x_query": x[:, None]})
+        return self.layout.extended(data, size, {"x": x, "y": draw(asked)[:, 0]})
+
+    # -- for readers --------------------------------------------------------------------------------------------------
+
+    def sentence(self) -> str:
+        return _views.sentence(self)
+
+    def show(self, example: Example) -> Shown:
+        return _views.example(example)
+
+    def groups(self, data: Data, sizes: Groups) -> Groups:
+        return _views.groups(data)
+
+    def distance(self, context: Any, query: Any) -> Distance:
+        return _views.distance(context, query)
 
     # -- programs -----------------------------------------------------------------------------------------------------
 
@@ -348,3 +410,11 @@ def _predictor(model: GaussianProcess) -> Any:
 def _square(value: Hyper) -> float:
     assert isinstance(value, float)
     return value**2
+
+
+__all__ = [
+    "RBF", "GaussianProcess", "Grid", "Linear", "LogNormal", "LogUniform", "Matern12", "Matern32", "Matern52", "Periodic",
+    "Product", "Sum",
+]  # fmt: skip
+
+PART = GaussianProcess

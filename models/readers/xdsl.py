@@ -15,6 +15,7 @@ from pathlib import Path
 from veribayes.models._check import shown
 from veribayes.models._dialects import ROOTS
 from veribayes.models._files import Draft, read_text
+from veribayes.models._reader import Reader
 from veribayes.models._xml import Element, parse_xml
 from veribayes.models.bayesian_network import BayesianNetwork
 
@@ -88,3 +89,6 @@ def _certain(draft: Draft, element: Element, states: list[str], results: str) ->
     if unknown := [word for word in words if word not in row]:
         draft.fail("a state of the node", shown(unknown[0]), element.line)
     return " ".join(row[word] for word in words)
+
+
+PART = Reader((".xdsl",), read_xdsl)

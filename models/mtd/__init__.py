@@ -8,7 +8,7 @@ symbols are independent and uniform. Raftery, J. R. Stat. Soc. B 47 (1985) 528; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,19 +19,24 @@ import numpy.typing as npt
 from veribayes.errors import InputError, ModelError
 from veribayes.models._check import integer, mapping, number, shown
 from veribayes.models._data import array_of, require_codes, require_length
+from veribayes.models._layout import Layout
+from veribayes.models._model import Distance, Groups, Model, Table, Variable
 from veribayes.models._random import integers, keys, log_gamma, uniforms
-from veribayes.models._task import Design, Variable
+from veribayes.models._task import Design
+from veribayes.models.mtd import _views
 from veribayes.predictive import Array, Categorical, Predictive
+from veribayes.shown import Example, Shown
 from veribayes.tree import Data, IntArray, Simulation
 
 if TYPE_CHECKING:
     import jax
 
+MOST_LAGS = 4  # a grid over more lag weights is too large for long prefixes
 ROW_SUM_TOLERANCE = 1e-9  # a matrix is written for this model, so there is no rounding to forgive
 
 
 @dataclass(frozen=True)
-class MTD:
+class MTD(Model):
     """A mixture of transition distributions over q symbols and m lags.
 
     Attributes:
@@ -87,6 +92,10 @@ class MTD:
             found = found / found.sum(-1, keepdims=True)
         return np.array(np.broadcast_to(found, (self.m, self.q, self.q)))
 
+    @property
+    def layout(self) -> Layout:
+        return _views.SYMBOLS
+
     # -- helpers of every engine --------------------------------------------------------------------------------------
 
     def likelihood_terms(self, y: IntArray) -> Array:
@@ -120,6 +129,15 @@ class MTD:
 
     def default_design(self) -> Design:
         return Design(tuple(t for t in (4, 8, 16, 32, 64, 128) if t >= self.m) or (self.m, 2 * self.m))
+
+    def defaults(self) -> dict[str, Any]:
+        routes = ("simplex_quadrature", "lag_counts") if self.m <= MOST_LAGS else ("lag_quasi_monte_carlo", "nuts")
+        return {
+            "reference": routes[0],
+            "second_route": routes[1],
+            "rivals": ("mirror_descent",),
+            "wrong_prior": {"concentration": 0.3 * self.concentration},
+        }
 
     def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
         """Draw data sets: `y` (B, T), T the largest position; the outcome is the symbol after each prefix."""
@@ -175,6 +193,29 @@ class MTD:
         mean = np.asarray(latent_draws["weights"], dtype=np.float64).mean(1)
         return Categorical(self.next_symbol(mean, data.arrays["y"], int(data.positions[position]))[:, None])
 
+    def prior_predictive(self, data: Data) -> Predictive:
+        """Equal weights of all lags on the last m symbols."""
+        weights = np.full((data.index.size, self.m), 1 / self.m)
+        each = [self.next_symbol(weights, data.arrays["y"], int(t)) for t in data.positions]
+        return Categorical(np.stack(each, axis=1)[:, :, None])
+
+    # -- for readers --------------------------------------------------------------------------------------------------
+
+    def sentence(self) -> str:
+        return _views.sentence(self)
+
+    def show(self, example: Example) -> Shown:
+        return _views.example(example)
+
+    def groups(self, data: Data, sizes: Groups) -> Groups:
+        return _views.groups(self, data)
+
+    def distance(self, context: Any, query: Any) -> Distance:
+        return _views.distance(self, context)
+
+    def known_tables(self, length: int) -> Sequence[Table]:
+        return _views.tables(self, length)
+
     def _checked_matrix(self) -> Array:
         shape = (self.m, self.q, self.q) if self.per_lag else (self.q, self.q)
         try:
@@ -216,3 +257,8 @@ def _simulator(model: MTD, length: int) -> Any:
         return weights, jnp.concatenate([start, rest])
 
     return jax.jit(jax.vmap(one, in_axes=(0, None)))
+
+
+__all__ = ["MTD"]
+
+PART = MTD

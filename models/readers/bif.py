@@ -21,6 +21,7 @@ from veribayes.errors import ModelError
 from veribayes.models._check import shown
 from veribayes.models._dialects import UNQUOTED, looks_like
 from veribayes.models._files import MAX_NAMES, line_of, numbers, other_order, read_text, require_entries
+from veribayes.models._reader import Reader
 from veribayes.models._scan import SIGN, Syntax, Token, Tokens
 from veribayes.models.bayesian_network import BayesianNetwork, checked_table
 from veribayes.predictive import Array
@@ -263,3 +264,6 @@ def _configuration(labels: list[str], numbered: list[dict[str, int]]) -> int | N
             return None
         where = where * len(states) + states[label]
     return where
+
+
+PART = Reader((".bif",), read_bif)

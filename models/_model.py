@@ -1,0 +1,251 @@
+"""The base class of a family's models: what each must provide, and sensible answers to what it may.
+
+Everything that the rest of the package may ask a model stands here: nothing is asked for that a family has not promised.
+A family is a frozen dataclass that derives from `Model`, in a file or folder named like its kind with the class as `PART`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from veribayes.errors import InputError
+from veribayes.models._layout import Layout
+from veribayes.predictive import Array, Predictive
+from veribayes.shown import Example, Shown
+from veribayes.tree import Data, IntArray, Simulation
+
+if TYPE_CHECKING:
+    from veribayes.models._task import Design
+
+Groups = dict[str, npt.NDArray[np.bool_]]
+Draw = Callable[[Data], Array]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A named random quantity: event dimensions, support and unit."""
+
+    name: str
+    dims: tuple[str, ...]
+    support: str  # real, positive, simplex, unit_interval, finite
+    unit: str = "1"
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far each observation lies from each query, in a unit of its family.
+
+    Attributes:
+        name: of the distance.
+        labels: of its values, which are classes 0, 1, ….
+        classes: (dataset or 1, query or 1, observation).
+    """
+
+    name: str
+    labels: Sequence[str]
+    classes: IntArray
+
+
+@dataclass(frozen=True)
+class Table:
+    """Conditional probabilities that are known, and how a candidate is asked for them.
+
+    Attributes:
+        name: of the table.
+        rows: labels of its rows.
+        true: (row, category).
+        context, query: what a candidate sees, one data set a row.
+        at: of the answers (row, query) the query that is the row's.
+    """
+
+    name: str
+    rows: Sequence[str]
+    true: Array
+    context: Any
+    query: Any
+    at: IntArray
+
+
+class Model(ABC):
+    """A family of joint laws of latents and data; every method is pure.
+
+    Attributes:
+        kind: of the family: the name of its file, and `kind` in a task file.
+        described: whether a file can describe a model of this family, which `from_spec` then reads.
+        notes: what a reader of results has to know, one sentence each.
+    """
+
+    kind: ClassVar[str]
+    described: ClassVar[bool] = True
+    notes: tuple[str, ...] = ()
+
+    # -- what a family must say ---------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def latents(self) -> tuple[Variable, ...]:
+        """What is unknown in a data set."""
+
+    @property
+    @abstractmethod
+    def layout(self) -> Layout:
+        """The columns of its data."""
+
+    @abstractmethod
+    def spec(self) -> dict[str, Any]:
+        """Plain data that `from_spec` reads back; its hash identifies the model. Fields at their defaults may be left out."""
+
+    @classmethod
+    def from_spec(cls, spec: Any) -> Model:
+        """The model that `spec` describes, where `described` says that there is one."""
+        raise InputError("a model that a file can describe", f"'{cls.kind}'")
+
+    @abstractmethod
+    def default_design(self) -> Design:
+        """Where predictions are wanted unless a task says otherwise."""
+
+    @abstractmethod
+    def defaults(self) -> dict[str, Any]:
+        """Fields of a task in the family's way: `reference`, `second_route`, `rivals`, `wrong_prior`."""
+
+    @abstractmethod
+    def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
+        """Draw the data sets numbered `index`; each is a function of (seed, stream, its number) alone."""
+
+    @abstractmethod
+    def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
+        """(context, query) that a candidate sees at the position with this number in `data.positions`."""
+
+    @abstractmethod
+    def program(self, *args: Any, **kwargs: Any) -> Any:
+        """NumPyro program of one data set; its arguments are what `program_data` returns."""
+
+    @abstractmethod
+    def program_data(self, data: Data, position: int) -> dict[str, npt.NDArray[Any]]:
+        """Keyword arguments of `program` for every data set at one position, first axis `dataset`."""
+
+    @abstractmethod
+    def latent_mask(self, data: Data, position: int) -> dict[str, npt.NDArray[np.bool_]]:
+        """Latent name -> (dataset, *event): False where an entry is padding at this position."""
+
+    @abstractmethod
+    def conditional(self, latent_draws: Mapping[str, Array], data: Data, position: int) -> Predictive:
+        """Predictive (dataset, query) averaged over draws of the latents, name -> (dataset, draw, *event)."""
+
+    # -- what a family may say ----------------------------------------------------------------------------------------
+
+    @property
+    def n_categories(self) -> int | None:
+        """Width of the category axis of predictions (the widest variable), or None for a real-valued observation."""
+        return None
+
+    @property
+    def given(self) -> bool:
+        """Whether the model is one data set, the user's, and draws none."""
+        return False
+
+    @property
+    def enumerated(self) -> bool:
+        """Whether a latent has finitely many values: its posterior is a sum, and nothing for a sampler of real latents."""
+        return False
+
+    @property
+    def moments(self) -> bool:
+        """Whether its predictives state means and standard deviations and no shape."""
+        return False
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Names of what queries ask for in turn; empty where queries are exchangeable."""
+        return ()
+
+    def require_data(self, data: Data) -> None:
+        """Refuse data that the model cannot have: every engine asks for this first."""
+        del data
+
+    def without_context(self, data: Data) -> Data:
+        """The same queries behind no observation at all, one position: what the prior predictive is asked about.
+
+        A family whose prior needs no engine answers `prior_predictive` instead.
+        """
+        return replace(data, positions=np.zeros(1, dtype=np.int64))
+
+    def prior_predictive(self, data: Data) -> Predictive | None:
+        """Predictive (dataset, position, query) that ignores the context; None: the exact engine is asked about none."""
+        return None
+
+    def extended(self, data: Data, size: int, draw: Draw) -> Data | None:
+        """The contexts of one position with a further observation behind the first `size`; None: the family does not say how.
+
+        Args:
+            draw: data -> one draw of the outcome at each of its queries, (dataset, query).
+        """
+        return None
+
+    def sentence(self) -> str:
+        """The model in a sentence, a noun phrase without a full stop."""
+        fields = ", ".join(f"{key.replace('_', ' ')} {plain(value)}" for key, value in self.spec().items())
+        return f"{self.kind.replace('_', ' ')}: {fields}"
+
+    def show(self, example: Example) -> Shown:
+        """What one example's context is and what is asked: the arrays by name, and nothing made of their numbers."""
+        rows = [
+            [name, _type(values), " × ".join(map(str, values.shape)) or "one number"]
+            for name, values in sorted(example.arrays.items())
+            if name not in self.layout.shared
+        ]
+        return Shown("Observed:", ("array", "values", "shape"), rows) if rows else Shown("")
+
+    def labels(self, data: Data, query: int) -> tuple[str, ...]:
+        """Names of the categories of a query; empty where they have none."""
+        return ()
+
+    def groups(self, data: Data, sizes: Groups) -> Groups:
+        """In which predictions a divergence might concentrate, besides the context size: name -> (dataset, position, query).
+
+        Args:
+            sizes: the groups of one context size, to be combined with; axes may have length one.
+        """
+        return {}
+
+    def distance(self, context: Any, query: Any) -> Distance:
+        """How far each observation lies from each query.
+
+        Raises:
+            InputError: the family knows none.
+        """
+        raise InputError("a family with a distance between observations and queries", f"'{self.kind}'")
+
+    def known_tables(self, length: int) -> Sequence[Table]:
+        """Known conditional probabilities that answers imply; none where everything is unknown.
+
+        Args:
+            length: context size at which sequences are asked.
+        """
+        return ()
+
+
+def plain(value: object) -> str:
+    """Plain data in one line; an object with a `kind` as `kind (field value, …)`."""
+    if isinstance(value, Mapping):
+        fields = ", ".join(
+            f"{str(key).replace('_', ' ')} {plain(entry)}"
+            for key, entry in value.items()
+            if key != "kind" and entry not in (None, "", [], {})
+        )
+        kind = str(value.get("kind", "")).replace("_", " ")
+        return f"{kind} ({fields})" if kind and fields else kind or fields
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _type(values: npt.NDArray[Any]) -> str:
+    names = {"f": "real", "i": "integer", "u": "integer", "b": "true or false"}
+    return names.get(values.dtype.kind, str(values.dtype))
