@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two pytest workers share two cores
 os.environ.setdefault("VERIBAYES_REFERENCES", "")  # nothing is stored between tests
 
+COMPILED = "JAX_COMPILATION_CACHE_DIR"  # programs compiled in a session, for both workers and every process they start
+OWN_CACHE = COMPILED not in os.environ
+if OWN_CACHE:
+    os.environ[COMPILED] = tempfile.mkdtemp(prefix="veribayes-compiled-")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
 import jax
 import numpy as np
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_unconfigure() -> None:
+    """The process that made the folder of compiled programs removes it; workers were given it."""
+    if OWN_CACHE:
+        shutil.rmtree(os.environ[COMPILED], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
