@@ -11,10 +11,6 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two pytest workers share two cores
 os.environ.setdefault("VERIBAYES_REFERENCES", "")  # nothing is stored between tests
 
-COMPILED = "JAX_COMPILATION_CACHE_DIR"  # programs compiled in a session, for both workers and every process they start
-OWN_CACHE = COMPILED not in os.environ
-if OWN_CACHE:
-    os.environ[COMPILED] = tempfile.mkdtemp(prefix="veribayes-compiled-")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
@@ -24,11 +20,17 @@ import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# What is compiled in a session is there for both workers and for every process that they start.
+COMPILED = "JAX_COMPILATION_CACHE_DIR"
+OWN = "" if COMPILED in os.environ else tempfile.mkdtemp(prefix="veribayes-compiled-")
+os.environ.setdefault(COMPILED, OWN)
+jax.config.update("jax_compilation_cache_dir", os.environ[COMPILED])
+
 
 def pytest_unconfigure() -> None:
-    """The process that made the folder of compiled programs removes it; workers were given it."""
-    if OWN_CACHE:
-        shutil.rmtree(os.environ[COMPILED], ignore_errors=True)
+    """The process that made the folder of compiled programs removes it; its workers were given it."""
+    if OWN:
+        shutil.rmtree(OWN, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Eight programs as users write them, and a small one, each with its data: hierarchy, correlation, an ODE, sequences, labels, sparsity."""
+"""Eight programs as users write them and a small one, with data: hierarchy, correlation, ODE, sequences, labels, sparsity."""
 
 from __future__ import annotations
 
