@@ -45,7 +45,8 @@ def bif(folder: Path, text: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("verify", "mtd-q5-m3", "--candidate", "prior_only", "--datasets", "40"), 1),
+        (("verify", "bn-general5", "--candidate", "prior_only", "--datasets", "40"), 1),
+        pytest.param(("verify", "mtd-q5-m3", "--candidate", "prior_only", "--datasets", "40"), 1, marks=pytest.mark.study),
         (("verify", "bn-general5", "--candidate", "row-quadrature", "--datasets", "500"), 0),
         (("verify", "bn-general5", "--candidate", "row_quadrature", "--datasets", "8"), 3),
         (("verify", "bn-general5", "--candidate", "row_quadrature", "--datasets", "40", "--tolerance", "1e-3"), 3),
@@ -339,13 +340,17 @@ def test_an_interruption_is_130(
     assert "continues" in capsys.readouterr().err
 
 
-def test_doctor_and_reference(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_is_wrong_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "doctor", "--json") == 0
     assert json.loads(capsys.readouterr().out)["problems"] == []
+
+
+@pytest.mark.parametrize("name", ["bn-general5", pytest.param("gp-rbf-1d", marks=pytest.mark.study)])
+def test_a_reference_is_written_and_trusted(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "truth.nc"
-    assert run(monkeypatch, "reference", "gp-rbf-1d", "--datasets", "20", "--out", str(path)) == 0
+    assert run(monkeypatch, "reference", name, "--datasets", "20", "--out", str(path)) == 0
     assert path.is_file()
     assert "trusted" in capsys.readouterr().out
 

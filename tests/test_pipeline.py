@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ TASKS = (
     pytest.param("mtd-q5-m3", marks=pytest.mark.study),
     pytest.param("gp-rbf-1d", marks=pytest.mark.study),
 )
+ONE = ("bn-general5", *(pytest.param(name, marks=pytest.mark.study) for name in ("bn-asia", "mtd-q5-m3", "gp-rbf-1d")))
+SIZES = (1, pytest.param(3, marks=pytest.mark.study))  # numbers of positions
 QUICK = pipeline.Options(datasets=40, audit=0)
 
 
@@ -32,12 +36,10 @@ def entry(tree: xr.DataTree) -> dict[str, Any]:
     return dict(json.loads(tree.attrs["result"]))
 
 
-def small(name: str, shard: int = 20) -> Task:
-    """A task with three positions and small shards."""
-    from dataclasses import replace
-
+def small(name: str, shard: int = 20, size: int = 3) -> Task:
+    """A task with few positions and small shards."""
     task = _spec.load_task(name)
-    return replace(task, design=replace(task.design, positions=task.design.positions[1:4], shard=shard))
+    return replace(task, design=replace(task.design, positions=task.design.positions[1 : 1 + size], shard=shard))
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -48,7 +50,7 @@ def test_knowing_nothing_is_different(name: str) -> None:
     assert result["curve"]["context"] == list(_spec.load_task(name).design.positions)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", ONE)
 def test_the_second_exact_route_is_equivalent(name: str) -> None:
     result = entry(
         pipeline.run(small(name, 100), _spec.load_task(name).second_route, pipeline.Options(datasets=500, audit=0))
@@ -58,7 +60,7 @@ def test_the_second_exact_route_is_equivalent(name: str) -> None:
     assert not result["rivals"]["prior_only"]["passes"]
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", ONE)
 def test_finite_draws_of_the_truth_are_equivalent(name: str) -> None:
     result = entry(pipeline.run(small(name, 100), "finite_draws", pipeline.Options(datasets=1000, audit=0)))
     assert result["verdict"] == "equivalent"
@@ -80,21 +82,32 @@ def test_an_infinite_divergence_is_different_and_named() -> None:
     assert "zero_probability" in {f["name"] for f in result["findings"]}
 
 
-def test_a_reference_without_a_certificate_stops_the_run() -> None:
-    options = pipeline.Options(datasets=4, audit=0, reference="nuts", reference_options={"draws": "20", "warmup": "20"})
-    with pytest.raises(ReferenceRefused, match=r"ESS|R-hat"):
+REFUSED = [
+    ("simplex_quadrature", {"nodes": "2"}, "error bound"),
+    pytest.param("nuts", {"draws": "20", "warmup": "20"}, r"ESS|R-hat", marks=pytest.mark.study),
+]
+
+
+@pytest.mark.parametrize(("engine", "given", "reason"), REFUSED)
+def test_a_reference_without_a_certificate_stops_the_run(engine: str, given: dict[str, str], reason: str) -> None:
+    options = pipeline.Options(datasets=4, audit=0, reference=engine, reference_options=given)
+    with pytest.raises(ReferenceRefused, match=reason):
         pipeline.run(small("mtd-q5-m3"), "lag_counts", options)
 
 
-def test_the_audit_agrees_and_is_stored() -> None:
-    tree = pipeline.run(small("mtd-q5-m3"), "lag_counts", pipeline.Options(datasets=8, audit=2))
+@pytest.mark.parametrize("kept", [slice(2, 3), pytest.param(slice(1, 4), marks=pytest.mark.study)], ids=["one", "three"])
+def test_the_audit_agrees_and_is_stored(kept: slice) -> None:
+    task = small("mtd-q5-m3")
+    task = replace(task, design=replace(task.design, positions=_spec.load_task("mtd-q5-m3").design.positions[kept]))
+    tree = pipeline.run(task, "lag_counts", pipeline.Options(datasets=8, audit=2))
     assert entry(tree)["audit"]["verdict"] == "agrees"
-    assert tree["audit"]["z"].shape == (2, 3)
+    assert tree["audit"]["z"].shape == (2, 3)  # at the middle position, three weights
 
 
-def test_what_no_sampler_serves_is_not_audited() -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_what_no_sampler_serves_is_not_audited(size: int) -> None:
     """Hyperparameters on a grid: the exact answer is a sum."""
-    tree = pipeline.run(small("gp-hyper-1d"), "sequential", pipeline.Options(datasets=4))
+    tree = pipeline.run(small("gp-hyper-1d", size=size), "sequential", pipeline.Options(datasets=4))
     assert entry(tree)["audit"] is None
     assert entry(tree)["primary"]["verdict"] == "undecided"
 
@@ -358,17 +371,23 @@ def test_a_callable_that_answers_badly_is_told(answer: object) -> None:
         vb.verify(small("bn-general5"), lambda context, query: answer, datasets=20, audit=0)
 
 
-def test_a_users_model_gets_design_engines_and_tolerance() -> None:
+@pytest.mark.parametrize("datasets", [80, pytest.param(2000, marks=pytest.mark.study)])
+def test_a_users_model_gets_design_engines_and_tolerance(datasets: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from veribayes.models.mtd import MTD
 
-    task = vb.task(MTD(q=3, m=2, matrix_seed=4), positions=(4, 8), shard=50)
+    monkeypatch.setattr(pipeline, "compute_tolerance", partial(pipeline.compute_tolerance, datasets=datasets))
+    task = vb.task(MTD(q=3, m=2, matrix_seed=4), positions=(4, 8), shard=40)
     result = vb.verify(task, "lag_counts", datasets=40, audit=0)
     assert result.entry["primary"]["tolerance"] > 0
     assert result.verdict == "undecided"
 
 
-def test_result_is_saved_and_reported_without_torch_and_jax(tmp_path: Path) -> None:
-    vb.verify(small("gp-rbf-1d"), "sequential", datasets=20, audit=0).save(tmp_path)
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("bn-general5", "row_quadrature"), pytest.param("gp-rbf-1d", "sequential", marks=pytest.mark.study)],
+)
+def test_result_is_saved_and_reported_without_torch_and_jax(name: str, engine: str, tmp_path: Path) -> None:
+    vb.verify(small(name), engine, datasets=20, audit=0).save(tmp_path)
     document = json.loads((tmp_path / "result.json").read_text())
     assert document["schema"] == "veribayes.result/1"
     page = (tmp_path / "report.html").read_text()
@@ -387,9 +406,19 @@ assert not {{"torch", "jax", "numpyro", "pgmpy"}} & set(sys.modules)
     assert (tmp_path / "report.html").read_text() == page
 
 
-def test_references_are_float64_and_the_flag_is_left_alone() -> None:
+def test_a_reference_alone_is_audited_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def audited(task: Task, made: Any, datasets: int, **options: Any) -> None:
+        raise ReferenceRefused(made.name, [f"{datasets} data sets"])
+
+    monkeypatch.setattr(pipeline, "audited", audited)
+    with pytest.raises(ReferenceRefused, match=r"cholesky.*3 data sets"):
+        pipeline.reference(small("gp-rbf-1d"), pipeline.Options(datasets=20, audit=3))
+
+
+@pytest.mark.parametrize("audit", [0, pytest.param(pipeline.DEFAULT_AUDIT, marks=pytest.mark.study)])
+def test_references_are_float64_and_the_flag_is_left_alone(audit: int) -> None:
     import jax
 
-    tree = pipeline.reference(small("gp-rbf-1d"), pipeline.Options(datasets=20))
+    tree = pipeline.reference(small("gp-rbf-1d"), pipeline.Options(datasets=20, audit=audit))
     assert tree["reference/posterior_predictive/mean"].dtype == np.float64
     assert not jax.config.jax_enable_x64

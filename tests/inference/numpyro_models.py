@@ -1,4 +1,4 @@
-"""Eight programs as users write them, each with its data: hierarchy, correlation, an ODE, sequences, labels, sparsity."""
+"""Eight programs as users write them and a small one, with data: hierarchy, correlation, ODE, sequences, labels, sparsity."""
 
 from __future__ import annotations
 
@@ -112,6 +112,12 @@ def zero_inflated(x: Any, counts: Any = None) -> None:
     numpyro.sample("counts", dist.ZeroInflatedPoisson(gate, rate), obs=counts)
 
 
+def one_mean(y: Any = None) -> None:
+    """A standard normal mean of normal observations: the posterior mean is sum(y) / (n + 1)."""
+    centre = numpyro.sample("centre", dist.Normal(0, 1))
+    numpyro.sample("y", dist.Normal(centre, 1), obs=y)
+
+
 def _data() -> dict[str, dict[str, Any]]:
     """Arguments of each program; numbers are drawn once from its law at sensible values."""
     rng = np.random.default_rng(20)
@@ -134,6 +140,7 @@ def _data() -> dict[str, dict[str, Any]]:
         "horseshoe": {"x": design, "y": design @ np.array([2.0, -1, 0, 0, 0, 0]) + 0.5 * rng.standard_normal(40)},
         "stochastic_volatility": {"returns": walk * rng.standard_normal(60)},
         "zero_inflated": {"x": x[:60], "counts": counts},
+        "one_mean": {"y": np.array([1.5, 2.0, 1.5, 2.25])},
     }
 
 

@@ -151,11 +151,21 @@ def test_every_default_reference_resolves_and_earns_a_certificate(name: str) -> 
             branch.certificate.require(engine)
 
 
-@pytest.mark.parametrize("tolerance", [Tolerance(0.01, 0.01), pytest.param(None, marks=pytest.mark.study)])
-def test_a_chain_of_many_lags_has_a_default_run(tolerance: Tolerance | None) -> None:
+ALONE = {"tolerance": Tolerance(0.01, 0.01), "rivals": (), "wrong_prior": {}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "candidate", "datasets"),
+    [
+        pytest.param(ALONE, "n_gram", 4, id="alone"),
+        pytest.param({"tolerance": Tolerance(0.01, 0.01)}, "mirror_descent", 10, marks=pytest.mark.study, id="with rivals"),
+        pytest.param({"tolerance": None}, "mirror_descent", 10, marks=pytest.mark.study, id="with a tolerance to find"),
+    ],
+)
+def test_a_chain_of_many_lags_has_a_default_run(changes: dict[str, Any], candidate: str, datasets: int) -> None:
     """The pipeline took no quasi-Monte Carlo reference, which is the default from five lags on."""
-    task = replace(task_of(MTD(q=3, m=5), positions=[5, 20]), tolerance=tolerance)
-    tree = pipeline.run(task, "mirror_descent", pipeline.Options(datasets=10, audit=0, tests="none"))
+    task = replace(task_of(MTD(q=3, m=5), positions=[5, 20]), **changes)
+    tree = pipeline.run(task, candidate, pipeline.Options(datasets=datasets, audit=0, tests="none"))
     assert "quasi_monte_carlo" in tree.attrs["result"]
 
 

@@ -40,14 +40,15 @@ FAMILIES = [
 ]
 
 
+@pytest.mark.parametrize("datasets", [60, pytest.param(200, marks=pytest.mark.study)])
 @pytest.mark.parametrize(("model", "size", "engine"), FAMILIES, ids=lambda v: getattr(v, "kind", str(v)))
-def test_agreement_with_the_exact_posterior(model: Any, size: int, engine: str) -> None:
-    """Every latent of 200 data sets within 4.2 Monte Carlo standard errors, z-scores with sd in [.8, 1.2].
+def test_agreement_with_the_exact_posterior(model: Any, size: int, engine: str, datasets: int) -> None:
+    """Every latent of the data sets within 4.2 Monte Carlo standard errors, z-scores with sd in [.8, 1.2].
 
     The mixture of transitions: sd 1.03, largest 3.7 of 768 (256 data sets at T = 64).
     """
     task = Task("audit", model, Design((size,), queries=1), engine, engine)
-    data = task.simulate(range(200), seed=0, stream="audit").data
+    data = task.simulate(range(datasets), seed=0, stream="audit").data
     exact = registry.load("engine", engine)()(task, data, seed=0)
     method = Hmc()
     run = method.run(method.ladder(task)[0], model, data, 0, seed=0)
@@ -56,7 +57,7 @@ def test_agreement_with_the_exact_posterior(model: Any, size: int, engine: str) 
         truth = exact.posterior[name]
         z = ((found["mean"] - truth["mean"][:, 0]) / found["mcse"])[run.gates.passed].ravel()
         z = z[np.isfinite(z)]
-        assert z.size >= 180
+        assert z.size >= 0.9 * datasets
         assert np.abs(z).max() < 4.2
         assert 0.8 < z.std() < 1.2
         assert np.nanmedian(found["sd"] / truth["sd"][:, 0]) == pytest.approx(1.0, abs=0.02)
@@ -178,8 +179,8 @@ def test_draws_are_kept_where_they_are_asked_for() -> None:
         x = numpyro.sample("x", dist.MultivariateNormal(jnp.zeros(2), jnp.array([[1.0, 0.6], [0.6, 1.0]])))
         numpyro.sample("y", dist.Normal(x.sum(), 100.0), obs=y)
 
-    branch = infer(program, {"y": np.zeros(1)}, Hmc(draws=4000, keep=True))
+    branch = infer(program, {"y": np.zeros(1)}, Hmc(draws=1000, keep=True))
     draws = branch.posterior["x"]["draws"]
-    assert draws.shape == (1, 1, 4, 4000, 2)
+    assert draws.shape == (1, 1, 4, 1000, 2)
     assert correlation(draws) == pytest.approx(0.6, abs=0.03)  # measured .587
     np.testing.assert_allclose(draws.mean((2, 3)), branch.posterior["x"]["mean"])

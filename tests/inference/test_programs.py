@@ -1,4 +1,4 @@
-"""Eight realistic programs by the public path: a certified reference of the given data, or a refusal with its reasons."""
+"""Eight realistic programs and a small one by the public path: a certified reference, or a refusal with its reasons."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def programs() -> ModuleType:
 
 
 CERTIFIED = {
+    "one_mean": ("centre", 1.4, 1.5),
     "zero_inflated": ("gate", 0.2, 0.5),
     "hidden_markov": ("emit[1]", 0.6, 0.95),
     "mixed_effects": ("centre[1]", 0.2, 1.6),
@@ -39,7 +40,7 @@ CERTIFIED = {
     "horseshoe": ("beta[0]", 1.7, 2.3),
 }
 MAY_BE_REFUSED = {"partially_pooled", "horseshoe", "stochastic_volatility"}  # funnels: divergences, whatever the step size
-SHORT = ("zero_inflated",)
+SHORT = ("one_mean",)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
