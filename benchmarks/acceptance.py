@@ -23,6 +23,7 @@ from benchmarks import _documents
 from veribayes import draws, registry, results
 from veribayes.candidates import of_engine
 from veribayes.errors import InputError
+from veribayes.inference._engine import serves
 from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Array
@@ -127,7 +128,7 @@ def defects(task: Task) -> list[str]:
 
 def _can_spoil(name: str, task: Task, data: Any) -> bool:
     part = registry.load("engine", name)
-    if not hasattr(part, "seen_by") or (part.families and task.model.kind not in part.families):
+    if not hasattr(part, "seen_by") or not serves(part, task.model):
         return False
     try:
         part()(task, data, seed=SEED)

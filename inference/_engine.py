@@ -6,7 +6,7 @@ certificate says whether the output has earned it. An engine never sees outcomes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar, Protocol
@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from veribayes.errors import InputError
+from veribayes.models._model import Model
 from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Certificate, Data, IntArray
@@ -30,6 +31,7 @@ class Engine(Protocol):
 
     method: ClassVar[str]  # exact, quadrature, mcmc, rival or defect
     families: ClassVar[tuple[str, ...]]  # model kinds that it serves; empty: all of them
+    # and where it says so, `needs`: names in `NEEDS` of what a model must have
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         """Posterior predictive with leading shape (dataset, position, query) for `data.positions`.
@@ -45,11 +47,36 @@ def name_of(engine: Engine) -> str:
     return type(engine).__module__.rpartition(".")[2]
 
 
+NEEDS: Mapping[str, tuple[Callable[[Model], bool], str]] = {
+    "list": (lambda model: bool(model.layout.listed), "a context that is a list"),
+    "set": (lambda model: bool(model.layout.listed) and model.layout.order == "set", "exchangeable observations"),
+    "categories": (lambda model: model.n_categories is not None, "predictions of categories"),
+    "reals": (lambda model: model.n_categories is None, "predictions of real values"),
+    "bounded latents": (lambda model: any(v.support in BOUNDED for v in model.latents), "latents between bounds"),
+}
+BOUNDED = ("simplex", "unit_interval")
+
+
+def serves(engine: Any, model: Model) -> bool:
+    """Whether an engine, or its class, serves models of this kind that have what it needs."""
+    known = not engine.families or model.kind in engine.families
+    return known and all(NEEDS[need][0](model) for need in needs_of(engine))
+
+
+def needs_of(engine: Any) -> tuple[str, ...]:
+    """What the engine says that a model must have."""
+    return tuple(getattr(engine, "needs", ()))
+
+
 def require_family(engine: Engine, task: Task) -> None:
-    """Refuse a model of a family that the engine does not serve."""
+    """Refuse a model of a family that the engine does not serve, or without what the engine needs."""
     if engine.families and task.model.kind not in engine.families:
         wanted = f"a model of kind {' or '.join(engine.families)} for the engine '{name_of(engine)}'"
         raise InputError(wanted, f"'{task.model.kind}' in the task '{task.name}'", "see 'veribayes list engines'")
+    for need in needs_of(engine):
+        has, words = NEEDS[need]
+        if not has(task.model):
+            raise InputError(f"{words} for the engine '{name_of(engine)}'", f"the task '{task.name}'")
 
 
 def require_served(engine: Engine, task: Task, data: Data) -> None:

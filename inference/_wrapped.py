@@ -44,8 +44,6 @@ def reread(
     """
     require_served(engine, task, data)
     layout = task.model.layout
-    if not layout.listed:
-        raise InputError(f"a context that is a list for the engine '{name_of(engine)}'", f"the task '{task.name}'")
     branches = []
     for n in data.positions.tolist():
         taken = order(n)

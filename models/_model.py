@@ -202,6 +202,10 @@ class Model(ABC):
         ]
         return Shown("Observed:", ("array", "values", "shape"), rows) if rows else Shown("")
 
+    def widths(self, data: Data) -> IntArray:
+        """Number of categories of each query, (query,); a narrower variable is padded by zeros."""
+        return np.full(self.layout.queries(data.arrays), self.n_categories or 1)
+
     def labels(self, data: Data, query: int) -> tuple[str, ...]:
         """Names of the categories of a query; empty where they have none."""
         return ()

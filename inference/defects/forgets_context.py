@@ -26,7 +26,8 @@ class ForgetsContext:
     keep: int = 8
     method: ClassVar[str] = "defect"
     seen_by: ClassVar[str] = "kl"
-    families: ClassVar[tuple[str, ...]] = ("bayesian_network", "mtd", "gaussian_process")
+    families: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("list",)
 
     def __post_init__(self) -> None:
         require_positive(self, keep=self.keep)

@@ -30,7 +30,8 @@ class HeavyTails:
     times: float = 4.0
     method: ClassVar[str] = "defect"
     seen_by: ClassVar[str] = "kl"
-    families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
+    families: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("reals",)
 
     def __post_init__(self) -> None:
         if not (0 < self.share < 1 and self.times > 1):

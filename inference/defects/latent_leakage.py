@@ -37,7 +37,8 @@ class LatentLeakage:
     draws: int = 100
     method: ClassVar[str] = "defect"
     seen_by: ClassVar[str] = "leaked_mass"
-    families: ClassVar[tuple[str, ...]] = ("bayesian_network", "mtd")
+    families: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("bounded latents",)
 
     def __post_init__(self) -> None:
         require_positive(self, spread=self.spread, draws=self.draws)

@@ -26,7 +26,8 @@ class Narrow:
     times: int = 4
     method: ClassVar[str] = "defect"
     seen_by: ClassVar[str] = "kl"
-    families: ClassVar[tuple[str, ...]] = ("bayesian_network", "gaussian_process")
+    families: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("set",)
 
     def __post_init__(self) -> None:
         require_positive(self, times=self.times)

@@ -26,7 +26,8 @@ class OrderDependent:
     skipped: int = 1
     method: ClassVar[str] = "defect"
     seen_by: ClassVar[str] = "kl"
-    families: ClassVar[tuple[str, ...]] = ("bayesian_network", "gaussian_process")
+    families: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("set",)
 
     def __post_init__(self) -> None:
         require_positive(self, skipped=self.skipped)

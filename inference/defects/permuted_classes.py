@@ -10,7 +10,6 @@ import numpy as np
 from veribayes.inference._engine import require_served
 from veribayes.inference._wrapped import inner, probabilities, spoiled
 from veribayes.models._task import Task
-from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.predictive import Categorical
 from veribayes.tree import Branch, Data, IntArray
 
@@ -26,7 +25,8 @@ class PermutedClasses:
     of: str | None = None
     method: ClassVar[str] = "defect"
     seen_by: ClassVar[str] = "kl"
-    families: ClassVar[tuple[str, ...]] = ("bayesian_network", "mtd")
+    families: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("categories",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         require_served(self, task, data)
@@ -38,10 +38,7 @@ class PermutedClasses:
 
 def _next_state(task: Task, data: Data, width: int) -> IntArray:
     """For each query and category the next one of the query's variable, (query, category); padding stays."""
-    model, category = task.model, np.arange(width)
-    if not isinstance(model, BayesianNetwork):
-        return ((category + 1) % width)[None]
-    states = model.cardinalities[data.arrays["target"]][:, None]
+    category, states = np.arange(width), task.model.widths(data)[:, None]
     return np.where(category < states, (category + 1) % states, category)
 
 

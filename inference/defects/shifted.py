@@ -26,7 +26,8 @@ class Shifted:
     by: float = 0.5
     method: ClassVar[str] = "defect"
     seen_by: ClassVar[str] = "kl"
-    families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
+    families: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("reals",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         require_served(self, task, data)

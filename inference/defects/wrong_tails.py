@@ -38,7 +38,8 @@ class WrongTails:
     times: float = 20.0
     method: ClassVar[str] = "defect"
     seen_by: ClassVar[str] = "kl_density"
-    families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
+    families: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("reals",)
 
     def __post_init__(self) -> None:
         require_positive(self, reach=self.reach, times=self.times)

@@ -378,6 +378,9 @@ class BayesianNetwork(Model):
     def asked(self) -> tuple[str, ...]:
         return self.nodes
 
+    def widths(self, data: Data) -> IntArray:
+        return self.cardinalities[data.arrays["target"]]
+
     def labels(self, data: Data, query: int) -> tuple[str, ...]:
         return self.states[int(data.arrays["target"][query])]
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused
+from veribayes.inference._engine import serves
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Predictive, concatenate, stack
 from veribayes.tree import Data
@@ -102,7 +103,7 @@ def known(task: Task, more: Sequence[str] = ()) -> list[Predictor]:
     probe = task.model.simulate(task.design, 0, "audit", np.arange(2)).data
     for name in registry.usable("engine"):
         part = registry.load("engine", name)
-        if name in more or (part.method == "estimator" and task.model.kind in part.families):
+        if name in more or (part.method == "estimator" and serves(part, task.model)):
             variants: Sequence[Mapping[str, Any]] = getattr(part, "variants", ({},))
             made = [Predictor(name, options) for options in variants]
             found += [p for p in made if name in more or _serves(p, task, probe)]
