@@ -19,7 +19,7 @@ from numpyro.infer.reparam import LocScaleReparam
 
 from veribayes import api
 from veribayes.candidates import queries_of
-from veribayes.errors import InputError, ModelError
+from veribayes.errors import InputError
 from veribayes.models._arguments import parse_argument, read_arguments
 from veribayes.models._callable import source_digest
 from veribayes.models._random import keys
