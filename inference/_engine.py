@@ -47,6 +47,7 @@ def name_of(engine: Engine) -> str:
     return type(engine).__module__.rpartition(".")[2]
 
 
+BOUNDED = ("simplex", "unit_interval")
 NEEDS: Mapping[str, tuple[Callable[[Model], bool], str]] = {
     "list": (lambda model: bool(model.layout.listed), "a context that is a list"),
     "set": (lambda model: bool(model.layout.listed) and model.layout.order == "set", "exchangeable observations"),
@@ -54,7 +55,6 @@ NEEDS: Mapping[str, tuple[Callable[[Model], bool], str]] = {
     "reals": (lambda model: model.n_categories is None, "predictions of real values"),
     "bounded latents": (lambda model: any(v.support in BOUNDED for v in model.latents), "latents between bounds"),
 }
-BOUNDED = ("simplex", "unit_interval")
 
 
 def serves(engine: Any, model: Model) -> bool:

@@ -505,3 +505,14 @@ def _program(y: object = None) -> None:
 
     numpyro.sample("y", dist.Normal(numpyro.sample("mu", dist.Normal(0.0, 1.0)), 1.0).expand([2]), obs=y)
 
+
+def test_moments_have_no_histogram_of_where_outcomes_fall(trees: dict[str, xr.DataTree]) -> None:
+    """What a program's latents are predicted by are moments; a normal with these is no statement of the candidate."""
+    said, drawn = "moments and state no region", "Where outcomes fall in the candidate"
+    tree = trees["gp"].copy()
+    assert drawn in report.build([tree])
+    assert said not in report.build([tree])
+    result = json.loads(tree.attrs["result"])
+    tree.attrs = {**tree.attrs, "result": json.dumps({**result, "words": {**result["words"], "moments": True}})}
+    assert drawn not in report.build([tree])
+    assert said in report.build([tree])

@@ -8,6 +8,7 @@ the predictives that the report shows are computed again from the numbers of the
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -147,9 +148,10 @@ def reference(task: Task, options: Options, progress: Progress | None = None) ->
 
     Raises:
         ReferenceRefused: the reference, or its audit, did not earn trust.
-        InputError: an audit where there is nothing to audit, or NUTS beside NUTS.
+        InputError: an audit where there is nothing to audit, NUTS beside NUTS, or latents that one file cannot tell apart.
     """
     made = _reference(task, _keeping(task, options))
+    require_names([v.name for v in task.model.latents])
     if options.audit and (made.name == "nuts" or not _sampled(task.model) or task.model.given):
         wanted = "another engine than nuts, on data that are simulated, with latents that a sampler serves"
         raise InputError(wanted, f"'{made.name}' on '{task.name}'", "leave out --audit")
@@ -222,8 +224,29 @@ def _events(name: str, axes: int) -> tuple[str, ...]:
 
 
 def plain(name: str) -> str:
-    """A site's name as the name of a variable: a slash is a group to netCDF."""
+    """A site's name as the name of a variable: a slash is a group to netCDF. Injective after `require_names`."""
     return name.replace("/", ".")
+
+
+def require_names(latents: Sequence[str]) -> None:
+    """Refuse latents whose draws one file cannot hold side by side; what is called like a dimension is read as a coordinate.
+
+    Raises:
+        InputError: two names that differ in slashes and dots alone, or one that is a dimension of the file.
+    """
+    first: dict[str, str] = {}
+    for name in latents:
+        other = first.setdefault(plain(name), name)
+        axis = re.sub(r"_dim_[0-9]+$", "", plain(name))
+        if other != name:
+            wanted, got = "latents with different names in a netCDF file", f"'{other}' and '{name}', both '{plain(name)}' there"
+        elif plain(name) in (DATASET, POSITION, CHAIN, DRAW):
+            wanted, got = "a latent that is not called like a dimension", f"'{name}'"
+        elif axis != plain(name) and axis in map(plain, latents):
+            wanted, got = "a latent that is not called like an axis of another one", f"'{name}' beside '{axis}'"
+        else:
+            continue
+        raise InputError(wanted, got, "rename the site")
 
 
 def _keeping(task: Task, options: Options) -> Options:
@@ -279,7 +302,7 @@ def quantile_tolerance(
     """The same for quantiles at these levels: 1 % of the mean quantile divergence of the prior predictive's."""
     values = []
     for guess, exact, simulation in priors(task, seed, datasets, options):
-        said = _quantiles(guess, levels)
+        said = quantiles(guess, levels)
         values.append(decision.cluster_means(score("quantile_score", said, exact, simulation)))
     found = _share(values)
     if not found > 0:
@@ -307,7 +330,7 @@ def _share(values: Sequence[Array]) -> float:
     return float(f"{TOLERANCE_SHARE * float(np.mean(np.concatenate(values))):.4g}")
 
 
-def _quantiles(law: Predictive, levels: Sequence[float]) -> Quantiles:
+def quantiles(law: Predictive, levels: Sequence[float]) -> Quantiles:
     """The quantiles of a law at these levels."""
     wanted = np.asarray(levels, dtype=np.float64)
     return Quantiles(wanted, law.quantile(np.broadcast_to(wanted, (*law.shape, wanted.size))))
@@ -488,8 +511,8 @@ def _compute(task: Task, roles: Mapping[str, Candidate], options: Options, rows:
             branch = who.infer(task, simulation.data, options.seed)
             scores[role], forms[role] = _scores(results.COMPARED, branch, truth, simulation), branch.predictive.form
             if levels is not None:
-                quantiles = _quantiles(branch.predictive, levels)
-                scores[role]["quantile_score"] = score("quantile_score", quantiles, truth.predictive, simulation)
+                guess = quantiles(branch.predictive, levels)
+                scores[role]["quantile_score"] = score("quantile_score", guess, truth.predictive, simulation)
     kept = said if options.keep_predictions else None
     return Scored(scores, simulation.context, simulation.outcome, truth.certificate, forms, levels, kept)
 

@@ -13,11 +13,13 @@ import xarray as xr
 
 from veribayes import draws, limits, registry, secondary, store
 from veribayes.candidates import Candidate
+from veribayes.models._model import Model
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Predictive
 from veribayes.secondary import Checked
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
 from veribayes.validation import bootstrap, decision, independence, profiles
+from veribayes.validation.metrics._metric import deciding
 from veribayes.validation.search import Mask
 from veribayes.validation.summaries import INGREDIENTS
 
@@ -80,13 +82,10 @@ def endpoint(task: Task, form: str, levels: tuple[float, ...] | None = None) -> 
     if levels is not None:
         assert task.tolerance.quantiles is not None
         return Endpoint("quantile_score", "quantile_score", "unit of y", task.tolerance.quantiles)
-    if form == "bins":
-        return Endpoint("kl_density", "kl", "nats", task.tolerance.kl)
-    if form not in ("draws", "quantiles"):
-        return Endpoint("kl", "kl", "nats", task.tolerance.kl)
-    if task.model.n_categories:
-        return Endpoint("half_chi_square", "half_chi_square", "nats", task.tolerance.draws)
-    return Endpoint("crps", "crps", "unit of y", task.tolerance.draws)
+    metric = deciding(form, bool(task.model.n_categories))
+    if metric in HELD:
+        return Endpoint(metric, "kl", "nats", task.tolerance.kl)
+    return Endpoint(metric, metric, "nats" if task.model.n_categories else "unit of y", task.tolerance.draws)
 
 
 def assemble(
@@ -108,28 +107,31 @@ def assemble(
         wealth: log wealth of the bet against the tolerance; None where the run was not sequential.
     """
     primary = endpoint(task, run.forms["candidate"], run.levels)
-    clusters, error = _clusters(run, primary), _reference_error(run)
+    clusters, error, worst = _clusters(run, primary), _reference_error(run), _prior_cost(run, primary)
     decided = decision.decide(
         clusters,
         tolerance=primary.tolerance,
         reference_error=error,
         seed=seed,
         zero_mass=_zero_mass(run),
-        worst=_prior_cost(run, primary),
+        worst=worst,
         unheld=_unheld(run) if primary.metric in HELD else 0.0,
     )
     if wealth is not None and wealth >= ENOUGH:
         decided = replace(decided, verdict="different", datasets_needed=None)
     drawn = draws.drawn(roles["candidate"], run.scores["candidate"], run.forms["candidate"], task.design.shard)
-    decided = decided if drawn is None else drawn.withheld(decided)
+    if drawn is not None:
+        drawn, decided = drawn.limited(drawn.withheld(decided), clusters, worst)
     finite = bool(np.isfinite(clusters).all())
     shown = _ranked(run, primary)
     names, labels = query_names(task, shown.shape[-1])
     where = profiles.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
     others = {r: _other(run, r, primary, error, seed) for r in roles if r not in ("reference", "candidate")}
     placed = {} if task.model.moments else run.scores["candidate"]  # moments state no region
-    calibrated, p_values = secondary.calibration(placed, seed=seed, levels=run.levels)
-    judged = secondary.family(checked or Checked(), p_values, seed=seed)
+    asked = checked or Checked()
+    beside = len(asked.endpoints) + len(asked.outcomes)
+    calibrated, p_values = secondary.calibration(placed, seed=seed, levels=run.levels, beside=beside)
+    judged = secondary.family(asked, p_values, seed=seed)
     rounding = finite and np.abs(clusters).max() <= error  # is larger somewhere, too, and means nothing
     concentrated = secondary.concentration(shown, {} if rounding else groups or {}, seed=seed)
     by_query = _by_query(where.by_query, names)
@@ -138,7 +140,7 @@ def assemble(
         "task_hash": task.hash,
         "description": task.description,
         "model": {"kind": task.model.kind, **task.model.spec()},
-        "words": {"model": task.model.sentence(), "observation": [task.model.layout.one, task.model.layout.several]},
+        "words": _words(task.model),
         "candidate": roles["candidate"].name,
         "candidate_kind": roles["candidate"].kind,
         "datasets": len(clusters),
@@ -163,7 +165,7 @@ def assemble(
             *_findings(task, roles, run, decided, others, audit),
             *(_finding(name, text) for name, text in (drawn.findings(decided) if drawn else ())),
             *([_finding("levels", _at_levels(run.levels))] if run.levels else []),
-            *(dict(note) for note in (checked or Checked()).notes),
+            *(dict(note) for note in asked.notes),
             *secondary.findings(judged, concentrated),
         ],
     }
@@ -340,6 +342,12 @@ def _score_entries(run: Scored, seed: int) -> dict[str, Any]:
         unit = registry.load("metric", name).unit if name in registry.names("metric") else "nats"
         out[name] = {**_limits(found), "unit": unit, "infinite_share": infinite}
     return out
+
+
+def _words(model: Model) -> dict[str, Any]:
+    """What a report says of the family, which it does not know."""
+    layout = model.layout
+    return {"model": model.sentence(), "observation": [layout.one, layout.several], "moments": model.moments}
 
 
 def query_names(task: Task, queries: int) -> tuple[list[str], npt.NDArray[np.int64]]:

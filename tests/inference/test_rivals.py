@@ -146,7 +146,7 @@ def test_temperature_and_shift_have_the_stated_effect() -> None:
     ],
 )
 def test_the_wrong_family_is_refused(engine: str, task: str) -> None:
-    with pytest.raises(InputError, match="a model of kind|predictions of real values"):
+    with pytest.raises(InputError, match=r"a model of kind|predictions of real values"):
         run(engine, *prepared(task))
 
 
