@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from veribayes.errors import ModelError
+from veribayes.errors import InputError, ModelError
 from veribayes.models._check import choice, mapping, number, sequence, shown
 from veribayes.models._random import integers, normal
 from veribayes.predictive import Array
@@ -41,7 +41,7 @@ class HyperPrior(ABC):
 
     def distribution(self) -> Any:
         """The NumPyro distribution."""
-        raise ModelError(
+        raise InputError(
             "a continuous hyperprior", f"'{self.kind}'", "a grid has an exact answer: use the engine cholesky"
         )
 

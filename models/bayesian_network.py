@@ -312,7 +312,7 @@ class BayesianNetwork:
         import numpyro
 
         if self.edges:
-            raise ModelError("a known graph for a program", "unknown parents", "average over them by structure_averaging")
+            raise InputError("a known graph for a program", "unknown parents", "average over them by structure_averaging")
         theta = numpyro.deterministic("theta", self._unknown().program(self.row_states, self.width))
         seen = counts > 0  # log 0 where nothing was counted would poison the gradient
         numpyro.factor("rows", jnp.sum(jnp.where(seen, counts * jnp.log(jnp.where(seen, theta, 1.0)), 0.0)))
@@ -408,12 +408,12 @@ class BayesianNetwork:
 
     def _unknown(self) -> RowPrior:
         if self.prior is None:
-            raise ModelError("a network with a prior over its tables", "known tables", "nothing is left to learn")
+            raise InputError("a network with a prior over its tables", "known tables", "nothing is left to learn")
         return self.prior
 
     def _known(self) -> tuple[Table, ...]:
         if self.cpts is None:
-            raise ModelError("a network with known tables", "one with a prior over them")
+            raise InputError("a network with known tables", "one with a prior over them")
         return self.cpts
 
 
@@ -477,7 +477,7 @@ def _inference_simulator(model: BayesianNetwork) -> Any:
 
 def _known_edges(model: BayesianNetwork) -> Edges:
     if model.edges is None:
-        raise ModelError("a network with unknown parents", "a known graph")
+        raise InputError("a network with unknown parents", "a known graph")
     return model.edges
 
 

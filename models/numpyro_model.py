@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from veribayes.errors import ModelError, VeribayesError
+from veribayes.checked import mapping, shown
+from veribayes.errors import InputError, ModelError, VeribayesError
 from veribayes.models._arguments import as_argument
 from veribayes.models._callable import BY_NAME, call, defaults_of, name_of_program, parameters_of, source_digest
-from veribayes.models._check import mapping, shown
 from veribayes.models._drawing import Shape, forgotten, scored_too_often, watching
 from veribayes.models._random import keys
 from veribayes.models._task import Design, Variable
@@ -56,7 +56,9 @@ class NumPyroModel:
         simulated: draw the outcomes anew even where they are given (they lend their shape); by default only where they are not.
 
     Raises:
-        ModelError: arguments that do not fit the signature, or a program that does not run or cannot be sampled.
+        InputError: arguments that do not fit the signature, data on which the program does not run, outcomes without a density,
+            or data sets asked of a program that cannot draw them.
+        ModelError: a program without data that does not run, or one for which no posterior is defined.
     """
 
     function: Callable[..., Any]
@@ -76,7 +78,7 @@ class NumPyroModel:
         if missing := [n for n in needed if n not in self.data]:
             wanted = f"{', '.join(missing)} among {where}"
             ways = "--set data=FILE or " + " ".join(f"--set data.{n}=VALUE" for n in missing)
-            raise ModelError(wanted, f"only {', '.join(self.data) or 'none'}", f"give it by {ways}, in Python by data={{...}}")
+            raise InputError(wanted, f"only {', '.join(self.data) or 'none'}", f"give it by {ways}, in Python by data={{...}}")
         given = mapping(where, self.data, allowed=[*named, *self.data] if open_ended else named)
         for name, value in given.items():
             _require_no_text(name, value, parameters.get(name))
@@ -120,7 +122,7 @@ class NumPyroModel:
         """Whether the model is one data set, the user's."""
         absent = [n for n in self.outcomes if self._given(n) is None]
         if absent and len(absent) < len(self.outcomes):
-            raise ModelError(f"all of the outcomes {', '.join(self.outcomes)}, or none", f"none for {', '.join(absent)}")
+            raise InputError(f"all of the outcomes {', '.join(self.outcomes)}, or none", f"none for {', '.join(absent)}")
         return not (self.simulated or absent)
 
     @cached_property
@@ -191,7 +193,7 @@ class NumPyroModel:
         latents: dict[str, npt.NDArray[Any]]
         if self.given:
             if index.size != 1 or index[0]:
-                raise ModelError("one data set, the one given", f"{index.size}", f"leave out {self._all()} to draw more")
+                raise InputError("one data set, the one given", f"{index.size}", f"leave out {self._all()} to draw more")
             latents, arrays = {}, {_array(n): np.asarray(self._given(n))[None] for n in self.outcomes}
             truth = np.full(shape, np.nan)
         else:
@@ -358,7 +360,7 @@ class NumPyroModel:
             reasons = "; ".join(self.no_prior)
             wanted = f"a program whose prior predicts {self._all()}"
             remedy = "give the data (--set data=FILE) and leave out --datasets: 'reference' computes their one posterior"
-            raise ModelError(wanted, reasons, remedy)
+            raise InputError(wanted, reasons, remedy)
         with _running(self):
             latents, outcomes = self._prior(key, self._way[0])
         return {n: np.array(latents[n]) for n in self.layout}, {n: np.array(v) for n, v in outcomes.items()}
@@ -449,7 +451,8 @@ def _running(model: NumPyroModel) -> Iterator[None]:
         text = " ".join(f"{type(error).__name__}: {error}".split())[:400]
         given = ", ".join(f"{n} {np.shape(v)}" for n, v in model.data.items() if _is_numeric(v)) or "no numbers"
         wanted, remedy = f"a NumPyro program that runs on its data, '{model.shown}'", f"given: {given}; --debug shows where"
-        raise ModelError(wanted, text, remedy) from error
+        refusal = InputError if model.data else ModelError  # nothing but the program can be wrong where there are no data
+        raise refusal(wanted, text, remedy) from error
 
 
 def _checked(name: str, sites: Sites) -> None:
@@ -519,7 +522,7 @@ def _require_no_text(name: str, value: Any, parameter: inspect.Parameter | None)
     takes = parameter is not None and (isinstance(parameter.default, str) or parameter.annotation in (str, "str"))
     if isinstance(value, str) and not takes:
         remedy = f"--set data.{name}=VALUE takes a JSON number, truth value or list"
-        raise ModelError(f"numbers for the argument '{name}'", f"the text {shown(value)}", remedy)
+        raise InputError(f"numbers for the argument '{name}'", f"the text {shown(value)}", remedy)
 
 
 def _require_whole(name: str, value: Any, site: Mapping[str, Any]) -> None:
@@ -529,7 +532,7 @@ def _require_whole(name: str, value: Any, site: Mapping[str, Any]) -> None:
     if len(bad):
         place = f", the first at {bad[0].tolist()}" if values.ndim else ""
         remedy = "leave them out, or let the program observe the others alone"
-        raise ModelError(f"finite numbers in the outcome '{name}'", f"{len(bad)} that are NaN or infinite{place}", remedy)
+        raise InputError(f"finite numbers in the outcome '{name}'", f"{len(bad)} that are NaN or infinite{place}", remedy)
     if site["fn"].support.is_discrete and (values != np.round(values)).any():
         law = type(site["fn"]).__name__
-        raise ModelError(f"whole numbers in the outcome '{name}' ~ {law}", "fractions", "check its column and its site")
+        raise InputError(f"whole numbers in the outcome '{name}' ~ {law}", "fractions", "check its column and its site")

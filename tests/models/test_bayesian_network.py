@@ -258,7 +258,7 @@ def test_levels_of_an_interval_prior_are_its_quantiles() -> None:
 
 
 def test_known_tables_have_no_program() -> None:
-    with pytest.raises(ModelError, match="nothing is left to learn"):
+    with pytest.raises(InputError, match="nothing is left to learn"):
         RAIN.program(np.zeros((10, 3)))
     assert RAIN.latents == ()
 

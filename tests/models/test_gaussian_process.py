@@ -11,7 +11,7 @@ import pytest
 from numpyro.infer.util import log_density
 from scipy import stats
 
-from veribayes.errors import ModelError
+from veribayes.errors import InputError, ModelError
 from veribayes.models._kernels import (
     RBF,
     Grid,
@@ -267,7 +267,7 @@ def test_marginal_program_is_the_formula() -> None:
 
 def test_a_grid_has_no_program() -> None:
     data = drawn(FIXED).data.select(slice(1))
-    with pytest.raises(ModelError, match="a continuous hyperprior"), jax.enable_x64(True):
+    with pytest.raises(InputError, match="a continuous hyperprior"), jax.enable_x64(True):
         log_density(GRID.program, (), {k: v[0] for k, v in GRID.program_data(data, 0).items()}, {})
 
 

@@ -19,7 +19,7 @@ from numpyro.infer.reparam import LocScaleReparam
 
 from veribayes import api
 from veribayes.candidates import queries_of
-from veribayes.errors import InputError, ModelError
+from veribayes.errors import InputError
 from veribayes.models._arguments import parse_argument, read_arguments
 from veribayes.models._callable import source_digest
 from veribayes.models._random import keys
@@ -168,12 +168,12 @@ def test_no_prior_predictive_is_said_and_one_posterior_remains(function: Any, re
     model = NumPyroModel(function, {"y": Y})
     assert model.given
     assert model.simulate(model.default_design(), 0, "verify", np.array([0])).data.index.size == 1
-    with pytest.raises(ModelError, match=reason):
+    with pytest.raises(InputError, match=reason):
         NumPyroModel(function, {"y": Y}, simulated=True).simulate(model.default_design(), 0, "verify", np.arange(2))
 
 
 def test_some_of_the_outcomes_are_not_enough() -> None:
-    with pytest.raises(ModelError, match="all of the outcomes"):
+    with pytest.raises(InputError, match="all of the outcomes"):
         NumPyroModel(two_outcomes, {"n": 3, "counts": np.array([1, 2, 0])}).given  # noqa: B018
 
 
@@ -181,7 +181,7 @@ def test_data_inside_the_program_is_one_data_set() -> None:
     model = NumPyroModel(own_data)
     assert model.given
     assert model.outcomes == {}
-    with pytest.raises(ModelError, match="observes what is no argument"):
+    with pytest.raises(InputError, match="observes what is no argument"):
         NumPyroModel(own_data, simulated=True).simulate(model.default_design(), 0, "verify", np.arange(2))
 
 
@@ -275,7 +275,7 @@ NOT_DRAWN = [
 @pytest.mark.parametrize(("function", "reason"), NOT_DRAWN, ids=lambda v: getattr(v, "__name__", ""))
 def test_what_cannot_be_drawn_is_refused_with_its_reason(function: Any, reason: str) -> None:
     model = NumPyroModel(function, {} if "observes" in reason else {"y": Y}, simulated=True)
-    with pytest.raises(ModelError, match=reason):
+    with pytest.raises(InputError, match=reason):
         model._drawn(keys(0, "verify", np.arange(2)))
 
 
