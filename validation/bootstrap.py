@@ -87,9 +87,9 @@ class Studentised:
     clusters: npt.NDArray[np.int64]
 
     def at(self, t: Array) -> Array:
-        """The limit that lies `t` standard errors below the mean, (*column,)."""
+        """The limit that lies `t` standard errors below the mean, (*column,); of a constant column its value."""
         with np.errstate(over="ignore", invalid="ignore"):
-            step = np.where(t == 0, 0.0, t * self.error)
+            step = np.where((t == 0) | (self.error == 0), 0.0, t * self.error)
             lifted = (self.mean + self.lift) * np.exp(-step) - self.lift
             lifted = np.where(self.lift > 0, np.maximum(lifted, 0.0), lifted)
             return np.where(self.log, lifted, self.mean - step)

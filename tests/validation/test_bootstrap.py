@@ -265,3 +265,12 @@ def test_bad_input_is_named() -> None:
         bootstrap.interval(np.array([1.0, np.inf]))
     with pytest.raises(InputError, match="one baseline"):
         bootstrap.recovery(np.ones(3), np.ones(4))
+
+
+def test_a_constant_column_beside_a_very_rare_one_has_its_value_for_an_interval() -> None:
+    """Most resamples hold nothing of the rare column, whose studentised mean is then infinite."""
+    rare = np.append(np.zeros(39), 1.0)
+    for value in (0.0, 0.1):
+        estimate, low, high = bootstrap.band(np.stack([np.full(40, value), rare], -1))
+        assert [low[0], high[0]] == pytest.approx([value, value], abs=1e-15)
+        assert low[1] <= estimate[1] <= high[1]
