@@ -20,13 +20,14 @@ from scipy.stats import norm
 from veribayes.predictive import Array
 from veribayes.tree import IntArray
 from veribayes.validation import bootstrap, decision
-from veribayes.validation.tests._null import generator
+from veribayes.validation.tests._null import generator, resamples
 
 INGREDIENTS = ("pit", "hpd", "confidence", "hit", "zero_limit")  # metrics whose mean says nothing; these are made of them
 LEVELS = (0.5, 0.9)
 SYMMETRIC = 1e-9  # by which two levels may miss a sum of one
 OUTSIDE = 20  # data sets expected outside a region from which the normal law holds in its tails
-REPLICATES = 499
+REPLICATES = 499  # at least; more in a large family (`replicates`)
+ALPHA = 0.05  # at which p-values reject after Holm
 GRID = np.linspace(0.0, 1.0, 201)
 WIDTHS = np.geomspace(1e-3, 0.5, 28)
 BINS = 10
@@ -115,16 +116,19 @@ def _covered(kind: Literal["central", "hpd"], place: Array, level: float, seed: 
     return Coverage(kind, level, found, float(2 * norm.sf(z)))
 
 
-def reliability(confidence: Array, hit: Array, *, seed: int = 0) -> Reliability:
+def reliability(confidence: Array, hit: Array, *, seed: int = 0, family: int = 1) -> Reliability:
     """Reliability of the most probable category, (dataset, position, query) both; NaN where a query does not apply.
 
     The null multiplies the residuals hit - confidence of each data set by a common random sign, so that positions and queries
     which share an outcome stay together (wild cluster bootstrap; Cameron, Gelbach & Miller 2008, doi:10.1162/rest.90.3.414).
+
+    Args:
+        family: p-values among which Holm corrects this one: there are so many replicates that it can reject.
     """
     dataset, *_ = np.nonzero(~np.isnan(confidence))
     said, happened = confidence[~np.isnan(confidence)], hit[~np.isnan(confidence)]
     residual = happened - said
-    signs = generator(seed, "reliability").choice([-1.0, 1.0], (REPLICATES, len(confidence)))
+    signs = generator(seed, "reliability").choice([-1.0, 1.0], (replicates(family), len(confidence)))
     own, null = (smooth_errors(r) for r in _on_grid(said, residual, dataset, signs))
     order = np.argsort(said, kind="stable")
     groups = np.array_split(order, min(BINS, said.size))
@@ -133,7 +137,7 @@ def reliability(confidence: Array, hit: Array, *, seed: int = 0) -> Reliability:
     return Reliability(
         means[:, 0], means[:, 1], means[:, 0] - half, means[:, 0] + half, *_corp(said[order], happened[order]),
         float(own[0]), float(np.quantile(null, 0.95, method="higher")),
-        float((1 + (null >= own[0]).sum()) / (1 + REPLICATES)),
+        float((1 + (null >= own[0]).sum()) / (1 + null.size)),
     )  # fmt: skip
 
 
@@ -197,6 +201,11 @@ def p_values(covered: tuple[Coverage, ...], found: Reliability | None) -> dict[s
     return p if found is None else {**p, "reliability": found.p_value}
 
 
-def least(name: str) -> float:
+def replicates(family: int) -> int:
+    """Replicates with which one p-value of a family of this size can be rejected by Holm."""
+    return max(REPLICATES, resamples(ALPHA, family))
+
+
+def least(name: str, family: int) -> float:
     """The smallest value that the p-value of that name can have: reliability is resampled, coverage is not."""
-    return 1 / (REPLICATES + 1) if name == "reliability" else 0.0
+    return 1 / (replicates(family) + 1) if name == "reliability" else 0.0

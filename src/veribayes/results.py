@@ -128,8 +128,10 @@ def assemble(
     where = profiles.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
     others = {r: _other(run, r, primary, error, seed) for r in roles if r not in ("reference", "candidate")}
     placed = {} if getattr(task.model, "moments", False) else run.scores["candidate"]  # moments state no region
-    calibrated, p_values = secondary.calibration(placed, seed=seed, levels=run.levels)
-    judged = secondary.family(checked or Checked(), p_values, seed=seed)
+    asked = checked or Checked()
+    beside = len(asked.endpoints) + len(asked.outcomes)
+    calibrated, p_values = secondary.calibration(placed, seed=seed, levels=run.levels, beside=beside)
+    judged = secondary.family(asked, p_values, seed=seed)
     rounding = finite and np.abs(clusters).max() <= error  # is larger somewhere, too, and means nothing
     concentrated = secondary.concentration(shown, {} if rounding else groups or {}, seed=seed)
     by_query = _by_query(where.by_query, names)
@@ -162,7 +164,7 @@ def assemble(
             *_findings(task, roles, run, decided, others, audit),
             *(_finding(name, text) for name, text in (drawn.findings(decided) if drawn else ())),
             *([_finding("levels", _at_levels(run.levels))] if run.levels else []),
-            *(dict(note) for note in (checked or Checked()).notes),
+            *(dict(note) for note in asked.notes),
             *secondary.findings(judged, concentrated),
         ],
     }

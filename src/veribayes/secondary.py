@@ -19,7 +19,7 @@ from veribayes.validation import bootstrap, decision, search, summaries
 from veribayes.validation.tests._null import attainable, holm
 from veribayes.validation.tests._test import Outcome
 
-LEVEL = 0.05
+LEVEL = summaries.ALPHA
 WORTH_SAYING = 1.5  # times as large as elsewhere; a smaller concentration is significant at large n and helps nobody
 NAMED = 3  # groups in findings
 KEPT = 20  # groups in the JSON
@@ -89,17 +89,19 @@ class Checked:
 
 
 def calibration(
-    scores: Mapping[str, Array], *, seed: int, levels: Sequence[float] | None = None
+    scores: Mapping[str, Array], *, seed: int, levels: Sequence[float] | None = None, beside: int = 0
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Coverage, and reliability of categories; and the p-value of each.
 
     Args:
         levels: of a candidate that gives quantiles; other central intervals are no statement of it.
+        beside: p-values of endpoints and tests with which these are one family.
     """
     covered = summaries.coverage(scores, levels=levels, seed=seed)
     reliable = None
     if "confidence" in scores:
-        reliable = summaries.reliability(scores["confidence"], scores["hit"], seed=seed)
+        size = beside + len(covered) + 1
+        reliable = summaries.reliability(scores["confidence"], scores["hit"], seed=seed, family=size)
     entry = {
         "coverage": [c.plain() for c in covered],
         "reliability": None if reliable is None else _plain(asdict(reliable)),
@@ -129,7 +131,8 @@ def _check_attainable(checked: Checked, calibrated: Mapping[str, float]) -> None
     least = {name: o.least for name, o in checked.outcomes.items()}
     smallest = 1 / (bootstrap.REPLICATES + 1)
     least |= {name: max(1, len(e.variants)) * smallest for name, e in checked.endpoints.items()}
-    attainable(LEVEL, least | {name: summaries.least(name) for name in calibrated})
+    size = len(least) + len(calibrated)
+    attainable(LEVEL, least | {name: summaries.least(name, size) for name in calibrated})
 
 
 def _endpoint(e: Endpoint, p: float, adjusted: float, seed: int) -> dict[str, Any]:

@@ -111,3 +111,11 @@ def test_joint_scores_are_unbiased_and_see_dependence() -> None:
 def test_the_fair_energy_score_is_the_crps_in_one_dimension() -> None:
     draws, y = np.array([[[0.0], [1.0], [3.0]]]), np.array([[2.0]])
     assert joint.energy_score(draws, y).item() == pytest.approx((2 + 1 + 1) / 3 - 0.5 * (1 + 3 + 2) / 3)
+
+
+def test_reliability_can_be_rejected_in_a_family_of_any_size() -> None:
+    """With 499 replicates no p-value is below .002: by Holm over thirty, .06."""
+    for size in (1, 25, 30, 200):
+        adjusted = size * summaries.reliability(*said(200, 0.2, 3), family=size).p_value
+        assert adjusted <= summaries.ALPHA * (1 + 1e-9)
+        assert size * summaries.least("reliability", size) <= summaries.ALPHA * (1 + 1e-9)

@@ -58,8 +58,13 @@ def attainable(level: float, least: Mapping[str, float]) -> None:
     for name, smallest in least.items():
         if smallest * len(least) > level * (1 + ROUNDING):
             wanted = f"a test '{name}' that can reject at {level:g} by Holm over {len(least)}"
-            least_resamples = math.ceil(len(least) / level - ROUNDING) - 1
-            raise InputError(wanted, f"p-values from {smallest:.3g} on", f"take at least {least_resamples} resamples")
+            remedy = f"take at least {resamples(level, len(least))} resamples"
+            raise InputError(wanted, f"p-values from {smallest:.3g} on", remedy)
+
+
+def resamples(level: float, tests: int) -> int:
+    """Fewest resamples with which one of so many tests can be rejected at `level` by Holm, whatever the others say."""
+    return math.ceil(tests / level - ROUNDING) - 1
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:
