@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 import veribayes as vb
-from veribayes import pipeline, registry, results
+from veribayes import api, pipeline, registry, results, store
 from veribayes.errors import InputError, ReferenceRefused, ShapeError
 from veribayes.models import _spec
 from veribayes.models._task import Task
@@ -393,3 +393,29 @@ def test_references_are_float64_and_the_flag_is_left_alone() -> None:
     tree = pipeline.reference(small("gp-rbf-1d"), pipeline.Options(datasets=20))
     assert tree["reference/posterior_predictive/mean"].dtype == np.float64
     assert not jax.config.jax_enable_x64
+
+
+def slashes_and_dots(y: Any) -> None:
+    import numpyro
+    from numpyro import distributions as dist
+
+    mean = numpyro.sample("a/b", dist.Normal(0, 1)) + numpyro.sample("a.b", dist.Normal(0, 1))
+    numpyro.sample("y", dist.Normal(mean, 1), obs=y)
+
+
+def test_latents_that_a_file_cannot_tell_apart_are_refused_before_the_work() -> None:
+    task = api.task(slashes_and_dots, data={"y": np.ones(3)})
+    with pytest.raises(InputError, match=r"'a/b' and 'a\.b', both 'a\.b'"):
+        pipeline.reference(task, pipeline.Options(datasets=1, audit=0))
+    for names in (["a", "chain"], ["a", "a_dim_0"], ["a_dim_0", "a"]):
+        with pytest.raises(InputError, match=r"not called like .*; rename the site"):
+            pipeline.require_names(names)
+    pipeline.require_names(["a/b", "a", "b", "a_dim", "draws", "c_dim_0"])
+
+
+def test_arrays_whose_names_look_like_axes_are_read_back_as_arrays(tmp_path: Path) -> None:
+    arrays = {"y": np.ones((2, 3)), "y_1": np.zeros((2, 4))}
+    tree = xr.DataTree(store.arrays_dataset(arrays, "example", 2, frozenset()))
+    store.write_tree(tree, tmp_path / "arrays.nc")
+    found = store.read_tree(tmp_path / "arrays.nc").data_vars
+    assert {str(name): values.shape for name, values in found.items()} == {"y": (2, 3), "y_1": (2, 4)}

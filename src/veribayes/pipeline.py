@@ -8,6 +8,7 @@ the predictives that the report shows are computed again from the numbers of the
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -147,9 +148,10 @@ def reference(task: Task, options: Options, progress: Progress | None = None) ->
 
     Raises:
         ReferenceRefused: the reference, or its audit, did not earn trust.
-        InputError: an audit where there is nothing to audit, or NUTS beside NUTS.
+        InputError: an audit where there is nothing to audit, NUTS beside NUTS, or latents that one file cannot tell apart.
     """
     made = _reference(task, _keeping(task, options))
+    require_names([v.name for v in task.model.latents])
     if options.audit and (made.name == "nuts" or not _sampled(task.model) or getattr(task.model, "given", False)):
         wanted = "another engine than nuts, on data that are simulated, with latents that a sampler serves"
         raise InputError(wanted, f"'{made.name}' on '{task.name}'", "leave out --audit")
@@ -222,8 +224,29 @@ def _events(name: str, axes: int) -> tuple[str, ...]:
 
 
 def plain(name: str) -> str:
-    """A site's name as the name of a variable: a slash is a group to netCDF."""
+    """A site's name as the name of a variable: a slash is a group to netCDF. Injective after `require_names`."""
     return name.replace("/", ".")
+
+
+def require_names(latents: Sequence[str]) -> None:
+    """Refuse latents whose draws one file cannot hold side by side; what is called like a dimension is read as a coordinate.
+
+    Raises:
+        InputError: two names that differ in slashes and dots alone, or one that is a dimension of the file.
+    """
+    first: dict[str, str] = {}
+    for name in latents:
+        other = first.setdefault(plain(name), name)
+        axis = re.sub(r"_dim_[0-9]+$", "", plain(name))
+        if other != name:
+            wanted, got = "latents with different names in a netCDF file", f"'{other}' and '{name}', both '{plain(name)}' there"
+        elif plain(name) in (DATASET, POSITION, CHAIN, DRAW):
+            wanted, got = "a latent that is not called like a dimension", f"'{name}'"
+        elif axis != plain(name) and axis in map(plain, latents):
+            wanted, got = "a latent that is not called like an axis of another one", f"'{name}' beside '{axis}'"
+        else:
+            continue
+        raise InputError(wanted, got, "rename the site")
 
 
 def _keeping(task: Task, options: Options) -> Options:

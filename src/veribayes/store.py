@@ -190,7 +190,7 @@ def arrays_dataset(arrays: Mapping[str, npt.NDArray[Any]], first: str, rows: int
     """A family's observed arrays as a group; dimensions beyond the first are named after their array."""
     out = {}
     for name, values in arrays.items():
-        dims = [f"{name}_{i}" for i in range(values.ndim)]
+        dims = [f"{name}.{i}" for i in range(values.ndim)]  # no argument of a program has a dot in its name
         if name not in shared and values.shape[0] == rows:
             dims[0] = first
         out[name] = (tuple(dims), values)
