@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self, TypeVar
@@ -91,12 +93,29 @@ def _measured(todo: Sequence[J], workers: int) -> Iterator[tuple[J, Counts]]:
     if workers == 1:
         yield from map(counted, todo)
         return
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:
-        for done in as_completed([pool.submit(counted, job) for job in todo]):
+        with _deaf():
+            waiting = [pool.submit(counted, job) for job in todo]
+        for done in as_completed(waiting):
             yield done.result()
+    except BaseException:  # what was begun is measured again
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started here never hear Ctrl-C, which a terminal sends to all: the one that started them ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _sum(parts: Sequence[Counts]) -> Counts:
