@@ -19,6 +19,7 @@ from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Categorical, Draws, Predictive, Quantiles
 from veribayes.tree import Branch, Data
+from veribayes.validation import decision
 
 OPTIONS = pipeline.Options(datasets=400, audit=0, tests="none")
 Uniforms = Callable[[np.random.Generator, tuple[int, ...], int], Array]
@@ -93,7 +94,8 @@ def test_a_coin_that_ignores_the_context_is_different() -> None:
     result = dict(json.loads(pipeline.run(task("bn-general5"), coin, OPTIONS).attrs["result"]))
     assert result["verdict"] == "different"
     assert result["recovery"]["high"] < 1
-    assert result["draws"] == {"answers": 2, "seeded": False, "statement": True, "level": 0.01, "tests": {}}
+    assert result["draws"] == {"answers": 2, "seeded": False, "statement": True, "level": 0.01, "tests": {},
+                               "times_needed": None}  # fmt: skip
     assert "draws_repeat" in named(result)
 
 
@@ -247,3 +249,38 @@ def test_levels_that_change_during_a_run_are_refused() -> None:
 
     with pytest.raises(InputError, match="same 'levels'"):
         entry("gp-rbf-1d", Candidate("x", None, infer, "callable"), datasets=200)
+
+
+def products(rng: np.random.Generator, datasets: int, size: int) -> Array:
+    """Half the chi-square divergence of an exact candidate by two answers of `size` draws, (dataset,)."""
+    p = rng.dirichlet(np.ones(5), datasets).clip(1e-3)
+    p /= p.sum(-1, keepdims=True)
+    one, other = (rng.multinomial(size, p) / size for _ in range(2))
+    return np.asarray((0.5 * (one - p) * (other - p) / p).sum(-1))
+
+
+def test_few_draws_are_told_how_many_more_would_settle_it() -> None:
+    """Their mean may be below zero or many tolerances above: data sets planned from it settled one run in ten."""
+    rng, tolerance = np.random.default_rng(0), 5e-3
+    drawn = draws.Drawn(None, seeded=True)
+    settled = []
+    for _ in range(8):
+        values = products(rng, 400, 5)
+        decided = decision.decide(values, tolerance=tolerance)
+        found, said = drawn.limited(decided, values, None)
+        if decided.verdict == "undecided":
+            assert said.datasets_needed is None
+            assert f"about {found.times} times as many draws" in found.findings(said)[0][1]
+            assert found.times is not None
+            assert found.on is not None
+            settled.append(decision.decide(products(rng, found.on, 5 * found.times), tolerance=tolerance).verdict)
+    assert len(settled) >= 6
+    assert settled.count("equivalent") >= 0.6 * len(settled)  # planned: 80 %
+    many = products(rng, 1000, 40)
+    assert draws.times_needed(many, tolerance) is None
+
+
+def test_a_mean_below_zero_is_not_expected_to_stay() -> None:
+    values = np.random.default_rng(1).normal(0, 0.02, 400)
+    low, middle = (decision.datasets_needed(values - values.mean() - shift, 5e-3) for shift in (4e-3, 0.0))
+    assert low == middle

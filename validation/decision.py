@@ -209,20 +209,22 @@ def datasets_needed(
     """Data sets that settle it with probability 80 % if mean, spread and maximum stay; None if no number does.
 
     For `equivalent` about 3.7 M / (tolerance - mean), M being what an unseen context may cost. One data set has no
-    spread; it is taken to be as large as the mean.
+    spread; it is taken to be as large as the mean. A mean below zero, where no divergence lies, is not expected to stay.
     """
     if reference_error > LARGEST_ERROR * tolerance:
         return None
     mean, top = float(values.mean()), max(float(values.max()), 0.0)
     spread = float(values.std(ddof=1)) if values.size > 1 else abs(mean)
     if mean > tolerance + reference_error:
-        gap = math.log(mean / (tolerance + reference_error)) * mean
+        signed, least = float(values.min()) < 0, tolerance + reference_error
+        gap = mean - least if signed else math.log(mean / least) * mean
         tail = float(left_tail(values)) * values.size  # is lost from the lower limit, divided by the number of data sets
         return _whole(max(FEWEST_DIFFERENT, (DETECTABLE * spread / gap) ** 2 + tail / gap))
-    most = max(PRIOR * tolerance if worst is None else worst, top)
+    most, mean = max(PRIOR * tolerance if worst is None else worst, top), max(mean, 0.0)
 
     def settles(n: int) -> bool:
-        upper = max(stability.planned(mean, spread, top, n), _unseen_planned(mean, spread, most, n))
+        limit = stability.planned(mean, spread, top, n, signed=float(values.min()) < 0)
+        upper = max(limit, _unseen_planned(mean, spread, most, n))
         return upper + reference_error < tolerance
 
     return stability.smallest_number(settles, fewest)

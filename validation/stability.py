@@ -108,12 +108,15 @@ def data_sets(values: Array) -> int | None:
     return None if found is None else max(found, 2 * values.size)
 
 
-def planned(mean: float, spread: float, top: float, n: int) -> float:
-    """Where the upper limit of n data sets lies with probability 80 %, its allowance for an unseen tail included."""
+def planned(mean: float, spread: float, top: float, n: int, *, signed: bool = False) -> float:
+    """Where the upper limit of n data sets lies with probability 80 %, its allowance for an unseen tail included.
+
+    Args:
+        signed: whether values may be negative: the interval is then on their own scale, not that of logarithms.
+    """
     step = DETECTABLE * spread / math.sqrt(n)
-    return (
-        mean * math.exp(min(step / mean, 700.0)) if mean > 0 else mean + step
-    ) + MISSED * top / n
+    log = mean > 0 and not signed
+    return (mean * math.exp(min(step / mean, 700.0)) if log else mean + step) + MISSED * top / n
 
 
 def smallest_number(settles: Callable[[int], bool], fewest: int) -> int | None:

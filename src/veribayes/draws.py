@@ -19,7 +19,7 @@ from veribayes.errors import InputError
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Draws
 from veribayes.tree import Branch, Data
-from veribayes.validation import independence
+from veribayes.validation import decision, independence, stability
 from veribayes.validation.decision import Decision
 
 MEANINGS = {
@@ -28,6 +28,7 @@ MEANINGS = {
     "draw_order": "neighbouring draws depend on each other",
     "draw_halves": "its first and second half differ by another amount than independent draws do",
 }
+ROOM = 2  # times the data sets that an exact candidate without noise needs
 REMEDY = "return independent draws, each data set with its own"
 WORD = {
     1: "its draws were seen once; draws that depend on each other and were shuffled cannot be told from independent ones",
@@ -42,10 +43,14 @@ class Drawn:
     Attributes:
         known: answers seen, tests and their p-values; None where one answer was too short for any.
         seeded: whether the two answers belong to two seeds.
+        times, on: how many times as many draws would settle an undecided run, on so many data sets; None where draws are
+            not what limits it.
     """
 
     known: independence.Independence | None
     seeded: bool
+    times: int | None = None
+    on: int | None = None
 
     @property
     def rejected(self) -> tuple[str, ...]:
@@ -55,10 +60,12 @@ class Drawn:
     def entry(self) -> dict[str, Any]:
         """For the result's JSON."""
         if self.known is None:
-            return {"answers": 1, "seeded": False, "statement": False, "level": independence.LEVEL, "tests": {}}
-        k = self.known
-        return {"answers": k.answers, "seeded": self.seeded, "statement": k.statement, "level": independence.LEVEL,
-                "tests": dict(k.p_values)}  # fmt: skip
+            found = {"answers": 1, "seeded": False, "statement": False, "level": independence.LEVEL, "tests": {}}
+        else:
+            k = self.known
+            found = {"answers": k.answers, "seeded": self.seeded, "statement": k.statement, "level": independence.LEVEL,
+                     "tests": dict(k.p_values)}  # fmt: skip
+        return {**found, "times_needed": self.times}
 
     def findings(self, decided: Decision) -> list[tuple[str, str]]:
         """(name, sentence) of what a reader must know."""
@@ -66,6 +73,9 @@ class Drawn:
             return [("draws_repeat", "both answers hold the same draws: they are judged as they stand, coarseness included")]
         if self.rejected:
             return [("draws_dependent", self._dependent())]
+        if self.times is not None:
+            wanted = f"about {self.times:,} times as many draws would settle it on {self.on:,} data sets"
+            return [("more_draws", f"the noise of its draws hides a divergence as large as the tolerance: {wanted}")]
         if decided.verdict == "equivalent" and not self.seeded:
             word = WORD[1 if self.known is None else self.known.answers]
             return [("draws_on_trust", f"'equivalent' rests on the candidate's word: {word}")]
@@ -87,6 +97,51 @@ class Drawn:
         if not self.rejected or settled:
             return decided
         return replace(decided, verdict="undecided", datasets_needed=None)
+
+
+    def limited(self, decided: Decision, values: Array, worst: float | None) -> tuple[Drawn, Decision]:
+        """The same with the number of draws that an undecided run needs, in place of data sets, where draws are what limits.
+
+        Args:
+            values: one mean score a data set, (dataset,).
+            worst: what a context that was not seen may cost.
+        """
+        statement = self.known is not None and self.known.statement
+        if decided.verdict != "undecided" or self.rejected or statement:
+            return self, decided
+        found = times_needed(values, decided.tolerance, worst)
+        if found is None:
+            return self, decided
+        return replace(self, times=found[0], on=found[1]), replace(decided, datasets_needed=None)
+
+
+def times_needed(values: Array, tolerance: float, worst: float | None = None) -> tuple[int, int] | None:
+    """How many times as many draws settle an exact candidate with probability 80 %, and on how many data sets.
+
+    None where draws are not what limits.
+
+    Scores of draws are unbiased and no divergence is negative: twice the mean square of their negative part is the noise
+    of the draws, or less. Where that alone hides a divergence as large as the tolerance, the mean says nothing of how many
+    data sets are needed. The noise of a product of two answers falls with the number of draws.
+
+    Args:
+        values: one mean score a data set, (dataset,); finite.
+    """
+    if values.size < 2 or not np.isfinite(values).all():
+        return None
+    noise = 2 * float((np.minimum(values, 0.0) ** 2).mean())
+    if stability.DETECTABLE * (noise / values.size) ** 0.5 <= tolerance:
+        return None
+    centred = values - values.mean()
+    least = decision.datasets_needed(np.zeros(2), tolerance, worst=worst)
+    enough = max(values.size, ROOM * (least or 0))
+
+    def settles(times: int) -> bool:
+        needed = decision.datasets_needed(centred / times, tolerance, worst=worst)
+        return needed is not None and needed <= enough
+
+    times = stability.smallest_number(settles, 2)
+    return None if times is None else (times, enough)
 
 
 def twice(candidate: Candidate) -> Candidate:

@@ -302,7 +302,7 @@ def quantile_tolerance(
     """The same for quantiles at these levels: 1 % of the mean quantile divergence of the prior predictive's."""
     values = []
     for guess, exact, simulation in priors(task, seed, datasets, options):
-        said = _quantiles(guess, levels)
+        said = quantiles(guess, levels)
         values.append(decision.cluster_means(score("quantile_score", said, exact, simulation)))
     found = _share(values)
     if not found > 0:
@@ -330,7 +330,7 @@ def _share(values: Sequence[Array]) -> float:
     return float(f"{TOLERANCE_SHARE * float(np.mean(np.concatenate(values))):.4g}")
 
 
-def _quantiles(law: Predictive, levels: Sequence[float]) -> Quantiles:
+def quantiles(law: Predictive, levels: Sequence[float]) -> Quantiles:
     """The quantiles of a law at these levels."""
     wanted = np.asarray(levels, dtype=np.float64)
     return Quantiles(wanted, law.quantile(np.broadcast_to(wanted, (*law.shape, wanted.size))))
@@ -494,8 +494,8 @@ def _compute(task: Task, roles: Mapping[str, Candidate], options: Options, rows:
             branch = who.infer(task, simulation.data, options.seed)
             scores[role], forms[role] = _scores(results.COMPARED, branch, truth, simulation), branch.predictive.form
             if levels is not None:
-                quantiles = _quantiles(branch.predictive, levels)
-                scores[role]["quantile_score"] = score("quantile_score", quantiles, truth.predictive, simulation)
+                guess = quantiles(branch.predictive, levels)
+                scores[role]["quantile_score"] = score("quantile_score", guess, truth.predictive, simulation)
     kept = said if options.keep_predictions else None
     return Scored(scores, simulation.context, simulation.outcome, truth.certificate, forms, levels, kept)
 

@@ -108,20 +108,21 @@ def assemble(
         wealth: log wealth of the bet against the tolerance; None where the run was not sequential.
     """
     primary = endpoint(task, run.forms["candidate"], run.levels)
-    clusters, error = _clusters(run, primary), _reference_error(run)
+    clusters, error, worst = _clusters(run, primary), _reference_error(run), _prior_cost(run, primary)
     decided = decision.decide(
         clusters,
         tolerance=primary.tolerance,
         reference_error=error,
         seed=seed,
         zero_mass=_zero_mass(run),
-        worst=_prior_cost(run, primary),
+        worst=worst,
         unheld=_unheld(run) if primary.metric in HELD else 0.0,
     )
     if wealth is not None and wealth >= ENOUGH:
         decided = replace(decided, verdict="different", datasets_needed=None)
     drawn = draws.drawn(roles["candidate"], run.scores["candidate"], run.forms["candidate"], task.design.shard)
-    decided = decided if drawn is None else drawn.withheld(decided)
+    if drawn is not None:
+        drawn, decided = drawn.limited(drawn.withheld(decided), clusters, worst)
     finite = bool(np.isfinite(clusters).all())
     shown = _ranked(run, primary)
     names, labels = query_names(task, shown.shape[-1])

@@ -60,7 +60,7 @@ def remark(e: Mapping[str, Any]) -> str:
 
 def unstable(e: Mapping[str, Any]) -> list[str]:
     """Why a limit of the divergence is not shown, or why there is no verdict: what the table has no room for."""
-    return [f"{e['task']}: {f['text']}" for f in e["findings"] if f["name"] in ("no_stable_limit", "below_zero")]
+    return [f"{e['task']}: {f['text']}" for f in e["findings"] if f["name"] in ("no_stable_limit", "below_zero", "more_draws")]
 
 
 def row(e: Mapping[str, Any]) -> tuple[str, ...]:
