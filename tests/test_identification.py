@@ -16,7 +16,7 @@ from veribayes.cli import app
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._task import Design, Task
-from veribayes.predictive import Array, Categorical, NormalMixture, Predictive
+from veribayes.predictive import Array, Categorical, NormalMixture, Predictive, Quantiles
 from veribayes.report.identification import markdown
 from veribayes.tree import Branch, Certificate, Data
 from veribayes.validation import bootstrap, decision
@@ -365,3 +365,21 @@ def test_half_way_is_rarely_given_a_name(datasets: int) -> None:
         called += found.low > needed or found.high < -needed
     assert plain / 2000 < 0.09
     assert called / 2000 < 0.01
+
+
+def test_quantiles_are_compared_at_their_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read as a distribution function that is linear between three levels, exact quantiles are far from exact Bayes."""
+    task, levels = small("gp-rbf-1d", 5, queries=2), np.array([0.1, 0.5, 0.9])
+    assert task.tolerance is not None
+    task = replace(task, tolerance=replace(task.tolerance, quantiles=1e-3))
+    exact, some = registry.engine("cholesky"), predictors.known(task)[:2]
+    monkeypatch.setattr(predictors, "known", lambda task, against: some)
+
+    def infer(task: Task, data: Data, seed: int) -> Branch:
+        law = exact(task, data, seed=seed).predictive
+        said = Quantiles(levels, law.quantile(np.broadcast_to(levels, (*law.shape, 3))))
+        return Branch(said, Certificate("trusted", "candidate", 0.0))
+
+    entry = identification.identify(task, candidates.Candidate("quantiles", None, infer, "callable"), datasets=40)
+    assert (entry["metric"], entry["tolerance"], entry["nearest"]) == ("quantile_score", 1e-3, "cholesky")
+    assert entry["fit"]["estimate"] == pytest.approx(0.0, abs=1e-12)

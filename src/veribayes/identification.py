@@ -1,7 +1,8 @@
 """Which algorithm is it? The candidate against every named predictor of the task, at each context length and overall.
 
-Nearness is the mean divergence of the predictor from the candidate, KL(predictor || candidate) for a candidate with a density,
-with data sets as the only unit of replication. The nearest predictor i names the candidate when
+Nearness is the mean divergence of the predictor from the candidate: KL(predictor || candidate) for a candidate with a density,
+the quantile divergence at their levels for quantiles, as in `verify`. Data sets are the only unit of replication. The nearest
+predictor i names the candidate when
 
     the candidate is equivalent to i within the tolerance (the three-way decision of `verify`), and
     no rival j that differs from i by more than the tolerance explains it as well: the lower limit of the mean of
@@ -28,12 +29,12 @@ from typing import Any
 
 import numpy as np
 
-from veribayes import predictors, registry, results, store
+from veribayes import pipeline, predictors, registry, results, store
 from veribayes.candidates import Candidate
 from veribayes.draws import twice
 from veribayes.errors import InputError
 from veribayes.models._task import Task
-from veribayes.predictive import Array, Mask, Predictive
+from veribayes.predictive import Array, Mask, Predictive, Quantiles
 from veribayes.predictors import Predictor
 from veribayes.validation import bootstrap, decision, stability
 from veribayes.validation.metrics._metric import Metric
@@ -114,7 +115,7 @@ def identify(
     judged = twice(judged)
     known = predictors.known(task, against)
     if judged.kind != "predictions":  # what was recorded was recorded for the data sets of the comparison alone
-        known = _fitted(task, judged, known, seed)
+        task, known = _fitted(task, judged, known, seed)
     measured = _distances(task, judged, known, datasets, seed, progress)
     chosen = _ordering(measured, seed)
     return {
@@ -138,13 +139,14 @@ def exit_code(entry: dict[str, Any]) -> int:
     return EXIT_CODES[entry["conclusion"]]
 
 
-def _fitted(task: Task, judged: Candidate, known: list[Predictor], seed: int) -> list[Predictor]:
-    """The predictors with their free numbers, from data sets of their own."""
+def _fitted(task: Task, judged: Candidate, known: list[Predictor], seed: int) -> tuple[Task, list[Predictor]]:
+    """The task with its tolerance, and the predictors with their free numbers, from data sets of their own."""
     simulation = task.simulate(range(FIT_DATASETS), seed=seed, stream="audit")
     answer = judged.infer(task, simulation.data, seed).predictive
-    names = (results.endpoint(task, answer.form).metric, "js")  # the second where the first is infinite throughout
+    task = _frozen(task, answer, seed)
+    names = (_endpoint(task, answer).metric, "js")  # the second where the first is infinite throughout
     losses = [_loss(registry.load("metric", name), answer, simulation.outcome) for name in names]
-    return [p.fit(task, simulation.data, losses, seed) for p in known]
+    return task, [p.fit(task, simulation.data, losses, seed) for p in known]
 
 
 def _loss(metric: Metric, answer: Predictive, outcome: Array) -> predictors.Loss:
@@ -167,7 +169,7 @@ def _distances(
     simulation = task.simulate(range(datasets), seed=seed)
     data, outcome = simulation.data, simulation.outcome
     answer = judged.infer(task, data, seed).predictive
-    endpoint = results.endpoint(task, answer.form)
+    endpoint = _endpoint(_frozen(task, answer, seed), answer)
     laws = [p.predictive(task, data, seed) for p in known]
     report = partial(_report, progress, datasets, len(laws))
     pair = (registry.load("metric", endpoint.metric), registry.load("metric", endpoint.for_others))
@@ -176,6 +178,20 @@ def _distances(
         return [first]
     js = registry.load("metric", "js")
     return [first, _measured(js, js, js.unit, endpoint.tolerance / JS_SHARE, answer, laws, outcome, report)]
+
+
+def _frozen(task: Task, answer: Predictive, seed: int) -> Task:
+    """The task with a tolerance at the levels of quantiles, by its rule where none was given."""
+    return pipeline.frozen_tolerance(task, pipeline.Options(seed=seed), _levels(answer))
+
+
+def _endpoint(task: Task, answer: Predictive) -> results.Endpoint:
+    """What `verify` judges the answer by."""
+    return results.endpoint(task, answer.form, _levels(answer))
+
+
+def _levels(answer: Predictive) -> tuple[float, ...] | None:
+    return tuple(answer.levels.tolist()) if isinstance(answer, Quantiles) else None
 
 
 def _report(progress: Progress | None, datasets: int, count: int, number: int) -> None:
@@ -196,10 +212,15 @@ def _measured(
     near, apart = [], []
     for number, law in enumerate(laws):
         near.append(metric.score(answer, law, outcome))
-        apart.append([_profile(between.score(other, law, outcome)) for other in laws])
+        apart.append([_profile(between.score(_said(other, answer), law, outcome)) for other in laws])
         report(number)
     clusters = np.stack([decision.cluster_means(scores) for scores in near])
     return Distances(metric.name, unit, tolerance, np.stack([_queries(s) for s in near]), np.array(apart), clusters)
+
+
+def _said(law: Predictive, answer: Predictive) -> Predictive:
+    """What another predictor says in the form in which it is compared: its quantiles where the candidate gives those."""
+    return pipeline.quantiles(law, answer.levels.tolist()) if isinstance(answer, Quantiles) else law
 
 
 def _queries(scores: Array) -> Array:
