@@ -492,3 +492,15 @@ def test_a_context_is_read_by_the_models_kind_and_not_by_names_of_arrays() -> No
     assert [tuple(row) for row in found.rows] == [("x", "real", "2 × 1"), ("x_query", "integer", "3"), ("y", "real", "2")]
     assert words.observations(run.family, 8) == "8 observations"
     assert not _panels.is_line(case)
+
+
+def test_moments_have_no_histogram_of_where_outcomes_fall(trees: dict[str, xr.DataTree]) -> None:
+    """What a program's latents are predicted by are moments; a normal with these is no statement of the candidate."""
+    said, drawn = "moments and state no region", "Where outcomes fall in the candidate"
+    tree = trees["gp"].copy()
+    assert drawn in report.build([tree])
+    assert said not in report.build([tree])
+    result = json.loads(tree.attrs["result"])
+    tree.attrs = {**tree.attrs, "result": json.dumps({**result, "model": {"kind": "numpyro", "program": "p", "data": {}}})}
+    assert drawn not in report.build([tree])
+    assert said in report.build([tree])

@@ -134,6 +134,7 @@ def _decided(run: Run, power: int) -> dict[str, Any]:
         "upper": words.number(primary.get("upper"), power=power) if _quotable(primary) else "",
         "detectable": words.number(primary.get("minimum_detectable"), power=power),
         "multiple": _multiple(primary),
+        "moments": run.moments,
         "infinite": words.share(primary.get("infinite_share")) if primary.get("infinite_share") else "",
         "recovery": words.percent(mapping(run.result.get("recovery"))),
         "settle": words.settle(primary, power),
@@ -155,6 +156,7 @@ def _quotable(primary: Mapping[str, Any]) -> bool:
 def _figures(run: Run, number: int) -> dict[str, Markup | None]:
     """Every figure by name, None where the run has no data for it."""
     curve = run.group("/verdict") is not None or bool(run.result.get("curve"))
+    placed = run.array("/scores/candidate", "pit") is not None and not run.moments
     wanted = (
         (
             "overview",
@@ -164,7 +166,7 @@ def _figures(run: Run, number: int) -> dict[str, Markup | None]:
         ("curve", curve, "Divergence by context size"),
         ("queries", run.family != "points" and len(run.result.get("by_query") or []) > 1, "Divergence by query"),
         ("audit", run.array("/audit", "z") is not None, "Exact posterior against NUTS"),
-        ("pit", run.array("/scores/candidate", "pit") is not None, "Histogram of the probability integral transform"),
+        ("pit", placed, "Histogram of the probability integral transform"),
         ("reliability", bool(mapping(run.result.get("calibration")).get("reliability")), "Confidence against hits"),
     )
     draw = {

@@ -65,6 +65,11 @@ class Run:
         return mapping(self.result.get("model"))
 
     @property
+    def moments(self) -> bool:
+        """Whether predictives are moments of a program's latents, which say nothing of where an outcome falls."""
+        return self.model.get("kind") == "numpyro"
+
+    @property
     def rivals(self) -> dict[str, Rival]:
         """Rivals by name, best first."""
         entries = mapping(self.result.get("rivals"))
