@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 # before NumPy and JAX are imported: CPU seconds of several threads that wait for each other mean nothing
-os.environ |= {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+os.environ |= {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "PJRT_NPROC": "1"}
 
 TIE = 1.3  # ratios that a loaded machine makes of nothing
 PARTS = {
