@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 from pathlib import Path
 
 import pytest
+
+from veribayes import registry
+from veribayes.models import _spec
 
 TOP = Path(__file__).resolve().parents[1]
 READ = {"OMP_NUM_THREADS", "JAX_PLATFORMS", "PJRT_NPROC"}  # at the import of NumPy and JAX
@@ -40,3 +44,18 @@ def test_no_file_sets_flags_that_have_no_effect() -> None:
     files = [p for folder in ("benchmarks", "src", "models", "inference", "transformer", "validation")
              for p in sorted((TOP / folder).rglob("*.py"))]  # fmt: skip
     assert [p.name for p in files if "XLA_FLAGS" in p.read_text(encoding="utf-8")] == []
+
+
+def test_draws_of_categories_are_held_to_the_tolerance_of_kl_in_every_shipped_task() -> None:
+    """What `make tolerances` computes for them: half the chi-square divergence is KL to second order."""
+    tasks = [_spec.load_task(name) for name in registry.names("task")]
+    held = [t for t in tasks if t.model.n_categories and t.tolerance is not None]
+    assert len(held) >= 11
+    assert [t.name for t in held if t.tolerance.draws != t.tolerance.kl] == []  # type: ignore[union-attr]
+
+
+def test_every_shipped_tolerance_is_computed_again_unless_tasks_are_named() -> None:
+    """`make verify` has a choice of its own, which `make tolerances` must not inherit."""
+    for tasks in ([], ["TASKS=bn-sachs"]):
+        said = subprocess.run(["make", "-n", "--no-print-directory", "tolerances", *tasks], cwd=TOP, capture_output=True, text=True, check=True).stdout
+        assert said.strip().splitlines()[-1].split()[3:] == [name.partition("=")[2] for name in tasks]
