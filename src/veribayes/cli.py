@@ -418,10 +418,12 @@ def train(
         card = training.train_task(
             task, preset=preset, device=device, out=folder, seed=seed, threads=threads, tensorboard=tensorboard
         )
-    kl = _measured(card["scores"], "kl", terminal.number)
+    metric = card["scores"].get("metric", "kl")
+    size = _measured(card["scores"], metric, terminal.number)
     recovery = _measured(card["scores"], "recovery", terminal.percent)
     print(
-        f"{task}: KL {kl} nats, recovery {recovery} on {card['scores']['datasets']} data sets; checkpoint in {folder}"
+        f"{task}: {terminal.NAMES.get(metric, metric)} {size} nats, recovery {recovery} "
+        f"on {card['scores']['datasets']} data sets; checkpoint in {folder}"
     )
 
 

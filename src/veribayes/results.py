@@ -18,6 +18,7 @@ from veribayes.predictive import Array, Predictive
 from veribayes.secondary import Checked
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
 from veribayes.validation import bootstrap, decision, independence, profiles
+from veribayes.validation.metrics._metric import deciding
 from veribayes.validation.search import Mask
 from veribayes.validation.summaries import INGREDIENTS
 
@@ -80,13 +81,10 @@ def endpoint(task: Task, form: str, levels: tuple[float, ...] | None = None) -> 
     if levels is not None:
         assert task.tolerance.quantiles is not None
         return Endpoint("quantile_score", "quantile_score", "unit of y", task.tolerance.quantiles)
-    if form == "bins":
-        return Endpoint("kl_density", "kl", "nats", task.tolerance.kl)
-    if form not in ("draws", "quantiles"):
-        return Endpoint("kl", "kl", "nats", task.tolerance.kl)
-    if task.model.n_categories:
-        return Endpoint("half_chi_square", "half_chi_square", "nats", task.tolerance.draws)
-    return Endpoint("crps", "crps", "unit of y", task.tolerance.draws)
+    metric = deciding(form, bool(task.model.n_categories))
+    if metric in HELD:
+        return Endpoint(metric, "kl", "nats", task.tolerance.kl)
+    return Endpoint(metric, metric, "nats" if task.model.n_categories else "unit of y", task.tolerance.draws)
 
 
 def assemble(

@@ -20,6 +20,7 @@ from veribayes.models._task import Task
 from veribayes.predictive import Predictive, as_predictive, stack
 from veribayes.tree import Branch, Data
 from veribayes.validation import bootstrap, decision
+from veribayes.validation.metrics._metric import deciding
 
 MEASURE_DATASETS = 400  # on the stream `replicate`, which neither training nor `verify` uses
 
@@ -101,9 +102,11 @@ def targets_of(task: Task, imitated: str) -> Callable[[Data], Predictive]:
 def measurement(
     task: Task, datasets: int = MEASURE_DATASETS, imitated: str = ""
 ) -> Callable[[Callable[[Any, Any], object]], dict[str, Any]]:
-    """A function that measures a candidate: mean KL(exact || candidate) in nats, of bins between densities, and recovery.
+    """A function that measures a candidate by the metric that `verify` judges its form by, and its recovery.
 
-    Both with 95 % intervals; a limit that the sample does not support is null, with `kl_reason` beside it.
+    That is KL(exact || candidate) in nats; of bins `kl_density`, that between densities. The entries are called like their
+    `metric`: `kl_density`, `kl_density_low`, …. Intervals are 95 %; a limit that the sample does not support is null, with a
+    reason beside it (`kl_density_reason`).
 
     Of a network that imitates another engine, also the mean total variation from that; of one that answers for latents,
     the mean of KL(exact || network) over latents and context sizes.
@@ -112,10 +115,8 @@ def measurement(
     data = simulation.data
     exact = exact_targets(task)(data)
     model = targets_of(task, imitated)(data) if imitated else None
-    kl, variation = registry.load("metric", "kl_density"), registry.load("metric", "total_variation")
-    prior = decision.cluster_means(
-        kl.score(registry.engine("prior_only")(task, data, seed=0).predictive, exact, simulation.outcome)
-    )
+    variation, guess = registry.load("metric", "total_variation"), registry.engine("prior_only")(task, data, seed=0)
+    prior = decision.cluster_means(registry.load("metric", "kl").score(guess.predictive, exact, simulation.outcome))
 
     def evaluate(candidate: Callable[[Any, Any], object]) -> dict[str, Any]:
         shape = (datasets, exact.shape[2])
@@ -124,14 +125,15 @@ def measurement(
             for k in range(len(data.positions))
         ]
         answer = stack(said, axis=1)
-        scores = kl.score(answer, exact, simulation.outcome)
+        metric = registry.load("metric", deciding(answer.form, bool(task.model.n_categories)))
+        scores = metric.score(answer, exact, simulation.outcome)
         clusters = decision.cluster_means(scores)
         apart = variation.score(answer, model, simulation.outcome) if model is not None else None
         mean, share = bootstrap.interval(clusters, seed=0), bootstrap.recovery(clusters, prior, seed=0)
         return {
-            **_named("kl", mean),
+            **_named(metric.name, mean),
             **({} if share is None else _named("recovery", share)),
-            "metric": kl.name,
+            "metric": metric.name,
             **({} if apart is None else {f"tv_from_{imitated}": float(np.nanmean(apart))}),
             **latent_scores(task, data, exact, candidate),
             "datasets": datasets,
@@ -139,7 +141,7 @@ def measurement(
             "stream": "replicate",
             "interval": "95 %, by data set",
             "positions": [int(p) for p in data.positions],
-            "kl_by_position": [float(v) for v in np.nanmean(scores, axis=(0, 2))],
+            f"{metric.name}_by_position": [float(v) for v in np.nanmean(scores, axis=(0, 2))],
         }
 
     return evaluate

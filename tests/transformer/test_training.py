@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from veribayes import registry
+from veribayes import registry, training
 from veribayes.errors import CheckpointError, InputError, Interrupted
+from veribayes.models import Design, _spec
 from veribayes.transformer._batches import config_of, distance, divergence, family_of, make_batch
 from veribayes.transformer._checkpoint import WEIGHTS, decode, encode, load
 from veribayes.transformer._run import learning_rate
 from veribayes.transformer._training import STATE, train
+
+CHECKPOINTS = Path(__file__).resolve().parents[2] / "transformer" / "checkpoints"
 
 
 def run(case: Any, out: Path, **changes: Any) -> Any:
@@ -177,3 +183,30 @@ def test_progress_goes_to_standard_error(
 def test_settings_reach_the_network(each: Any) -> None:
     config = config_of(each.task, each.recipe.network)
     assert (config.width, config.layers, config.heads) == (16, 2, 2)
+
+
+def test_a_card_is_called_by_the_metric_that_judges_its_form() -> None:
+    """Of bins that is the divergence of densities; the masses of one wide bin with the right mass have none."""
+    task = replace(_spec.load_task("gp-rbf-1d"), design=Design(positions=(2,), queries=1))
+
+    def wide(context: Any, query: Any) -> dict[str, Any]:
+        return {"probs": np.ones((*query.shape[:2], 1)), "edges": np.array([-60.0, 60.0])}
+
+    def normal(context: Any, query: Any) -> dict[str, Any]:
+        return {"mean": np.zeros(query.shape[:2]), "sd": np.ones(query.shape[:2])}
+
+    measure = training.measurement(task, datasets=20)
+    scores = measure(wide)
+    assert {"kl_density", "kl_density_low", "kl_density_high", "kl_density_by_position"} <= set(scores)
+    assert scores["metric"] == "kl_density"
+    assert scores["kl_density"] > 2
+    assert not any(name == "kl" or name.startswith("kl_by") for name in scores)
+    assert {"kl", "kl_low", "kl_by_position"} <= set(measure(normal))
+
+
+def test_shipped_cards_of_networks_with_bins_state_the_divergence_of_densities() -> None:
+    cards = {path.parent.name: json.loads(path.read_text()) for path in CHECKPOINTS.glob("*/card.json")}
+    cells = {name for name, card in cards.items() if card["network"].get("cells")}
+    assert cells == {"gp-blr-5d+bins", "gp-hyper-1d+bins", "gp-hyper-1d+latents", "gp-rbf-1d+bins"}
+    for name in cells:
+        assert (cards[name]["scores"]["metric"], "kl" in cards[name]["scores"]) == ("kl_density", False), name

@@ -134,3 +134,15 @@ def _splitmix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 def _width(law: Predictive) -> int:
     """Entries of a row's longest trailing axis."""
     return max(array.shape[-1] if law.trailing[name] else 1 for name, array in law.variables().items())
+
+
+def deciding(form: str, categories: bool) -> str:
+    """The metric by which a candidate of this form is judged, where its tolerance is known before its answers.
+
+    Bins by densities, since their masses alone do not see what lies inside a bin or a tail; draws and quantiles have none.
+    """
+    if form == "bins":
+        return "kl_density"
+    if form not in ("draws", "quantiles"):
+        return "kl"
+    return "half_chi_square" if categories else "crps"
