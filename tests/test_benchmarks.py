@@ -57,5 +57,6 @@ def test_draws_of_categories_are_held_to_the_tolerance_of_kl_in_every_shipped_ta
 def test_every_shipped_tolerance_is_computed_again_unless_tasks_are_named() -> None:
     """`make verify` has a choice of its own, which `make tolerances` must not inherit."""
     for tasks in ([], ["TASKS=bn-sachs"]):
-        said = subprocess.run(["make", "-n", "--no-print-directory", "tolerances", *tasks], cwd=TOP, capture_output=True, text=True, check=True).stdout
+        command = ["make", "-n", "--no-print-directory", "tolerances", *tasks]
+        said = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True).stdout
         assert said.strip().splitlines()[-1].split()[3:] == [name.partition("=")[2] for name in tasks]
