@@ -60,7 +60,7 @@ def referenced(module: ModuleType, name: str) -> dict[str, Any]:
     function, start = getattr(module, name), time.process_time()
     task = api.task(function, data=module.DATA[name])
     branch = registry.engine(task.reference)(task, task.simulate(range(1), seed=0).data, seed=0)
-    found, latents = branch.certificate, sum(int(v.sum()) for v in task.model.layout.values())
+    found, latents = branch.certificate, sum(int(v.sum()) for v in task.model.varying.values())
     return {
         "program": name, "what": function.__doc__.split(".")[0], "latents": latents, "verdict": found.verdict,
         "reasons": list(found.reasons), "seconds": time.process_time() - start, **found.diagnostics,

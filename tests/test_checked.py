@@ -26,7 +26,7 @@ def slope(x, y=None):  # type: ignore[no-untyped-def]
 
 def given(**data: object) -> NumPyroModel:
     model = NumPyroModel(slope, data)
-    model.layout  # noqa: B018
+    model.varying  # noqa: B018
     return model
 
 

@@ -55,11 +55,11 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="tasks, engines, candidates, metrics or tests; all when left out.")] = "all",
+    what: Annotated[str, typer.Argument(help="tasks, families, engines, candidates, metrics or tests; all when left out.")] = "all",
     as_json: Json = False,
 ) -> None:
     """What there is, by name."""
-    kinds = ("tasks", "engines", "candidates", "metrics", "tests")
+    kinds = ("tasks", "families", "engines", "candidates", "metrics", "tests")
     if what not in (*kinds, "all"):
         raise InputError(f"one of {', '.join(kinds)}", f"'{what}'")
     found = {kind: _listing(kind) for kind in (kinds if what == "all" else (what,))}
@@ -551,7 +551,7 @@ def _listing(kind: str) -> list[tuple[str, str]]:
         shipped = [(n, "shipped checkpoint") for n in registry.names("checkpoint")]
         kinds = ("construction", "engine")
         return shipped + [(n, f"{kind}: {registry.summary(kind, n)}") for kind in kinds for n in registry.usable(kind)]
-    single = kind.removesuffix("s")
+    single = "family" if kind == "families" else kind.removesuffix("s")
     return [(name, registry.summary(single, name)) for name in registry.usable(single)]
 
 

@@ -17,6 +17,8 @@ from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.readers.bif import read_bif
 from veribayes.tree import Data
 
+SHARED = frozenset({"target"})
+
 
 def published(name: str) -> BayesianNetwork:
     with resources.as_file(resources.files("pgmpy.utils.example_models") / f"{name}.bif.gz") as path:
@@ -33,7 +35,7 @@ def run(name: str, task: Task, data: Data, **options: Any) -> Any:
 
 def evidence(*rows: list[int]) -> Data:
     found = np.array(rows)
-    return Data({"evidence": found, "target": np.arange(found.shape[1])}, np.array([0]), np.arange(len(rows)))
+    return Data({"evidence": found, "target": np.arange(found.shape[1])}, np.array([0]), np.arange(len(rows)), SHARED)
 
 
 @pytest.mark.parametrize("name", ["asia", "cancer", "survey", "sachs"])

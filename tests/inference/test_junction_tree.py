@@ -23,6 +23,8 @@ from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.readers.bif import read_bif
 from veribayes.tree import Data
 
+SHARED = frozenset({"target"})
+
 SMALL = ["asia", "cancer", "earthquake", "survey", "sachs", "child", "alarm", "win95pts", "hepar2", "insurance", "hailfinder"]
 LARGE = ["andes", "pigs", "water", "mildew", "barley", "pathfinder", "diabetes", "munin", "munin1", "munin2", "munin3",
          "munin4", "link"]  # fmt: skip
@@ -55,7 +57,7 @@ def observed(model: BayesianNetwork, rows: int, seed: int = 0) -> Data:
         law = np.broadcast_to(table[tuple(values[:, p] for p in parents)], (rows, table.shape[-1])).cumsum(1)
         values[:, i] = (rng.random((rows, 1)) * law[:, -1:] >= law[:, :-1]).sum(1)
     evidence = np.where(rng.random(values.shape) < 0.5, values, -1)
-    return Data({"evidence": evidence, "target": np.arange(len(model.nodes))}, np.array([0]), np.arange(rows))
+    return Data({"evidence": evidence, "target": np.arange(len(model.nodes))}, np.array([0]), np.arange(rows), SHARED)
 
 
 def joint_table(model: BayesianNetwork) -> Any:

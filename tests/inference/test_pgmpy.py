@@ -15,6 +15,8 @@ from veribayes.models import Dirichlet, _spec
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.tree import Data
 
+SHARED = frozenset({"target"})
+
 RAIN = BayesianNetwork(
     ["rain", "sprinkler", "alone", "grass"], {"sprinkler": ["rain"], "grass": ["rain", "sprinkler"]},
     {"rain": ["none", "light", "heavy"], "sprinkler": 2, "alone": 1, "grass": ["dry", "wet"]},
@@ -24,7 +26,7 @@ RAIN = BayesianNetwork(
 
 def evidence(*rows: list[int]) -> Data:
     found = np.array(rows)
-    return Data({"evidence": found, "target": np.arange(found.shape[1])}, np.array([0]), np.arange(len(rows)))
+    return Data({"evidence": found, "target": np.arange(found.shape[1])}, np.array([0]), np.arange(len(rows)), SHARED)
 
 
 @pytest.fixture(scope="module")
