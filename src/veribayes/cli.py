@@ -55,7 +55,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="tasks, families, engines, candidates, metrics or tests; all by default.")] = "all",
+    what: Annotated[str, typer.Argument(help="tasks, families, engines, candidates, metrics or tests; else all.")] = "all",
     as_json: Json = False,
 ) -> None:
     """What there is, by name."""
