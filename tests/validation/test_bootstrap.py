@@ -60,6 +60,53 @@ def test_columns_are_analysed_as_if_alone() -> None:
         assert (low[i], high[i]) == pytest.approx((found.low, found.high), rel=1e-12)
 
 
+def test_a_signed_column_beside_a_positive_one_keeps_its_tail_below() -> None:
+    positive, signed = sample(seed=1), 1.0 - sample(seed=2)
+    low, high = bootstrap.limits(np.stack([positive, signed], -1))
+    for i, column in enumerate((positive, signed)):
+        found = bootstrap.interval(column)
+        assert (low[i], high[i]) == pytest.approx((found.low, found.high), rel=1e-12)
+
+
+def test_columns_with_missing_values_have_tails_of_their_own() -> None:
+    """(largest deviation) / (n (1 - k)) over the values that are there; 24 are too few for a shape k above zero."""
+    deviations = np.full((40, 3), np.nan)
+    deviations[:24, 0] = np.linspace(-2, 3, 24)
+    deviations[16:, 1] = np.linspace(-1, 6, 24)
+    deviations[:, 2] = np.linspace(-1, 8, 40)  # no heavy tail
+    np.testing.assert_allclose(bootstrap._one_more(deviations), [3 / 24, 6 / 24, 8 / 40])
+
+
+def test_one_value_in_a_column_is_its_mean_and_two_have_an_interval() -> None:
+    column = np.array([[7.0], [np.nan], [np.nan]])
+    assert bootstrap.studentised(column, seed=0).mean.tolist() == [7.0]
+    assert bootstrap.interval(np.array([1.0, 2.0])).estimate == 1.5
+
+
+def test_from_thirty_data_sets_on_no_limit_lies_above_where_the_next_may_lie() -> None:
+    """One far value makes t explode; the farthest is then m + (max - m) / (1 - k), k = .95 at most."""
+    for n, cut in ((30, True), (29, False)):
+        x = np.append(np.full(n - 1, 1e-3), 1.0)
+        high = bootstrap.limits(x)[1]
+        farthest = x.mean() + (x.max() - x.mean()) * mean_beyond(np.sort(x))
+        assert (high <= farthest * (1 + 1e-12)) == cut
+
+
+def test_what_is_truly_negative_is_not_lifted() -> None:
+    """By a thousandth of the mean, 1 of 1000: smaller sizes count as nothing, and are brought to that."""
+    mean, smallest = np.full(5, 1000.0), np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+    assert bootstrap._lift(mean, smallest).tolist() == [0.0, 1.5, 1.0, 0.5, 0.0]
+    assert bootstrap._lift(-mean, smallest).tolist() == [0.0] * 5
+
+
+def test_the_posterior_point_of_nothing_but_the_unseen_is_that_of_beta() -> None:
+    """The weight of one further value beside n is Beta(1, n), whose 97.5 % point is 1 - .025^(1/n); equal values stay."""
+    for n in (1, 10, 400):
+        point = bootstrap.posterior_point(np.zeros((n, 2)), np.array([1.0, 5.0]), 0)
+        assert point == pytest.approx((1 - 0.025 ** (1 / n)) * np.array([1.0, 5.0]), rel=0.01)
+    assert bootstrap.posterior_point(np.full((20, 1), 3.0), np.array([3.0]), 0) == pytest.approx(3.0)
+
+
 def test_signed_quantities_stay_on_their_own_scale() -> None:
     x = np.random.default_rng(3).normal(0.0, 1.0, 300)
     found, negated = bootstrap.interval(x), bootstrap.interval(-x)
@@ -131,6 +178,12 @@ class TestSupport:
         assert plain["low"] is None
         assert "no stable lower" in plain["reason"]
 
+    def test_limits_that_were_found_elsewhere(self) -> None:
+        x = np.array([-1.0, 0.0, 1.0, 2.0])
+        assert bootstrap.stated(x, -0.9, 1.9).supported == (True, True)
+        assert bootstrap.stated(x, -1.1, 1.9).supported == (False, True)
+        assert bootstrap.stated(x, -0.9, 2.1).supported == (True, False)
+
     def test_a_share_ends_where_shares_end(self) -> None:
         x = np.append(np.ones(39), 0.0)
         plain = bootstrap.interval(x, within=(0.0, 1.0)).plain()
@@ -171,7 +224,39 @@ def test_a_p_value_inverts_the_lower_limit_on_either_scale() -> None:
                 assert (p <= 0.025) == (bootstrap.interval(x, seed=seed).low > limit)
 
 
+def test_a_p_value_turns_at_the_lower_limit_itself() -> None:
+    """Also where values were lifted: .025 or less just below the limit, more just above; 1 from the mean on."""
+    for seed in range(10):
+        rng = np.random.default_rng([12, seed])
+        for x in (rng.lognormal(size=60), np.where(rng.random(60) < 0.2, rng.random(60), 0)):
+            low = bootstrap.interval(x, seed=seed).low
+            assert bootstrap.exceedance(x, low * (1 - 1e-9), seed=seed) <= 0.025
+            assert bootstrap.exceedance(x, low * (1 + 1e-9), seed=seed) > 0.025
+    assert bootstrap.exceedance(np.array([1.0, 2.0, 3.0]), 2.0) == 1.0
+    assert bootstrap.exceedance(np.array([1.0, 2.0, 3.0]), 1.999) < 1.0
+
+
 class TestRecovery:
+    def test_the_formula_written_out(self) -> None:
+        """log of the ratio r* = D* / B* of each resample, studentised by its residuals d - r* b (the delta method)."""
+        n = 40
+        b, own = sample(n), sample(n, 0.5, seed=9)
+        d = 0.1 * (b + own)
+        weights = bootstrap.resampled(np.eye(n), seed=0)  # how often each data set occurs
+        ratio = d.mean() / b.mean()
+        ratios = (weights @ d) / (weights @ b)
+        squares = (weights * (d - ratios[:, None] * b) ** 2).sum(1) / n
+        errors = np.sqrt(squares / (n - 1)) / (weights @ b / n) / ratios
+        t = np.sort(np.log(ratios / ratio) / errors)
+        rest = (d - ratio * b) / b.mean()
+        error = np.sqrt((rest**2).mean() / (n - 1)) / ratio
+        tail = rest.max() / n * mean_beyond(np.sort(rest))
+        found = bootstrap.recovery(d, b)
+        assert found is not None
+        assert found.estimate == pytest.approx(1 - ratio, rel=1e-12)
+        assert found.high == pytest.approx(1 - ratio * np.exp(-t[1949] * error), rel=1e-10)
+        assert found.low == pytest.approx(1 - ratio * np.exp(-t[49] * error) - tail, rel=1e-10)
+
     def test_known_ratios(self) -> None:
         base = sample(400)
         noisy = 0.02 * base * sample(400, 0.5, seed=9)
@@ -209,7 +294,7 @@ class TestRecovery:
         bad[3] = np.inf
         found = bootstrap.recovery(bad, base)
         assert found is not None
-        assert found.estimate == -np.inf
+        assert (found.estimate, found.low, found.high) == (-np.inf, -np.inf, -np.inf)
         assert bootstrap.recovery(base, np.zeros(200)) is None  # context 0: the prior predictive is exact
         assert bootstrap.recovery(base, bad) is None
 
@@ -263,5 +348,10 @@ def test_bad_input_is_named() -> None:
         bootstrap.interval(np.ones(1))
     with pytest.raises(InputError, match="infinite divergence has no interval"):
         bootstrap.interval(np.array([1.0, np.inf]))
-    with pytest.raises(InputError, match="one baseline"):
-        bootstrap.recovery(np.ones(3), np.ones(4))
+    for divergence, baseline in (
+        (np.ones(3), np.ones(4)),
+        (np.ones(2), np.array([1, np.nan])),
+        (np.array([1, np.nan]), np.ones(2)),
+    ):
+        with pytest.raises(InputError, match="one baseline"):
+            bootstrap.recovery(divergence, baseline)
