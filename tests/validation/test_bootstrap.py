@@ -107,6 +107,14 @@ def test_the_posterior_point_of_nothing_but_the_unseen_is_that_of_beta() -> None
     assert bootstrap.posterior_point(np.full((20, 1), 3.0), np.array([3.0]), 0) == pytest.approx(3.0)
 
 
+def test_nothing_is_lifted_on_the_signed_scale() -> None:
+    x = np.zeros(50)
+    x[0] = 1.0
+    found = bootstrap.studentised(np.stack([1.0 - sample(50), x, sample(50)], -1), seed=0)
+    assert found.log.tolist() == [False, True, True]
+    assert found.lift == pytest.approx([0.0, x.mean() / 1000, 0.0])
+
+
 def test_signed_quantities_stay_on_their_own_scale() -> None:
     x = np.random.default_rng(3).normal(0.0, 1.0, 300)
     found, negated = bootstrap.interval(x), bootstrap.interval(-x)
@@ -283,6 +291,29 @@ class TestRecovery:
         assert found is not None
         assert (found.low, found.estimate, found.high) == pytest.approx((wanted, wanted, wanted), abs=1e-6)
 
+    def test_proportionality_leaves_exactly_nothing(self) -> None:
+        """The rounding of a baseline that is 1,000 times its mean is rounding still."""
+        base = np.append(sample(1999), 4e6)
+        found, rest = bootstrap._ratio(0.3 * base, base, 0)
+        assert not rest.any()
+        assert found.error == 0
+
+    def test_a_baseline_that_a_resample_may_miss_raises_no_flag(self) -> None:
+        """One context of eight has a baseline: a third of the resamples hold none, and some of those no divergence either."""
+        base = np.append(np.zeros(7), 1.0)
+        for divergence in (np.append(np.zeros(6), [0.3, 0.1]), np.append(np.zeros(7), 0.1)):
+            found = bootstrap.recovery(divergence, base)
+            assert found is not None
+            assert found.estimate == pytest.approx(1 - divergence.sum())
+
+    def test_divergences_next_to_nothing_are_lifted_by_a_share_of_the_baseline(self) -> None:
+        base, x = np.ones(100), np.zeros(100)
+        x[:3] = [0.1, 0.2, 0.3]
+        found, lifted = bootstrap.recovery(x, base), bootstrap.recovery(x + 6e-6, base)  # a thousandth of the mean .006
+        assert found is not None
+        assert lifted is not None
+        assert (found.low - 6e-6, found.high - 6e-6) == pytest.approx((lifted.low, lifted.high), abs=1e-6)
+
     def test_debiased_divergences_may_recover_more_than_everything(self) -> None:
         base = sample(400)
         found = bootstrap.recovery(1e-3 * np.random.default_rng(5).normal(size=400), base)
@@ -324,6 +355,13 @@ class TestBand:
         one_low, one_high = (v[0] for v in bootstrap.band(x[:, :1])[1:])
         np.testing.assert_allclose(low, one_low * np.array([1.0, 0.5, 0.25]), rtol=1e-9)
         np.testing.assert_allclose(high, one_high * np.array([1.0, 0.5, 0.25]), rtol=1e-9)
+
+    def test_ten_data_sets_have_limits_and_nine_have_none(self) -> None:
+        x = np.full((40, 2), np.nan)
+        x[:10, 0], x[:9, 1] = sample(10), sample(9)
+        _, low, high = bootstrap.band(x)
+        assert np.isfinite([low[0], high[0]]).all()
+        assert np.isnan([low[1], high[1]]).all()
 
     def test_missing_few_and_infinite_columns(self) -> None:
         rng = np.random.default_rng(7)
