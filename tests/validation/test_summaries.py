@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from veribayes import registry
 from veribayes.errors import ShapeError
@@ -32,6 +33,15 @@ def test_coverage_of_the_exact_law_and_of_one_that_is_too_wide() -> None:
         assert all((c.limits.low <= c.level <= c.limits.high) == held for c in found)
         p = summaries.p_values(found, None)
         assert (min(p.values()) <= 0.05 / len(p)) != held
+
+
+@pytest.mark.parametrize(("level", "enough"), [(0.5, 40), (0.9, 200)])
+def test_coverage_has_a_p_value_from_twenty_data_sets_outside_on(level: float, enough: int) -> None:
+    """All outcomes lie inside: p = 2 Phi(-z), z = (1 - level) / sqrt((1 - level)^2 / n) = sqrt n."""
+    for n in (enough - 1, enough):
+        covered = summaries.coverage({"pit": np.full((n, 1, 1), 0.5)})
+        (p,) = (c.p_value for c in covered if c.level == level)
+        assert p == pytest.approx(2 * norm.sf(n**0.5) if n == enough else 1.0)
 
 
 @pytest.mark.parametrize(
