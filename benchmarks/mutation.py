@@ -4,7 +4,7 @@ Run: python -m benchmarks.mutation [FILE...] [--mutants N] [--seed S] [--jobs J]
 
 A mutant is the tree with one small change in one file: another comparison, another operator, another number, one of two
 extremes for the other, a keyword left out. A seeded sample of all of them over decision, bootstrap, intervals, multiplicity,
-checks and certificates is taken; each one is tried against the tests of its file and is killed when a test fails. A survivor is
+checks, draws and certificates is taken; each is tried against the tests of its file and is killed when a test fails. A survivor is
 a fault that no test would see, or an equivalent program; those that were found equivalent stand in equivalent_mutants.json with
 one line of reason each. What was tried is kept in runs/mutation and is not tried again while source and tests are the same.
 Each trial is a fork of one process that has imported what does not change (PRELOADED) and nothing of veribayes.
@@ -56,6 +56,11 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     "src/veribayes/secondary.py": ("tests/test_secondary.py",),
     "src/veribayes/checks.py": ("tests/test_check_rules.py",),
     "inference/_diagnostics.py": ("tests/inference/test_diagnostics.py",),
+    "validation/independence.py": ("tests/validation/test_draw_statistics.py",),
+    "validation/repeats.py": ("tests/validation/test_repeats.py",),
+    "validation/stability.py": ("tests/validation/test_stability.py",),
+    "src/veribayes/draws.py": ("tests/test_draw_rules.py",),
+    "src/veribayes/limits.py": ("tests/test_draw_rules.py",),
 }
 Place = tuple[tuple[str, int | None], ...]  # a node: from the root the field, and the number in it where it is a list
 COMPARISONS: Mapping[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
