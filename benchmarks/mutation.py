@@ -3,10 +3,10 @@
 Run: python -m benchmarks.mutation [FILE...] [--mutants N] [--seed S] [--jobs J] [--list]
 
 A mutant is the tree with one small change in one file: another comparison, another operator, another number, one of two
-extremes for the other, a keyword left out. A seeded sample of all of them over decision, bootstrap, intervals, multiplicity,
-checks, draws and certificates is taken; each is tried against the tests of its file and is killed when a test fails. A survivor is
-a fault that no test would see, or an equivalent program; those that were found equivalent stand in equivalent_mutants.json with
-one line of reason each. What was tried is kept in runs/mutation and is not tried again while source and tests are the same.
+extremes for the other, a keyword left out. A seeded sample of all of them over the code that decides (TESTS) is taken; each
+one is tried against the tests of its file and is killed when a test fails. A survivor is a fault that no test would see, or an
+equivalent program; those that were found equivalent stand in equivalent_mutants.json with one line of reason each. What was
+tried is kept in runs/mutation and is not tried again while source and tests are the same.
 Each trial is a fork of one process that has imported what does not change (PRELOADED) and nothing of veribayes.
 Source: DeMillo, Lipton & Sayward 1978, doi:10.1109/C-M.1978.218136.
 """

@@ -195,5 +195,7 @@ def test_tables_have_a_line_for_each_job() -> None:
     assert "| mean divergence | gamma 1 | 50 | 0.0050 | 0.0200 | 0.9900 | 1000 |" in text
     assert "| reliability band | x | 200 | 0.0040 | 1000 |" in text
     assert "what is taken" not in text
+    for table in text.split("\n\n"):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
     plain = found[0].plain()
     assert plain["covered_low"] < plain["covered"] == 0.96 < plain["covered_high"]
