@@ -126,7 +126,7 @@ def test_exact_zeros_need_no_bootstrap_and_two_data_sets_have_limits(monkeypatch
     assert decision.decide(np.zeros(400), tolerance=1.0).verdict == "equivalent"
     rounding = np.linspace(0, 3e-16, 400)
     found = decision.decide(rounding, tolerance=1.0, reference_error=3e-16, worst=0.0)
-    assert found.upper == pytest.approx(3e-16 * (1 + 2 / 400), rel=1e-6)  # the largest, and the rule of three beyond it
+    assert found.upper == pytest.approx(3e-16 * (1 + 2 / 400), rel=1e-6, abs=0)  # the largest, and the rule of three beyond it
 
 
 @pytest.mark.parametrize("mean", [0.5, 0.85, 1.2, 2.0])
