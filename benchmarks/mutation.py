@@ -183,7 +183,8 @@ def report(chosen: Sequence[Mutant], killed: Mapping[str, bool], total: int) -> 
 def trial(chosen: Sequence[Mutant], jobs: int) -> dict[str, bool]:
     """Whether the tests noticed each mutant; the trees that they run in are copies."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    known = {m.identity: json.loads(path.read_text())["killed"] for m in chosen if (path := _kept(m)).exists()}
+    paths = {m.identity: _kept(m) for m in chosen}  # of the sources and tests as they are now, as are the copies
+    known = {name: json.loads(path.read_text())["killed"] for name, path in paths.items() if path.exists()}
     untried = [m for m in chosen if m.identity not in known]
     with tempfile.TemporaryDirectory() as folder:
         trees: SimpleQueue[Path] = SimpleQueue()
@@ -197,7 +198,7 @@ def trial(chosen: Sequence[Mutant], jobs: int) -> dict[str, bool]:
                 noticed = fails(tree, mutant, limits[mutant.file])
             finally:
                 trees.put(tree)
-            _kept(mutant).write_text(json.dumps({"mutant": mutant.identity, "killed": noticed}))
+            paths[mutant.identity].write_text(json.dumps({"mutant": mutant.identity, "killed": noticed}))
             print(f"{'killed  ' if noticed else 'SURVIVED'} {mutant.file}:{mutant.line} {mutant.name}", file=sys.stderr)
             return noticed
 
