@@ -122,7 +122,7 @@ def test_the_smooth_calibration_error_is_where_it_equals_the_width() -> None:
     rows = np.zeros((4, 201))
     rows[0, [20, 60, 61, 150]] = [0.1, -0.2, 0.15, 0.05]  # cancels where it is smoothed over
     rows[1, 180] = 0.3
-    rows[2, 100] = 1e-5  # below the smallest width
+    rows[2, [100, 101]] = [1e-5, -1e-5]  # below the smallest width, and less at every other
     np.testing.assert_allclose(
         summaries.smooth_errors(rows), [*(smooth_error(row) for row in rows[:3]), 0.0], rtol=1e-9
     )
