@@ -3,10 +3,11 @@
 Run: python -m benchmarks.mutation [FILE...] [--mutants N] [--seed S] [--jobs J] [--list]
 
 A mutant is the tree with one small change in one file: another comparison, another operator, another number, one of two
-extremes for the other, a keyword left out. A seeded sample of all of them over decision, bootstrap, intervals, multiplicity,
-checks and certificates is taken; each one is tried against the tests of its file and is killed when a test fails. A survivor is
-a fault that no test would see, or an equivalent program; those that were found equivalent stand in equivalent_mutants.json with
-one line of reason each. What was tried is kept in runs/mutation and is not tried again while source and tests are the same.
+extremes for the other, a keyword left out. A seeded sample of all of them over the code that decides (TESTS) is taken; each
+one is tried against the tests of its file and is killed when a test fails. A survivor is a fault that no test would see, or an
+equivalent program; those that were found equivalent stand in equivalent_mutants.json with one line of reason each. What was
+tried is kept in runs/mutation and is not tried again while source and tests are the same.
+Each trial is a fork of one process that has imported what does not change (PRELOADED) and nothing of veribayes.
 Source: DeMillo, Lipton & Sayward 1978, doi:10.1109/C-M.1978.218136.
 """
 
@@ -17,11 +18,14 @@ import ast
 import copy
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,25 +34,33 @@ from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 
-import numpy as np
-
 ROOT = Path(__file__).resolve().parents[1]
 REASONS = Path(__file__).with_name("equivalent_mutants.json")
 KEPT = ROOT / "runs" / "mutation"
-SECONDS = 300  # a mutant that runs for longer has made a loop endless, and is killed by that
+SECONDS, TIMES = (
+    30,
+    5,
+)  # a mutant that runs for longer than that and so many times its tests has made a loop endless: killed
+PRELOADED = ["jax", "pytest", "numpy", "xarray", "scipy.stats", "scipy.optimize", "scipy.integrate",
+             "scipy.fft", "scipy.special", "arviz_stats.base"]  # fmt: skip
 AIM, MOST_EQUIVALENT = 0.90, 0.10
 
 TESTS: Mapping[str, tuple[str, ...]] = {
     "validation/decision.py": ("tests/validation/test_decision.py",),
     "validation/bootstrap.py": ("tests/validation/test_bootstrap.py",),
-    "validation/intervals.py": ("tests/validation/test_intervals.py",),
+    "validation/intervals.py": ("tests/validation/test_interval_data.py",),
     "validation/monte_carlo.py": ("tests/validation/test_monte_carlo.py",),
     "validation/summaries.py": ("tests/validation/test_summaries.py",),
-    "validation/tests/_null.py": ("tests/validation/test_tests.py",),
+    "validation/tests/_null.py": ("tests/validation/test_null.py",),
     "src/veribayes/pareto.py": ("tests/test_pareto.py",),
-    "src/veribayes/secondary.py": ("tests/test_checks.py",),
-    "src/veribayes/checks.py": ("tests/test_checks.py",),
+    "src/veribayes/secondary.py": ("tests/test_secondary.py",),
+    "src/veribayes/checks.py": ("tests/test_check_rules.py",),
     "inference/_diagnostics.py": ("tests/inference/test_diagnostics.py",),
+    "validation/independence.py": ("tests/validation/test_draw_statistics.py",),
+    "validation/repeats.py": ("tests/validation/test_repeats.py",),
+    "validation/stability.py": ("tests/validation/test_stability.py",),
+    "src/veribayes/draws.py": ("tests/test_draw_rules.py",),
+    "src/veribayes/limits.py": ("tests/test_draw_rules.py",),
 }
 Place = tuple[tuple[str, int | None], ...]  # a node: from the root the field, and the number in it where it is a list
 COMPARISONS: Mapping[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
@@ -122,7 +134,7 @@ class Mutant:
 def main(arguments: Sequence[str]) -> int:
     """Try the sample and print how many were killed; exit code 1 where that is below the aim."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", help="files of the tree; all that decide when left out")
+    parser.add_argument("files", nargs="*", help="only what the sample has in these files of the tree")
     parser.add_argument("--mutants", type=int, default=400, help="size of the sample")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -131,8 +143,8 @@ def main(arguments: Sequence[str]) -> int:
     unknown = [name for name in given.files if name not in TESTS]
     if unknown:
         parser.error(f"files that decide are {', '.join(TESTS)}; got {', '.join(unknown)}")
-    everything = [mutant for name in given.files or TESTS for mutant in mutants_of(name)]
-    chosen = sample(everything, given.mutants, given.seed)
+    everything = [mutant for name in TESTS for mutant in mutants_of(name)]
+    chosen = [m for m in sample(everything, given.mutants, given.seed) if m.file in (given.files or TESTS)]
     if given.list:
         print("\n".join(f"{m.file}:{m.line} {m.name}" for m in chosen))
         return 0
@@ -141,11 +153,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def sample(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
-    """So many of them, drawn without replacement, in the order of their files."""
-    rng = np.random.default_rng(seed)
-    size = min(count, len(mutants))
-    places = np.sort(rng.choice(len(mutants), size, replace=False))
-    return [mutants[i] for i in places]
+    """Those with the smallest digests of (seed, identity), in the order of their files: a change of one file moves few."""
+    chosen = sorted(mutants, key=lambda m: hashlib.sha256(f"{seed} {m.identity}".encode()).digest())[:count]
+    kept = {m.identity for m in chosen}
+    return [m for m in mutants if m.identity in kept]
 
 
 def report(chosen: Sequence[Mutant], killed: Mapping[str, bool], total: int) -> int:
@@ -172,27 +183,27 @@ def report(chosen: Sequence[Mutant], killed: Mapping[str, bool], total: int) -> 
 def trial(chosen: Sequence[Mutant], jobs: int) -> dict[str, bool]:
     """Whether the tests noticed each mutant; the trees that they run in are copies."""
     KEPT.mkdir(parents=True, exist_ok=True)
+    paths = {m.identity: _kept(m) for m in chosen}  # of the sources and tests as they are now, as are the copies
+    known = {name: json.loads(path.read_text())["killed"] for name, path in paths.items() if path.exists()}
+    untried = [m for m in chosen if m.identity not in known]
     with tempfile.TemporaryDirectory() as folder:
         trees: SimpleQueue[Path] = SimpleQueue()
-        for number in range(jobs):
+        for number in range(jobs if untried else 0):
             trees.put(copied(Path(folder) / str(number)))
-        _check(trees, {test for m in chosen for test in TESTS[m.file]})
+        limits = _limits(trees, sorted({m.file for m in untried}))
 
         def attempt(mutant: Mutant) -> bool:
-            path = KEPT / f"{_key(mutant)}.json"
-            if path.exists():
-                return bool(json.loads(path.read_text())["killed"])
             tree = trees.get()
             try:
-                noticed = fails(tree, mutant)
+                noticed = fails(tree, mutant, limits[mutant.file])
             finally:
                 trees.put(tree)
-            path.write_text(json.dumps({"mutant": mutant.identity, "killed": noticed}))
+            paths[mutant.identity].write_text(json.dumps({"mutant": mutant.identity, "killed": noticed}))
             print(f"{'killed  ' if noticed else 'SURVIVED'} {mutant.file}:{mutant.line} {mutant.name}", file=sys.stderr)
             return noticed
 
         with ThreadPoolExecutor(jobs) as pool:
-            return dict(zip((m.identity for m in chosen), pool.map(attempt, chosen), strict=True))
+            return known | dict(zip((m.identity for m in untried), pool.map(attempt, untried), strict=True))
 
 
 def copied(folder: Path) -> Path:
@@ -206,35 +217,73 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def fails(tree: Path, mutant: Mutant) -> bool:
+def fails(tree: Path, mutant: Mutant, seconds: float) -> bool:
     """Whether a test of its file fails in the tree with the change."""
     path = tree / mutant.file
-    original = path.read_text()
+    original, written = path.read_text(), path.stat().st_mtime_ns
     path.write_text(mutant.source)
     try:
-        return not passes(tree, TESTS[mutant.file])
+        return not passes(tree, TESTS[mutant.file], seconds)
     finally:
         path.write_text(original)
+        os.utime(path, ns=(written, written))  # its compiled file is valid again
 
 
-def passes(tree: Path, tests: Sequence[str]) -> bool:
-    """Whether the tests pass in the tree."""
-    options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "not study"]
-    command = [sys.executable, "-m", "pytest", *options, *tests]
-    environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        ended = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        return False
-    return ended.returncode == 0
+def passes(tree: Path, tests: Sequence[str], seconds: float, *, compiled: bool = False) -> bool:
+    """Whether the tests pass in the tree within the time; `compiled`: modules leave their compiled files there."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    os.environ |= {"OMP_NUM_THREADS": "1"}  # a process with threads must not fork
+    process = context.Process(target=_test, args=(tree, tests, compiled))
+    process.start()
+    process.join(seconds)
+    if process.exitcode is None:
+        assert process.pid is not None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+    return process.exitcode == 0
 
 
-def _check(trees: SimpleQueue[Path], tests: set[str]) -> None:
-    """Without a change every test passes; else all mutants would look killed."""
-    tree = trees.get()
-    if not passes(tree, sorted(tests)):
-        raise SystemExit("the tests fail without any change: mend them first")
-    trees.put(tree)
+def _test(tree: Path, tests: Sequence[str], compiled: bool) -> None:
+    """Run the tests in this process, which imports veribayes from the tree, and end it with pytest's exit code."""
+    import pytest
+
+    os.setsid()
+    os.chdir(tree)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    here = str(tree / "src")
+    mine = {"", str(ROOT), str(ROOT / "src")}
+    sys.path[:] = [here, *(entry for entry in sys.path if entry not in mine)]
+    os.environ |= {"PYTHONPATH": here, "PYTHONDONTWRITEBYTECODE": "1"}
+    sys.dont_write_bytecode = not compiled
+    assert not any(name.split(".")[0] == "veribayes" for name in sys.modules)
+    plug_ins = (
+        "cacheprovider",
+        "hypothesispytest",
+        "unraisableexception",
+    )  # half of the time, and nothing here needs them
+    left_out = [word for name in plug_ins for word in ("-p", f"no:{name}")]
+    options = ["-x", "-q", "--tb=no", "-n", "0", *left_out, "-m", "not study"]
+    os._exit(pytest.main([*options, *tests]))
+
+
+def _limits(trees: SimpleQueue[Path], files: Sequence[str]) -> dict[str, float]:
+    """Seconds after which a mutant of each file is stuck. Without a change every test passes; else all would look killed."""
+    limits = {}
+    for file in files:
+        tree, start = trees.get(), time.monotonic()
+        if not passes(tree, TESTS[file], 600, compiled=True):
+            raise SystemExit(f"the tests of {file} fail without any change: mend them first")
+        trees.put(tree)
+        limits[file] = SECONDS + TIMES * (time.monotonic() - start)
+    return limits
+
+
+def _kept(mutant: Mutant) -> Path:
+    """The file that says how it ended."""
+    return KEPT / f"{_key(mutant)}.json"
 
 
 def _key(mutant: Mutant) -> str:

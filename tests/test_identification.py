@@ -298,6 +298,15 @@ def test_a_network_that_almost_says_impossible() -> None:
     assert all(row["first"] for row in entry["by_context"])
 
 
+def test_who_is_near_in_either_direction_is_not_told_apart() -> None:
+    """From 0 to 1 it is infinite and back .1; 2 is .3 and .4 away; 3 at the tolerance itself is another."""
+    apart = np.full((4, 4), 9.0)
+    apart[0, 1:], apart[1:, 0] = [np.inf, 0.3, 0.2], [0.1, 0.4, 0.2]
+    assert identification._split(apart, 0, 0.2) == ([1], [2, 3])
+    assert identification._split(apart, 0, 0.35) == ([1, 2, 3], [])
+    assert identification._split(apart, 2, 9.1) == ([0, 1, 3], [])
+
+
 LAGS = small("mtd-q5-m3", 16, 64)
 POINTS = small("gp-rbf-1d", 4, 16, queries=4)
 STUDY: list[tuple[Task, str, dict[str, str], str, str]] = [

@@ -7,6 +7,8 @@ import pytest
 
 from veribayes.pareto import heaviness, mean_beyond, tail_shape, tail_size
 
+Z = (5.0, 2.5, 1.7, 1.2, 0.8, 0.5, 0.3, 0.2, 0.1, 0.0)  # a tail of nine above its threshold
+
 
 def test_shape_of_known_tails() -> None:
     rng, size = np.random.default_rng(0), tail_size(4096)
@@ -24,8 +26,31 @@ def test_a_shape_is_drawn_towards_a_half_by_ten_observations() -> None:
     light = np.sort(rng.random((400, 60)), axis=-1)[:, : -tail_size(60) - 2 : -1]
     assert tail_size(60) == 12
     assert tail_shape(light).mean() == pytest.approx((12 * -1 + 5) / 22, abs=0.12)  # uniform: k = -1, and -1 without
-    doubled = tail_shape(np.repeat(light[:, :1], 1, axis=0) - np.arange(13) * 0.01)  # equal steps: the same fit in every row
+    doubled = tail_shape(
+        np.repeat(light[:, :1], 1, axis=0) - np.arange(13) * 0.01
+    )  # equal steps: the same fit in every row
     assert np.ptp(doubled) < 1e-9
+
+
+def test_the_fit_is_that_of_zhang_and_stephens() -> None:
+    """The profile likelihood of theta, m (log(-theta / k) - k - 1) with k = mean log(1 - theta x), at 30 + sqrt(m) points."""
+    x = np.array(Z[-2::-1])
+    points = 33
+    theta = [
+        1 / 5.0 + (1 - (points / (j - 0.5)) ** 0.5) / (3 * 0.2) for j in range(1, points + 1)
+    ]  # .2: the first quartile of nine
+    k = [np.log(1 - t * x).mean() for t in theta]
+    likelihood = [(-t / at * np.exp(-at)) ** 9 for t, at in zip(theta, k, strict=True)]
+    best = np.average(theta, weights=likelihood)
+    fitted = np.log(1 - best * x).mean()
+    assert tail_shape(np.array(Z)) == pytest.approx((9 * fitted + 5) / 19, rel=1e-9)
+
+
+def test_a_shape_is_fitted_from_twenty_five_values_on() -> None:
+    values = np.random.default_rng(6).random(25) ** -1.0
+    assert (tail_size(24), tail_size(25), tail_size(225), tail_size(400)) == (4, 5, 45, 60)
+    assert heaviness(values) > 0.3
+    assert mean_beyond(np.sort(values)) > 1.3
 
 
 def test_heaviness_is_the_shape_of_the_largest_values() -> None:
@@ -60,6 +85,8 @@ def test_values_at_the_threshold_are_not_above_it() -> None:
     """Shares of four queries are quarters: nothing lies beyond one, and the next data set is no farther out than the last."""
     rng = np.random.default_rng(2)
     shares = np.sort(rng.binomial(4, 0.5, (200, 40)) / 4, axis=0)
-    assert mean_beyond(shares).mean() == pytest.approx(1.0, abs=0.02)  # 20 where ties counted as the beginning of a tail
+    assert mean_beyond(shares).mean() == pytest.approx(
+        1.0, abs=0.02
+    )  # 20 where ties counted as the beginning of a tail
     mixed = np.sort(np.concatenate([np.zeros(150), rng.random(50) ** -0.5]))
     assert 1.2 < mean_beyond(mixed) < 3.5  # a tail of shape .5 above many ties: its 40 largest values have none

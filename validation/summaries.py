@@ -26,6 +26,7 @@ INGREDIENTS = ("pit", "hpd", "confidence", "hit", "zero_limit")  # metrics whose
 LEVELS = (0.5, 0.9)
 SYMMETRIC = 1e-9  # by which two levels may miss a sum of one
 OUTSIDE = 20  # data sets expected outside a region from which the normal law holds in its tails
+ROUNDING = 1e-9  # of that number: 200 (1 - .9) is 20 less 4e-15
 REPLICATES = 499  # at least; more in a large family (`replicates`)
 ALPHA = 0.05  # at which p-values reject after Holm
 GRID = np.linspace(0.0, 1.0, 201)
@@ -112,7 +113,8 @@ def _covered(kind: Literal["central", "hpd"], place: Array, level: float, seed: 
     share = decision.cluster_means(np.where(np.isnan(place), np.nan, place <= level))
     found = bootstrap.interval(share, seed=seed, within=(0.0, 1.0))
     error = float(((share - level) ** 2).mean() / share.size) ** 0.5  # about the level, as the null has it
-    z = abs(found.estimate - level) / error if error > 0 and share.size * (1 - level) >= OUTSIDE else 0.0
+    enough = share.size * (1 - level) >= OUTSIDE * (1 - ROUNDING)
+    z = abs(found.estimate - level) / error if error > 0 and enough else 0.0
     return Coverage(kind, level, found, float(2 * norm.sf(z)))
 
 

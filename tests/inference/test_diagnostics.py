@@ -29,11 +29,12 @@ def judged(draws: Array, energy: Array | None = None, diverging: Any = None) -> 
     )[0]
 
 
-@pytest.mark.parametrize("rho", [-0.5, 0.0, 0.5, 0.9])
-def test_agreement_with_arviz(rho: float) -> None:
+@pytest.mark.parametrize(("rho", "kept"), [(-0.5, 400), (0.0, 400), (0.5, 400), (0.9, 400), (0.9, 398)])
+def test_agreement_with_arviz(rho: float, kept: int) -> None:
+    """398 draws have halves of an odd length."""
     from arviz_stats.base import array_stats
 
-    draws = chains(rho)
+    draws = chains(rho)[..., :kept]
     mine = rank_r_hat(draws), ess_bulk(draws), ess_tail(draws), ess(split(draws))
     axes = {"chain_axis": 0, "draw_axis": 1}
     for i, j in ((0, 0), (2, 1)):
@@ -58,6 +59,48 @@ def test_good_chains_pass_and_the_moments_have_their_error() -> None:
     assert gates.passed.all()
     assert gates.reasons() == []
     assert (latent["mean"] / latent["mcse"]).std() == pytest.approx(1.0, abs=0.2)  # 120 latents with mean zero
+
+
+def gates(**other: float) -> Gates:
+    """One posterior that passes every gate by the least that it may, but for what is given."""
+    least = {"rank_r_hat": 1.0099, "ess_bulk": 400.0, "ess_tail": 400.0, "divergences": 0.0, "e_bfmi": 0.3001}
+    return Gates(**{name: np.array([v]) for name, v in {**least, "split_r_hat": 5.0, **other}.items()})
+
+
+def test_who_passes_by_the_least_passes() -> None:
+    assert gates().passed.tolist() == [True]
+    assert gates().reasons() == []
+
+
+@pytest.mark.parametrize(
+    ("measured", "reason"),
+    [
+        ({"rank_r_hat": 1.01}, "rank R-hat: 1.01 at worst, in 1 of 1 data sets, must be below 1.01"),
+        ({"ess_bulk": 399.9}, "bulk effective sample size: 399.9 at worst, in 1 of 1 data sets, must reach 400"),
+        ({"ess_tail": 399.9}, "tail effective sample size: 399.9 at worst, in 1 of 1 data sets, must reach 400"),
+        ({"divergences": 1.0}, "divergent transitions: 1 at worst, in 1 of 1 data sets, there must be none"),
+        ({"e_bfmi": 0.3}, "E-BFMI: 0.3 at worst, in 1 of 1 data sets, must exceed 0.3"),
+    ],
+)
+def test_gates_at_their_limits(measured: dict[str, float], reason: str) -> None:
+    """R-hat below 1.01, 400 effective draws, E-BFMI above .3: Vehtari et al. 2021, Betancourt 2016."""
+    assert gates(**measured).passed.tolist() == [False]
+    assert gates(**measured).reasons() == [reason]
+    assert not gates(**dict.fromkeys(measured, np.nan)).passed.any()
+
+
+def test_moments_and_the_worst_latent_of_each_data_set() -> None:
+    draws = np.random.default_rng(7).standard_normal((3, 2, CHAINS, 4))
+    draws[1, 0, 2:] += 100.0
+    found, latent = measure(draws, np.ones((3, CHAINS, 4)) * np.arange(4), np.zeros((3, CHAINS, 4), bool))
+    numbers = draws[2, 1].ravel()
+    assert latent["mean"][2, 1] == pytest.approx(numbers.sum() / 16)
+    assert latent["sd"][2, 1] == pytest.approx((((numbers - numbers.mean()) ** 2).sum() / 15) ** 0.5)
+    assert found.split_r_hat.shape == (3,)
+    assert found.split_r_hat[1] > 20
+    assert found.split_r_hat[[0, 2]].max() < 5
+    assert "split R-hat" in " ".join(found.taken([1]).reasons())
+    assert "split R-hat" not in " ".join(found.taken([0, 2]).reasons())
 
 
 def spoiled(kind: str) -> Gates:

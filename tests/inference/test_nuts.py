@@ -17,8 +17,8 @@ from veribayes.inference._diagnostics import Gates
 from veribayes.inference._mcmc import Method, Run
 from veribayes.inference.nuts import Nuts
 from veribayes.models._kernels import RBF, LogUniform
-from veribayes.models._priors import Dirichlet, UniformInterval
 from veribayes.models._model import Variable
+from veribayes.models._priors import Dirichlet, UniformInterval
 from veribayes.models._task import Design, Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.gaussian_process import GaussianProcess

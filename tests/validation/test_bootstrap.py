@@ -60,6 +60,61 @@ def test_columns_are_analysed_as_if_alone() -> None:
         assert (low[i], high[i]) == pytest.approx((found.low, found.high), rel=1e-12)
 
 
+def test_a_signed_column_beside_a_positive_one_keeps_its_tail_below() -> None:
+    positive, signed = sample(seed=1), 1.0 - sample(seed=2)
+    low, high = bootstrap.limits(np.stack([positive, signed], -1))
+    for i, column in enumerate((positive, signed)):
+        found = bootstrap.interval(column)
+        assert (low[i], high[i]) == pytest.approx((found.low, found.high), rel=1e-12)
+
+
+def test_columns_with_missing_values_have_tails_of_their_own() -> None:
+    """(largest deviation) / (n (1 - k)) over the values that are there; 24 are too few for a shape k above zero."""
+    deviations = np.full((40, 3), np.nan)
+    deviations[:24, 0] = np.linspace(-2, 3, 24)
+    deviations[16:, 1] = np.linspace(-1, 6, 24)
+    deviations[:, 2] = np.linspace(-1, 8, 40)  # no heavy tail
+    np.testing.assert_allclose(bootstrap._one_more(deviations), [3 / 24, 6 / 24, 8 / 40])
+
+
+def test_one_value_in_a_column_is_its_mean_and_two_have_an_interval() -> None:
+    column = np.array([[7.0], [np.nan], [np.nan]])
+    assert bootstrap.studentised(column, seed=0).mean.tolist() == [7.0]
+    assert bootstrap.interval(np.array([1.0, 2.0])).estimate == 1.5
+
+
+def test_from_thirty_data_sets_on_no_limit_lies_above_where_the_next_may_lie() -> None:
+    """One far value makes t explode; the farthest is then m + (max - m) / (1 - k), k = .95 at most."""
+    for n, cut in ((30, True), (29, False)):
+        x = np.append(np.full(n - 1, 1e-3), 1.0)
+        high = bootstrap.limits(x)[1]
+        farthest = x.mean() + (x.max() - x.mean()) * mean_beyond(np.sort(x))
+        assert (high <= farthest * (1 + 1e-12)) == cut
+
+
+def test_what_is_truly_negative_is_not_lifted() -> None:
+    """By a thousandth of the mean, 1 of 1000: smaller sizes count as nothing, and are brought to that."""
+    mean, smallest = np.full(5, 1000.0), np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+    assert bootstrap._lift(mean, smallest).tolist() == [0.0, 1.5, 1.0, 0.5, 0.0]
+    assert bootstrap._lift(-mean, smallest).tolist() == [0.0] * 5
+
+
+def test_the_posterior_point_of_nothing_but_the_unseen_is_that_of_beta() -> None:
+    """The weight of one further value beside n is Beta(1, n), whose 97.5 % point is 1 - .025^(1/n); equal values stay."""
+    for n in (1, 10, 400):
+        point = bootstrap.posterior_point(np.zeros((n, 2)), np.array([1.0, 5.0]), 0)
+        assert point == pytest.approx((1 - 0.025 ** (1 / n)) * np.array([1.0, 5.0]), rel=0.01)
+    assert bootstrap.posterior_point(np.full((20, 1), 3.0), np.array([3.0]), 0) == pytest.approx(3.0)
+
+
+def test_nothing_is_lifted_on_the_signed_scale() -> None:
+    x = np.zeros(50)
+    x[0] = 1.0
+    found = bootstrap.studentised(np.stack([1.0 - sample(50), x, sample(50)], -1), seed=0)
+    assert found.log.tolist() == [False, True, True]
+    assert found.lift == pytest.approx([0.0, x.mean() / 1000, 0.0])
+
+
 def test_signed_quantities_stay_on_their_own_scale() -> None:
     x = np.random.default_rng(3).normal(0.0, 1.0, 300)
     found, negated = bootstrap.interval(x), bootstrap.interval(-x)
@@ -131,6 +186,12 @@ class TestSupport:
         assert plain["low"] is None
         assert "no stable lower" in plain["reason"]
 
+    def test_limits_that_were_found_elsewhere(self) -> None:
+        x = np.array([-1.0, 0.0, 1.0, 2.0])
+        assert bootstrap.stated(x, -0.9, 1.9).supported == (True, True)
+        assert bootstrap.stated(x, -1.1, 1.9).supported == (False, True)
+        assert bootstrap.stated(x, -0.9, 2.1).supported == (True, False)
+
     def test_a_share_ends_where_shares_end(self) -> None:
         x = np.append(np.ones(39), 0.0)
         plain = bootstrap.interval(x, within=(0.0, 1.0)).plain()
@@ -171,7 +232,39 @@ def test_a_p_value_inverts_the_lower_limit_on_either_scale() -> None:
                 assert (p <= 0.025) == (bootstrap.interval(x, seed=seed).low > limit)
 
 
+def test_a_p_value_turns_at_the_lower_limit_itself() -> None:
+    """Also where values were lifted: .025 or less just below the limit, more just above; 1 from the mean on."""
+    for seed in range(10):
+        rng = np.random.default_rng([12, seed])
+        for x in (rng.lognormal(size=60), np.where(rng.random(60) < 0.2, rng.random(60), 0)):
+            low = bootstrap.interval(x, seed=seed).low
+            assert bootstrap.exceedance(x, low * (1 - 1e-9), seed=seed) <= 0.025
+            assert bootstrap.exceedance(x, low * (1 + 1e-9), seed=seed) > 0.025
+    assert bootstrap.exceedance(np.array([1.0, 2.0, 3.0]), 2.0) == 1.0
+    assert bootstrap.exceedance(np.array([1.0, 2.0, 3.0]), 1.999) < 1.0
+
+
 class TestRecovery:
+    def test_the_formula_written_out(self) -> None:
+        """log of the ratio r* = D* / B* of each resample, studentised by its residuals d - r* b (the delta method)."""
+        n = 40
+        b, own = sample(n), sample(n, 0.5, seed=9)
+        d = 0.1 * (b + own)
+        weights = bootstrap.resampled(np.eye(n), seed=0)  # how often each data set occurs
+        ratio = d.mean() / b.mean()
+        ratios = (weights @ d) / (weights @ b)
+        squares = (weights * (d - ratios[:, None] * b) ** 2).sum(1) / n
+        errors = np.sqrt(squares / (n - 1)) / (weights @ b / n) / ratios
+        t = np.sort(np.log(ratios / ratio) / errors)
+        rest = (d - ratio * b) / b.mean()
+        error = np.sqrt((rest**2).mean() / (n - 1)) / ratio
+        tail = rest.max() / n * mean_beyond(np.sort(rest))
+        found = bootstrap.recovery(d, b)
+        assert found is not None
+        assert found.estimate == pytest.approx(1 - ratio, rel=1e-12)
+        assert found.high == pytest.approx(1 - ratio * np.exp(-t[1949] * error), rel=1e-10)
+        assert found.low == pytest.approx(1 - ratio * np.exp(-t[49] * error) - tail, rel=1e-10)
+
     def test_known_ratios(self) -> None:
         base = sample(400)
         noisy = 0.02 * base * sample(400, 0.5, seed=9)
@@ -198,6 +291,29 @@ class TestRecovery:
         assert found is not None
         assert (found.low, found.estimate, found.high) == pytest.approx((wanted, wanted, wanted), abs=1e-6)
 
+    def test_proportionality_leaves_exactly_nothing(self) -> None:
+        """The rounding of a baseline that is 1,000 times its mean is rounding still."""
+        base = np.append(sample(1999), 4e6)
+        found, rest = bootstrap._ratio(0.3 * base, base, 0)
+        assert not rest.any()
+        assert found.error == 0
+
+    def test_a_baseline_that_a_resample_may_miss_raises_no_flag(self) -> None:
+        """One context of eight has a baseline: a third of the resamples hold none, and some of those no divergence either."""
+        base = np.append(np.zeros(7), 1.0)
+        for divergence in (np.append(np.zeros(6), [0.3, 0.1]), np.append(np.zeros(7), 0.1)):
+            found = bootstrap.recovery(divergence, base)
+            assert found is not None
+            assert found.estimate == pytest.approx(1 - divergence.sum())
+
+    def test_divergences_next_to_nothing_are_lifted_by_a_share_of_the_baseline(self) -> None:
+        base, x = np.ones(100), np.zeros(100)
+        x[:3] = [0.1, 0.2, 0.3]
+        found, lifted = bootstrap.recovery(x, base), bootstrap.recovery(x + 6e-6, base)  # a thousandth of the mean .006
+        assert found is not None
+        assert lifted is not None
+        assert (found.low - 6e-6, found.high - 6e-6) == pytest.approx((lifted.low, lifted.high), abs=1e-6)
+
     def test_debiased_divergences_may_recover_more_than_everything(self) -> None:
         base = sample(400)
         found = bootstrap.recovery(1e-3 * np.random.default_rng(5).normal(size=400), base)
@@ -209,7 +325,7 @@ class TestRecovery:
         bad[3] = np.inf
         found = bootstrap.recovery(bad, base)
         assert found is not None
-        assert found.estimate == -np.inf
+        assert (found.estimate, found.low, found.high) == (-np.inf, -np.inf, -np.inf)
         assert bootstrap.recovery(base, np.zeros(200)) is None  # context 0: the prior predictive is exact
         assert bootstrap.recovery(base, bad) is None
 
@@ -240,6 +356,13 @@ class TestBand:
         np.testing.assert_allclose(low, one_low * np.array([1.0, 0.5, 0.25]), rtol=1e-9)
         np.testing.assert_allclose(high, one_high * np.array([1.0, 0.5, 0.25]), rtol=1e-9)
 
+    def test_ten_data_sets_have_limits_and_nine_have_none(self) -> None:
+        x = np.full((40, 2), np.nan)
+        x[:10, 0], x[:9, 1] = sample(10), sample(9)
+        _, low, high = bootstrap.band(x)
+        assert np.isfinite([low[0], high[0]]).all()
+        assert np.isnan([low[1], high[1]]).all()
+
     def test_missing_few_and_infinite_columns(self) -> None:
         rng = np.random.default_rng(7)
         x = np.stack([sample(seed=i) for i in range(4)], -1)
@@ -263,8 +386,13 @@ def test_bad_input_is_named() -> None:
         bootstrap.interval(np.ones(1))
     with pytest.raises(InputError, match="infinite divergence has no interval"):
         bootstrap.interval(np.array([1.0, np.inf]))
-    with pytest.raises(InputError, match="one baseline"):
-        bootstrap.recovery(np.ones(3), np.ones(4))
+    for divergence, baseline in (
+        (np.ones(3), np.ones(4)),
+        (np.ones(2), np.array([1, np.nan])),
+        (np.array([1, np.nan]), np.ones(2)),
+    ):
+        with pytest.raises(InputError, match="one baseline"):
+            bootstrap.recovery(divergence, baseline)
 
 
 def test_a_constant_column_beside_a_very_rare_one_has_its_value_for_an_interval() -> None:

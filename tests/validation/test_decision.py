@@ -28,6 +28,20 @@ def test_verdicts(n: int, mean: float, verdict: str) -> None:
     assert decision.decide(sample(n, mean), tolerance=1.0).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("lower", "upper", "clusters", "error", "verdict"),
+    [
+        (0.0, 1.9, 400, 1.0, "equivalent"), (0.0, 2.0, 400, 1.0, "undecided"), (0.0, 1.9, 399, 1.0, "undecided"),
+        (4.1, 9.0, 30, 1.0, "different"), (4.0, 9.0, 30, 1.0, "undecided"), (4.1, 9.0, 29, 1.0, "undecided"),
+        (0.0, 0.1, 400, 1.001, "undecided"), (9.0, 9.1, 30, 1.001, "undecided"),
+    ],
+)  # fmt: skip
+def test_limits_on_the_border(lower: float, upper: float, clusters: int, error: float, verdict: str) -> None:
+    """Tolerance 3: a reference error of exactly a third of it decides, a limit that exactly reaches it does not."""
+    found = decision.Bounds(*(np.array([v]) for v in (lower, upper, lower, upper)))
+    assert decision.verdicts(found, clusters, 3.0, error).tolist() == [verdict]
+
+
 def test_a_secondary_endpoint_has_a_floor_of_its_own_and_no_prior() -> None:
     x = sample(200, 0.3)
     assert decision.decide(x, tolerance=1.0, worst=0.0, fewest=decision.FEWEST_SECONDARY).verdict == "equivalent"
@@ -102,6 +116,19 @@ def test_rounding_alone_is_equivalent_without_a_bootstrap(monkeypatch: pytest.Mo
     assert decision.decide(rounding, tolerance=1e-3, reference_error=1e-2).verdict == "undecided"
 
 
+def test_exact_zeros_need_no_bootstrap_and_two_data_sets_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    two, one = (decision.decide(np.array(v), tolerance=1.0) for v in ([1.0, 1.1], [1.0]))
+    assert two.low is not None
+    assert (one.low, one.high, one.upper, one.minimum_detectable) == (None, None, None, None)
+    alone = decision._bounds(np.ones(1), 0.0, 1.0, 0)
+    assert (alone.low, alone.high, alone.lower, alone.upper) == (-np.inf, np.inf, -np.inf, np.inf)
+    monkeypatch.delattr(bootstrap, "limits")
+    assert decision.decide(np.zeros(400), tolerance=1.0).verdict == "equivalent"
+    rounding = np.linspace(0, 3e-16, 400)
+    found = decision.decide(rounding, tolerance=1.0, reference_error=3e-16, worst=0.0)
+    assert found.upper == pytest.approx(3e-16 * (1 + 2 / 400), rel=1e-6, abs=0)  # the largest, and the rule of three beyond it
+
+
 @pytest.mark.parametrize("mean", [0.5, 0.85, 1.2, 2.0])
 @pytest.mark.parametrize("n", [8, 29, 100])
 def test_data_sets_needed_settle_it(n: int, mean: float) -> None:
@@ -117,6 +144,32 @@ def test_data_sets_needed_settle_it(n: int, mean: float) -> None:
     again = rng.choice(sample(n, mean), (needed, 40))
     settled = decision.verdicts(decision.bounds(again, 100.0), needed, 1.0) != "undecided"
     assert np.mean(settled) >= 0.6  # nominal .8, standard error .06
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "needed"),
+    [
+        ([1.0, 1.4], 0.02, 58),  # sd .283, gap 1.2 log(1.2 / 1.1) = .104: (2.8 * .283 / .104)^2 = 57.5
+        ([1.2], 0.02, 1036),  # its sd is taken for its mean: (2.8 * 1.2 / .104)^2
+        ([-1.0, 3.4], 0.02, 7004),  # sd 3.11: 6961.1, and 2 (1.2 + 1) / .104 = 42.1 for the tail below
+        ([5.0, 5.1], 0.02, 30),
+        ([1.2, 1.2], 0.02, 30),
+        ([5.0, 5.1], 0.361, None),  # more than a third of the tolerance
+        ([5.0, 5.1], 0.36, 30),
+    ],
+)
+def test_data_sets_needed_to_be_different_by_hand(values: list[float], error: float, needed: int | None) -> None:
+    assert decision.datasets_needed(np.array(values), 1.08, error) == needed
+
+
+def test_data_sets_needed_to_be_equivalent_by_hand() -> None:
+    """Exact answers: ln 40 = 3.69 times what an unseen context may cost, a hundred tolerances unless it is known."""
+    exact = np.zeros(10)
+    assert decision.datasets_needed(exact, 0.5, fewest=1) == 369
+    assert decision.datasets_needed(exact, 0.5) == 400
+    assert decision.datasets_needed(exact, 0.5, worst=10.0, fewest=1) == 74
+    assert decision.datasets_needed(exact, 5.0, 1.0, worst=10.0, fewest=1) == 10  # 3.69 * 10 / (5 - 1) = 9.2
+    assert decision.datasets_needed(np.full(10, 1.07), 1.08, 0.02) is None  # within the reference's own error
 
 
 def test_an_undecided_run_never_needs_fewer_data_sets_than_it_has() -> None:
@@ -234,6 +287,12 @@ def test_a_p_value_knows_the_reference_error_and_a_tail_below() -> None:
     assert len(both) == 6  # each of the three cases is decided either way
 
 
+def test_a_reference_error_of_exactly_a_third_is_not_more_than_a_third() -> None:
+    found = decision.decide(sample(1000, 2.5), tolerance=3.0, reference_error=1.0)
+    assert (found.verdict, found.datasets_needed) == ("undecided", None)
+    assert "more data sets cannot settle it" in found.findings[0]
+
+
 def test_an_interval_below_zero_gives_no_verdict() -> None:
     """No divergence is negative: what was taken off for the noise of draws is too much."""
     found = decision.decide(-sample(1000, 0.05), tolerance=1.0)
@@ -264,5 +323,9 @@ def test_a_left_tail_is_allowed_for() -> None:
     x = 2 - sample(200, 1.0, sd=1.5)
     found, limits = decision.decide(x, tolerance=0.5), bootstrap.interval(x)
     assert found.low == pytest.approx(limits.low - 2 * (x.mean() - x.min()) / 200)
+    assert decision.left_tail(np.array([[-1.0, 0.0], [0.0, 1.0], [4.0, 5.0]])).tolist() == [
+        2 * 2 / 3,
+        0.0,
+    ]  # nothing negative
     positive = sample(200)
     assert decision.decide(positive, tolerance=0.5).low == bootstrap.interval(positive).low

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from scipy import stats
 
 from veribayes.validation import intervals
-from veribayes.validation.intervals import INTERVALS, Job, Measured, counts
+from veribayes.validation.intervals import INTERVALS, Job
 
 RUNS = 125
-CASES = [(name, law) for name, kind in INTERVALS.items() if name != "mean" for law in kind.laws]  # mean: test_calibration.py
+CASES = [
+    (name, law) for name, kind in INTERVALS.items() if name != "mean" for law in kind.laws
+]  # mean: test_calibration.py
 
 
 @pytest.mark.parametrize(("name", "law"), CASES, ids=lambda part: str(part))
@@ -30,17 +31,6 @@ def test_coverage_at_200(name: str, law: str) -> None:
 def test_positions_of_a_sequence_are_no_data_sets() -> None:
     found = Job(50, RUNS, 1, interval="sequences", law="autocorrelation 0.9").measure()
     assert found["by_position"] < 0.7 * RUNS
-
-
-def test_a_miss_is_counted_on_its_side() -> None:
-    low, high = np.array([0.0, 2.0, 0.0, 0.0]), np.array([2.0, 3.0, 0.5, 1.0])
-    assert counts((low, high), 1.0) == {"covered": 2, "above": 1, "below": 1}
-
-
-def test_a_band_misses_where_any_point_does() -> None:
-    low = np.zeros((2, 3))
-    high = np.array([[2.0, 2.0, 2.0], [2.0, 2.0, 0.5]])
-    assert counts((low, high), np.ones(3)) == {"covered": 1, "above": 0, "below": 1}
 
 
 def test_blocks_are_parts_of_one_measurement() -> None:
@@ -65,18 +55,3 @@ def test_files_are_reused_until_their_sources_change(tmp_path: Path, monkeypatch
     monkeypatch.setattr(Job, "measure", lambda job: {"covered": 0, "above": 0, "below": 0})
     monkeypatch.setattr(intervals, "source_digest", lambda interval: "other")
     assert {m.counts["covered"] for m in intervals.run(todo, tmp_path, lambda done: None, workers=1)} == {0}
-
-
-def test_tables_have_a_line_for_each_job() -> None:
-    mean = {"covered": 960, "above": 20, "below": 20, "false_equivalent": 5, "false_different": 20, "power_at_half": 990}
-    found = [
-        Measured(Job(50, 1000, 0, interval="mean", law="gamma 1"), mean),
-        Measured(Job(200, 1000, 0, interval="reliability", law="x"), {"covered": 1, "above": 2, "below": 3, "rejected": 4}),
-    ]
-    text = intervals.tables(found)
-    assert "| mean divergence | gamma 1 | 50 | 0.9600 | 0.0200 | 0.0200 | 1000 |" in text
-    assert "| mean divergence | gamma 1 | 50 | 0.0050 | 0.0200 | 0.9900 | 1000 |" in text
-    assert "| reliability band | x | 200 | 0.0040 | 1000 |" in text
-    assert "what is taken" not in text
-    plain = found[0].plain()
-    assert plain["covered_low"] < plain["covered"] == 0.96 < plain["covered_high"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import integrate, stats
 
 from veribayes import registry
 from veribayes.errors import InputError
@@ -111,6 +112,44 @@ def test_what_the_correction_leaves_is_the_next_order() -> None:
     p, gap = np.array([0.3, 0.7]), np.array([0.2 / 0.6, 0.2 / 1.4])
     assert found.remainder.item() == pytest.approx((p * gap**4).sum() / 3, rel=1e-12)
     assert (found.raw - found.value).item() == pytest.approx((p * gap**2).sum() / 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("tails", [True, False])
+def test_noise_of_densities_is_integrated_between_the_borders_by_hand(tails: bool) -> None:
+    """(p1 - p2)^2 / (4 (p1 + p2)) over the line, or from -1 to 2 by the mass of p = (p1 + p2) / 2 that lies there."""
+    one, other = (Normal(np.full((1, 1, 1), m), np.ones((1, 1, 1))) for m in (0.0, 0.6))
+    q = Bins(
+        np.full((1, 1, 1, 4 if tails else 2), 0.25 if tails else 0.5),
+        np.array([-1.0, 0.5, 2.0]),
+        np.ones(2) if tails else None,
+    )
+    found = corrected_kl(q, (one, other), np.zeros((1, 1, 1)))
+    low, high = (-12.0, 12.0) if tails else (-1.0, 2.0)
+
+    def over(share: float) -> float:
+        def integrand(y: float) -> float:
+            a, b = stats.norm.pdf([y, y - 0.6])
+            return (a + b) / 2 * ((a - b) / (a + b)) ** (2 * share)
+
+        return float(integrate.quad(integrand, low, high, epsabs=1e-12)[0])
+
+    assert (found.raw - found.value).item() == pytest.approx(over(1) / 2 / over(0), rel=1e-5)
+    assert found.remainder.item() == pytest.approx(over(2) / 3 / over(0), rel=1e-5)
+
+
+def test_bins_of_one_layout_are_averaged_and_others_refused() -> None:
+    edges, masses = np.array([-1.0, 0.0, 1.0]), (np.array([[0.2, 0.8]]), np.array([[0.6, 0.4]]))
+    both = average(*(Bins(m, edges) for m in masses))
+    assert isinstance(both, Bins)
+    np.testing.assert_allclose(both.probs, [[0.4, 0.6]])
+    with pytest.raises(InputError, match="one form"):
+        average(Bins(masses[0], edges), Bins(masses[1], 2 * edges))
+    tailed = Bins(np.array([[0.1, 0.2, 0.6, 0.1]]), edges, np.ones(2))
+    with pytest.raises(InputError, match="one form"):
+        average(Bins(masses[0], edges), tailed)
+    again = average(tailed, Bins(tailed.probs, edges.copy(), np.ones(2)))
+    assert isinstance(again, Bins)
+    np.testing.assert_allclose(again.probs, tailed.probs)
 
 
 def test_runs_with_tails_of_other_scales_are_no_two_runs_of_one_law() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from veribayes import registry
 from veribayes.errors import ShapeError
 from veribayes.predictive import Categorical, Normal, Quantiles
 from veribayes.validation import joint, summaries
+from veribayes.validation.tests._null import generator
 
 
 def said(n: int, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,6 +36,26 @@ def test_coverage_of_the_exact_law_and_of_one_that_is_too_wide() -> None:
         assert (min(p.values()) <= 0.05 / len(p)) != held
 
 
+@pytest.mark.parametrize(("level", "enough"), [(0.5, 40), (0.9, 200)])
+def test_coverage_has_a_p_value_from_twenty_data_sets_outside_on(level: float, enough: int) -> None:
+    """All outcomes lie inside: p = 2 Phi(-z), z = (1 - level) / sqrt((1 - level)^2 / n) = sqrt n."""
+    for n in (enough - 1, enough):
+        covered = summaries.coverage({"pit": np.full((n, 1, 1), 0.5)})
+        (p,) = (c.p_value for c in covered if c.level == level)
+        assert p == pytest.approx(2 * norm.sf(n**0.5) if n == enough else 1.0)
+
+
+def test_a_share_that_is_the_level_everywhere_is_no_evidence() -> None:
+    """Of two queries one lies inside, in every data set."""
+    inside, _ = summaries.coverage({"pit": np.broadcast_to([0.5, 0.99], (50, 1, 2))})
+    assert (inside.level, inside.limits.estimate, inside.p_value) == (0.5, 0.5, 1.0)
+
+
+def test_levels_that_miss_a_sum_of_one_by_rounding_are_symmetric() -> None:
+    assert summaries.central_levels((0.4, 0.6 + 8e-10)) == pytest.approx((0.2,))
+    assert summaries.central_levels((0.4, 0.6 + 2e-9)) == ()
+
+
 @pytest.mark.parametrize(
     ("levels", "stated"),
     [
@@ -44,7 +66,9 @@ def test_coverage_of_the_exact_law_and_of_one_that_is_too_wide() -> None:
         ((0.5, 0.6), ()),
     ],
 )
-def test_quantiles_state_the_intervals_between_their_levels(levels: tuple[float, ...], stated: tuple[float, ...]) -> None:
+def test_quantiles_state_the_intervals_between_their_levels(
+    levels: tuple[float, ...], stated: tuple[float, ...]
+) -> None:
     """Exact quantiles at .1, .5, .9 were told that half of the outcomes must lie where they say nothing."""
     rng, size = np.random.default_rng(1), (1000, 2, 3)
     exact, y = Normal(np.zeros(size), np.ones(size)), rng.standard_normal(size)
@@ -77,6 +101,62 @@ def test_reliability_of_calibrated_and_of_overconfident_candidates() -> None:
         brier = float(((confidence - hit) ** 2).mean())
         assert found.miscalibration - found.discrimination + found.uncertainty == pytest.approx(brier)
         assert found.miscalibration >= 0
+
+
+def smooth_error(residual: np.ndarray) -> float:
+    """The definition, width after width: the first at which the smoothed residual is not larger than the width."""
+    grid, below = np.arange(201) / 200, 0.0
+    for k in range(28):
+        width, smoothed = 1e-3 * 500 ** (k / 27), np.zeros(201)
+        for i in np.flatnonzero(residual):
+            bell = sum(np.exp(-0.5 * ((image - grid) / width) ** 2) for image in (i / 200, -i / 200, 2 - i / 200))
+            smoothed += residual[i] * bell / (np.sum(bell) / 201)
+        size = np.abs(smoothed).sum() / 201
+        if size <= width:
+            return float(max(below, size))
+        below = width
+    raise AssertionError
+
+
+def test_the_smooth_calibration_error_is_where_it_equals_the_width() -> None:
+    rows = np.zeros((4, 201))
+    rows[0, [20, 60, 61, 150]] = [0.1, -0.2, 0.15, 0.05]  # cancels where it is smoothed over
+    rows[1, 180] = 0.3
+    rows[2, [100, 101]] = [1e-5, -1e-5]  # below the smallest width, and less at every other
+    np.testing.assert_allclose(
+        summaries.smooth_errors(rows), [*(smooth_error(row) for row in rows[:3]), 0.0], rtol=1e-9
+    )
+
+
+def test_the_band_is_that_of_random_signs_of_whole_data_sets() -> None:
+    """Ten groups of confidences: sums of residuals over a group's size, in standard errors over data sets; largest of ten."""
+    rng, n = np.random.default_rng(6), 40
+    confidence = rng.uniform(0.3, 0.9, (n, 2, 1))
+    confidence.reshape(-1)[np.argsort(confidence.reshape(-1))[-8:]] = 1.0
+    hit = (rng.random(confidence.shape) < confidence).astype(
+        float
+    )  # the eight that are sure are right: nothing varies there
+    found = summaries.reliability(confidence, hit, seed=3)
+    order = np.argsort(confidence.reshape(-1), kind="stable").reshape(10, 8)
+    said, happened, residual = (v.reshape(-1)[order] for v in (confidence, hit, hit - confidence))
+    np.testing.assert_allclose(found.confidence, said.mean(1))
+    np.testing.assert_allclose(found.hit, happened.mean(1))
+    sums = np.zeros((10, n))
+    for group in range(10):
+        for row, value in zip(order[group] // 2, residual[group], strict=True):
+            sums[group, row] += value / 8
+    error = np.sqrt((sums**2).sum(1))
+    signs = generator(3, "reliability").choice([-1.0, 1.0], (499, n))
+    steep = [max(abs(sums[g] @ sign) / error[g] for g in range(9)) for sign in signs]
+    half = np.sort(steep)[474] * error  # the 475th of 499: (B + 1) .95
+    assert half[9] == 0
+    np.testing.assert_allclose(found.low, found.confidence - half)
+    np.testing.assert_allclose(found.high, found.confidence + half)
+
+
+def test_the_smallest_p_values() -> None:
+    assert summaries.least("reliability") == 1 / 500
+    assert summaries.least("central coverage 50%") == 0.0
 
 
 def test_size_of_the_reliability_test_with_shared_outcomes() -> None:

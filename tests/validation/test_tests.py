@@ -199,6 +199,12 @@ class TestOracles:
         with pytest.raises(InputError, match="one of the two"):
             outcome("e_process", np.array([-np.inf]), np.array([-np.inf]))
 
+    def test_wealth_that_was_reached_counts_after_it_is_lost(self) -> None:
+        """2, then 10, then 1: one may stop at 10."""
+        found = outcome("e_process", np.log([0.5, 0.5, 0.05]), np.log([0.25, 0.1, 0.5]))
+        assert found.p_value == pytest.approx(0.1)
+        assert found.statistic == pytest.approx(np.log(10))
+
     def test_every_component_of_the_battery_is_uniform_under_the_null(self) -> None:
         """Adjusted values times their order undo Holm only for the smallest, so components are taken alone."""
         from veribayes.validation.tests import rosenblatt
@@ -439,6 +445,11 @@ class TestBetsAgainstTheTolerance:
         assert outcome("e_mean", np.array([0.5, np.inf]), tolerance=2.0).p_value == 0
         with pytest.raises(InputError, match="not negative"):
             outcome("e_mean", values - 1, tolerance=2.0)
+
+    def test_wealth_that_was_reached_counts_after_it_is_lost(self) -> None:
+        """Five tolerances, then nothing: the first factor is 1 + 4 s, over the stakes 2.05 on average; others are below 1."""
+        found = outcome("e_mean", np.array([5.0, 0.0, 0.0, 0.0, 0.0]), tolerance=1.0)
+        assert found.p_value == pytest.approx(1 / (1 + 4 * np.mean([0.02, 0.05, 0.1, 0.2, 0.4, 0.8])))
 
     def test_it_holds_at_every_moment_where_a_mean_is_the_tolerance(self) -> None:
         """A tenth of a percent of the data sets holds half of the mean: nothing is assumed of the law."""
