@@ -13,12 +13,15 @@ from veribayes import checks
 from veribayes.case import Case
 from veribayes.errors import InputError, ShapeError
 from veribayes.joint import Joint
+from veribayes.models import RBF, BayesianNetwork, Dirichlet, GaussianProcess
 from veribayes.predictive import Array, Categorical, Normal, Predictive
 from veribayes.tree import Certificate, Data
 from veribayes.validation import decision
 from veribayes.validation.latents import TOLERANCE
 
 DATASETS, POSITIONS, QUERIES = 30, 2, 3
+NETWORK = BayesianNetwork(["a", "b", "c"], {}, prior=Dirichlet(1.0))
+PROCESS = GaussianProcess(RBF(1.0, 1.0), 0.5)
 
 
 def joint(shift: float = 0.0, scale: float = 1.0, components: int = 1) -> Joint:
@@ -237,7 +240,7 @@ class TestOutcomes:
 
     def test_one_place_of_each_data_set_is_taken_in_turn(self) -> None:
         """The first of data set 0, the second of 1, none of 2, the fourth of 3."""
-        model = SimpleNamespace()
+        model = SimpleNamespace(moments=False)
         found = checks.outcomes_placed(case(scores={"pit": self.PIT}, model=model))
         assert found is not None
         assert found[0].tolist() == [0.1, 0.6, 0.4]
@@ -245,10 +248,10 @@ class TestOutcomes:
         assert checks.outcomes_placed(case(scores={"pit": self.PIT}, model=SimpleNamespace(moments=True))) is None
 
     def test_the_exact_predictive_bets_what_it_gains_in_log_score(self) -> None:
-        found = checks.bets(case(scores={"log_score_regret": self.PIT}, model=SimpleNamespace()))
+        found = checks.bets(case(scores={"log_score_regret": self.PIT}, model=SimpleNamespace(moments=False)))
         assert found is not None
         assert [side.tolist() for side in found] == [[0, 0, 0], [-0.1, -0.6, -0.4]]
-        assert checks.bets(case(model=SimpleNamespace())) is None
+        assert checks.bets(case(model=SimpleNamespace(moments=False))) is None
 
 
 class Continuing:
@@ -260,7 +263,10 @@ class Continuing:
         self, arrays: dict[str, Array], positions: list[int], *, form: str = "normal", listed: bool = True
     ) -> None:
         count = len(next(iter(arrays.values())))
-        self.simulation = SimpleNamespace(data=Data(arrays, np.array(positions), np.arange(count)))
+        model = NETWORK if "rows" in arrays else PROCESS
+        self.task = SimpleNamespace(model=model)
+        data = Data(arrays, np.array(positions), np.arange(count), model.layout.shared)
+        self.simulation = SimpleNamespace(data=data)
         self.listed = ("y",) if listed else ()
         self.said = SimpleNamespace(predictive=SimpleNamespace(form=form))
         self.asked: list[Data] = []

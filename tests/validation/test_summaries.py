@@ -155,8 +155,8 @@ def test_the_band_is_that_of_random_signs_of_whole_data_sets() -> None:
 
 
 def test_the_smallest_p_values() -> None:
-    assert summaries.least("reliability") == 1 / 500
-    assert summaries.least("central coverage 50%") == 0.0
+    assert summaries.least("reliability", 1) == 1 / 500
+    assert summaries.least("central coverage 50%", 1) == 0.0
 
 
 def test_size_of_the_reliability_test_with_shared_outcomes() -> None:
