@@ -34,9 +34,11 @@ def test_what_the_json_holds() -> None:
         "statement": False,
         "level": LEVEL,
         "tests": {},
+        "times_needed": None,
     }
     assert Drawn(known(draw_shift=0.3), True).entry() == {
         "answers": 2, "seeded": True, "statement": False, "level": LEVEL, "tests": {"draw_scatter": 1.0, "draw_shift": 0.3},
+        "times_needed": None,
     }  # fmt: skip
 
 

@@ -98,10 +98,14 @@ class Toy:
 
     kind: ClassVar[str] = "toy"
     n_categories: ClassVar[None] = None
+    moments: ClassVar[bool] = False
     latents: ClassVar[tuple[Variable, ...]] = (Variable("x", (), "real"),)
 
     def spec(self) -> dict[str, Any]:
         return {}
+
+    def require_data(self, data: Data) -> None:
+        """Any distance will do."""
 
     def program(self, gap: Any) -> None:
         x = numpyro.sample("x", dist.ImproperUniform(dist.constraints.real, (), ()))

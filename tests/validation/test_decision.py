@@ -151,7 +151,7 @@ def test_data_sets_needed_settle_it(n: int, mean: float) -> None:
     [
         ([1.0, 1.4], 0.02, 58),  # sd .283, gap 1.2 log(1.2 / 1.1) = .104: (2.8 * .283 / .104)^2 = 57.5
         ([1.2], 0.02, 1036),  # its sd is taken for its mean: (2.8 * 1.2 / .104)^2
-        ([-1.0, 3.4], 0.02, 7004),  # sd 3.11: 6961.1, and 2 (1.2 + 1) / .104 = 42.1 for the tail below
+        ([-1.0, 3.4], 0.02, 7634),  # signed: gap .1, sd 3.11: 7589.2, and 2 (1.2 + 1) / .1 = 44 for the tail below
         ([5.0, 5.1], 0.02, 30),
         ([1.2, 1.2], 0.02, 30),
         ([5.0, 5.1], 0.361, None),  # more than a third of the tolerance
