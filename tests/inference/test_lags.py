@@ -290,6 +290,17 @@ TABLE = {
 }
 
 
+def test_two_descent_steps_are_nearer_than_one() -> None:
+    """A small form of the table: one matrix, two prefix lengths."""
+    model = MTD(10, 3, matrix_seed=0)
+    task = task_of(model, 16, 64)
+    data = task.simulate(range(60), seed=0).data
+    exact = run("simplex_quadrature", task, data).predictive.probs
+    one, two = (kl(exact, run("mirror_descent", task, data, steps=k).predictive.probs) for k in (1, 2))
+    assert np.all((two > 5e-5) & (two < one) & (one < 1.5e-3))
+
+
+@pytest.mark.study
 def test_reference_table() -> None:
     """Mean over three matrices; the table has another one.
 
