@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -45,7 +46,11 @@ WRONG: dict[str, list[Any]] = {
     "learning": [-1, 2, 7, 1.5, np.nan], "graph": [-1, 2, 1.5], "inference": [-2, 2, 7, 0.5], "mtd": [-1, 3, 1.5],
     "gp": [np.nan, np.inf],
 }  # fmt: skip
-SIMULATED = {name: task.simulate(range(3), seed=0).data for name, task in TASKS.items()}
+
+
+@cache
+def simulated(kind: str) -> Data:
+    return TASKS[kind].simulate(range(3), seed=0).data
 
 
 def spoiled(data: Data, name: str, place: tuple[int, ...], value: Any) -> Data:
@@ -58,7 +63,7 @@ def spoiled(data: Data, name: str, place: tuple[int, ...], value: Any) -> Data:
 
 @pytest.mark.parametrize(("kind", "engine"), [(k, e) for k, engines in ENGINES.items() for e in engines])
 def test_every_engine_refuses_what_is_no_state(kind: str, engine: str) -> None:
-    task, data, name = TASKS[kind], SIMULATED[kind], ARRAYS[kind]
+    task, data, name = TASKS[kind], simulated(kind), ARRAYS[kind]
     for value in WRONG[kind]:
         bad = spoiled(data, name, (1, 0, 0)[: data.arrays[name].ndim], value)
         with pytest.raises(InputError, match=f"in '{name}'"):
@@ -67,7 +72,7 @@ def test_every_engine_refuses_what_is_no_state(kind: str, engine: str) -> None:
 
 @pytest.mark.parametrize("kind", TASKS)
 def test_the_message_says_where_and_wrong_axes_are_named(kind: str) -> None:
-    task, data, name = TASKS[kind], SIMULATED[kind], ARRAYS[kind]
+    task, data, name = TASKS[kind], simulated(kind), ARRAYS[kind]
     last = np.array(data.arrays[name])[2:]
     engine = registry.engine(task.reference)
     with pytest.raises(InputError, match=f"'{name}' with the axes"):
@@ -83,18 +88,18 @@ def test_the_message_says_where_and_wrong_axes_are_named(kind: str) -> None:
 
 
 def test_queries_and_targets_are_checked() -> None:
-    data = SIMULATED["learning"]
+    data = simulated("learning")
     for name, place, value in (("query", (0, 2, 0), -1), ("query", (0, 0, 0), 5), ("target", (0,), 3), ("target", (0,), -1)):
         with pytest.raises(InputError, match=f"in '{name}'"):
             registry.engine("conjugate")(TASKS["learning"], spoiled(data, name, place, value), seed=0)
     with pytest.raises(InputError, match="in 'target'"):
-        registry.engine("junction_tree")(TASKS["inference"], spoiled(SIMULATED["inference"], "target", (0,), 3), seed=0)
+        registry.engine("junction_tree")(TASKS["inference"], spoiled(simulated("inference"), "target", (0,), 3), seed=0)
     model: Any = TASKS["inference"].model
     with pytest.raises(InputError, match="in 'evidence'"):
         registry.engine("junction_tree").log_evidence(model, np.array([[0, 7, -1]]))
     for name in ("x", "x_query"):
         with pytest.raises(InputError, match=f"in '{name}'"):
-            registry.engine("cholesky")(TASKS["gp"], spoiled(SIMULATED["gp"], name, (0, 0, 0), np.nan), seed=0)
+            registry.engine("cholesky")(TASKS["gp"], spoiled(simulated("gp"), name, (0, 0, 0), np.nan), seed=0)
 
 
 # -- defaults -----------------------------------------------------------------------------------------------------------

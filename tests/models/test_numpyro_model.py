@@ -126,6 +126,7 @@ DRAWN: list[Any] = [
 ]
 
 
+DRAWN[3:4] = [pytest.param(*case, marks=pytest.mark.study) for case in DRAWN[3:4]]
 DRAWN[5:] = [pytest.param(*case, marks=pytest.mark.study) for case in DRAWN[5:]]
 
 
