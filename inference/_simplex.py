@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import numpy as np
 
+from veribayes.errors import InputError
+from veribayes.inference._engine import Engine, name_of, require_served
+from veribayes.inference._wrapped import inner, spoiled
+from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, Categorical
-from veribayes.tree import Data
+from veribayes.tree import Branch, Data
 
 
 def terms(model: MTD, data: Data) -> Array:
@@ -24,3 +31,15 @@ def next_symbol(model: MTD, data: Data, weights: Array) -> Categorical:
     probs = np.einsum("bpg,bpgk->bpk", weights, model.matrices[lag, past])
     probs[:, n < model.m] = 1 / model.q
     return Categorical(probs[:, :, None])
+
+
+def reweighted(
+    engine: Engine, of: str | None, task: Task, data: Data, seed: int, change: Callable[[Array], Array]
+) -> Branch:
+    """The inner engine's mean lag weights, (dataset, position, lag), changed and read as a predictive of the next symbol."""
+    require_served(engine, task, data)
+    branch = inner(of, task, data, seed)
+    if "weights" not in branch.posterior:
+        raise InputError(f"an engine that says the weights for '{name_of(engine)}'", f"'{of}'")
+    weights = change(branch.posterior["weights"]["mean"])
+    return spoiled(branch, next_symbol(cast(MTD, task.model), data, weights))

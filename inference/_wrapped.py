@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 
 from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.inference._engine import Engine, name_of, require_served
-from veribayes.inference._simplex import next_symbol
 from veribayes.models._task import Task
-from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, Categorical, Predictive, stack
 from veribayes.tree import Branch, Data, IntArray
 
@@ -51,18 +48,6 @@ def reread(
         read = replace(layout.taken(data, seen), positions=np.array([len(taken)]))
         branches.append(inner(of, task, read, seed))
     return spoiled(branches[-1], stack([branch.predictive[:, 0] for branch in branches], axis=1))
-
-
-def reweighted(
-    engine: Engine, of: str | None, task: Task, data: Data, seed: int, change: Callable[[Array], Array]
-) -> Branch:
-    """The inner engine's mean lag weights, (dataset, position, lag), changed and read as a predictive of the next symbol."""
-    require_served(engine, task, data)
-    branch = inner(of, task, data, seed)
-    if "weights" not in branch.posterior:
-        raise InputError(f"an engine that says the weights for '{name_of(engine)}'", f"'{of}'")
-    weights = change(branch.posterior["weights"]["mean"])
-    return spoiled(branch, next_symbol(cast(MTD, task.model), data, weights))
 
 
 def probabilities(engine: Engine, predictive: Predictive) -> Array:

@@ -188,6 +188,24 @@ class Model(ABC):
         """
         return None
 
+    def tempered(self, power: float) -> Model:
+        """The model from which training draws contexts: known probabilities raised to a power; what is impossible stays so.
+
+        Raises:
+            InputError: a power other than 1 for a model without known probabilities.
+        """
+        if power != 1:
+            raise InputError("temper: 1 for a model without known tables", f"{power}")
+        return self
+
+    def latent_values(self) -> dict[str, tuple[float, ...]]:
+        """What each latent can be, where all of them have finitely many values; else nothing."""
+        return {}
+
+    def latent_nodes(self) -> dict[str, Array]:
+        """All combinations of these values, (component,) each, as the exact mixture has them."""
+        return {}
+
     def sentence(self) -> str:
         """The model in a sentence, a noun phrase without a full stop."""
         fields = ", ".join(f"{key.replace('_', ' ')} {plain(value)}" for key, value in self.spec().items())

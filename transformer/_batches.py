@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
-from typing import Any, cast
+from typing import Any, cast, get_args
 from zlib import crc32
 
 import numpy as np
@@ -24,10 +23,7 @@ from torch import Tensor
 
 from veribayes.checked import choice, integer, mapping, number, text
 from veribayes.errors import InputError
-from veribayes.models._kernels import Grid
 from veribayes.models._task import Task
-from veribayes.models.bayesian_network import BayesianNetwork
-from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array, Categorical, Normal, NormalMixture, Predictive
 from veribayes.transformer._architectures import AnyConfig, AnyNetwork, config_from
 from veribayes.transformer._heads import Nodes, divergence_at, nodes_at, nodes_for
@@ -35,7 +31,6 @@ from veribayes.transformer.network import Family, Network
 from veribayes.tree import Data, Simulation
 
 Targets = Callable[[Data], Predictive]
-FAMILIES: Mapping[str, Family] = {"bayesian_network": "rows", "mtd": "symbols", "gaussian_process": "points"}
 STATES: tuple[Family, ...] = ("rows", "nodes")  # families whose network has an output for every state of a node
 SIZES = ("logarithmic", "uniform", "between")
 LABELS = "labels"  # instead of an engine's name: what was drawn
@@ -175,18 +170,20 @@ def latent_values(task: Task) -> dict[str, tuple[float, ...]]:
     Raises:
         InputError: none, or one with more than finitely many values.
     """
-    priors: Mapping[str, Any] = getattr(task.model, "priors", {})
-    if not priors or not all(isinstance(prior, Grid) for prior in priors.values()):
+    values = task.model.latent_values()
+    if not values:
         raise InputError("latents with grids of values", f"the task '{task.name}'", "leave out latents: true")
-    return {name: prior.values for name, prior in priors.items()}
+    return values
 
 
 def family_of(task: Task) -> Family:
-    """Tokens of the task's model; a network whose tables are known is asked about its nodes."""
-    kind = task.model.kind
-    if kind not in FAMILIES:
-        raise InputError(f"a model of kind {', '.join(FAMILIES)}", f"'{kind}' in the task '{task.name}'")
-    return "nodes" if getattr(task.model, "cpts", None) is not None else FAMILIES[kind]
+    """Tokens that read the data of the task's model, as its layout says."""
+    tokens = task.model.layout.tokens
+    known = get_args(Family)
+    if tokens not in known:
+        wanted = f"a model whose data are read by the tokens {', '.join(known)}"
+        raise InputError(wanted, f"'{task.model.kind}' in the task '{task.name}'")
+    return cast(Family, tokens)
 
 
 def tensors(family: str, context: Any, query: Any) -> tuple[Tensor, ...]:
@@ -217,7 +214,7 @@ def make_batch(
     wanted = tuple(range(first, largest + 1)) if config.family == "symbols" else (largest,)
     design = replace(task.design, positions=wanted, queries=recipe.queries)
     index = np.arange(step * recipe.batch, (step + 1) * recipe.batch)
-    drawn = tempered(task.model, recipe.temper).simulate(design, seed, "train", index)
+    drawn = task.model.tempered(recipe.temper).simulate(design, seed, "train", index)
     if recipe.stretch > 1:
         drawn = stretched(drawn, recipe.stretch, seed, step)
     rng = np.random.default_rng([seed, crc32(b"nodes"), step])
@@ -232,27 +229,6 @@ def make_batch(
     for part, n in zip(parts, sizes, strict=True):
         shaped.append(replace(part, data=replace(part.data, positions=np.array([n, *more]))))
     return [make_group(task, config, targets, part, rng) for part in shaped]
-
-
-def tempered(model: Any, power: float) -> Any:
-    """The model that draws contexts: known tables raised to `power` and normalised. What is impossible stays so.
-
-    Raises:
-        InputError: a power other than 1 for a model without known tables.
-    """
-    if power == 1:
-        return model
-    if getattr(model, "cpts", None) is None:
-        raise InputError("temper: 1 for a model without known tables", f"{power}")
-    return _tempered(model, power)
-
-
-@lru_cache(maxsize=8)
-def _tempered(model: BayesianNetwork, power: float) -> BayesianNetwork:
-    assert model.cpts is not None
-    raised = [np.array(table) ** power for table in model.cpts]
-    tables = [table / table.sum(-1, keepdims=True) for table in raised]
-    return BayesianNetwork(model.nodes, model.parents, model.states, cpts=tables)
 
 
 def stretched(drawn: Simulation, most: float, seed: int, step: int) -> Simulation:
@@ -343,7 +319,7 @@ def exact_latents(task: Task, config: Any, predictive: Predictive) -> Array:
     Raises:
         InputError: targets that are no mixture over the nodes of the latents.
     """
-    nodes = cast(GaussianProcess, task.model).hyper_nodes()[0]
+    nodes = task.model.latent_nodes()
     if not isinstance(predictive, NormalMixture) or predictive.weights.shape[-1] != len(next(iter(nodes.values()))):
         raise InputError("targets that say how probable each value of the latents is", f"'{predictive.form}'")
     which = np.concatenate([nodes[name][:, None] == np.array(values) for name, values in config.latents.items()], axis=-1)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from veribayes.inference._wrapped import reweighted
+from veribayes.inference._simplex import reweighted
 from veribayes.models._task import Task
 from veribayes.tree import Branch, Data
 

@@ -372,6 +372,11 @@ class BayesianNetwork(Model):
             row[:, node] = draw(replace(data, arrays=asked))[:, 0]
         return self.layout.extended(data, size, {"rows": row})
 
+    def tempered(self, power: float) -> Model:
+        if power == 1 or self.cpts is None:
+            return super().tempered(power)
+        return _tempered(self, power)
+
     # -- for readers --------------------------------------------------------------------------------------------------
 
     @property
@@ -502,6 +507,13 @@ def checked_table(node: str, given: Any, configurations: int, states: int) -> tu
     if off.max() > ROW_SUM_TOLERANCE:
         raise ModelError(f"rows that sum to one in {where}", f"{total[off.argmax()]:g} in row {off.argmax() + 1}")
     return np.where(off[:, None] > ROUNDING, table / total[:, None], table), float(off.max())
+
+
+@lru_cache(maxsize=8)
+def _tempered(model: BayesianNetwork, power: float) -> BayesianNetwork:
+    raised = [np.array(table) ** power for table in model._known()]
+    tables = [table / table.sum(-1, keepdims=True) for table in raised]
+    return BayesianNetwork(model.nodes, model.parents, model.states, cpts=tables)
 
 
 @lru_cache(maxsize=16)

@@ -262,6 +262,13 @@ class GaussianProcess(Model):
         asked = replace(data, arrays={**data.arrays, "x_query": x[:, None]})
         return self.layout.extended(data, size, {"x": x, "y": draw(asked)[:, 0]})
 
+    def latent_values(self) -> dict[str, tuple[float, ...]]:
+        grids = {name: prior for name, prior in self.priors.items() if isinstance(prior, Grid)}
+        return {name: grid.values for name, grid in grids.items()} if len(grids) == len(self.priors) else {}
+
+    def latent_nodes(self) -> dict[str, Array]:
+        return self.hyper_nodes()[0]
+
     # -- for readers --------------------------------------------------------------------------------------------------
 
     def sentence(self) -> str:

@@ -194,9 +194,14 @@ class MTD(Model):
         return Categorical(self.next_symbol(mean, data.arrays["y"], int(data.positions[position]))[:, None])
 
     def prior_predictive(self, data: Data) -> Predictive:
-        """Equal weights of all lags on the last m symbols."""
+        """Equal weights of all lags on the last m symbols; a uniform symbol after a shorter prefix."""
         weights = np.full((data.index.size, self.m), 1 / self.m)
-        each = [self.next_symbol(weights, data.arrays["y"], int(t)) for t in data.positions]
+        uniform = np.full((data.index.size, self.q), 1 / self.q)
+        long_enough = data.positions >= self.m
+        each = [
+            self.next_symbol(weights, data.arrays["y"], int(t)) if long else uniform
+            for t, long in zip(data.positions, long_enough, strict=True)
+        ]
         return Categorical(np.stack(each, axis=1)[:, :, None])
 
     # -- for readers --------------------------------------------------------------------------------------------------

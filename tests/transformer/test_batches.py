@@ -25,7 +25,6 @@ from veribayes.transformer._batches import (
     edges_of,
     make_batch,
     probabilities,
-    tempered,
 )
 from veribayes.transformer.network import Network, NetworkConfig
 
@@ -136,7 +135,7 @@ def test_presets_are_named_in_the_task() -> None:
 
 def test_a_family_without_tokens_is_refused(make_case: Callable[..., Any]) -> None:
     task = make_case("mtd").task
-    other = replace(task, model=cast(Any, SimpleNamespace(kind="tree", spec=dict)), wrong_prior={})
+    other = replace(task, model=cast(Any, SimpleNamespace(kind="tree", spec=dict, layout=SimpleNamespace(tokens="trees"))), wrong_prior={})
     with pytest.raises(InputError, match="'tree'"):
         config_of(other, {})
 
@@ -155,7 +154,7 @@ def test_known_tables_are_asked_for_every_node(make_case: Callable[..., Any]) ->
 
 def test_tempered_tables_make_rare_evidence_common_and_leave_the_targets(make_case: Callable[..., Any]) -> None:
     case = make_case("known_tables", temper=0.5)
-    model = tempered(case.task.model, 0.5)
+    model = case.task.model.tempered(0.5)
     for table, plain in zip(model.tables, case.task.model.tables, strict=True):
         np.testing.assert_allclose(table, np.sqrt(plain) / np.sqrt(plain).sum(-1, keepdims=True), rtol=1e-12)
     (group,) = batch(case, 0, 0)
