@@ -135,7 +135,8 @@ def test_presets_are_named_in_the_task() -> None:
 
 def test_a_family_without_tokens_is_refused(make_case: Callable[..., Any]) -> None:
     task = make_case("mtd").task
-    other = replace(task, model=cast(Any, SimpleNamespace(kind="tree", spec=dict, layout=SimpleNamespace(tokens="trees"))), wrong_prior={})
+    model = SimpleNamespace(kind="tree", spec=dict, layout=SimpleNamespace(tokens="trees"))
+    other = replace(task, model=cast(Any, model), wrong_prior={})
     with pytest.raises(InputError, match="'tree'"):
         config_of(other, {})
 
