@@ -83,6 +83,8 @@ def test_a_prefix_shorter_than_the_lags_is_followed_by_a_uniform_symbol() -> Non
     branch = run("simplex_quadrature", task, data)
     assert np.all(branch.predictive.probs[:, :3] == 0.2)
     np.testing.assert_allclose(branch.posterior["weights"]["mean"], 1 / 3, rtol=1e-13)
+    prior = run("prior_only", task, data).predictive.probs  # equal weights are all that is known up to three symbols
+    np.testing.assert_allclose(prior, branch.predictive.probs, rtol=1e-13)
 
 
 @pytest.mark.parametrize("concentration", [0.3, 1.0, 4.0])
