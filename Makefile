@@ -22,8 +22,7 @@ $(READY): pyproject.toml constraints.txt
 verify: $(READY)
 	@$(BIN)/veribayes verify $(TASKS) $(if $(OUT),--out $(OUT)) $(ARGS); code=$$?; case $$code in 0|1|3) exit 0 ;; *) exit $$code ;; esac
 
-# Half of the short suite's time is compilation, here without LLVM's optimisations, which change nothing beyond rounding. The
-# studies run what users run.
+# The short suite compiles much and computes little, so here XLA leaves out LLVM's optimisations. The studies run what users run.
 test: lint
 	XLA_FLAGS="$${XLA_FLAGS:---xla_backend_optimization_level=0}" $(BIN)/python -m pytest -n 2 -m 'not study'
 

@@ -114,9 +114,7 @@ class Requests:
         n = int(data.positions[0])
         streams = [generator(self.seed, "order", i, shift) for i in data.index.tolist()]
         order = np.stack([stream.permutation(n) for stream in streams])
-        at = np.arange(len(order))[:, None]
-        arrays = {**data.arrays, **{name: data.arrays[name][at, order] for name in self.listed}}
-        return replace(data, arrays=arrays)
+        return self.task.model.layout.permuted(data, order)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from veribayes import limits
+from veribayes.models._model import plain as plain
 
 MISSING = "–"
 THIN = "\u202f"  # narrow no-break space between a number and its unit
@@ -233,19 +234,6 @@ def model(sentence: str, spec: Mapping[str, Any]) -> str:
         return sentence
     kind = str(spec.get("kind", "model"))
     return f"{kind.replace('_', ' ')}: {plain({k: v for k, v in spec.items() if k != 'kind'})}"
-
-
-def plain(value: object) -> str:
-    """Plain data in one line; an object with a `kind` as `kind (field value, …)`."""
-    if isinstance(value, Mapping):
-        fields = ", ".join(
-            f"{str(k).replace('_', ' ')} {plain(v)}" for k, v in value.items() if k != "kind" and v not in EMPTY
-        )
-        kind = str(value.get("kind", "")).replace("_", " ")
-        return f"{kind} ({fields})" if kind and fields else kind or fields
-    if isinstance(value, list):
-        return ", ".join(map(plain, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def certificate(reference: Mapping[str, Any]) -> str:
