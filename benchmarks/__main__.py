@@ -34,9 +34,15 @@ PARTS = {
 
 def main() -> int:
     """Run the parts, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", choices=[*PARTS, []], help=", ".join(PARTS))
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", choices=[*PARTS, []], help=", ".join(PARTS)
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="put the tables into docs/benchmarks.md"
+    )
     asked = parser.parse_args()
     warnings.simplefilter("ignore")  # peers warn about their own future
     for part in asked.parts or PARTS:
@@ -51,16 +57,31 @@ def _run(part: str, *, write: bool) -> None:
     rows, path = [], Path("runs/benchmarks") / f"{part}.json"
     for r in import_module(f"benchmarks.{part}").rows():
         print(f"{r['work']:<34} {r['engine']:<20} {r['microseconds']:>10.1f} us", end="   ")
-        print(f"{r['peer']:<28} {r['peer_microseconds']:>12.1f} us   x {r['ratio']:.3g} (goal {r['goal']:g})", end="   ")
-        many = f"{r['seconds_per_1000']:.3g} s for 1,000 (goal {r['goal_seconds']:g})" if "goal_seconds" in r else ""
+        print(
+            f"{r['peer']:<28} {r['peer_microseconds']:>12.1f} us   x {r['ratio']:.3g} (goal {r['goal']:g})",
+            end="   ",
+        )
+        many = (
+            f"{r['seconds_per_1000']:.3g} s for 1,000 (goal {r['goal_seconds']:g})"
+            if "goal_seconds" in r
+            else ""
+        )
         print(f"error {r['error']:.1g}" if "error" in r else "", many, flush=True)
         rows.append(r)
-    document = {"schema": "veribayes.benchmarks/1", "unit": PARTS[part], "rows": rows, "provenance": store.provenance()}
+    document = {
+        "schema": "veribayes.benchmarks/1",
+        "unit": PARTS[part],
+        "rows": rows,
+        "provenance": store.provenance(),
+    }
     store.write_text(path, json.dumps(document, indent=1))
     _timing.draw(rows, path.with_suffix(".png"), unit=PARTS[part])
     print(f"written: {path}, {path.with_suffix('.png')}", flush=True)
     if write:
-        print(f"written: {_documents.put('benchmarks.md', part, _documents.table([shown(r) for r in rows]))}", flush=True)
+        print(
+            f"written: {_documents.put('benchmarks.md', part, _documents.table([shown(r) for r in rows]))}",
+            flush=True,
+        )
 
 
 def shown(r: Mapping[str, Any]) -> dict[str, str]:

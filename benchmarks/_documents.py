@@ -39,7 +39,9 @@ def keep(name: str, schema: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     return path
 
 
-def resumed(path: Path, key: Mapping[str, Any], measure: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def resumed(
+    path: Path, key: Mapping[str, Any], measure: Callable[[], list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
     """Rows that the same sources measured under the same key before, or those of `measure`, written."""
     key = {"source": store.source_digest(), **key}
     if path.is_file():

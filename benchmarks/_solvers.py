@@ -28,16 +28,42 @@ CELLS, REACH, TAIL = 256, 5.0, 0.3  # of the loss alone: the readout is a normal
 class Solver:
     """A trained network of `layers` layers for a Gaussian process, n uniform between two sizes."""
 
-    def __init__(self, name: str, model: GaussianProcess, layers: int, between: Sequence[int], normalised: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: GaussianProcess,
+        layers: int,
+        between: Sequence[int],
+        normalised: bool,
+    ) -> None:
         task = _spec.task_of(model, name=name, positions=tuple(between), queries=QUERIES)
         kernel = "linear" if model.kernel.spec()["kind"] == "linear" else "rbf"
-        shape = {"architecture": "kernel_solver", "layers": layers, "kernel": kernel, "normalised": normalised}
+        shape = {
+            "architecture": "kernel_solver",
+            "layers": layers,
+            "kernel": kernel,
+            "normalised": normalised,
+        }
         cells = {"points": between[-1], "cells": CELLS, "reach": REACH, "tail_scale": TAIL}
         recipe = Recipe(
-            STEPS, BATCH, RATE, {**shape, **cells}, queries=QUERIES, weight_decay=0.0, evaluations=1, sizes="between"
+            STEPS,
+            BATCH,
+            RATE,
+            {**shape, **cells},
+            queries=QUERIES,
+            weight_decay=0.0,
+            evaluations=1,
+            sizes="between",
         )
         out = FOLDER / f"{name}-{layers}"
-        train(task, recipe, targets=exact_targets(task), evaluate=lambda candidate: {}, out=out, device="cpu")
+        train(
+            task,
+            recipe,
+            targets=exact_targets(task),
+            evaluate=lambda candidate: {},
+            out=out,
+            device="cpu",
+        )
         network = load(out, task)[0]
         assert isinstance(network, KernelSolver)
         self.network = network.double().eval()
@@ -45,5 +71,7 @@ class Solver:
     def moments(self, x: Array, y: Array, query: Array) -> tuple[Array, Array]:
         """Mean and variance (B, Q) of y at the queries: x (B, n, d), y (B, n), query (B, Q, d)."""
         with torch.no_grad():
-            mean, variance = self.network.moments(*(torch.from_numpy(a.copy()) for a in (x, y, query)))
+            mean, variance = self.network.moments(
+                *(torch.from_numpy(a.copy()) for a in (x, y, query))
+            )
         return mean.numpy(), variance.numpy()

@@ -10,7 +10,9 @@ from typing import Any
 Row = Mapping[str, float | str]
 
 
-def cpu_seconds(work: Callable[[], object], units: int, *, rounds: int = 3, warm: bool = True) -> float:
+def cpu_seconds(
+    work: Callable[[], object], units: int, *, rounds: int = 3, warm: bool = True
+) -> float:
     """Best CPU time a unit over the rounds; with `warm`, a first call (compilation) is not counted."""
     if warm:
         work()
@@ -22,7 +24,9 @@ def cpu_seconds(work: Callable[[], object], units: int, *, rounds: int = 3, warm
     return min(times) / units
 
 
-def row(work: str, ours: str, our_seconds: float, peer: str, peer_seconds: float, **more: float | str) -> Row:
+def row(
+    work: str, ours: str, our_seconds: float, peer: str, peer_seconds: float, **more: float | str
+) -> Row:
     """Microseconds a data set of both sides and their ratio; `more` holds the accuracy and the goal."""
     return {
         "work": work,
@@ -44,9 +48,19 @@ def draw(rows: Sequence[Row], path: Path, *, unit: str = "data set") -> None:
     for place, r in enumerate(rows):
         ours, peer = float(r["microseconds"]), float(r["peer_microseconds"])
         axes.plot([ours, peer], [place, place], color="0.7", zorder=1)
-        axes.scatter([ours], [place], color="#0b6e4f", zorder=2, label="veribayes" if not place else None)
-        axes.scatter([peer], [place], color="#b23a48", zorder=2, label="peer" if not place else None)
-        axes.text(max(ours, peer) * 1.5, place, f"{r['peer']}  x {float(r['ratio']):.3g}", va="center", fontsize=8)
+        axes.scatter(
+            [ours], [place], color="#0b6e4f", zorder=2, label="veribayes" if not place else None
+        )
+        axes.scatter(
+            [peer], [place], color="#b23a48", zorder=2, label="peer" if not place else None
+        )
+        axes.text(
+            max(ours, peer) * 1.5,
+            place,
+            f"{r['peer']}  x {float(r['ratio']):.3g}",
+            va="center",
+            fontsize=8,
+        )
     axes.set_yticks(range(len(rows)), [str(r["work"]) for r in rows], fontsize=8)
     axes.set_xscale("log")
     low, high = axes.get_xlim()

@@ -83,7 +83,9 @@ class Row:
     def limits(self) -> tuple[float, float]:
         """Exact 95 % limits of the share (Clopper & Pearson 1934)."""
         low = beta.ppf(0.025, self.hits, self.runs - self.hits + 1) if self.hits else 0.0
-        high = beta.ppf(0.975, self.hits + 1, self.runs - self.hits) if self.hits < self.runs else 1.0
+        high = (
+            beta.ppf(0.975, self.hits + 1, self.runs - self.hits) if self.hits < self.runs else 1.0
+        )
         return float(low), float(high)
 
 
@@ -93,7 +95,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("tasks", nargs="*", help="shipped tasks; all when left out")
     parser.add_argument("--write", action="store_true", help="put the table into docs/defects.md")
     parser.add_argument("--runs", type=int, default=Study.runs, help="runs of each kind")
-    parser.add_argument("--pool", type=int, default=Study.pool, help="data sets from which the runs are drawn")
+    parser.add_argument(
+        "--pool", type=int, default=Study.pool, help="data sets from which the runs are drawn"
+    )
     given = parser.parse_args(arguments)
     study = Study(runs=given.runs, pool=given.pool)
     rows: list[Row] = []
@@ -101,9 +105,13 @@ def main(arguments: Sequence[str]) -> int:
         found = kept(_spec.load_task(name), study, Path("runs/acceptance"))
         print(_documents.table([shown(row) for row in found]), flush=True)
         rows += found
-    print(f"written: {_documents.keep('acceptance', 'veribayes.acceptance/1', [asdict(row) for row in rows])}")
+    print(
+        f"written: {_documents.keep('acceptance', 'veribayes.acceptance/1', [asdict(row) for row in rows])}"
+    )
     if given.write:
-        print(f"written: {_documents.put('defects.md', 'acceptance', _documents.table([shown(row) for row in rows]))}")
+        print(
+            f"written: {_documents.put('defects.md', 'acceptance', _documents.table([shown(row) for row in rows]))}"
+        )
     return int(any(row.share < 0.95 for row in rows))
 
 
@@ -117,7 +125,9 @@ def kept(task: Task, study: Study, folder: Path) -> list[Row]:
 
 def affordable(task: Task, study: Study) -> Study:
     """A tenth of the pool where the exact predictive is a mixture: each divergence is then an integral by quadrature."""
-    exact = registry.load("engine", task.reference)()(task, task.simulate(range(1), seed=SEED).data, seed=SEED)
+    exact = registry.load("engine", task.reference)()(
+        task, task.simulate(range(1), seed=SEED).data, seed=SEED
+    )
     return replace(study, pool=study.pool // 10) if exact.predictive.form == "mixture" else study
 
 
@@ -152,13 +162,25 @@ def exact_rows(task: Task, study: Study) -> Iterator[Row]:
         values, endpoint, error = divergences(task, engine, study.pool)
         runs = np.random.default_rng(SEED).choice(values, (study.runs, study.exact))
         said = [
-            decision.decide(run, tolerance=endpoint.tolerance, reference_error=error, seed=i).verdict
+            decision.decide(
+                run, tolerance=endpoint.tolerance, reference_error=error, seed=i
+            ).verdict
             for i, run in enumerate(runs)
         ]
         effect, equal = float(values.mean()) / endpoint.tolerance, said.count("equivalent")
         wanted = "not different" if name in engines else "equivalent"
         hits = study.runs - said.count("different") if name in engines else equal
-        yield Row(task.name, name, endpoint.metric, wanted, effect, hits, study.runs, study.exact, equal / study.runs)
+        yield Row(
+            task.name,
+            name,
+            endpoint.metric,
+            wanted,
+            effect,
+            hits,
+            study.runs,
+            study.exact,
+            equal / study.runs,
+        )
 
 
 def defect_row(task: Task, name: str, study: Study) -> Row:
@@ -172,15 +194,28 @@ def defect_row(task: Task, name: str, study: Study) -> Row:
         share = _different_runs(values, tolerance, error, study)
     else:
         law = calibration.pool(values)
-        found = calibration.experiments(law, study.defect, nulls=study.runs, seed=SEED, ratios=[ratio])
+        found = calibration.experiments(
+            law, study.defect, nulls=study.runs, seed=SEED, ratios=[ratio]
+        )
         share = found.rates(ratio, error).different
-    return Row(task.name, name, engine.seen_by, "different", ratio, share * study.runs, study.runs, study.defect)
+    return Row(
+        task.name,
+        name,
+        engine.seen_by,
+        "different",
+        ratio,
+        share * study.runs,
+        study.runs,
+        study.defect,
+    )
 
 
 def _different_runs(values: Array, tolerance: float, error: float, study: Study) -> float:
     """Share of runs that are different, each decided as a run is: some hold an infinite divergence, others perhaps none."""
     runs = np.random.default_rng(SEED).choice(values, (study.runs, study.defect))
-    verdicts = [decision.decide(run, tolerance=tolerance, reference_error=error).verdict for run in runs]
+    verdicts = [
+        decision.decide(run, tolerance=tolerance, reference_error=error).verdict for run in runs
+    ]
     return verdicts.count("different") / study.runs
 
 
@@ -197,12 +232,19 @@ def _kl(task: Task, engine: Any, datasets: int) -> tuple[Array, float, float]:
 
 def divergences(task: Task, engine: Any, datasets: int) -> tuple[Array, results.Endpoint, float]:
     """Each data set's mean score under the primary endpoint of the engine's form, and the reference's error bound."""
-    parts, error, endpoint, asked = [], 0.0, None, draws.twice(of_engine(type(engine).__name__, engine)).infer
+    parts, error, endpoint, asked = (
+        [],
+        0.0,
+        None,
+        draws.twice(of_engine(type(engine).__name__, engine)).infer,
+    )
     for simulation, truth in references(task, datasets):
         said = asked(task, simulation.data, SEED).predictive
         endpoint = results.endpoint(task, said.form)
         metric = registry.load("metric", endpoint.metric)
-        parts.append(decision.cluster_means(metric.score(said, truth.predictive, simulation.outcome)))
+        parts.append(
+            decision.cluster_means(metric.score(said, truth.predictive, simulation.outcome))
+        )
         error = max(error, truth.certificate.error_bound)
     assert endpoint is not None
     return np.concatenate(parts), endpoint, error
@@ -221,7 +263,10 @@ def leaked(task: Task, engine: Any, datasets: int) -> tuple[Array, float, float]
     parts = []
     for rows in _shards(task, datasets):
         posterior = engine(task, task.simulate(rows, seed=SEED).data, seed=SEED).posterior
-        masses = [leaked_mass(posterior[latent.name]["draws"], latent.support) for latent in task.model.latents]
+        masses = [
+            leaked_mass(posterior[latent.name]["draws"], latent.support)
+            for latent in task.model.latents
+        ]
         parts.append(decision.cluster_means(np.concatenate(masses, axis=-1)))
     return np.concatenate(parts), TOLERANCE, 0.0
 

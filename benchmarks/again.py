@@ -35,16 +35,22 @@ Law = Callable[[Array, np.random.Generator], Predictive]
 
 def main() -> int:
     """Measure, print, write runs/again.json; with --write also the table in docs/candidates.md."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.again", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.again", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--datasets", type=int, default=200)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/candidates.md")
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into docs/candidates.md"
+    )
     asked = parser.parse_args()
     rows = []
     for form in FORMS:
         for case in CASES if form == "normal" else CASES[:1] + CASES[9:10]:
             found = frequencies(form, case, asked.datasets, asked.runs)
-            rows.append({"form": form, "noise": case[0], "order": case[1], "batch": case[2], **found})
+            rows.append(
+                {"form": form, "noise": case[0], "order": case[1], "batch": case[2], **found}
+            )
             print(rows[-1], flush=True)
     text = _documents.table([shown(row) for row in rows])
     print(text)
@@ -54,18 +60,24 @@ def main() -> int:
     return 0
 
 
-def frequencies(form: str, case: tuple[float, float, float], datasets: int, runs: int) -> dict[str, float]:
+def frequencies(
+    form: str, case: tuple[float, float, float], datasets: int, runs: int
+) -> dict[str, float]:
     """Share of runs that are different by each endpoint, by any of them, and by the rule that this one replaces."""
     counts = dict.fromkeys(COUNTED, 0)
     for run in range(runs):
         p, today = one_run(form, case, datasets, run)
         rejected = {name for name, adjusted in holm(p).items() if adjusted <= LEVEL}
-        for name in rejected | ({"any"} if rejected else set()) | ({"today"} if today <= LEVEL else set()):
+        for name in (
+            rejected | ({"any"} if rejected else set()) | ({"today"} if today <= LEVEL else set())
+        ):
             counts[name] += 1
     return {name: count / runs for name, count in counts.items()}
 
 
-def one_run(form: str, case: tuple[float, float, float], datasets: int, run: int) -> tuple[Mapping[str, float], float]:
+def one_run(
+    form: str, case: tuple[float, float, float], datasets: int, run: int
+) -> tuple[Mapping[str, float], float]:
     """p-values of the three endpoints, and of the rule before."""
     rng, (noise, order, batch) = generator(run, "again"), case
     law, categories = FORMS[form]
@@ -73,7 +85,9 @@ def one_run(form: str, case: tuple[float, float, float], datasets: int, run: int
     own_order, own_batch = effect(rng, shape, order), effect(rng, shape, batch)
 
     def answer(in_order: Array, in_batch: Array) -> Predictive:
-        return law(in_order + in_batch + np.sqrt(2 * noise * TOLERANCE) * rng.standard_normal(shape), rng)
+        return law(
+            in_order + in_batch + np.sqrt(2 * noise * TOLERANCE) * rng.standard_normal(shape), rng
+        )
 
     def apart(one: Predictive, other: Predictive) -> Array:
         return repeats.divergence(one, other, np.ones(shape, dtype=bool), categories)
@@ -102,7 +116,11 @@ def p_value(values: Array, seed: int) -> float:
 
 def effect(rng: np.random.Generator, shape: tuple[int, ...], tolerances: float) -> Array:
     """Of an order or a batch on the means of one data set and position, the same for its queries."""
-    return np.sqrt(2 * tolerances * TOLERANCE) * rng.standard_normal(shape[:2])[..., None] * np.ones(shape)
+    return (
+        np.sqrt(2 * tolerances * TOLERANCE)
+        * rng.standard_normal(shape[:2])[..., None]
+        * np.ones(shape)
+    )
 
 
 def normal(shift: Array, rng: np.random.Generator) -> Predictive:

@@ -25,7 +25,10 @@ from veribayes.tree import IntArray
 SECONDS = 1.0  # a peer gets as many rows as it answers in about this time, at least three
 SMALL = ("asia", "child", "alarm", "insurance", "hailfinder", "win95pts", "hepar2")
 LARGE = ("andes", "pigs", "water", "mildew", "barley", "pathfinder", "diabetes", "munin1", "link")
-ROWS = {"small": (10_000, 10_000), "large": (16, 2_000)}  # of our engine: a pattern per row, one pattern
+ROWS = {
+    "small": (10_000, 10_000),
+    "large": (16, 2_000),
+}  # of our engine: a pattern per row, one pattern
 # a pattern per row: on asia, child and alarm; one pattern: on every network
 GOALS = {"pyagrum": (300.0, 20.0), "pgmpy": (4000.0, 1.0)}
 WITH_PGMPY = ("asia", "child", "alarm")
@@ -34,7 +37,10 @@ WITH_PGMPY = ("asia", "child", "alarm")
 def rows() -> Iterator[Row]:
     """One row for each network, kind of batch and peer; a peer that is not installed is named and left out."""
     if importlib.util.find_spec("pyagrum") is None:
-        print("pyAgrum is not installed: its rows are left out (pip install 'veribayes[peers]')", file=sys.stderr)
+        print(
+            "pyAgrum is not installed: its rows are left out (pip install 'veribayes[peers]')",
+            file=sys.stderr,
+        )
     for name in (*SMALL, *LARGE):
         yield from _network(name)
 
@@ -42,18 +48,25 @@ def rows() -> Iterator[Row]:
 def _network(name: str) -> Iterator[Row]:
     model = published(name)
     many, alike = ROWS["small" if name in SMALL else "large"]
-    batches = (("a pattern per row", observed(model, many)), ("one pattern", observed(model, alike, alike=True)))
+    batches = (
+        ("a pattern per row", observed(model, many)),
+        ("one pattern", observed(model, alike, alike=True)),
+    )
     for kind, (label, evidence) in enumerate(batches):
         ours, answers = junction_tree(model, evidence)
         for peer, work in peers(name, model):
             theirs, error = timed(work, evidence, answers)
             goal = 1.0 if name not in WITH_PGMPY and not kind else GOALS[peer][kind]
-            yield row(f"{name}, {label}", "junction_tree", ours, peer, theirs, error=error, goal=goal)
+            yield row(
+                f"{name}, {label}", "junction_tree", ours, peer, theirs, error=error, goal=goal
+            )
 
 
 def published(name: str) -> BayesianNetwork:
     """A network of the bnlearn repository, from pgmpy's package data."""
-    with resources.as_file(resources.files("pgmpy.utils.example_models") / f"{name}.bif.gz") as path:
+    with resources.as_file(
+        resources.files("pgmpy.utils.example_models") / f"{name}.bif.gz"
+    ) as path:
         return read_bif(path)
 
 
@@ -61,7 +74,9 @@ def observed(model: BayesianNetwork, number: int, *, alike: bool = False) -> Int
     """Rows from the joint law; every node observed with probability 1/2, in each row or (`alike`) once for all."""
     rng, values = np.random.default_rng(0), np.zeros((number, len(model.nodes)), dtype=np.int64)
     for i, (parents, table) in enumerate(zip(model.parents, model.tables, strict=True)):
-        law = np.broadcast_to(table[tuple(values[:, p] for p in parents)], (number, table.shape[-1])).cumsum(1)
+        law = np.broadcast_to(
+            table[tuple(values[:, p] for p in parents)], (number, table.shape[-1])
+        ).cumsum(1)
         values[:, i] = (rng.random((number, 1)) * law[:, -1:] >= law[:, :-1]).sum(1)
     return np.where(rng.random(values[:1].shape if alike else values.shape) < 0.5, values, -1)
 
@@ -92,7 +107,9 @@ def agrum(model: BayesianNetwork) -> Callable[[Any], Any]:
         for parent in parents:
             theirs.addArc(model.nodes[parent], node)
         cpt, family = theirs.cpt(node), [*(model.nodes[p] for p in parents), node]
-        cpt.fillWith(table.transpose([family.index(n) for n in reversed(cpt.names)]).ravel().tolist())
+        cpt.fillWith(
+            table.transpose([family.index(n) for n in reversed(cpt.names)]).ravel().tolist()
+        )
     engine = gum.LazyPropagation(theirs)
     engine.setNumberOfThreads(1)
 
@@ -128,6 +145,9 @@ def timed(work: Callable[[Any], Any], evidence: IntArray, answers: Any) -> tuple
         start = time.process_time()
         found = work(evidence[done])
         spent += time.process_time() - start
-        worst = max(worst, *(float(np.abs(answers[done, i, : len(p)] - p).max()) for i, p in enumerate(found)))
+        worst = max(
+            worst,
+            *(float(np.abs(answers[done, i, : len(p)] - p).max()) for i, p in enumerate(found)),
+        )
         done += 1
     return spent / done, worst

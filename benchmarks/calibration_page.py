@@ -34,11 +34,17 @@ def main(arguments: Sequence[str]) -> int:
     """Write the document's measured parts."""
     folder = Path(arguments[0] if arguments else "runs/calibration")
     document = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
-    peer = json.loads(Path("runs/sbi-peer.json").read_text(encoding="utf-8"))  # a row it does not have yet is a dash
+    peer = json.loads(
+        Path("runs/sbi-peer.json").read_text(encoding="utf-8")
+    )  # a row it does not have yet is a dash
     for figure in ("calibration.svg", "coverage.svg"):
         store.write_text(_documents.DOCS / figure, (folder / figure).read_text(encoding="utf-8"))
-    _documents.put("calibration.md", "tests", (folder / "calibration.md").read_text(encoding="utf-8").strip())
-    _documents.put("calibration.md", "battery", f"{battery(document, peer)}\n\n{footnote(document, peer)}")
+    _documents.put(
+        "calibration.md", "tests", (folder / "calibration.md").read_text(encoding="utf-8").strip()
+    )
+    _documents.put(
+        "calibration.md", "battery", f"{battery(document, peer)}\n\n{footnote(document, peer)}"
+    )
     print(f"written: {_documents.DOCS / 'calibration.md'}")
     return 0
 
@@ -53,14 +59,20 @@ def battery(document: Mapping[str, Any], peer: Mapping[str, Any]) -> str:
         row = {"planted defect": defect}
         row |= {head: f"{mine[problem, defect]:.2f}" for problem, head in OURS.items()}
         rows.append(
-            row | {head: f"{theirs[defect][key]:.2f}" if defect in theirs else "–" for key, head in PEER.items()}
+            row
+            | {
+                head: f"{theirs[defect][key]:.2f}" if defect in theirs else "–"
+                for key, head in PEER.items()
+            }
         )
     return _documents.table(rows)
 
 
 def footnote(document: Mapping[str, Any], peer: Mapping[str, Any]) -> str:
     """How many replicates, and how long the battery takes."""
-    counts = [e["replicates"] for e in document["size"] if e["problem"] in OURS and e["n"] == DATASETS]
+    counts = [
+        e["replicates"] for e in document["size"] if e["problem"] in OURS and e["n"] == DATASETS
+    ]
     nulls = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
     power, theirs = document["power"][0]["replicates"], peer["rows"][0]
     return (
@@ -73,7 +85,9 @@ def seconds() -> float:
     """CPU time of the battery on 200 data sets with 100 draws each; the best of several."""
     test, times = registry.load("test", "rosenblatt"), []
     for i in range(ROUNDS):
-        arrays, options = _problems.PROBLEMS["rosenblatt"].draw(np.random.default_rng(i), DATASETS, _problems.NULL)
+        arrays, options = _problems.PROBLEMS["rosenblatt"].draw(
+            np.random.default_rng(i), DATASETS, _problems.NULL
+        )
         start = time.process_time()
         test.run(*arrays, **options)
         times.append(time.process_time() - start)

@@ -19,8 +19,15 @@ from veribayes.models._task import Design, Task
 from veribayes.models.mtd import MTD
 from veribayes.tree import Branch, Data
 
-GRIDS = ((2, 1024, 1e-12, 100, 1.0), (3, 1024, 1e-6, 8, 10.0), (4, 256, 1e-6, 4, 10.0))  # lags, T, error, sequences, goal
-LARGE = ((5, 2048), (8, 4096))  # lags and points of quasi-Monte Carlo at T = 1024; goal 40 ms a sequence, 1e-3 in the weights
+GRIDS = (
+    (2, 1024, 1e-12, 100, 1.0),
+    (3, 1024, 1e-6, 8, 10.0),
+    (4, 256, 1e-6, 4, 10.0),
+)  # lags, T, error, sequences, goal
+LARGE = (
+    (5, 2048),
+    (8, 4096),
+)  # lags and points of quasi-Monte Carlo at T = 1024; goal 40 ms a sequence, 1e-3 in the weights
 SYMBOLS, NUTS_LENGTH, NUTS_SEQUENCES = 10, 128, 4
 
 
@@ -35,8 +42,16 @@ def matrix(kind: str) -> Any:
 
 def work(kind: str, lags: int, length: int, sequences: int) -> tuple[Task, Data]:
     """A task and its sequences at every prefix."""
-    task = Task("chains", MTD(SYMBOLS, lags, matrix=matrix(kind)), Design((length,)), "simplex_quadrature", "lag_counts")
-    return task, replace(task.simulate(range(sequences), seed=0).data, positions=np.arange(length + 1))
+    task = Task(
+        "chains",
+        MTD(SYMBOLS, lags, matrix=matrix(kind)),
+        Design((length,)),
+        "simplex_quadrature",
+        "lag_counts",
+    )
+    return task, replace(
+        task.simulate(range(sequences), seed=0).data, positions=np.arange(length + 1)
+    )
 
 
 def answer(task: Task, data: Data, engine: str, **options: Any) -> Branch:
@@ -62,28 +77,62 @@ def rows() -> Iterator[Row]:
             yield _by_points(kind, lags, points, nuts) | {"goal_seconds": 40.0}
 
 
-def _by_grid(kind: str, lags: int, length: int, error: float, sequences: int, nuts: float) -> dict[str, Any]:
+def _by_grid(
+    kind: str, lags: int, length: int, error: float, sequences: int, nuts: float
+) -> dict[str, Any]:
     """Predictives alone; `error` is measured against a finer grid."""
     task, data = work(kind, lags, length, sequences)
     options = {"error": error, "latents": False}
     ours = cpu_seconds(lambda: answer(task, data, "simplex_quadrature", **options), sequences)
     few = data.select(datasets=slice(2))
     found = answer(task, few, "simplex_quadrature", **options)
-    finer = answer(task, few, "simplex_quadrature", nodes=int(1.4 * found.certificate.diagnostics["nodes"]), latents=False)
+    finer = answer(
+        task,
+        few,
+        "simplex_quadrature",
+        nodes=int(1.4 * found.certificate.diagnostics["nodes"]),
+        latents=False,
+    )
     away = float(np.abs(found.predictive.expectation() - finer.predictive.expectation()).max())
-    return _against_nuts(kind, lags, length, "simplex_quadrature", ours, nuts, error=away, bound=found.certificate.error_bound)
+    return _against_nuts(
+        kind,
+        lags,
+        length,
+        "simplex_quadrature",
+        ours,
+        nuts,
+        error=away,
+        bound=found.certificate.error_bound,
+    )
 
 
 def _by_points(kind: str, lags: int, points: int, nuts: float) -> dict[str, Any]:
     """`error` is the standard error of a weight."""
     task, data = work(kind, lags, 1024, 8)
-    ours = cpu_seconds(lambda: answer(task, data, "lag_quasi_monte_carlo", points=points), 8, rounds=2)
+    ours = cpu_seconds(
+        lambda: answer(task, data, "lag_quasi_monte_carlo", points=points), 8, rounds=2
+    )
     found = answer(task, data, "lag_quasi_monte_carlo", points=points)
     error = float(np.sqrt((found.posterior["weights"]["mcse"] ** 2).mean()))
     ess = found.certificate.diagnostics["ess"]
-    return _against_nuts(kind, lags, 1024, "lag_quasi_monte_carlo", ours, nuts, error=error, ess=ess)
+    return _against_nuts(
+        kind, lags, 1024, "lag_quasi_monte_carlo", ours, nuts, error=error, ess=ess
+    )
 
 
-def _against_nuts(kind: str, lags: int, length: int, engine: str, ours: float, nuts: float, **more: float) -> dict[str, Any]:
+def _against_nuts(
+    kind: str, lags: int, length: int, engine: str, ours: float, nuts: float, **more: float
+) -> dict[str, Any]:
     label, theirs = f"mtd m={lags} T={length} {kind}, every prefix", nuts * (length + 1)
-    return dict(row(label, engine, ours, "NUTS, for each prefix", theirs, seconds_per_1000=1000 * ours, goal=1.0, **more))
+    return dict(
+        row(
+            label,
+            engine,
+            ours,
+            "NUTS, for each prefix",
+            theirs,
+            seconds_per_1000=1000 * ours,
+            goal=1.0,
+            **more,
+        )
+    )

@@ -57,7 +57,11 @@ def kept(task: Task, datasets: int, runs: int) -> list[dict[str, Any]]:
     cards = {name: judged.card for name, judged in who.items() if judged.card}
     key = {"task": task.hash, "cards": hash_of(cards), "datasets": datasets, "runs": runs}
     path = Path("runs/coverage") / f"{task.name}.json"
-    return _documents.resumed(path, key, lambda: [measured(law, n, runs) for law in pools(task, who, datasets) for n in SIZES])
+    return _documents.resumed(
+        path,
+        key,
+        lambda: [measured(law, n, runs) for law in pools(task, who, datasets) for n in SIZES],
+    )
 
 
 def predictors(task: Task) -> dict[str, candidates.Candidate]:
@@ -69,24 +73,34 @@ def predictors(task: Task) -> dict[str, candidates.Candidate]:
     }
 
 
-def pools(task: Task, who: Mapping[str, candidates.Candidate], datasets: int) -> Iterator[calibration.Law]:
+def pools(
+    task: Task, who: Mapping[str, candidates.Candidate], datasets: int
+) -> Iterator[calibration.Law]:
     """The finite divergences of every predictor, as laws."""
     for name, values in divergences(task, who, datasets).items():
         if np.isfinite(values).all():
-            yield calibration.pool(values, f"{task.name}: {name}" if not name.startswith("network") else name)
+            yield calibration.pool(
+                values, f"{task.name}: {name}" if not name.startswith("network") else name
+            )
 
 
-def divergences(task: Task, who: Mapping[str, candidates.Candidate], datasets: int) -> dict[str, Array]:
+def divergences(
+    task: Task, who: Mapping[str, candidates.Candidate], datasets: int
+) -> dict[str, Array]:
     """The primary endpoint of each data set, mean KL(exact || predictor) over its queries, by predictor."""
     exact = registry.engine(task.reference)
     found: dict[str, list[Array]] = {name: [] for name in who}
     for start in range(0, datasets, task.design.shard):
-        simulation = task.simulate(range(start, min(start + task.design.shard, datasets)), seed=SEED)
+        simulation = task.simulate(
+            range(start, min(start + task.design.shard, datasets)), seed=SEED
+        )
         truth = exact(task, simulation.data, seed=SEED).predictive
         for name, judged in who.items():
             said = judged.infer(task, simulation.data, SEED).predictive
             metric = registry.load("metric", results.endpoint(task, said.form).metric)
-            found[name].append(decision.cluster_means(metric.score(said, truth, simulation.outcome)))
+            found[name].append(
+                decision.cluster_means(metric.score(said, truth, simulation.outcome))
+            )
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
@@ -100,7 +114,11 @@ def measured(law: calibration.Law, clusters: int, runs: int) -> dict[str, Any]:
 
 def shown(row: dict[str, Any]) -> dict[str, str]:
     """A row as it stands in the document."""
-    percent = {key: f"{100 * float(str(row[key])):.1f}" for key in row if key not in ("law", "mean", "clusters", "runs")}
+    percent = {
+        key: f"{100 * float(str(row[key])):.1f}"
+        for key in row
+        if key not in ("law", "mean", "clusters", "runs")
+    }
     return {
         "divergences of": str(row["law"]), "data sets": f"{row['clusters']:,}", "coverage, %": percent["covered"],
         "interval too low": percent["below"], "too high": percent["above"], "false equivalent, %": percent["false_equivalent"],

@@ -44,7 +44,9 @@ def sklearn_mean(x: Array, y: Array, query: Array) -> Array:
     """scikit-learn without optimisation."""
     from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 
-    peer = GaussianProcessRegressor(kernels.RBF(LENGTHSCALE, "fixed"), alpha=NOISE_SD**2, optimizer=None).fit(x, y)
+    peer = GaussianProcessRegressor(
+        kernels.RBF(LENGTHSCALE, "fixed"), alpha=NOISE_SD**2, optimizer=None
+    ).fit(x, y)
     return np.asarray(peer.predict(query, return_std=True)[0])
 
 
@@ -56,10 +58,15 @@ def gpytorch_mean(x: Array, y: Array, query: Array) -> Array:
     class Exact(gpytorch.models.ExactGP):
         def __init__(self, x: Any, y: Any, likelihood: Any) -> None:
             super().__init__(x, y, likelihood)
-            self.mean_module, self.covar_module = gpytorch.means.ZeroMean(), gpytorch.kernels.RBFKernel()
+            self.mean_module, self.covar_module = (
+                gpytorch.means.ZeroMean(),
+                gpytorch.kernels.RBFKernel(),
+            )
 
         def forward(self, x: Any) -> Any:
-            return gpytorch.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
+            return gpytorch.distributions.MultivariateNormal(
+                self.mean_module(x), self.covar_module(x)
+            )
 
     x, y, query = (torch.as_tensor(a, dtype=torch.float64) for a in (x, y, query))
     likelihood = gpytorch.likelihoods.GaussianLikelihood().double().eval()
@@ -90,8 +97,12 @@ def _every_prefix() -> Iterator[Row]:
     task, data = data_of(PREFIXES, 256, np.arange(1, PREFIXES + 1))
     found = ours(task, data)
     time = cpu_seconds(lambda: ours(task, data), 256)
-    enclosed = ours(task, data.select(slice(1), slice(-1, None)), enclosed=1).certificate.diagnostics["enclosed_error"]
-    for name, mean, goal in _peers(("scikit-learn refits", sklearn_mean, 400.0), ("gpytorch refits", gpytorch_mean, 5000.0)):
+    enclosed = ours(
+        task, data.select(slice(1), slice(-1, None)), enclosed=1
+    ).certificate.diagnostics["enclosed_error"]
+    for name, mean, goal in _peers(
+        ("scikit-learn refits", sklearn_mean, 400.0), ("gpytorch refits", gpytorch_mean, 5000.0)
+    ):
         theirs = cpu_seconds(lambda: refits(mean, data), 1, rounds=2)  # noqa: B023
         error = float(np.abs(refits(mean, data) - found.predictive.mean[0]).max())
         work = f"gp n=1..{PREFIXES}, every prefix"
@@ -107,10 +118,20 @@ def _single() -> Iterator[Row]:
         def loop(x: Array, y: Array, query: Array) -> Array:
             return np.stack([sklearn_mean(*one) for one in zip(x, y, query, strict=True)])
 
-        for name, mean, goal in _peers(("scikit-learn loop", loop, 1.0), ("gpytorch batch", gpytorch_mean, 3.0)):
+        for name, mean, goal in _peers(
+            ("scikit-learn loop", loop, 1.0), ("gpytorch batch", gpytorch_mean, 3.0)
+        ):
             theirs = cpu_seconds(lambda: mean(x, y, query), datasets)  # noqa: B023
             error = float(np.abs(mean(x, y, query) - found.predictive.mean[:, 0]).max())
-            yield row(f"gp n={points}, one posterior", "cholesky", time, name, theirs, error=error, goal=goal)
+            yield row(
+                f"gp n={points}, one posterior",
+                "cholesky",
+                time,
+                name,
+                theirs,
+                error=error,
+                goal=goal,
+            )
 
 
 def _peers(*all_of_them: tuple[str, Any, float]) -> list[tuple[str, Any, float]]:

@@ -97,13 +97,20 @@ def measured(law: calibration.Law, n: int, runs: int) -> Iterator[Row]:
     blocks = [_block(law, n, runs, number) for number in range(-(-runs // calibration.COLUMNS))]
     for rule in ("before", "now"):
         parts = [block[rule] for block in blocks]
-        yield Row(law.name, n, rule, *(float(np.concatenate(share).mean()) for share in zip(*parts, strict=True)))
+        yield Row(
+            law.name,
+            n,
+            rule,
+            *(float(np.concatenate(share).mean()) for share in zip(*parts, strict=True)),
+        )
 
 
 def _block(law: calibration.Law, n: int, runs: int, number: int) -> dict[str, tuple[Array, ...]]:
     """By rule: which runs of a block are covered, falsely equivalent, falsely different, rightly equivalent."""
     first = number * calibration.COLUMNS
-    values = law.draw(np.random.default_rng([0, n, number]), (n, min(calibration.COLUMNS, runs - first)))
+    values = law.draw(
+        np.random.default_rng([0, n, number]), (n, min(calibration.COLUMNS, runs - first))
+    )
     before, limits = _before(values), bootstrap.limits(values)
     now, half = (allowed(values, *limits, PRIOR * tolerance, 0) for tolerance in (1.0, 2.0))
     return {
@@ -116,7 +123,12 @@ def _counted(at: Bounds, half: Bounds, n: int, fewest: int) -> tuple[Array, ...]
     """Of bounds at the tolerance 1, which is the mean, and at twice that."""
     false = verdicts(at, n, 1.0, fewest=fewest)
     covered = (at.lower <= 1) & (at.high >= 1)
-    return covered, false == "equivalent", false == "different", verdicts(half, n, 2.0, fewest=fewest) == "equivalent"
+    return (
+        covered,
+        false == "equivalent",
+        false == "different",
+        verdicts(half, n, 2.0, fewest=fewest) == "equivalent",
+    )
 
 
 def _before(values: Array) -> Bounds:

@@ -50,8 +50,12 @@ def main(arguments: Sequence[str]) -> int:
     """Measure, print, write runs/identification.json; with --write also the table in docs/identification.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--datasets", type=int, default=1_000, help="data sets in the pool")
-    parser.add_argument("--runs", type=int, default=100, help="runs drawn from the pool for each size")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/identification.md")
+    parser.add_argument(
+        "--runs", type=int, default=100, help="runs drawn from the pool for each size"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into docs/identification.md"
+    )
     given = parser.parse_args(arguments)
     task = replace(_spec.load_task(TASK), design=Design((5, 20), 1))
     rows: list[dict[str, Any]] = []
@@ -90,15 +94,26 @@ def row(
         conclusions[entry["conclusion"]] += 1
         right += case.nearest in (None, entry["nearest"])
     shares = {word: conclusions[word] / runs for word in ("bayes", "other", "none", "undecided")}
-    return {"candidate": name, "datasets": size, "runs": runs, "expected": case.conclusion, "nearest": right / runs, **shares}
+    return {
+        "candidate": name,
+        "datasets": size,
+        "runs": runs,
+        "expected": case.conclusion,
+        "nearest": right / runs,
+        **shares,
+    }
 
 
 def part(distances: identification.Distances, chosen: Any) -> identification.Distances:
     """The same distances on some of the data sets."""
-    return replace(distances, near=distances.near[:, chosen], clusters=distances.clusters[:, chosen])
+    return replace(
+        distances, near=distances.near[:, chosen], clusters=distances.clusters[:, chosen]
+    )
 
 
-def concluded(known: list[predictors.Predictor], distances: list[identification.Distances]) -> Mapping[str, Any]:
+def concluded(
+    known: list[predictors.Predictor], distances: list[identification.Distances]
+) -> Mapping[str, Any]:
     """What `identify` says of one run at its default seed; JS is not asked where nothing in it is infinite."""
     measured = distances if np.isinf(distances[0].near).any() else distances[:1]
     return identification._conclude(known, measured, identification._ordering(measured, 0), 0)
@@ -121,7 +136,9 @@ def altered(change: Callable[[Task, Data, int], Array]) -> Callable[[Task], cand
     """A candidate with the probabilities that `change` computes."""
 
     def infer(task: Task, data: Data, seed: int) -> Branch:
-        return Branch(Categorical(change(task, data, seed)), Certificate("trusted", "candidate", 0.0))
+        return Branch(
+            Categorical(change(task, data, seed)), Certificate("trusted", "candidate", 0.0)
+        )
 
     return lambda task: candidates.Candidate("altered", None, infer, "callable")
 
@@ -139,7 +156,9 @@ def uniform(task: Task, data: Data, seed: int) -> Array:
 
 def midway(task: Task, data: Data, seed: int) -> Array:
     """Half way between exact Bayes and all predecessors."""
-    return 0.5 * (probs("conjugate", task, data, seed) + probs("all_predecessors", task, data, seed))
+    return 0.5 * (
+        probs("conjugate", task, data, seed) + probs("all_predecessors", task, data, seed)
+    )
 
 
 def clipped(task: Task, data: Data, seed: int) -> Array:
@@ -160,14 +179,22 @@ def other_backoff(task: Task, data: Data, seed: int) -> Array:
 
 CASES = {
     "exact Bayes, second route": Case(engine("row_quadrature"), "conjugate", "bayes"),
-    "`bn_maximum_likelihood`": Case(engine("bn_maximum_likelihood"), "mle(backoff=nearest)", "other"),
+    "`bn_maximum_likelihood`": Case(
+        engine("bn_maximum_likelihood"), "mle(backoff=nearest)", "other"
+    ),
     "`mle`": Case(engine("mle"), "mle", "other"),
-    "`mle`, backoff nearest": Case(engine("mle", backoff="nearest"), "mle(backoff=nearest)", "other"),
+    "`mle`, backoff nearest": Case(
+        engine("mle", backoff="nearest"), "mle(backoff=nearest)", "other"
+    ),
     "`naive_mle`": Case(engine("naive_mle"), "naive_mle", "other"),
-    "`naive_mle`, backoff nearest": Case(engine("naive_mle", backoff="nearest"), "naive_mle(backoff=nearest)", "other"),
+    "`naive_mle`, backoff nearest": Case(
+        engine("naive_mle", backoff="nearest"), "naive_mle(backoff=nearest)", "other"
+    ),
     "uniform": Case(altered(uniform), "prior_only", "other"),
     "half way from Bayes to all predecessors": Case(altered(midway), None, "none"),
-    "Bayes, one of ten data sets without its less probable outcome": Case(altered(clipped), None, "none"),
+    "Bayes, one of ten data sets without its less probable outcome": Case(
+        altered(clipped), None, "none"
+    ),
     "`mle`, a back-off that is not known": Case(altered(other_backoff), None, "none"),
 }
 

@@ -29,7 +29,9 @@ from veribayes.models._task import Design, Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array
 
-TASK = Task("mtd-q5-m3", MTD(5, 3, matrix_seed=0), Design((64,)), "simplex_quadrature", "lag_counts")
+TASK = Task(
+    "mtd-q5-m3", MTD(5, 3, matrix_seed=0), Design((64,)), "simplex_quadrature", "lag_counts"
+)
 ROUNDS = 3
 CHAINS = 4
 
@@ -67,7 +69,9 @@ def rows() -> Iterator[Row]:
     yield _row(ours, timed(nuts, nuts.ladder(TASK)[0], 128), 30.0)
     if importlib.util.find_spec("blackjax") is not None:
         for name, draws, goal in (("nuts", DRAWS, 1.0), ("mclmc", MCLMC_DRAWS, 3.0)):
-            method = Method(f"blackjax {name}", partial(blackjax, name=name), draws, nuts.ladder(TASK)[0].lanes)
+            method = Method(
+                f"blackjax {name}", partial(blackjax, name=name), draws, nuts.ladder(TASK)[0].lanes
+            )
             yield _row(ours, timed(nuts, method, 128), goal)
     yield _row(ours, loop(8), 800.0)
 
@@ -91,7 +95,9 @@ def timed(frame: Mcmc, method: Method, datasets: int) -> Sampled:
         draws[:] = frame.draws_of(method, TASK.model, data, 0, seed=0)
 
     work()
-    return _sampled(method.name, datasets, min(_seconds(work) for _ in range(ROUNDS)), *_joined(draws, datasets))
+    return _sampled(
+        method.name, datasets, min(_seconds(work) for _ in range(ROUNDS)), *_joined(draws, datasets)
+    )
 
 
 def blackjax(model: Any, *, name: str) -> Sampler:
@@ -101,7 +107,9 @@ def blackjax(model: Any, *, name: str) -> Sampler:
     from numpyro.infer import init_to_uniform
     from numpyro.infer.util import initialize_model
 
-    def chain(key: jax.Array, data: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
+    def chain(
+        key: jax.Array, data: dict[str, jax.Array]
+    ) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
         for_start, for_warmup, for_chain = jax.random.split(key, 3)
         made = initialize_model(for_start, model.program, init_strategy=init_to_uniform(radius=2.0), dynamic_args=True,
                                 model_kwargs=data, validate_grad=False)  # fmt: skip
@@ -114,10 +122,18 @@ def blackjax(model: Any, *, name: str) -> Sampler:
             (state, tuned), _ = adapt.run(for_warmup, made.param_info.z, num_steps=WARMUP)
             step, count = peer.nuts(density, **tuned).step, DRAWS
         else:
-            kernel, begin = peer.mcmc.mclmc.build_kernel(), peer.mcmc.mclmc.init(made.param_info.z, density, for_start)
-            state, tuned, _ = peer.mclmc_find_L_and_step_size(kernel, MCLMC_DRAWS, begin, for_warmup, density)
+            kernel, begin = (
+                peer.mcmc.mclmc.build_kernel(),
+                peer.mcmc.mclmc.init(made.param_info.z, density, for_start),
+            )
+            state, tuned, _ = peer.mclmc_find_L_and_step_size(
+                kernel, MCLMC_DRAWS, begin, for_warmup, density
+            )
             options = {"inverse_mass_matrix": tuned.inverse_mass_matrix}
-            step, count = peer.mclmc(density, L=tuned.L, step_size=tuned.step_size, **options).step, MCLMC_DRAWS
+            step, count = (
+                peer.mclmc(density, L=tuned.L, step_size=tuned.step_size, **options).step,
+                MCLMC_DRAWS,
+            )
 
         def move(state: Any, key: jax.Array) -> Any:
             state, info = step(key, state)
@@ -165,9 +181,18 @@ def _joined(parts: Any, datasets: int) -> tuple[dict[str, Array], Array, Any]:
     return latents, energy, diverging
 
 
-def _sampled(name: str, datasets: int, seconds: float, latents: dict[str, Array], energy: Array, diverging: Any) -> Sampled:
+def _sampled(
+    name: str,
+    datasets: int,
+    seconds: float,
+    latents: dict[str, Array],
+    energy: Array,
+    diverging: Any,
+) -> Sampled:
     data = TASK.simulate(range(datasets), seed=0).data
-    exact = registry.load("engine", TASK.reference)()(TASK, data, seed=0).posterior["weights"]["mean"][:, 0]
+    exact = registry.load("engine", TASK.reference)()(TASK, data, seed=0).posterior["weights"][
+        "mean"
+    ][:, 0]
     start = time.process_time()
     gates, moments = judged(latents, energy, diverging, TASK.model.latent_mask(data, 0))
     certificate = time.process_time() - start

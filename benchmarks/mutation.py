@@ -62,7 +62,9 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     "src/veribayes/draws.py": ("tests/test_draw_rules.py",),
     "src/veribayes/limits.py": ("tests/test_draw_rules.py",),
 }
-Place = tuple[tuple[str, int | None], ...]  # a node: from the root the field, and the number in it where it is a list
+Place = tuple[
+    tuple[str, int | None], ...
+]  # a node: from the root the field, and the number in it where it is a list
 COMPARISONS: Mapping[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
     ast.LtE: (ast.Lt, ast.Gt),
@@ -133,8 +135,12 @@ class Mutant:
 
 def main(arguments: Sequence[str]) -> int:
     """Try the sample and print how many were killed; exit code 1 where that is below the aim."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", help="only what the sample has in these files of the tree")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "files", nargs="*", help="only what the sample has in these files of the tree"
+    )
     parser.add_argument("--mutants", type=int, default=400, help="size of the sample")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -144,7 +150,9 @@ def main(arguments: Sequence[str]) -> int:
     if unknown:
         parser.error(f"files that decide are {', '.join(TESTS)}; got {', '.join(unknown)}")
     everything = [mutant for name in TESTS for mutant in mutants_of(name)]
-    chosen = [m for m in sample(everything, given.mutants, given.seed) if m.file in (given.files or TESTS)]
+    chosen = [
+        m for m in sample(everything, given.mutants, given.seed) if m.file in (given.files or TESTS)
+    ]
     if given.list:
         print("\n".join(f"{m.file}:{m.line} {m.name}" for m in chosen))
         return 0
@@ -154,7 +162,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def sample(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
     """Those with the smallest digests of (seed, identity), in the order of their files: a change of one file moves few."""
-    chosen = sorted(mutants, key=lambda m: hashlib.sha256(f"{seed} {m.identity}".encode()).digest())[:count]
+    chosen = sorted(
+        mutants, key=lambda m: hashlib.sha256(f"{seed} {m.identity}".encode()).digest()
+    )[:count]
     kept = {m.identity for m in chosen}
     return [m for m in mutants if m.identity in kept]
 
@@ -162,13 +172,18 @@ def sample(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
 def report(chosen: Sequence[Mutant], killed: Mapping[str, bool], total: int) -> int:
     """Print a row a file and the survivors; 0 where the aim is met."""
     reasons: Mapping[str, str] = json.loads(REASONS.read_text()) if REASONS.exists() else {}
-    tried, dead = Counter(m.file for m in chosen), Counter(m.file for m in chosen if killed[m.identity])
+    tried, dead = (
+        Counter(m.file for m in chosen),
+        Counter(m.file for m in chosen if killed[m.identity]),
+    )
     survivors = [m for m in chosen if not killed[m.identity]]
     excused = [m for m in survivors if m.identity in reasons]
     for file in tried:
         print(f"{file:32} {dead[file]:4} of {tried[file]:4} killed")
     for mutant in survivors:
-        print(f"survived: {mutant.file}:{mutant.line} {mutant.name} {reasons.get(mutant.identity, '')}")
+        print(
+            f"survived: {mutant.file}:{mutant.line} {mutant.name} {reasons.get(mutant.identity, '')}"
+        )
     share, equivalent = dead.total() / len(chosen), len(excused) / len(chosen)
     print(
         f"{dead.total()} of {len(chosen)} mutants killed ({share:.1%}), sampled from {total}; "
@@ -183,8 +198,14 @@ def report(chosen: Sequence[Mutant], killed: Mapping[str, bool], total: int) -> 
 def trial(chosen: Sequence[Mutant], jobs: int) -> dict[str, bool]:
     """Whether the tests noticed each mutant; the trees that they run in are copies."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    paths = {m.identity: _kept(m) for m in chosen}  # of the sources and tests as they are now, as are the copies
-    known = {name: json.loads(path.read_text())["killed"] for name, path in paths.items() if path.exists()}
+    paths = {
+        m.identity: _kept(m) for m in chosen
+    }  # of the sources and tests as they are now, as are the copies
+    known = {
+        name: json.loads(path.read_text())["killed"]
+        for name, path in paths.items()
+        if path.exists()
+    }
     untried = [m for m in chosen if m.identity not in known]
     with tempfile.TemporaryDirectory() as folder:
         trees: SimpleQueue[Path] = SimpleQueue()
@@ -198,17 +219,26 @@ def trial(chosen: Sequence[Mutant], jobs: int) -> dict[str, bool]:
                 noticed = fails(tree, mutant, limits[mutant.file])
             finally:
                 trees.put(tree)
-            paths[mutant.identity].write_text(json.dumps({"mutant": mutant.identity, "killed": noticed}))
-            print(f"{'killed  ' if noticed else 'SURVIVED'} {mutant.file}:{mutant.line} {mutant.name}", file=sys.stderr)
+            paths[mutant.identity].write_text(
+                json.dumps({"mutant": mutant.identity, "killed": noticed})
+            )
+            print(
+                f"{'killed  ' if noticed else 'SURVIVED'} {mutant.file}:{mutant.line} {mutant.name}",
+                file=sys.stderr,
+            )
             return noticed
 
         with ThreadPoolExecutor(jobs) as pool:
-            return known | dict(zip((m.identity for m in untried), pool.map(attempt, untried), strict=True))
+            return known | dict(
+                zip((m.identity for m in untried), pool.map(attempt, untried), strict=True)
+            )
 
 
 def copied(folder: Path) -> Path:
     """A copy of what git tracks, with the links in it."""
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     for name in filter(None, names.split("\0")):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

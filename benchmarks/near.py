@@ -67,7 +67,9 @@ class Row:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, print, write runs/near.json; with --write also the table in docs/defects.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=1_000, help="runs drawn from each pool")
     parser.add_argument("--pool", type=int, default=2_000, help="data sets in each pool")
     parser.add_argument("--write", action="store_true", help="put the table into docs/defects.md")
@@ -85,24 +87,45 @@ def measured(case: Case, runs: int, pool: int) -> Iterator[Row]:
     """The rows of one defect."""
     task = _spec.load_task(case.task)
     defect = acceptance.spoiling(case.defect, task)
-    engine = defect if not case.draws else registry.load("engine", "finite_draws")(of=case.defect, draws=case.draws)
-    secondary = {} if case.draws else {"joint_kl": acceptance.joint_divergences, "leaked_mass": acceptance.leaked}
+    engine = (
+        defect
+        if not case.draws
+        else registry.load("engine", "finite_draws")(of=case.defect, draws=case.draws)
+    )
+    secondary = (
+        {}
+        if case.draws
+        else {"joint_kl": acceptance.joint_divergences, "leaked_mass": acceptance.leaked}
+    )
     name = f"finite_draws({case.draws}) of {case.defect}" if case.draws else case.defect
     if defect.seen_by in secondary:
         values, _, _ = secondary[defect.seen_by](task, engine, pool)
-        yield _row(case, name, defect.seen_by, values, checks.ASKED, runs, prior=0.0, fewest=decision.FEWEST_SECONDARY)
+        yield _row(
+            case,
+            name,
+            defect.seen_by,
+            values,
+            checks.ASKED,
+            runs,
+            prior=0.0,
+            fewest=decision.FEWEST_SECONDARY,
+        )
         return
     values, endpoint, _ = acceptance.divergences(task, engine, pool)
     for size in SIZES:
         yield _row(case, name, endpoint.metric, values, size, runs)
 
 
-def _row(case: Case, name: str, endpoint: str, values: Any, size: int, runs: int, **rule: Any) -> Row:
+def _row(
+    case: Case, name: str, endpoint: str, values: Any, size: int, runs: int, **rule: Any
+) -> Row:
     """Verdicts at all ratios in runs of one size."""
     prior = {"prior": rule["prior"]} if "prior" in rule else {}
     fewest = rule.get("fewest", decision.FEWEST_EQUIVALENT)
     law = calibration.pool(values)
-    trials = calibration.experiments(law, size, nulls=runs, seed=acceptance.SEED, ratios=RATIOS, **prior)
+    trials = calibration.experiments(
+        law, size, nulls=runs, seed=acceptance.SEED, ratios=RATIOS, **prior
+    )
     rates = [trials.rates(ratio, fewest=fewest) for ratio in RATIOS]
     equivalent, different = tuple(r.equivalent for r in rates), tuple(r.different for r in rates)
     return Row(case.task, name, endpoint, size, runs, equivalent, different)
@@ -110,7 +133,12 @@ def _row(case: Case, name: str, endpoint: str, values: Any, size: int, runs: int
 
 def shown(row: Row) -> dict[str, str]:
     """A row as it stands in the document: per cent equivalent and different at each ratio."""
-    plain = {"task": row.task, "candidate": row.candidate, "endpoint": row.endpoint, "data sets": f"{row.clusters:,}"}
+    plain = {
+        "task": row.task,
+        "candidate": row.candidate,
+        "endpoint": row.endpoint,
+        "data sets": f"{row.clusters:,}",
+    }
     cells = {
         f"{ratio:g} tolerances": f"{100 * same:.1f} / {100 * other:.1f}"
         for ratio, same, other in zip(RATIOS, row.equivalent, row.different, strict=True)

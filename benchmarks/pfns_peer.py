@@ -97,7 +97,9 @@ def config(stored: Stored, network: dict[str, Any], mode: str) -> MainConfig:
             features_per_group=network["inputs"],
             attention_between_features=mode != "plain",
         ),
-        batch_shape_sampler=BatchShapeSamplerConfig(batch_size=network["batch"], max_num_features=network["inputs"]),
+        batch_shape_sampler=BatchShapeSamplerConfig(
+            batch_size=network["batch"], max_num_features=network["inputs"]
+        ),
         epochs=2,
         steps_per_epoch=stored.steps,
         warmup_epochs=1,

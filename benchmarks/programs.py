@@ -28,7 +28,9 @@ SHARES = ("nuts_share", "nuts_alone_share")
 
 def main() -> int:
     """Run the programs, print, and write where that is asked for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.programs", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.programs", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="programs; default all")
     parser.add_argument("--write", action="store_true", help="put the table into docs/programs.md")
     asked = parser.parse_args()
@@ -40,7 +42,9 @@ def main() -> int:
         print(rows[-1], flush=True)
     print(f"written: {_documents.keep('benchmarks-programs', 'veribayes.benchmarks/1', rows)}")
     if asked.write:
-        print(f"written: {_documents.put('programs.md', 'programs', _documents.table([shown(row) for row in rows]))}")
+        print(
+            f"written: {_documents.put('programs.md', 'programs', _documents.table([shown(row) for row in rows]))}"
+        )
     return 0
 
 
@@ -70,7 +74,11 @@ def referenced(module: ModuleType, name: str) -> dict[str, Any]:
 def shown(row: dict[str, Any]) -> dict[str, str]:
     """One row of the table in the documentation."""
     rung = RUNGS[sum(row.get(share, 0) > 0 for share in SHARES)]
-    said = f"certified ({rung})" if row["verdict"] == "trusted" else f"refused: {'; '.join(row['reasons'][1:])}"
+    said = (
+        f"certified ({rung})"
+        if row["verdict"] == "trusted"
+        else f"refused: {'; '.join(row['reasons'][1:])}"
+    )
     return {
         "program": f"`{row['program']}`: {row['what']}",
         "scalars": str(row["latents"]),

@@ -24,7 +24,14 @@ from benchmarks import _documents
 from benchmarks._solvers import Solver
 from veribayes import registry
 from veribayes.inference._gaussian import chebyshev_steps, kernels
-from veribayes.inference._rows import frequencies, inside, matching_counts, predecessor_counts, query_of, row_posterior
+from veribayes.inference._rows import (
+    frequencies,
+    inside,
+    matching_counts,
+    predecessor_counts,
+    query_of,
+    row_posterior,
+)
 from veribayes.inference.estimators.mirror_descent import best_etas
 from veribayes.models import _spec
 from veribayes.models._kernels import RBF
@@ -35,7 +42,10 @@ from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, Normal, as_predictive, stack
 from veribayes.transformer._candidates import network_candidate
-from veribayes.transformer.constructions.gp_gradient_descent import GPGradientDescent, outer_quantile
+from veribayes.transformer.constructions.gp_gradient_descent import (
+    GPGradientDescent,
+    outer_quantile,
+)
 from veribayes.tree import IntArray, Simulation
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
@@ -49,17 +59,24 @@ Measured = dict[str, dict[str, Array]]  # table -> row -> (data set, column)
 def main(arguments: Sequence[str]) -> int:
     """Measure, print, write runs/reference-tables.json; with --write also the document."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all when left out")
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all when left out"
+    )
     parser.add_argument("--datasets", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/reference-tables.md")
+    parser.add_argument(
+        "--write", action="store_true", help="put the tables into docs/reference-tables.md"
+    )
     given = parser.parse_args(arguments)
     published = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
     for section in given.sections or SECTIONS:
         found = SECTIONS[section](published[section]["n"], given.datasets, given.seed)
         text, numbers = beside(published[section], found)
         print(text, flush=True)
-        rows = [{"section": section, "datasets": given.datasets, "seed": given.seed, **n} for n in numbers]
+        rows = [
+            {"section": section, "datasets": given.datasets, "seed": given.seed, **n}
+            for n in numbers
+        ]
         print(_documents.keep(f"reference-tables-{section}", "veribayes.reference-tables/1", rows))
         if given.write:
             print(_documents.put("reference-tables.md", section, text))
@@ -77,8 +94,16 @@ def beside(published: Mapping[str, Any], found: Measured) -> tuple[str, list[dic
             figures = published["tables"].get(name, {}).get(row)
             heads = {"table": name, "predictor": row}
             if figures:
-                rows.append({**heads, "from": "published", **dict(zip(columns, map(shown, figures), strict=True))})
-            cells = map(measured, mean, error, figures or [np.nan] * len(mean), [row == PAIRED] * len(mean))
+                rows.append(
+                    {
+                        **heads,
+                        "from": "published",
+                        **dict(zip(columns, map(shown, figures), strict=True)),
+                    }
+                )
+            cells = map(
+                measured, mean, error, figures or [np.nan] * len(mean), [row == PAIRED] * len(mean)
+            )
             rows.append({**heads, "from": "here", **dict(zip(columns, cells, strict=True))})
             plain = [v if np.isfinite(v) else None for v in figures] if figures else None
             numbers.append({**heads, "n": published["n"], "published": plain, "mean": mean.tolist(),
@@ -98,7 +123,9 @@ def measured(mean: float, error: float, published: float, paired: bool) -> str:
     if paired:
         return f"{shown(mean)} ± {shown(1.96 * error)}"
     rounding = 5e-4 if abs(mean) < 1 else 5e-3
-    return shown(mean) + "*" * bool(np.isfinite(published) and abs(mean - published) > 3 * error + rounding)
+    return shown(mean) + "*" * bool(
+        np.isfinite(published) and abs(mean - published) > 3 * error + rounding
+    )
 
 
 # -- Bayesian networks ------------------------------------------------------------------------------------------------
@@ -126,12 +153,16 @@ def with_prior(model: BayesianNetwork, prior: Any) -> BayesianNetwork:
     return BayesianNetwork.from_spec({**model.spec(), "prior": prior.spec()})
 
 
-def _network_table(model: BayesianNetwork, n: Sequence[int], datasets: int, seed: int) -> dict[str, Array]:
+def _network_table(
+    model: BayesianNetwork, n: Sequence[int], datasets: int, seed: int
+) -> dict[str, Array]:
     task = _task(model, n, queries=1)
     simulation = task.simulate(range(datasets), seed=seed, stream="replicate")
     arrays = simulation.data.arrays
     rows = model.query_rows(RowQuery(arrays["query"], arrays["target"]))
-    truth = np.take_along_axis(simulation.latents["theta"], rows[..., None], axis=1)[:, None]  # (B, 1, Q, K)
+    truth = np.take_along_axis(simulation.latents["theta"], rows[..., None], axis=1)[
+        :, None
+    ]  # (B, 1, Q, K)
     out = {}
     for name, engine in (("mle", "mle"), ("naive", "naive_mle"), ("bayes", "conjugate")):
         probs = _answer(engine, task, simulation).probs
@@ -148,7 +179,9 @@ def _seen(model: BayesianNetwork, simulation: Simulation, naive: bool) -> Array:
     nodes, target = np.arange(len(model.nodes)), arrays["target"]
     parents = np.array([np.isin(nodes, model.parents[t]) for t in target])
     relevant = nodes < target[:, None] if naive else parents
-    agree = ((arrays["rows"][:, None] == arrays["query"][:, :, None]) | ~relevant[:, None]).all(-1)  # (B, Q, N)
+    agree = ((arrays["rows"][:, None] == arrays["query"][:, :, None]) | ~relevant[:, None]).all(
+        -1
+    )  # (B, Q, N)
     return np.asarray(agree.cumsum(-1)[..., simulation.data.positions - 1].swapaxes(1, 2) > 0)
 
 
@@ -159,9 +192,13 @@ def structures(n: Sequence[int], datasets: int, seed: int) -> Measured:
     task = _task(model, n)
     simulation = task.simulate(range(datasets), seed=seed, stream="replicate")
     data, query = simulation.data, query_of(simulation.data)
-    truth = np.take_along_axis(simulation.latents["theta"], model.query_rows(query)[..., None], axis=1)[:, None]
+    truth = np.take_along_axis(
+        simulation.latents["theta"], model.query_rows(query)[..., None], axis=1
+    )[:, None]
     graphs = simulation.latents["edges"][:, query.target].astype(bool)  # (B, Q, M)
-    known = np.concatenate([matching_counts(model, data.select(np.array([b])), g) for b, g in enumerate(graphs)])
+    known = np.concatenate(
+        [matching_counts(model, data.select(np.array([b])), g) for b, g in enumerate(graphs)]
+    )
     naive = predecessor_counts(model, data)
     assert model.prior is not None
     answers = {
@@ -180,12 +217,20 @@ def losses(predictors: Sequence[str], datasets: int, seed: int) -> Measured:
     """Total variation of networks that differ in their loss from the posterior predictive and from the MLE, at n = 20."""
     task = _task(_network("bn-general5"), (20,))
     simulation = task.simulate(range(datasets), seed=seed, stream="replicate")
-    wanted = [_answer(engine, task, simulation).probs[:, 0] for engine in ("conjugate", "mle")][: len(predictors)]
+    wanted = [_answer(engine, task, simulation).probs[:, 0] for engine in ("conjugate", "mle")][
+        : len(predictors)
+    ]
     said = {"network, drawn labels": "bn-general5+labels", "network, exact targets": "bn-general5",
             "network, L1 on frequencies": "bn-general5+mle"}  # fmt: skip
-    answers = {row: _shipped(name)(*task.model.inputs(simulation.data, 0))["probs"] for row, name in said.items()}
+    answers = {
+        row: _shipped(name)(*task.model.inputs(simulation.data, 0))["probs"]
+        for row, name in said.items()
+    }
     answers["mle"] = wanted[1]
-    apart = {row: [0.5 * np.abs(probs - other).sum(-1).mean(-1) for other in wanted] for row, probs in answers.items()}
+    apart = {
+        row: [0.5 * np.abs(probs - other).sum(-1).mean(-1) for other in wanted]
+        for row, probs in answers.items()
+    }
     return {"bn-general5": {row: np.stack(columns, axis=1) for row, columns in apart.items()}}
 
 
@@ -214,15 +259,22 @@ LAGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 def lags(n: Sequence[int], datasets: int, seed: int) -> Measured:
     """KL from the next symbol's true law, over four matrices; step sizes are tuned against Bayes."""
     table: dict[str, list[Array]] = {name: [] for name in LAGS}
-    gaps: dict[str, list[Array]] = {name: [] for name in ("one step, best eta", "two steps", "five steps")}
+    gaps: dict[str, list[Array]] = {
+        name: [] for name in ("one step, best eta", "two steps", "five steps")
+    }
     etas = []
     for matrix_seed in range(4):
         model = MTD(10, 3, 1.0, matrix_seed=matrix_seed)
         task = _task(model, n)
-        simulation = task.simulate(range(datasets // 4), seed=seed, stream="audit")  # step sizes come from `replicate`
+        simulation = task.simulate(
+            range(datasets // 4), seed=seed, stream="audit"
+        )  # step sizes come from `replicate`
         y, weights = simulation.data.arrays["y"], simulation.latents["weights"]
         truth = np.stack([model.next_symbol(weights, y, t) for t in n], axis=1)
-        said = {name: _answer(e, task, simulation, **options).probs[:, :, 0] for name, (e, options) in LAGS.items()}
+        said = {
+            name: _answer(e, task, simulation, **options).probs[:, :, 0]
+            for name, (e, options) in LAGS.items()
+        }
         for name, probs in said.items():
             table[name].append((truth * np.log(truth / probs)).sum(-1))
         for name, parts in gaps.items():
@@ -230,7 +282,10 @@ def lags(n: Sequence[int], datasets: int, seed: int) -> Measured:
         etas.append(best_etas(model, tuple(n), 1, 0))
     joined = {name: np.concatenate(parts) for name, parts in table.items()}
     away = {name: np.concatenate(parts) for name, parts in gaps.items()}
-    return {"mtd-q10-m3": joined | {"best eta, over matrices": np.array(etas)}, "KL from bayes": away}
+    return {
+        "mtd-q10-m3": joined | {"best eta, over matrices": np.array(etas)},
+        "KL from bayes": away,
+    }
 
 
 # -- Gaussian processes -----------------------------------------------------------------------------------------------
@@ -243,7 +298,10 @@ def points(layers: Sequence[int], datasets: int, seed: int) -> Measured:
 
 def points_rbf(layers: Sequence[int], datasets: int, seed: int) -> Measured:
     """Descent in the RBF kernel, two dimensions, n uniform on 64..128."""
-    model, both = GaussianProcess(RBF(1.0, 0.8), 0.2, 2), {LEARNABLE: False, f"{LEARNABLE}, normalised": True}
+    model, both = (
+        GaussianProcess(RBF(1.0, 0.8), 0.2, 2),
+        {LEARNABLE: False, f"{LEARNABLE}, normalised": True},
+    )
     return _descents("rbf-2d", model, layers, (64, 128), both, datasets, seed)
 
 
@@ -259,16 +317,30 @@ def _descents(
     contexts = _spectra(max(datasets // 4, 8), seed, model, between)
     tuning, judged = contexts[: len(contexts) // 2], contexts[len(contexts) // 2 :]
     networks = {
-        row: [Solver(f"{name}{'-normalised' * normal}", model, depth, between, normal) for depth in layers]
+        row: [
+            Solver(f"{name}{'-normalised' * normal}", model, depth, between, normal)
+            for depth in layers
+        ]
         for row, normal in learned.items()
     }
-    said = {row: [[c.said(network) for c in judged] for network in parts] for row, parts in networks.items()}
+    said = {
+        row: [[c.said(network) for c in judged] for network in parts]
+        for row, parts in networks.items()
+    }
     out: Measured = {}
     for bins in (256, 64, 16):
         edges = _edges(bins, model)
-        columns = {"theory": [[c.apart(edges, _tuned(tuning, edges, depth - 1)) for c in judged] for depth in layers]}
+        columns = {
+            "theory": [
+                [c.apart(edges, _tuned(tuning, edges, depth - 1)) for c in judged]
+                for depth in layers
+            ]
+        }
         for row, parts in said.items():
-            columns[row] = [[c.apart_from(edges, *m) for c, m in zip(judged, part, strict=True)] for part in parts]
+            columns[row] = [
+                [c.apart_from(edges, *m) for c, m in zip(judged, part, strict=True)]
+                for part in parts
+            ]
         out[f"{bins} bins"] = {row: log_mean(np.array(values).T) for row, values in columns.items()}
     return out
 
@@ -289,10 +361,14 @@ def floor(bins: Sequence[int], datasets: int, seed: int) -> Measured:
 class Spectrum:
     """One context (x, y, queries), and gradient descent on it along the eigenvectors of K."""
 
-    def __init__(self, k: Array, across: Array, prior: Array, seen: tuple[Array, Array, Array], noise: float) -> None:
+    def __init__(
+        self, k: Array, across: Array, prior: Array, seen: tuple[Array, Array, Array], noise: float
+    ) -> None:
         self.seen, y = seen, seen[1]
         values, vectors = np.linalg.eigh(k)
-        kept = values > 1e-9 * values[-1]  # the linear kernel has rank d; nothing is learned outside
+        kept = (
+            values > 1e-9 * values[-1]
+        )  # the linear kernel has rank d; nothing is learned outside
         self.values, rotated = values[kept] + noise, vectors[:, kept].T @ across
         self.slope = rotated * (vectors[:, kept].T @ y)[:, None]
         self.square, self.prior, self.noise = rotated**2, prior, noise
@@ -301,7 +377,9 @@ class Spectrum:
         """Mean and variance (query,) after the steps; None: the limit."""
         left = 0.0 if etas is None else np.prod(1 - etas[:, None] * self.values, axis=0)
         reached = (1 - left) / self.values
-        return reached @ self.slope, self.noise + np.maximum(self.prior - reached @ self.square, 0.0)
+        return reached @ self.slope, self.noise + np.maximum(
+            self.prior - reached @ self.square, 0.0
+        )
 
     def apart(self, edges: Array, etas: Array) -> float:
         """Mean total variation between the bins of the readout after the steps and the exact density."""
@@ -330,25 +408,38 @@ class Spectrum:
 def variation(probs: Array, edges: Array, mean: Array, variance: Array) -> float:
     """Half the integral of |bins - normal density given that y is inside the bins|, mean over queries."""
     width = edges[1] - edges[0]
-    inside = edges[:-1, None] + width * (np.arange(POINTS_INSIDE) + 0.5) / POINTS_INSIDE  # (bin, point)
+    inside = (
+        edges[:-1, None] + width * (np.arange(POINTS_INSIDE) + 0.5) / POINTS_INSIDE
+    )  # (bin, point)
     z = (inside - mean[:, None, None]) / np.sqrt(variance)[:, None, None]
-    held = np.diff(ndtr((edges[[0, -1]] - mean[:, None]) / np.sqrt(variance)[:, None]))  # (query, 1)
+    held = np.diff(
+        ndtr((edges[[0, -1]] - mean[:, None]) / np.sqrt(variance)[:, None])
+    )  # (query, 1)
     density = np.exp(-0.5 * z**2) / (np.sqrt(2 * np.pi * variance)[:, None] * held)[..., None]
     return float(0.5 * (np.abs(probs[..., None] / width - density).mean(-1).sum(-1) * width).mean())
 
 
 def _spectra(
-    contexts: int, seed: int, model: GaussianProcess | None = None, sizes_between: tuple[int, int] = (128, 512)
+    contexts: int,
+    seed: int,
+    model: GaussianProcess | None = None,
+    sizes_between: tuple[int, int] = (128, 512),
 ) -> list[Spectrum]:
     """Contexts, by default of the linear kernel in five dimensions, n uniform between two sizes, four queries each."""
     model, (fewest, most) = model or _linear(), sizes_between
-    data = _task(model, (most,), queries=4).simulate(range(contexts), seed=seed, stream="replicate").data
+    data = (
+        _task(model, (most,), queries=4)
+        .simulate(range(contexts), seed=seed, stream="replicate")
+        .data
+    )
     k, across, prior = kernels(model, data)
     sizes = np.random.default_rng(seed).integers(fewest, most + 1, contexts)
     noise = float(model.noise_sd) ** 2 if isinstance(model.noise_sd, float) else 0.0
     x, y, query = (data.arrays[name] for name in ("x", "y", "x_query"))
     seen = [(x[i, :n], y[i, :n], query[i]) for i, n in enumerate(sizes)]
-    return [Spectrum(k[i, :n, :n], across[i, :n], prior[i], seen[i], noise) for i, n in enumerate(sizes)]
+    return [
+        Spectrum(k[i, :n, :n], across[i, :n], prior[i], seen[i], noise) for i, n in enumerate(sizes)
+    ]
 
 
 def _linear() -> GaussianProcess:
@@ -389,18 +480,34 @@ def depth(n: Sequence[int], datasets: int, seed: int) -> Measured:
     fixed = GaussianProcess(RBF(1.0, 0.8), 0.2, 16)
     kernel = {"kind": "rbf", "amplitude": 1.0, "lengthscale": {**grid, "values": [0.4, 0.8, 1.2]}}
     spec = {"kernel": kernel, "noise_sd": {**grid, "values": [0.1, 0.2, 0.3]}, "d": 16}
-    models = {"length-scale .8": fixed, "grid of length-scales and noises": GaussianProcess.from_spec(spec)}
+    models = {
+        "length-scale .8": fixed,
+        "grid of length-scales and noises": GaussianProcess.from_spec(spec),
+    }
     out: Measured = {}
     for (title, model), level in zip(models.items(), (0.9, 0.5), strict=True):
-        simulation = _task(model, n, queries=8).simulate(range(max(datasets // 4, 8)), seed=seed, stream="replicate")
+        simulation = _task(model, n, queries=8).simulate(
+            range(max(datasets // 4, 8)), seed=seed, stream="replicate"
+        )
         exact = _answer("cholesky", _task(model, n, queries=8), simulation, latents=False)
         answers: dict[str, Any] = {"bayes": exact}
         for layers in (8, 16, 32):
-            network = Solver(f"rbf-16d{'' if model.fixed else '-grid'}", model, layers, (64, 256), normalised=True)
+            network = Solver(
+                f"rbf-16d{'' if model.fixed else '-grid'}",
+                model,
+                layers,
+                (64, 256),
+                normalised=True,
+            )
             answers[f"{layers} layers"] = _normal(network, simulation)
         crps, pit = (registry.load("metric", name) for name in ("crps", "pit"))
-        seen = Normal(simulation.outcome, np.full(simulation.outcome.shape, 1e-9))  # all mass at what was observed
-        scores = {row: crps.score(said, seen, simulation.outcome).mean(-1) for row, said in answers.items()}
+        seen = Normal(
+            simulation.outcome, np.full(simulation.outcome.shape, 1e-9)
+        )  # all mass at what was observed
+        scores = {
+            row: crps.score(said, seen, simulation.outcome).mean(-1)
+            for row, said in answers.items()
+        }
         placed = {row: pit.score(said, exact, simulation.outcome) for row, said in answers.items()}
         out[f"{title}: CRPS"] = scores
         inside = {row: (np.abs(2 * place - 1) <= level).mean(-1) for row, place in placed.items()}
@@ -424,20 +531,33 @@ def extrapolation(n: Sequence[int], datasets: int, seed: int) -> Measured:
     """Total variation from the exact predictive of 31 steps of kernel attention that are tuned on small contexts."""
     model = GaussianProcess(RBF(1.0, 0.8), 0.2, 8)
     choices = {
-        f"plain, {ONE_STEP}": [GPGradientDescent(32, False, float(e)) for e in np.geomspace(0.01, 0.1, 10)],
-        f"normalised, {ONE_STEP}": [GPGradientDescent(32, True, float(e)) for e in np.linspace(0.5, 1.9, 8)],
-        f"normalised, {CHEBYSHEV}": [GPGradientDescent(32, True, "chebyshev", float(e)) for e in np.geomspace(1e-3, 0.3, 8)],
+        f"plain, {ONE_STEP}": [
+            GPGradientDescent(32, False, float(e)) for e in np.geomspace(0.01, 0.1, 10)
+        ],
+        f"normalised, {ONE_STEP}": [
+            GPGradientDescent(32, True, float(e)) for e in np.linspace(0.5, 1.9, 8)
+        ],
+        f"normalised, {CHEBYSHEV}": [
+            GPGradientDescent(32, True, "chebyshev", float(e)) for e in np.geomspace(1e-3, 0.3, 8)
+        ],
     }
     tuning = _Descent(model, TUNED, max(datasets // 5, 8), seed, "audit")
     judged = _Descent(model, n, datasets, seed, "replicate")
-    out = {name: judged.apart(min(parts, key=lambda part: tuning.apart(part).mean())) for name, parts in choices.items()}
-    return {"RBF, d = 8": out | {PAIRED: out[f"plain, {ONE_STEP}"] - out[f"normalised, {ONE_STEP}"]}}
+    out = {
+        name: judged.apart(min(parts, key=lambda part: tuning.apart(part).mean()))
+        for name, parts in choices.items()
+    }
+    return {
+        "RBF, d = 8": out | {PAIRED: out[f"plain, {ONE_STEP}"] - out[f"normalised, {ONE_STEP}"]}
+    }
 
 
 class _Descent:
     """Contexts with one query each, and their exact predictives."""
 
-    def __init__(self, model: GaussianProcess, n: Sequence[int], datasets: int, seed: int, stream: str) -> None:
+    def __init__(
+        self, model: GaussianProcess, n: Sequence[int], datasets: int, seed: int, stream: str
+    ) -> None:
         self.task = _task(model, n)
         self.simulation = self.task.simulate(range(datasets), seed=seed, stream=stream)
         self.truth = _answer("cholesky", self.task, self.simulation, latents=False)
@@ -447,7 +567,9 @@ class _Descent:
         data, call = self.simulation.data, part(self.task)
         each = [as_predictive(call(*self.task.model.inputs(data, k)), (len(data.index), 1), None)
                 for k in range(len(data.positions))]  # fmt: skip
-        score = registry.load("metric", "total_variation").score(stack(each, axis=1), self.truth, self.simulation.outcome)
+        score = registry.load("metric", "total_variation").score(
+            stack(each, axis=1), self.truth, self.simulation.outcome
+        )
         return np.asarray(score[..., 0])
 
 
@@ -465,7 +587,9 @@ def _answer(engine: str, task: Task, simulation: Simulation, **options: Any) -> 
     parts: list[IntArray] = np.array_split(index, max(1, len(index) // 50))
     answers = [made(task, simulation.data.select(part), seed=0).predictive for part in parts]
     first = answers[0]
-    columns = {name: np.concatenate([a.variables()[name] for a in answers]) for name in first.variables()}
+    columns = {
+        name: np.concatenate([a.variables()[name] for a in answers]) for name in first.variables()
+    }
     return type(first)(**columns)
 
 

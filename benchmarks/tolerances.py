@@ -31,7 +31,9 @@ def main(arguments: list[str]) -> int:
         made = pipeline.compute_tolerance(task)
         same = task.tolerance == made
         differs |= not same
-        print(f"{name}: {line(made)}  {'as frozen' if same else 'DIFFERS' if task.tolerance else 'not frozen yet'}")
+        print(
+            f"{name}: {line(made)}  {'as frozen' if same else 'DIFFERS' if task.tolerance else 'not frozen yet'}"
+        )
         if write and not same:
             freeze(name, made)
     return int(differs and not write)
@@ -43,7 +45,9 @@ def half_chi_square(task: Task, datasets: int = 400) -> float:
         return float("nan")
     means = []
     for guess, exact, simulation in pipeline.priors(task, 0, datasets):
-        scores = [pipeline.score(name, guess, exact, simulation) for name in ("half_chi_square", "kl")]
+        scores = [
+            pipeline.score(name, guess, exact, simulation) for name in ("half_chi_square", "kl")
+        ]
         means.append([decision.cluster_means(values).mean() for values in scores])
     own, kl = np.mean(means, axis=0)
     return float(own / kl)
@@ -52,7 +56,9 @@ def half_chi_square(task: Task, datasets: int = 400) -> float:
 def line(tolerance: Tolerance) -> str:
     """The YAML line of a tolerance."""
     t = tolerance
-    return f"tolerance: {{kl: {t.kl!r}, draws: {t.draws!r}, seed: {t.seed}, datasets: {t.datasets}}}"
+    return (
+        f"tolerance: {{kl: {t.kl!r}, draws: {t.draws!r}, seed: {t.seed}, datasets: {t.datasets}}}"
+    )
 
 
 def freeze(name: str, tolerance: Tolerance) -> None:
@@ -60,7 +66,9 @@ def freeze(name: str, tolerance: Tolerance) -> None:
     path = registry.task_path(name)
     assert path is not None
     text = re.sub(r"^tolerance:.*\n", "", path.read_text(encoding="utf-8"), flags=re.M)
-    store.write_text(path, re.sub(r"^(reference:)", line(tolerance) + r"\n\1", text, count=1, flags=re.M))
+    store.write_text(
+        path, re.sub(r"^(reference:)", line(tolerance) + r"\n\1", text, count=1, flags=re.M)
+    )
 
 
 if __name__ == "__main__":

@@ -49,9 +49,15 @@ CPU = torch.device("cpu")
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, print, write runs/benchmarks-training.json."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__.splitlines()[0])
-    parser.add_argument("packages", nargs="?", type=Path, metavar="FOLDER", help="packages pfns and einops")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "packages", nargs="?", type=Path, metavar="FOLDER", help="packages pfns and einops"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="put the tables into docs/benchmarks.md"
+    )
     given = parser.parse_args(arguments)
     rows: list[dict[str, Any]] = []
     for row in chain(map(share, SHARES), against(given.packages) if given.packages else ()):
@@ -167,17 +173,29 @@ def write_batches(task: Task, recipe: Recipe) -> int:
     arrays: dict[str, Array] = {}
     sizes = []
     for step in range(STEPS):
-        drawn = task.model.simulate(design, 0, "train", np.arange(step * recipe.batch, (step + 1) * recipe.batch))
-        n = max(1, context_sizes(largest, 1, 0, WARM + step)[0])  # as in our measured steps; the peer needs a context
+        drawn = task.model.simulate(
+            design, 0, "train", np.arange(step * recipe.batch, (step + 1) * recipe.batch)
+        )
+        n = max(
+            1, context_sizes(largest, 1, 0, WARM + step)[0]
+        )  # as in our measured steps; the peer needs a context
         seen = drawn.data.arrays
-        arrays[f"x{step}"] = np.concatenate([seen["x"][:, :n], seen["x_query"]], axis=1).astype(np.float32)
-        arrays[f"y{step}"] = np.concatenate([seen["y"][:, :n], drawn.outcome[:, 0]], axis=1).astype(np.float32)
+        arrays[f"x{step}"] = np.concatenate([seen["x"][:, :n], seen["x_query"]], axis=1).astype(
+            np.float32
+        )
+        arrays[f"y{step}"] = np.concatenate([seen["y"][:, :n], drawn.outcome[:, 0]], axis=1).astype(
+            np.float32
+        )
         sizes.append(n)
     FOLDER.mkdir(parents=True, exist_ok=True)
     np.savez(FOLDER / "batches.npz", allow_pickle=False, sizes=np.array(sizes), **arrays)
     shape, config = recipe.network, Run.start(task, recipe, 0, CPU).network.config.to_dict()
     model: Any = task.model
-    process = {"noise": model.noise_sd**2, "outputscale": model.kernel.amplitude**2, "lengthscale": model.kernel.lengthscale}
+    process = {
+        "noise": model.noise_sd**2,
+        "outputscale": model.kernel.amplitude**2,
+        "lengthscale": model.kernel.lengthscale,
+    }
     network = {"process": process, "width": shape["width"], "hidden": config["expansion"] * shape["width"], 
                "layers": shape["layers"], "heads": shape["heads"], "inputs": config["inputs"], "batch": recipe.batch,
                "learning_rate": recipe.learning_rate,
@@ -189,7 +207,12 @@ def write_batches(task: Task, recipe: Recipe) -> int:
 def peer_seconds(packages: Path, mode: str) -> float:
     """CPU seconds of the peer's epoch, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.pfns_peer", str(FOLDER), mode]
-    environment = {**os.environ, "PYTHONPATH": str(packages), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(packages),
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
 

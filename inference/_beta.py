@@ -74,7 +74,9 @@ def beta_rule(nodes: int, a: float, b: float) -> tuple[Array, Array]:
     """
     k, p, q = np.arange(nodes, dtype=np.float64), b - 1, a - 1
     s = 2 * k + p + q
-    with np.errstate(divide="ignore", invalid="ignore"):  # the first entries are limits of 0/0 for special a + b
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # the first entries are limits of 0/0 for special a + b
         diagonal = (q * q - p * p) / (s * (s + 2))
         square = (4 * k * (k + p) * (k + q) * (k + p + q) / (s * s * (s * s - 1)))[1:]
     diagonal[0] = (q - p) / (p + q + 2)
@@ -84,7 +86,9 @@ def beta_rule(nodes: int, a: float, b: float) -> tuple[Array, Array]:
     return at, np.where(weight > 1e-12, weight, small / small.sum())
 
 
-def monomial_errors(nodes: int, degree: int, a: float, b: float, later: Array | None = None) -> Array:
+def monomial_errors(
+    nodes: int, degree: int, a: float, b: float, later: Array | None = None
+) -> Array:
     """Largest relative error of `beta_rule` over all v^c (1 - v)^d with c + d = D, for D up to `degree`, (degree + 1,).
 
     A polynomial whose coefficients in these monomials are non-negative is integrated with no larger relative error. Computed
@@ -95,7 +99,9 @@ def monomial_errors(nodes: int, degree: int, a: float, b: float, later: Array | 
     """
     v, w = beta_rule(nodes, a, b)
     k = np.arange(degree + 1.0)
-    powers = (1.5 * np.stack([v, 1 - v])[:, None]) ** k[:, None]  # 1.5 keeps all of them inside the range of floats
+    powers = (1.5 * np.stack([v, 1 - v])[:, None]) ** k[
+        :, None
+    ]  # 1.5 keeps all of them inside the range of floats
     up = np.cumprod(np.append(1.0, 1.5 * (a + k[:-1]) / (a + b + k[:-1])))
     rise = 1.5 * (b + k[:-1]) / (a + b + k[:, None] + k[:-1])
     exact = np.cumprod(np.column_stack([up, rise]), axis=1)

@@ -41,7 +41,9 @@ class Workspace:
     def __init__(self, shapes: Sequence[tuple[int, ...]], scratch: int, lanes: int) -> None:
         self.lanes = lanes
         ends = list(accumulate((lanes * math.prod(shape) for shape in shapes), initial=0))
-        whole = np.empty(ends[-1] + lanes * scratch)  # in one piece, for which the system has large pages
+        whole = np.empty(
+            ends[-1] + lanes * scratch
+        )  # in one piece, for which the system has large pages
         places = zip(pairwise(ends), shapes, strict=True)
         self.values = [whole[start:end].reshape(*shape, lanes) for (start, end), shape in places]
         self.scratch = whole[ends[-1] :]
@@ -59,12 +61,17 @@ class Product:
     """Two values multiplied, each spread over the union of their scopes."""
 
     factors: tuple[int, int]  # the smaller first
-    spread: tuple[tuple[Any, Any], ...]  # of each factor: its axes in the order of the product, and None for missing ones
+    spread: tuple[
+        tuple[Any, Any], ...
+    ]  # of each factor: its axes in the order of the product, and None for missing ones
     rules: tuple[str, str]  # einsum of the product's derivative with the other factor
     wanted: tuple[bool, bool]
 
     def forward(self, values: Values, out: Array) -> None:
-        a, b = (values[i].transpose(axes)[index] for i, (axes, index) in zip(self.factors, self.spread, strict=True))
+        a, b = (
+            values[i].transpose(axes)[index]
+            for i, (axes, index) in zip(self.factors, self.spread, strict=True)
+        )
         np.multiply(a, b, out=out)
 
     def largest(self, values: Values, out: Array) -> None:
@@ -117,11 +124,19 @@ class Contraction:
 
     def backward(self, values: Values, gradient: Array, space: Workspace) -> None:
         given, turned = self._as_table(gradient), self.table.swapaxes(1, 2)
-        multiply = np.matmul if self.free else np.multiply  # the same where nothing is summed, but faster
+        multiply = (
+            np.matmul if self.free else np.multiply
+        )  # the same where nothing is summed, but faster
         target = values[self.source].transpose(self.axes)
-        space.put(self.source, values, multiply(turned, given).reshape(target.shape).transpose(np.argsort(self.axes)))
+        space.put(
+            self.source,
+            values,
+            multiply(turned, given).reshape(target.shape).transpose(np.argsort(self.axes)),
+        )
 
-    def choose(self, values: Values, states: dict[int, IntArray], pick: Callable[[Array], IntArray]) -> None:
+    def choose(
+        self, values: Values, states: dict[int, IntArray], pick: Callable[[Array], IntArray]
+    ) -> None:
         """Choose states of `own` given those of the variables kept, by the weights (lane, configuration of own)."""
         value = self._product(values)
         lane = np.arange(value.shape[2])
@@ -222,11 +237,15 @@ class Circuit:
             root = number in self.roots
             if root or (isinstance(step, Contraction) and (careful or step.rescaled)):
                 scale = values[number].reshape(-1, space.lanes).max(0)
-                faint = faint or bool(np.any((scale < FAINT) & (scale > 0)) if careful else scale.min() < FAINT)
+                faint = faint or bool(
+                    np.any((scale < FAINT) & (scale > 0)) if careful else scale.min() < FAINT
+                )
                 with np.errstate(divide="ignore"):
                     log_value += np.log(scale)
                 if not root:
-                    unscale[number] = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > FAINT**2)
+                    unscale[number] = np.divide(
+                        1.0, scale, out=np.zeros_like(scale), where=scale > FAINT**2
+                    )
                     values[number] *= unscale[number]
         return Sweep(values, unscale, log_value, faint)
 
@@ -242,11 +261,15 @@ def build(cliques: Sequence[Clique], tables: Sequence[tuple[Scope, Array]], inpu
         sizes: number of states of each variable.
     """
     maker = _Maker(sizes, [s for s, _ in inputs], [w for _, w in inputs])
-    waiting: list[list[tuple[int, int]]] = [[] for _ in cliques]  # message, tables in it since the last rescaling
+    waiting: list[list[tuple[int, int]]] = [
+        [] for _ in cliques
+    ]  # message, tables in it since the last rescaling
     roots = []
     for clique, received in zip(cliques, waiting, strict=True):
         known = [tables[t] for t in clique.tables if t < len(tables)]
-        operands = [t - len(tables) for t in clique.tables if t >= len(tables)] + [m for m, _ in received]
+        operands = [t - len(tables) for t in clique.tables if t >= len(tables)] + [
+            m for m, _ in received
+        ]
         weight = len(clique.tables) + sum(w for _, w in received)
         message = maker.clique(clique, known, operands, rescaled=weight >= RESCALE)
         if clique.parent is None:
@@ -254,7 +277,9 @@ def build(cliques: Sequence[Clique], tables: Sequence[tuple[Scope, Array]], inpu
         else:
             waiting[clique.parent].append((message, weight if weight < RESCALE else 0))
     shapes = tuple(_shape(scope, sizes) for scope in maker.scopes[len(inputs) :])
-    return Circuit(len(inputs), shapes, maker.scratch, tuple(maker.steps), tuple(roots), maker.roundings)
+    return Circuit(
+        len(inputs), shapes, maker.scratch, tuple(maker.steps), tuple(roots), maker.roundings
+    )
 
 
 class _Maker:
@@ -266,7 +291,14 @@ class _Maker:
         self.steps: list[Product | Contraction] = []
         self.roundings = self.scratch = 0
 
-    def clique(self, clique: Clique, known: Sequence[tuple[Scope, Array]], operands: list[int], *, rescaled: bool) -> int:
+    def clique(
+        self,
+        clique: Clique,
+        known: Sequence[tuple[Scope, Array]],
+        operands: list[int],
+        *,
+        rescaled: bool,
+    ) -> int:
         """Multiply the operands, contract them with the known tables; returns the number of the message."""
         given = {v for i in operands for v in self.scopes[i]}
         beside = {v for scope, _ in known for v in scope} - given
@@ -303,7 +335,9 @@ class _Maker:
         texts = ["".join(letter[v] for v in scope) + LANE for scope in (one, other, union)]
         rules = (f"{texts[2]},{texts[1]}->{texts[0]}", f"{texts[2]},{texts[0]}->{texts[1]}")
         wanted = (self.wanted[small], self.wanted[large])
-        self.steps.append(Product((small, large), (_spread(one, union), _spread(other, union)), rules, wanted))
+        self.steps.append(
+            Product((small, large), (_spread(one, union), _spread(other, union)), rules, wanted)
+        )
         made = self._made(union, any(wanted))
         self.scratch = max(self.scratch, self.entries[small])
         self.roundings += 2 + self.entries[made] // self.entries[small]
@@ -316,7 +350,13 @@ class _Maker:
         return len(self.scopes) - 1
 
 
-def _known(known: Sequence[tuple[Scope, Array]], batch: Scope, free: Scope, own: Scope, sizes: Sequence[int]) -> Array:
+def _known(
+    known: Sequence[tuple[Scope, Array]],
+    batch: Scope,
+    free: Scope,
+    own: Scope,
+    sizes: Sequence[int],
+) -> Array:
     """Product of known tables as (batch, free, own)."""
     mentioned = {v for scope, _ in known for v in scope}
     if not mentioned & set(batch):

@@ -52,7 +52,9 @@ class Layout:
     @cached_property
     def seen(self) -> list[Scope]:
         """Given nodes in each node's table."""
-        return [tuple(v for v in (*p, i) if v in self.given) for i, p in enumerate(self.model.parents)]
+        return [
+            tuple(v for v in (*p, i) if v in self.given) for i, p in enumerate(self.model.parents)
+        ]
 
     @cached_property
     def known(self) -> list[int]:
@@ -68,7 +70,11 @@ class Layout:
     def inputs(self) -> list[tuple[Scope, bool]]:
         """Scopes of indicators, slices, joint; and whether derivatives by them are wanted."""
         indicators = [((v,), not self.joint) for v in self.hidden]
-        return [*indicators, *[(self.scopes[i], False) for i in self.sliced], *([(self.together, True)] * bool(self.together))]
+        return [
+            *indicators,
+            *[(self.scopes[i], False) for i in self.sliced],
+            *([(self.together, True)] * bool(self.together)),
+        ]
 
     @cached_property
     def cliques(self) -> tuple[Clique, ...]:
@@ -97,7 +103,9 @@ class Compiled:
         self.circuit: Circuit = build(layout.cliques, known, layout.inputs, layout.sizes)
         self.slices = {i: layout.table(i) for i, seen in enumerate(layout.seen) if seen}
         self.start = np.cumsum([0, *layout.sizes])
-        self.node = np.repeat(np.arange(len(layout.sizes)), layout.sizes)  # of every state in the network
+        self.node = np.repeat(
+            np.arange(len(layout.sizes)), layout.sizes
+        )  # of every state in the network
         self.state = np.concatenate([np.arange(k, dtype=np.int32) for k in layout.sizes])
         self.columns = self.node * layout.model.width + self.state  # of a padded (M, K) table
 
@@ -109,7 +117,11 @@ class Lanes:
         self.compiled, self.layout, self.circuit = compiled, compiled.layout, compiled.circuit
         self.space = self.circuit.workspace(lanes)
         shape = (compiled.node.size, lanes)
-        self.seen, self.agrees, self.block = np.empty(shape, np.int32), np.empty((2, *shape), bool), np.empty(shape)
+        self.seen, self.agrees, self.block = (
+            np.empty(shape, np.int32),
+            np.empty((2, *shape), bool),
+            np.empty(shape),
+        )
 
     def log_evidence(self, evidence: IntArray) -> Array:
         """log P(evidence), (lane,)."""

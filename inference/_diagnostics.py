@@ -54,12 +54,42 @@ class Gates:
     def reasons(self) -> list[str]:
         """One sentence for each gate that some data set fails, with the numbers."""
         rows = [
-            ("rank R-hat", self.rank_r_hat, ~(self.rank_r_hat < R_HAT), np.max, f"must be below {R_HAT}"),
-            ("bulk effective sample size", self.ess_bulk, ~(self.ess_bulk >= ESS), np.min, f"must reach {ESS:g}"),
-            ("tail effective sample size", self.ess_tail, ~(self.ess_tail >= ESS), np.min, f"must reach {ESS:g}"),
-            ("divergent transitions", self.divergences, ~(self.divergences == 0), np.max, "there must be none"),
+            (
+                "rank R-hat",
+                self.rank_r_hat,
+                ~(self.rank_r_hat < R_HAT),
+                np.max,
+                f"must be below {R_HAT}",
+            ),
+            (
+                "bulk effective sample size",
+                self.ess_bulk,
+                ~(self.ess_bulk >= ESS),
+                np.min,
+                f"must reach {ESS:g}",
+            ),
+            (
+                "tail effective sample size",
+                self.ess_tail,
+                ~(self.ess_tail >= ESS),
+                np.min,
+                f"must reach {ESS:g}",
+            ),
+            (
+                "divergent transitions",
+                self.divergences,
+                ~(self.divergences == 0),
+                np.max,
+                "there must be none",
+            ),
             ("E-BFMI", self.e_bfmi, ~(self.e_bfmi > E_BFMI), np.min, f"must exceed {E_BFMI}"),
-            ("split R-hat", self.split_r_hat, self.split_r_hat > APART, np.max, "chains stay in different places"),
+            (
+                "split R-hat",
+                self.split_r_hat,
+                self.split_r_hat > APART,
+                np.max,
+                "chains stay in different places",
+            ),
         ]
         return [f"{name}: {worst(value[failed]):.4g} at worst, in {failed.sum()} of {failed.size} data sets, {rule}"
                 for name, value, failed, worst, rule in rows if failed.any()]  # fmt: skip
@@ -96,7 +126,9 @@ def rank_r_hat(draws: Array, scores: Array | None = None) -> Array:
     """The larger of split R-hat of ranks (location) and of ranks of distances to the median (scale)."""
     halves = split(draws)
     folded = np.abs(halves - np.median(halves, axis=(2, 3), keepdims=True))
-    return np.maximum(r_hat(normal_scores(halves) if scores is None else scores), r_hat(normal_scores(folded)))
+    return np.maximum(
+        r_hat(normal_scores(halves) if scores is None else scores), r_hat(normal_scores(folded))
+    )
 
 
 def ess_bulk(draws: Array) -> Array:
@@ -152,7 +184,9 @@ def _quantiles(size: int) -> Array:
 def r_hat(draws: Array) -> Array:
     """Square root of pooled over within-chain variance; NaN for one chain or a constant."""
     within, pooled = _variances(draws)
-    return np.sqrt(np.divide(pooled, within, out=np.full_like(within, np.nan), where=_proper(draws, within)))
+    return np.sqrt(
+        np.divide(pooled, within, out=np.full_like(within, np.nan), where=_proper(draws, within))
+    )
 
 
 def _split_r_hat(draws: Array) -> Array:
@@ -164,12 +198,16 @@ def ess(draws: Array) -> Array:
     chains, length = draws.shape[2:]
     within, pooled = _variances(draws)
     proper = _proper(draws, within)
-    correlation = 1 - (within[..., None] - _autocovariance(draws)) / np.where(proper, pooled, 1.0)[..., None]
+    correlation = (
+        1 - (within[..., None] - _autocovariance(draws)) / np.where(proper, pooled, 1.0)[..., None]
+    )
     correlation[..., 0] = 1.0
     pairs = correlation[..., : length // 2 * 2].reshape(*within.shape, length // 2, 2)
     both = pairs.sum(-1)
     positive = np.logical_and.accumulate(both > 0, axis=-1)
-    end = np.minimum(positive.sum(-1, keepdims=True), both.shape[-1] - 1)  # the first pair that is not positive
+    end = np.minimum(
+        positive.sum(-1, keepdims=True), both.shape[-1] - 1
+    )  # the first pair that is not positive
     last = np.take_along_axis(pairs[..., 0], end, axis=-1)[..., 0]
     total = np.where(positive, np.minimum.accumulate(both, axis=-1), 0.0).sum(-1)
     time = np.maximum(-1 + 2 * total + np.maximum(last, 0.0), 1 / np.log10(chains * length))
@@ -185,7 +223,9 @@ def _variances(draws: Array) -> tuple[Array, Array]:
 
 def _proper(draws: Array, within: Array) -> Mask:
     """Which latents can be judged: more than one chain before splitting, finite draws that vary."""
-    several = draws.shape[2] > 2  # two halves of one chain cannot show that another would go elsewhere
+    several = (
+        draws.shape[2] > 2
+    )  # two halves of one chain cannot show that another would go elsewhere
     varies = within > 1e-28 * np.square(draws).mean(axis=(2, 3))
     return np.asarray(several & np.isfinite(draws).all(axis=(2, 3)) & varies)
 

@@ -50,10 +50,16 @@ def name_of(engine: Engine) -> str:
 BOUNDED = ("simplex", "unit_interval")
 NEEDS: Mapping[str, tuple[Callable[[Model], bool], str]] = {
     "list": (lambda model: bool(model.layout.listed), "a context that is a list"),
-    "set": (lambda model: bool(model.layout.listed) and model.layout.order == "set", "exchangeable observations"),
+    "set": (
+        lambda model: bool(model.layout.listed) and model.layout.order == "set",
+        "exchangeable observations",
+    ),
     "categories": (lambda model: model.n_categories is not None, "predictions of categories"),
     "reals": (lambda model: model.n_categories is None, "predictions of real values"),
-    "bounded latents": (lambda model: any(v.support in BOUNDED for v in model.latents), "latents between bounds"),
+    "bounded latents": (
+        lambda model: any(v.support in BOUNDED for v in model.latents),
+        "latents between bounds",
+    ),
 }
 
 
@@ -71,12 +77,18 @@ def needs_of(engine: Any) -> tuple[str, ...]:
 def require_family(engine: Engine, task: Task) -> None:
     """Refuse a model of a family that the engine does not serve, or without what the engine needs."""
     if engine.families and task.model.kind not in engine.families:
-        wanted = f"a model of kind {' or '.join(engine.families)} for the engine '{name_of(engine)}'"
-        raise InputError(wanted, f"'{task.model.kind}' in the task '{task.name}'", "see 'veribayes list engines'")
+        wanted = (
+            f"a model of kind {' or '.join(engine.families)} for the engine '{name_of(engine)}'"
+        )
+        raise InputError(
+            wanted, f"'{task.model.kind}' in the task '{task.name}'", "see 'veribayes list engines'"
+        )
     for need in needs_of(engine):
         has, words = NEEDS[need]
         if not has(task.model):
-            raise InputError(f"{words} for the engine '{name_of(engine)}'", f"the task '{task.name}'")
+            raise InputError(
+                f"{words} for the engine '{name_of(engine)}'", f"the task '{task.name}'"
+            )
 
 
 def require_served(engine: Engine, task: Task, data: Data) -> None:
@@ -95,7 +107,9 @@ def require_positive(engine: Engine, **options: float) -> None:
 def require_choice(engine: Engine, option: str, value: str, choices: Sequence[str]) -> None:
     """Refuse an option that is none of the words it may be."""
     if value not in choices:
-        raise InputError(f"{option} of the engine '{name_of(engine)}' among {', '.join(choices)}", f"'{value}'")
+        raise InputError(
+            f"{option} of the engine '{name_of(engine)}' among {', '.join(choices)}", f"'{value}'"
+        )
 
 
 def certify(method: str, error_bound: float, *, kind: Any = "bound", limit: float = 1e-6, reasons: tuple[str, ...] = (),

@@ -15,7 +15,15 @@ import numpy as np
 from scipy.special import softmax
 
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.inference._engine import EPS, Engine, equal_chunks, float64, moments, name_of, require_served
+from veribayes.inference._engine import (
+    EPS,
+    Engine,
+    equal_chunks,
+    float64,
+    moments,
+    name_of,
+    require_served,
+)
 from veribayes.joint import Joint
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
@@ -93,7 +101,9 @@ def chebyshev_steps(low: Array, high: Array, steps: int) -> Array:
     while len(order) < steps:
         apart = np.abs(roots[:, None] - roots[order])
         order.append(int(np.log(np.maximum(apart, 1e-300)).sum(1).argmax()))
-    return np.asarray(2 / (np.add(low, high)[..., None] + np.subtract(high, low)[..., None] * roots[order]))
+    return np.asarray(
+        2 / (np.add(low, high)[..., None] + np.subtract(high, low)[..., None] * roots[order])
+    )
 
 
 def condition(
@@ -105,7 +115,11 @@ def condition(
         ReferenceRefused: a covariance matrix that float64 does not tell from a singular one.
     """
     longest = max(int(data.positions.max()), 1)
-    x, y, query = data.arrays["x"][:, :longest], data.arrays["y"][:, :longest], data.arrays["x_query"]
+    x, y, query = (
+        data.arrays["x"][:, :longest],
+        data.arrays["y"][:, :longest],
+        data.arrays["x_query"],
+    )
     size = CHUNK // (theta["noise_sd"].size * longest * (longest + query.shape[1] ** 2))
     with float64():
         parts = [
@@ -117,10 +131,14 @@ def condition(
     return found
 
 
-def _require_regular(engine: Engine, found: Conditioned, theta: Mapping[str, Array], points: int) -> None:
+def _require_regular(
+    engine: Engine, found: Conditioned, theta: Mapping[str, Array], points: int
+) -> None:
     """Refuse matrices whose factorisation met a pivot that is not positive: everything after it is NaN."""
     each = (found.mean, found.variance, found.fit, found.log_det)
-    broken = np.any([~np.isfinite(a.reshape(*a.shape[:2], -1)).all(-1) for a in each], axis=0)  # (dataset, node)
+    broken = np.any(
+        [~np.isfinite(a.reshape(*a.shape[:2], -1)).all(-1) for a in each], axis=0
+    )  # (dataset, node)
     if broken.any():
         noise = theta["noise_sd"]
         condition_number = (points * found.scale / noise**2 + 1)[broken].max()
@@ -132,7 +150,9 @@ def _require_regular(engine: Engine, found: Conditioned, theta: Mapping[str, Arr
         raise ReferenceRefused(name_of(engine), [reason])
 
 
-def predictive(model: GaussianProcess, found: Conditioned, theta: Mapping[str, Array], prior: Array) -> Predictive:
+def predictive(
+    model: GaussianProcess, found: Conditioned, theta: Mapping[str, Array], prior: Array
+) -> Predictive:
     """Normal for fixed hyperparameters, else a mixture with one component a node."""
     mean = np.moveaxis(found.mean, 1, -1)  # (dataset, position, query, node)
     sd = np.sqrt(np.maximum(np.moveaxis(found.variance, 1, -1), 0.0) + theta["noise_sd"] ** 2)
@@ -162,7 +182,10 @@ def posterior(
     """
     if not model.fixed:
         weights = node_weights(found, prior)
-        raw = {name: [np.einsum("bhp,h->bp", weights, theta[name] ** k) for k in (1, 2)] for name in model.priors}
+        raw = {
+            name: [np.einsum("bhp,h->bp", weights, theta[name] ** k) for k in (1, 2)]
+            for name in model.priors
+        }
         known = {name: moments(first, second) for name, (first, second) in raw.items()}
         for name in (n for n, p in model.priors.items() if p.discrete):
             values = model.priors[name].nodes(1)[0]
@@ -193,7 +216,11 @@ def rounding_bound(data: Data, found: Conditioned, theta: Mapping[str, Array]) -
     A itself, a the largest diagonal entry (Higham, Accuracy and Stability, theorem 10.5, with A >= s^2). That changes a mean
     by at most c sqrt(k(x*, x*) y^T A^-1 y), and a variance by at most c k(x*, x*); both triangular solutions cost as much.
     """
-    n, noise, scale = data.positions.astype(np.float64), (theta["noise_sd"] ** 2)[:, None], found.scale[..., None]
+    n, noise, scale = (
+        data.positions.astype(np.float64),
+        (theta["noise_sd"] ** 2)[:, None],
+        found.scale[..., None],
+    )
     change = 3 * EPS * n * (n + 1) * (scale + noise) / noise
     variance = np.maximum(found.variance.min(-1), 0.0) + noise
     return float((change * (np.sqrt(scale * found.fit / variance) + scale / variance)).max())

@@ -23,7 +23,9 @@ def known_network(engine: Engine, task: Task, data: Data) -> BayesianNetwork:
     model = task.model
     if not isinstance(model, BayesianNetwork) or model.cpts is None:
         wanted = f"a network with known tables for the engine '{name_of(engine)}'"
-        raise InputError(wanted, f"the task '{task.name}'", "tables with a prior are learned by conjugate")
+        raise InputError(
+            wanted, f"the task '{task.name}'", "tables with a prior are learned by conjugate"
+        )
     require_served(engine, task, data)
     return model
 
@@ -33,7 +35,9 @@ def require_possible(engine: Engine, log_evidence: Array) -> None:
     impossible = np.flatnonzero(np.isneginf(log_evidence))
     if impossible.size:
         found = f"the evidence of {impossible.size} of {log_evidence.size} data sets has probability zero"
-        raise ReferenceRefused(name_of(engine), [f"{found}, first in number {impossible[0]} of the batch"])
+        raise ReferenceRefused(
+            name_of(engine), [f"{found}, first in number {impossible[0]} of the batch"]
+        )
 
 
 def require_memory(engine: Engine, largest: int, need: int, limit: float) -> None:
@@ -54,4 +58,6 @@ def at_positions(probs: Array, data: Data) -> Categorical:
     target = data.arrays["target"]
     if not np.array_equal(target, np.arange(probs.shape[1])):
         probs = probs[:, target]
-    return Categorical(np.broadcast_to(probs[:, None], (len(probs), data.positions.size, *probs.shape[1:])))
+    return Categorical(
+        np.broadcast_to(probs[:, None], (len(probs), data.positions.size, *probs.shape[1:]))
+    )

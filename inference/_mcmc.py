@@ -21,7 +21,13 @@ import numpy as np
 from veribayes import waiting
 from veribayes.errors import InputError
 from veribayes.inference._diagnostics import Gates, Mask, measure
-from veribayes.inference._engine import equal_chunks, float64, name_of, require_positive, require_served
+from veribayes.inference._engine import (
+    equal_chunks,
+    float64,
+    name_of,
+    require_positive,
+    require_served,
+)
 from veribayes.models._random import keys
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Categorical, NormalMixture, Predictive, concatenate, stack
@@ -90,25 +96,37 @@ class Mcmc(ABC):
             raise InputError(wanted, f"the task '{task.name}' without any", "use 'junction_tree'")
         require_served(self, task, data)
         methods = self.ladder(task)
-        runs = [self._climbed(methods, task.model, data, position, seed) for position in range(data.positions.size)]
+        runs = [
+            self._climbed(methods, task.model, data, position, seed)
+            for position in range(data.positions.size)
+        ]
         halves = tuple(stack([run.halves[i] for run in runs], axis=1) for i in (0, 1))
         posterior = {
-            name: {key: np.stack([run.latents[name][key] for run in runs], axis=1) for key in runs[0].latents[name]}
+            name: {
+                key: np.stack([run.latents[name][key] for run in runs], axis=1)
+                for key in runs[0].latents[name]
+            }
             for name in runs[0].latents
         }
         answer = _mean(*halves)
         found = posterior if self.latents or self.keep else {}
         return Branch(answer, self._certificate(runs, methods), found, (halves[0], halves[1]))
 
-    def _climbed(self, methods: Sequence[Method], model: Any, data: Data, position: int, seed: int) -> Run:
+    def _climbed(
+        self, methods: Sequence[Method], model: Any, data: Data, position: int, seed: int
+    ) -> Run:
         """All data sets at one position, each with the first method that satisfies it, else with the last."""
         run = self.run(methods[0], model, data, position, seed)
         for rung, method in enumerate(methods[1:], start=1):
             failed = np.flatnonzero(~run.gates.passed)
             if not failed.size:
                 break
-            size = min(2 ** int(np.ceil(np.log2(failed.size))), data.index.size)  # few sizes, few compilations
-            again = self.run(method, model, data.select(datasets=np.resize(failed, size)), position, seed)
+            size = min(
+                2 ** int(np.ceil(np.log2(failed.size))), data.index.size
+            )  # few sizes, few compilations
+            again = self.run(
+                method, model, data.select(datasets=np.resize(failed, size)), position, seed
+            )
             order = np.arange(data.index.size)
             order[failed] = data.index.size + np.arange(failed.size)
             run = run.joined(again.at(rung)).taken(order)
@@ -118,27 +136,46 @@ class Mcmc(ABC):
         """One method on every data set, in chunks of equal size; longer chains are thinned to `draws` where draws are kept."""
         mask, parts = model.latent_mask(data, position), []
         drawn = self.draws_of(method, model, data, position, seed)
-        for chunk, (found, energy, diverging) in zip(self._chunks(method, data), drawn, strict=True):
+        for chunk, (found, energy, diverging) in zip(
+            self._chunks(method, data), drawn, strict=True
+        ):
             some = data.select(datasets=chunk)
             halves = [
                 self._conditional(model, some, position, {n: d[:, half] for n, d in found.items()})
                 for half in (slice(None, self.chains), slice(self.chains, None))
             ]
-            gates, latents = judged(found, energy, diverging, {k: v[chunk] for k, v in mask.items()})
+            gates, latents = judged(
+                found, energy, diverging, {k: v[chunk] for k, v in mask.items()}
+            )
             if self.keep:
                 thin = max(method.draws // self.draws, 1)
-                latents = {n: {**moments, "draws": found[n][:, :, ::thin]} for n, moments in latents.items()}
-            parts.append(Run((halves[0], halves[1]), gates, latents, np.zeros(chunk.size, dtype=np.int64)))
+                latents = {
+                    n: {**moments, "draws": found[n][:, :, ::thin]}
+                    for n, moments in latents.items()
+                }
+            parts.append(
+                Run((halves[0], halves[1]), gates, latents, np.zeros(chunk.size, dtype=np.int64))
+            )
         return reduce(Run.joined, parts).taken(np.arange(data.index.size))
 
-    def draws_of(self, method: Method, model: Any, data: Data, position: int, seed: int) -> Iterator[tuple[Draws, Array, Mask]]:
+    def draws_of(
+        self, method: Method, model: Any, data: Data, position: int, seed: int
+    ) -> Iterator[tuple[Draws, Array, Mask]]:
         """Latents (dataset, chain, draw, *event), energies and divergences by chunks, of which the last may repeat itself."""
-        program, key, sampler = model.program_data(data, position), keys(seed, method.name, data.index), method.compiled(model)
+        program, key, sampler = (
+            model.program_data(data, position),
+            keys(seed, method.name, data.index),
+            method.compiled(model),
+        )
         for chunk in self._chunks(method, data):
-            waiting.at(f"{method.name} on data sets {chunk[0] + 1} to {chunk[-1] + 1} of {data.index.size}")
+            waiting.at(
+                f"{method.name} on data sets {chunk[0] + 1} to {chunk[-1] + 1} of {data.index.size}"
+            )
             with float64(), jax.numpy_rank_promotion("allow"):  # NumPyro's transforms rely on it
                 lanes = _lanes(key[chunk], int(data.positions[position]), 2 * self.chains)
-                drawn = jax.tree.map(np.asarray, sampler(lanes, {k: v[chunk] for k, v in program.items()}))
+                drawn = jax.tree.map(
+                    np.asarray, sampler(lanes, {k: v[chunk] for k, v in program.items()})
+                )
             yield drawn
 
     def _chunks(self, method: Method, data: Data) -> list[IntArray]:
@@ -164,19 +201,29 @@ class Mcmc(ABC):
             **{"ess_bulk": np.min, "ess_tail": np.min, "e_bfmi": np.min},
         }
         diagnostics = {
-            name: float(pick(np.concatenate([getattr(g, name) for g in kept]))) for name, pick in worst.items()
+            name: float(pick(np.concatenate([getattr(g, name) for g in kept])))
+            for name, pick in worst.items()
         }
         reasons: tuple[str, ...] = ()
         if share > self.max_refused:
-            tried = ", then ".join(f"{2 * self.chains} chains of {m.draws} draws by {m.name}" for m in methods)
+            tried = ", then ".join(
+                f"{2 * self.chains} chains of {m.draws} draws by {m.name}" for m in methods
+            )
             head = f"{share:.1%} of data sets fail a gate with {tried}; {self.max_refused:.1%} may"
             reasons = (head, *dict.fromkeys(reason for g in gates for reason in g.reasons()))
         diagnostics["refused_share"] = share
         for rung, method in enumerate(methods[1:], start=1):
-            diagnostics[f"{method.name.replace(' ', '_')}_share"] = max(float((r.rung >= rung).mean()) for r in runs)
+            diagnostics[f"{method.name.replace(' ', '_')}_share"] = max(
+                float((r.rung >= rung).mean()) for r in runs
+            )
         bound = 1 / np.sqrt(diagnostics["ess_bulk"]) if diagnostics["ess_bulk"] > 0 else np.inf
         return Certificate(
-            "refused" if reasons else "trusted", self.method, float(bound), "montecarlo", reasons, diagnostics
+            "refused" if reasons else "trusted",
+            self.method,
+            float(bound),
+            "montecarlo",
+            reasons,
+            diagnostics,
         )
 
 
@@ -198,8 +245,15 @@ class Run:
 
     def joined(self, other: Run) -> Run:
         """Both batches, one after the other."""
-        first, second = (concatenate([a, b]) for a, b in zip(self.halves, other.halves, strict=True))
-        gates = Gates(*(np.concatenate([getattr(g, f.name) for g in (self.gates, other.gates)]) for f in fields(Gates)))
+        first, second = (
+            concatenate([a, b]) for a, b in zip(self.halves, other.halves, strict=True)
+        )
+        gates = Gates(
+            *(
+                np.concatenate([getattr(g, f.name) for g in (self.gates, other.gates)])
+                for f in fields(Gates)
+            )
+        )
         latents = {
             n: {k: np.concatenate([v, other.latents[n][k]]) for k, v in each.items()}
             for n, each in self.latents.items()
@@ -209,7 +263,12 @@ class Run:
     def taken(self, order: IntArray) -> Run:
         """Some of the data sets, in this order."""
         latents = {n: {k: v[order] for k, v in each.items()} for n, each in self.latents.items()}
-        return Run((self.halves[0][order], self.halves[1][order]), self.gates.taken(order), latents, self.rung[order])
+        return Run(
+            (self.halves[0][order], self.halves[1][order]),
+            self.gates.taken(order),
+            latents,
+            self.rung[order],
+        )
 
     def at(self, rung: int) -> Run:
         """The same, by the method with this number."""
@@ -222,7 +281,9 @@ def judged(
     """Gates and moments from the draws of latents, (dataset, chain, draw, *event) each."""
     used = {name: np.flatnonzero(mask[name].all(0)) for name in found}
     flat = [found[name].reshape(*energy.shape, -1)[..., columns] for name, columns in used.items()]
-    gates, statistics = measure(np.moveaxis(np.concatenate(flat, axis=-1), -1, 1), energy, diverging)
+    gates, statistics = measure(
+        np.moveaxis(np.concatenate(flat, axis=-1), -1, 1), energy, diverging
+    )
     ends = np.cumsum([columns.size for columns in used.values()])
     latents = {name: {k: _placed(v[:, end - columns.size : end], columns, mask[name].shape) for k, v in statistics.items()}
                for (name, columns), end in zip(used.items(), ends, strict=True)}  # fmt: skip
@@ -241,7 +302,9 @@ def _mean(first: Predictive, second: Predictive) -> Predictive:
     if isinstance(first, Categorical) and isinstance(second, Categorical):
         return Categorical((first.probs + second.probs) / 2)
     if isinstance(first, NormalMixture) and isinstance(second, NormalMixture):
-        pairs = ((getattr(first, name), getattr(second, name)) for name in ("weights", "mean", "sd"))
+        pairs = (
+            (getattr(first, name), getattr(second, name)) for name in ("weights", "mean", "sd")
+        )
         weights, mean, sd = (np.concatenate(pair, axis=-1) for pair in pairs)
         return NormalMixture(weights / 2, mean, sd)
     raise InputError("two categoricals or two mixtures", f"'{first.form}' and '{second.form}'")

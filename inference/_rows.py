@@ -34,7 +34,9 @@ def learning(engine: Engine, task: Task, data: Data) -> tuple[BayesianNetwork, R
     model = task.model
     if not isinstance(model, BayesianNetwork) or model.prior is None:
         wanted = f"a network with a prior over its tables for the engine '{name_of(engine)}'"
-        raise InputError(wanted, f"the task '{task.name}'", "known tables are served by junction_tree")
+        raise InputError(
+            wanted, f"the task '{task.name}'", "known tables are served by junction_tree"
+        )
     require_served(engine, task, data)
     return model, model.prior
 
@@ -55,7 +57,9 @@ def prefix_counts(model: BayesianNetwork, rows: IntArray, positions: IntArray) -
     """Counts of states by row of theta after each prefix, (dataset, position, R, K), in one pass over the rows."""
     datasets, length, _ = rows.shape
     order = np.argsort(positions, kind="stable")
-    first = np.searchsorted(positions[order], np.arange(length), side="right")  # first position that contains each row
+    first = np.searchsorted(
+        positions[order], np.arange(length), side="right"
+    )  # first position that contains each row
     shape = (datasets, positions.size + 1, model.n_rows, model.width)
     batch = np.arange(datasets)[:, None, None] * shape[1] + first[None, :, None]
     cell = (batch * model.n_rows + model.configuration(rows)) * model.width + rows
@@ -78,7 +82,9 @@ def matching_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntAr
         relevant: (query, node).
     """
     rows, (asked, target) = data.arrays["rows"], query_of(data)
-    agree = ((rows[:, None] == asked[:, :, None]) | ~relevant[:, None]).all(-1)  # (dataset, query, row)
+    agree = ((rows[:, None] == asked[:, :, None]) | ~relevant[:, None]).all(
+        -1
+    )  # (dataset, query, row)
     value = rows[..., target].swapaxes(1, 2)
     seen = (agree[..., None] & (value[..., None] == np.arange(model.width))).cumsum(2)
     none = np.zeros_like(seen[:, :, :1])
@@ -93,7 +99,9 @@ def predecessor_counts(model: BayesianNetwork, data: Data) -> IntArray:
 def parents_of(model: BayesianNetwork, query: RowQuery) -> Mask:
     """Which nodes are parents of the target of each query, (query, node)."""
     nodes = np.arange(len(model.nodes))
-    return np.array([np.isin(nodes, model.parents[target]) for target in query.target]).reshape(-1, nodes.size)
+    return np.array([np.isin(nodes, model.parents[target]) for target in query.target]).reshape(
+        -1, nodes.size
+    )
 
 
 def predecessors_of(model: BayesianNetwork, query: RowQuery) -> Mask:
@@ -110,7 +118,9 @@ def closest_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntArr
         relevant: (query, node).
     """
     rows, (asked, target) = data.arrays["rows"], query_of(data)
-    agreement = ((rows[:, None] == asked[:, :, None]) & relevant[:, None]).sum(-1)  # (dataset, query, row)
+    agreement = ((rows[:, None] == asked[:, :, None]) & relevant[:, None]).sum(
+        -1
+    )  # (dataset, query, row)
     value = rows[..., target].swapaxes(1, 2)
     state = value[..., None] == np.arange(model.width)
     counts = [_of_closest(agreement[..., :n], state[..., :n, :]) for n in data.positions]
@@ -143,10 +153,14 @@ def row_posterior(prior: RowPrior, counts: IntArray, states: Mask) -> tuple[Arra
         states: truth values that broadcast against counts: which categories the row has.
     """
     if isinstance(prior, Dirichlet):
-        return *_dirichlet(prior.concentration, counts, states), 8 * EPS  # two sums of positive terms and a quotient
+        return *_dirichlet(
+            prior.concentration, counts, states
+        ), 8 * EPS  # two sums of positive terms and a quotient
     if isinstance(prior, Intervals):
         return _intervals(prior, counts)
-    raise InputError("a Dirichlet, uniform or uniform-mixture prior", f"'{prior.kind}'", "use 'nuts'")
+    raise InputError(
+        "a Dirichlet, uniform or uniform-mixture prior", f"'{prior.kind}'", "use 'nuts'"
+    )
 
 
 def _dirichlet(concentration: float, counts: IntArray, states: Mask) -> tuple[Array, Array]:
@@ -196,6 +210,8 @@ def _log_evidence(prior: Intervals, a: Array, b: Array) -> tuple[Array, float]:
     for weight, low, high in prior.components:
         log_mass, growth = log_interval(a, b, low, high)
         terms.append(np.log(weight / (high - low)) + log_mass)
-        rounding = 4 * EPS * (16 + np.maximum(np.abs(log_mass), gammaln(a + b)))  # logs are rounded at their own size
+        rounding = (
+            4 * EPS * (16 + np.maximum(np.abs(log_mass), gammaln(a + b)))
+        )  # logs are rounded at their own size
         error = max(error, float((growth * rounding).max(initial=0.0)))
     return np.asarray(np.logaddexp.reduce(terms, axis=0)), error

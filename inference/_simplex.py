@@ -34,7 +34,12 @@ def next_symbol(model: MTD, data: Data, weights: Array) -> Categorical:
 
 
 def reweighted(
-    engine: Engine, of: str | None, task: Task, data: Data, seed: int, change: Callable[[Array], Array]
+    engine: Engine,
+    of: str | None,
+    task: Task,
+    data: Data,
+    seed: int,
+    change: Callable[[Array], Array],
 ) -> Branch:
     """The inner engine's mean lag weights, (dataset, position, lag), changed and read as a predictive of the next symbol."""
     require_served(engine, task, data)

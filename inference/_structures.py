@@ -47,7 +47,9 @@ def cells(states: IntArray, sizes: IntArray) -> IntArray:
     out = np.zeros((*states.shape[:-1], 1), dtype=np.int64)
     for axis, size in enumerate(sizes.tolist()):
         here = np.stack([np.full(states.shape[:-1], size), states[..., axis]], axis=-1)
-        out = (out[..., :, None] * (size + 1) + here[..., None, :]).reshape(*states.shape[:-1], 2 * out.shape[-1])
+        out = (out[..., :, None] * (size + 1) + here[..., None, :]).reshape(
+            *states.shape[:-1], 2 * out.shape[-1]
+        )
     return out
 
 
@@ -57,7 +59,9 @@ def log_marginal(prior: RowPrior, counts: IntArray, states: int) -> tuple[Array,
         c, total = prior.concentration, counts.sum(-1)
         terms = gammaln(counts[..., :states] + c) - gammaln(c)
         largest = gammaln(total.max(initial=0) + states * c + 3)
-        return terms.sum(-1) + gammaln(states * c) - gammaln(total + states * c), float(8 * EPS * (states + 1) * (1 + largest))
+        return terms.sum(-1) + gammaln(states * c) - gammaln(total + states * c), float(
+            8 * EPS * (states + 1) * (1 + largest)
+        )
     assert isinstance(prior, Intervals)  # there is no other prior
     code, moments, error = interval_evidence(prior, counts[..., :2])
     return np.asarray(moments[0][code]), error

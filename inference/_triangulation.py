@@ -18,7 +18,9 @@ TRIES = 6  # searches with ties broken at random, after the two usual rules
 SMALL = 64  # variables: random ties win a factor of 2 in some small networks, 4 % in large ones, where they cost a second
 
 Scope = tuple[int, ...]
-Order = list[tuple[Scope, int]]  # variables eliminated together, and the bits of their remaining neighbours
+Order = list[
+    tuple[Scope, int]
+]  # variables eliminated together, and the bits of their remaining neighbours
 Rule = Callable[[list[int], int, Sequence[float]], float]
 
 
@@ -51,16 +53,23 @@ def buckets(scopes: Sequence[Scope], sizes: Sequence[int]) -> tuple[Clique, ...]
     return _assign(_best(scopes, sizes, False), scopes, sizes)
 
 
-def junction_tree(scopes: Sequence[Scope], sizes: Sequence[int], *, quick: bool = False) -> tuple[Clique, ...]:
+def junction_tree(
+    scopes: Sequence[Scope], sizes: Sequence[int], *, quick: bool = False
+) -> tuple[Clique, ...]:
     """Maximal cliques only; `quick` takes the first order found."""
     return _assign(_absorb(_best(scopes, sizes, quick)), scopes, sizes)
 
 
 # -- orders -------------------------------------------------------------------------------------------------------------
 
+
 def _best(scopes: Sequence[Scope], sizes: Sequence[int], quick: bool) -> Order:
     graph, logs = _graph(scopes, len(sizes)), [math.log2(k) for k in sizes]
-    rules = [_fill] if quick else [_fill, _weight, *map(_random_ties, range(TRIES if len(sizes) <= SMALL else 0))]
+    rules = (
+        [_fill]
+        if quick
+        else [_fill, _weight, *map(_random_ties, range(TRIES if len(sizes) <= SMALL else 0))]
+    )
     found: list[tuple[float, Order]] = []
     for rule in rules:
         order = _eliminate(graph, rule, logs)
@@ -165,5 +174,7 @@ def _assign(order: Order, scopes: Sequence[Scope], sizes: Sequence[int]) -> tupl
     for (own, near), mine in zip(order, tables, strict=True):
         shared = tuple(members(near))
         parent = min((place[v] for v in shared), default=None)
-        out.append(Clique(own, shared, tuple(mine), parent, math.prod(sizes[v] for v in (*own, *shared))))
+        out.append(
+            Clique(own, shared, tuple(mine), parent, math.prod(sizes[v] for v in (*own, *shared)))
+        )
     return tuple(out)

@@ -32,7 +32,12 @@ def spoiled(branch: Branch, predictive: Predictive) -> Branch:
 
 
 def reread(
-    engine: Engine, of: str | None, task: Task, data: Data, seed: int, order: Callable[[int], IntArray]
+    engine: Engine,
+    of: str | None,
+    task: Task,
+    data: Data,
+    seed: int,
+    order: Callable[[int], IntArray],
 ) -> Branch:
     """The inner engine's answer at every position to a context that was read otherwise.
 
@@ -44,7 +49,9 @@ def reread(
     branches = []
     for n in data.positions.tolist():
         taken = order(n)
-        seen = taken if len(taken) else np.zeros(1, dtype=np.int64)  # an engine that ignores it, rather than an empty array
+        seen = (
+            taken if len(taken) else np.zeros(1, dtype=np.int64)
+        )  # an engine that ignores it, rather than an empty array
         read = replace(layout.taken(data, seen), positions=np.array([len(taken)]))
         branches.append(inner(of, task, read, seed))
     return spoiled(branches[-1], stack([branch.predictive[:, 0] for branch in branches], axis=1))
@@ -53,5 +60,7 @@ def reread(
 def probabilities(engine: Engine, predictive: Predictive) -> Array:
     """The probabilities of a categorical predictive, (dataset, position, query, category)."""
     if not isinstance(predictive, Categorical):
-        raise InputError(f"probabilities for the engine '{name_of(engine)}'", f"'{predictive.form}'")
+        raise InputError(
+            f"probabilities for the engine '{name_of(engine)}'", f"'{predictive.form}'"
+        )
     return predictive.probs

@@ -56,12 +56,18 @@ class BallArithmetic:
         model = gaussian(self, task, data)
         if any(not p.discrete for p in model.priors.values()):
             raise InputError(
-                f"fixed hyperparameters or grids for the engine '{name_of(self)}'", "a continuous prior", "use 'cholesky'"
+                f"fixed hyperparameters or grids for the engine '{name_of(self)}'",
+                "a continuous prior",
+                "use 'cholesky'",
             )
         sets = zip(*(data.arrays[k] for k in ("x", "y", "x_query")), strict=True)
-        found = np.array([[enclosed(model, x, y, query, int(n)) for n in data.positions] for x, y, query in sets])
+        found = np.array(
+            [[enclosed(model, x, y, query, int(n)) for n in data.positions] for x, y, query in sets]
+        )
         weights, mean, sd = np.moveaxis(found, 3, 0)  # each (dataset, position, query, node)
-        answer = Normal(mean[..., 0], sd[..., 0]) if model.fixed else NormalMixture(weights, mean, sd)
+        answer = (
+            Normal(mean[..., 0], sd[..., 0]) if model.fixed else NormalMixture(weights, mean, sd)
+        )
         spread = float((np.abs(mean).max(-1) / sd.min(-1)).max())
         return Branch(answer, certify(self.method, 2 * EPS * (1 + spread), limit=LIMIT))
 
@@ -76,7 +82,9 @@ def enclosed(model: GaussianProcess, x: Array, y: Array, query: Array, n: int) -
     try:
         from flint import ctx
     except ModuleNotFoundError:
-        raise InputError("python-flint", "an installation without it", "pip install 'veribayes[ball]'") from None
+        raise InputError(
+            "python-flint", "an installation without it", "pip install 'veribayes[ball]'"
+        ) from None
     before = ctx.prec
     try:
         for ctx.prec in PRECISION:
@@ -84,7 +92,9 @@ def enclosed(model: GaussianProcess, x: Array, y: Array, query: Array, n: int) -
                 return found
     finally:
         ctx.prec = before
-    raise ReferenceRefused("ball", [f"{PRECISION[-1]} bits do not separate a covariance matrix from a singular one"])
+    raise ReferenceRefused(
+        "ball", [f"{PRECISION[-1]} bits do not separate a covariance matrix from a singular one"]
+    )
 
 
 def _attempt(model: GaussianProcess, x: Array, y: Array, query: Array) -> Array | None:
@@ -92,19 +102,31 @@ def _attempt(model: GaussianProcess, x: Array, y: Array, query: Array) -> Array 
     theta, prior = model.hyper_nodes()
     nodes = [{name: float(value[h]) for name, value in theta.items()} for h in range(prior.size)]
     try:
-        parts = [_node(model, _balls(x), [_ball(v) for v in y], _balls(query), node) for node in nodes]
+        parts = [
+            _node(model, _balls(x), [_ball(v) for v in y], _balls(query), node) for node in nodes
+        ]
     except ZeroDivisionError:  # a pivot whose ball contains zero
         return None
-    scaled = [_ball(p) * (-fit / 2).exp() / det.sqrt() for p, (_, _, fit, det) in zip(prior, parts, strict=True)]
+    scaled = [
+        _ball(p) * (-fit / 2).exp() / det.sqrt()
+        for p, (_, _, fit, det) in zip(prior, parts, strict=True)
+    ]
     weights = [w / reduce(_add, scaled) for w in scaled]
-    rows = [[weights, [p[0][q] for p in parts], [p[1][q].sqrt() for p in parts]] for q in range(len(query))]
+    rows = [
+        [weights, [p[0][q] for p in parts], [p[1][q].sqrt() for p in parts]]
+        for q in range(len(query))
+    ]
     if not all(_tight(b) for row in rows for column in row for b in column):
         return None
     return np.array([[[float(b) for b in column] for column in row] for row in rows])
 
 
 def _node(
-    model: GaussianProcess, x: list[list[Ball]], y: list[Ball], query: list[list[Ball]], theta: Theta
+    model: GaussianProcess,
+    x: list[list[Ball]],
+    y: list[Ball],
+    query: list[list[Ball]],
+    theta: Theta,
 ) -> tuple[list[Ball], list[Ball], Ball, Ball]:
     """Means and variances of observations at the queries, y^T A^-1 y and det A."""
     from flint import arb, arb_mat
@@ -127,12 +149,18 @@ def _kernel(kernel: Kernel, x: Sequence[Ball], z: Sequence[Ball], theta: Theta) 
     """The formula of each kernel's docstring."""
     match kernel:
         case Sum(terms=terms):
-            return reduce(_add, (_kernel(t, x, z, below(f"{i}.", theta)) for i, t in enumerate(terms)))
+            return reduce(
+                _add, (_kernel(t, x, z, below(f"{i}.", theta)) for i, t in enumerate(terms))
+            )
         case Product(terms=terms):
-            return reduce(_times, (_kernel(t, x, z, below(f"{i}.", theta)) for i, t in enumerate(terms)))
+            return reduce(
+                _times, (_kernel(t, x, z, below(f"{i}.", theta)) for i, t in enumerate(terms))
+            )
     p = {name: _ball(value) for name, value in _values(kernel, theta, len(x)).items()}
     if isinstance(kernel, Linear):
-        return reduce(_add, (p[f"diagonal {i}"] * a * b for i, (a, b) in enumerate(zip(x, z, strict=True))))
+        return reduce(
+            _add, (p[f"diagonal {i}"] * a * b for i, (a, b) in enumerate(zip(x, z, strict=True)))
+        )
     return p["amplitude"] ** 2 * _correlation(kernel, [a - b for a, b in zip(x, z, strict=True)], p)
 
 
@@ -181,7 +209,9 @@ def _root(square: Ball) -> Ball:
 
 
 def _tight(ball: Ball) -> bool:
-    return bool(ball.is_finite() and (ball.rad() <= TIGHT * abs(ball.mid()) or ball.rad() <= TIGHT**4))
+    return bool(
+        ball.is_finite() and (ball.rad() <= TIGHT * abs(ball.mid()) or ball.rad() <= TIGHT**4)
+    )
 
 
 def _add(a: Ball, b: Ball) -> Ball:

@@ -64,7 +64,9 @@ class Cholesky:
         del seed  # deterministic
         model = gaussian(self, task, data)
         theta, prior = model.hyper_nodes(self.nodes)
-        found = condition(self, _solver(model, self.latents and model.fixed, self.joint), model, data, theta)
+        found = condition(
+            self, _solver(model, self.latents and model.fixed, self.joint), model, data, theta
+        )
         answer = predictive(model, found, theta, prior)
         latents = posterior(model, data, found, theta, prior) if self.latents else {}
         certificate = self._certificate(model, data, found, answer)
@@ -72,7 +74,9 @@ class Cholesky:
             certificate = self._checked(certificate, task, data, answer)
         return Branch(answer, certificate, latents, joint=joint(found, theta, prior))
 
-    def _certificate(self, model: GaussianProcess, data: Data, found: Conditioned, answer: Predictive) -> Certificate:
+    def _certificate(
+        self, model: GaussianProcess, data: Data, found: Conditioned, answer: Predictive
+    ) -> Certificate:
         """Rounding is bounded, or measured where the bound is too wide; the error of a quadrature is measured."""
         theta, prior = model.hyper_nodes(self.nodes)
         bound = rounding_bound(data, found, theta)
@@ -80,13 +84,19 @@ class Cholesky:
             if bound <= LIMIT:
                 return certify(self.method, bound, limit=LIMIT)
             longest = int(np.argmax(data.positions))  # the worst conditioned
-            change = _difference(answer[:, [longest]], self._backwards(model, data, data.positions[[longest]]))
+            change = _difference(
+                answer[:, [longest]], self._backwards(model, data, data.positions[[longest]])
+            )
             return certify(self.method, 10 * change, kind="estimate", limit=LIMIT)
         theta, prior = model.hyper_nodes(2 * self.nodes)
         finer = predictive(model, condition(self, _solver(model), model, data, theta), theta, prior)
-        return certify("quadrature", _difference(answer, finer), kind="estimate", limit=LIMIT, nodes=self.nodes)
+        return certify(
+            "quadrature", _difference(answer, finer), kind="estimate", limit=LIMIT, nodes=self.nodes
+        )
 
-    def _checked(self, certificate: Certificate, task: Task, data: Data, answer: Predictive) -> Certificate:
+    def _checked(
+        self, certificate: Certificate, task: Task, data: Data, answer: Predictive
+    ) -> Certificate:
         """The certificate after a comparison with enclosures of the first data sets."""
         some = slice(self.enclosed)
         exact = BallArithmetic()(task, data.select(datasets=some), seed=0)
@@ -94,21 +104,33 @@ class Cholesky:
         worst = max(error, certificate.error_bound)
         diagnostics = {**certificate.diagnostics, "enclosed_error": error}
         reasons = certificate.reasons
-        return certify(certificate.method, worst, kind=certificate.bound_kind, limit=LIMIT, reasons=reasons, **diagnostics)
+        return certify(
+            certificate.method,
+            worst,
+            kind=certificate.bound_kind,
+            limit=LIMIT,
+            reasons=reasons,
+            **diagnostics,
+        )
 
     def _backwards(self, model: GaussianProcess, data: Data, position: IntArray) -> Predictive:
         """The answer at one position from the same points in reverse order, which rounds differently."""
         points = {k: data.arrays[k][:, : position[0]][:, ::-1] for k in ("x", "y")}
         theta, prior = model.hyper_nodes(self.nodes)
         reverse = replace(data, arrays={**data.arrays, **points}, positions=position)
-        return predictive(model, condition(self, _solver(model), model, reverse, theta), theta, prior)
+        return predictive(
+            model, condition(self, _solver(model), model, reverse, theta), theta, prior
+        )
 
 
 def _difference(one: Predictive, other: Predictive) -> float:
     """Largest difference of means in sds, or of relative sds."""
     sd = other.standard_deviation()
     return float(
-        (np.abs(one.expectation() - other.expectation()) / sd + np.abs(one.standard_deviation() / sd - 1)).max()
+        (
+            np.abs(one.expectation() - other.expectation()) / sd
+            + np.abs(one.standard_deviation() / sd - 1)
+        ).max()
     )
 
 
@@ -117,17 +139,25 @@ def _solver(model: GaussianProcess, latents: bool = False, joint: bool = False) 
     """Compiled over data sets and nodes."""
 
     def solve(
-        theta: dict[str, jax.Array], x: jax.Array, y: jax.Array, query: jax.Array, positions: jax.Array
+        theta: dict[str, jax.Array],
+        x: jax.Array,
+        y: jax.Array,
+        query: jax.Array,
+        positions: jax.Array,
     ) -> Conditioned:
         covariance = model.covariance(x, x, theta)
-        factor = cholesky(covariance + theta["noise_sd"] ** 2 * jnp.eye(y.size), symmetrize_input=False)
+        factor = cholesky(
+            covariance + theta["noise_sd"] ** 2 * jnp.eye(y.size), symmetrize_input=False
+        )
         targets = jnp.concatenate([y[:, None], model.covariance(x, query, theta)], axis=1)
         z, half = jnp.split(solve_triangular(factor, targets, lower=True), [1], axis=1)
 
         def conditioned(half: jax.Array, variance: jax.Array) -> tuple[jax.Array, jax.Array]:
             return before @ (half * z), variance[None] - before @ half**2
 
-        before = (jnp.arange(y.size)[None] < positions[:, None]).astype(y.dtype)  # (position, observation)
+        before = (jnp.arange(y.size)[None] < positions[:, None]).astype(
+            y.dtype
+        )  # (position, observation)
         fit, log_det = before @ z[:, 0] ** 2, before @ (2 * jnp.log(jnp.diag(factor)))
         of_query, of_context = model.variance(query, theta), jnp.diag(covariance)
         at_context = (None, None)

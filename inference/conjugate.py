@@ -51,7 +51,9 @@ class Conjugate:
         if self.latents:
             states = np.arange(model.width) < model.row_states[:, None]
             first, second, _ = row_posterior(prior, counts, states)
-            posterior["theta"] = {k: np.where(states, v, np.nan) for k, v in moments(first, second).items()}
+            posterior["theta"] = {
+                k: np.where(states, v, np.nan) for k, v in moments(first, second).items()
+            }
         return Branch(Categorical(probs), certify(self.method, bound), posterior)
 
 

@@ -48,7 +48,9 @@ class Elimination:
         require_memory(self, largest, 16 * entries, self.memory)
         evidence = data.arrays["evidence"]
         size = int(np.clip(CHUNK // entries, 1, LANES))
-        parts = [_marginals(model, tree, evidence[i : i + size]) for i in range(0, len(evidence), size)]
+        parts = [
+            _marginals(model, tree, evidence[i : i + size]) for i in range(0, len(evidence), size)
+        ]
         probs, log_evidence = (np.concatenate(column) for column in zip(*parts, strict=True))
         require_possible(self, log_evidence)
         # a relative error of at most one rounding an operation: no sum is longer than its table
@@ -58,10 +60,15 @@ class Elimination:
 
 @lru_cache(maxsize=8)
 def _plan(model: BayesianNetwork) -> tuple[Clique, ...]:
-    return buckets([(*parents, node) for node, parents in enumerate(model.parents)], model.cardinalities.tolist())
+    return buckets(
+        [(*parents, node) for node, parents in enumerate(model.parents)],
+        model.cardinalities.tolist(),
+    )
 
 
-def _marginals(model: BayesianNetwork, tree: tuple[Clique, ...], evidence: IntArray) -> tuple[Array, Array]:
+def _marginals(
+    model: BayesianNetwork, tree: tuple[Clique, ...], evidence: IntArray
+) -> tuple[Array, Array]:
     """Posteriors of every node (lane, M, K), zero-padded, and log P(evidence) (lane,)."""
     tables, messages, log_evidence = _upwards(model, tree, evidence)
     out = np.zeros((len(evidence), len(model.nodes), model.width))
@@ -69,7 +76,9 @@ def _marginals(model: BayesianNetwork, tree: tuple[Clique, ...], evidence: IntAr
         clique, parent = tree[i].own + tree[i].shared, tree[i].parent
         if parent is not None:
             outside = _onto(tables[parent], tree[parent].own + tree[parent].shared, clique[1:])
-            ratio = np.divide(outside, messages[i], out=np.zeros_like(outside), where=messages[i] > 0)
+            ratio = np.divide(
+                outside, messages[i], out=np.zeros_like(outside), where=messages[i] > 0
+            )
             tables[i] = tables[i] * ratio[None]
         belief = _onto(tables[i], clique, clique[:1])
         total = belief.sum(0)
@@ -91,7 +100,9 @@ def _upwards(
         table = _compatible(evidence[:, clique[0]], model.cardinalities[clique[0]])
         table = _spread(table, bucket.own, clique)
         for node in bucket.tables:
-            table = table * _spread(model.table(node)[..., None], (*model.parents[node], node), clique)
+            table = table * _spread(
+                model.table(node)[..., None], (*model.parents[node], node), clique
+            )
         for child in waiting[i]:
             table = table * _spread(messages[child], tree[child].shared, clique)
         shape = (*(model.cardinalities[v] for v in clique), lanes)
@@ -108,7 +119,9 @@ def _upwards(
 
 def _compatible(observed: IntArray, states: int) -> Array:
     """1 where a state agrees with what a lane observed, (state, lane)."""
-    return ((observed[None] == np.arange(states)[:, None]) | (observed[None] < 0)).astype(np.float64)
+    return ((observed[None] == np.arange(states)[:, None]) | (observed[None] < 0)).astype(
+        np.float64
+    )
 
 
 def _spread(table: Array, variables: tuple[int, ...], clique: tuple[int, ...]) -> Array:

@@ -42,7 +42,9 @@ class Enumeration:
         probs, mass = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
         with np.errstate(divide="ignore"):
             require_possible(self, np.log(mass))
-        return Branch(at_positions(probs, data), certify(self.method, 2 * EPS * (entries + len(model.nodes))))
+        return Branch(
+            at_positions(probs, data), certify(self.method, 2 * EPS * (entries + len(model.nodes)))
+        )
 
 
 def _joint(model: BayesianNetwork) -> Array:
@@ -51,7 +53,9 @@ def _joint(model: BayesianNetwork) -> Array:
     for node, parents in enumerate(model.parents):
         axes = (*parents, node)
         table = model.table(node).transpose(np.argsort(axes))  # axes in the order of the nodes
-        out = out * table.reshape([model.cardinalities[v] if v in axes else 1 for v in range(out.ndim)])
+        out = out * table.reshape(
+            [model.cardinalities[v] if v in axes else 1 for v in range(out.ndim)]
+        )
     return out
 
 

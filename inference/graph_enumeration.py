@@ -43,8 +43,12 @@ class GraphEnumeration:
         if len(model.nodes) > MOST:
             reason = f"{len(model.nodes)} nodes have too many parent sets; at most {MOST} nodes are served"
             raise ReferenceRefused(name_of(self), [reason])
-        chunks = [np.arange(i, min(i + CHUNK, data.index.size)) for i in range(0, data.index.size, CHUNK)]
-        probs = np.concatenate([_predict(model, prior, edges, data.select(datasets=chunk)) for chunk in chunks])
+        chunks = [
+            np.arange(i, min(i + CHUNK, data.index.size)) for i in range(0, data.index.size, CHUNK)
+        ]
+        probs = np.concatenate(
+            [_predict(model, prior, edges, data.select(datasets=chunk)) for chunk in chunks]
+        )
         longest = int(data.positions.max(initial=0))
         bound = EPS * (longest + 2) * len(model.nodes) * 2 ** len(model.nodes)
         return Branch(Categorical(probs), certify(self.method, bound, kind="estimate"))
@@ -59,7 +63,10 @@ def _predict(model: BayesianNetwork, prior: RowPrior, edges: Edges, data: Data) 
     answers = []
     for q, target in enumerate(query_of(data).target.tolist()):
         own = learned[target][1][:, :, q]  # (dataset, position, K, t + 1)
-        known = [np.take_along_axis(learned[j][1][:, :, q], row[:, q, j, None, None, None], axis=2) for j in range(target)]
+        known = [
+            np.take_along_axis(learned[j][1][:, :, q], row[:, q, j, None, None, None], axis=2)
+            for j in range(target)
+        ]
         later = [evidence[:, :, None] for evidence, _ in learned[target + 1 :]]
         answers.append(reduce(_times, known + later, own) @ weight)
     probs = np.stack(answers, axis=2)
@@ -95,17 +102,26 @@ def _node(model: BayesianNetwork, prior: RowPrior, node: int, data: Data) -> tup
     return likelihood @ gathered, (likelihood[:, :, None, None] * means) @ gathered
 
 
-def _family(model: BayesianNetwork, prior: RowPrior, node: int, parents: IntArray, data: Data) -> tuple[Array, Array]:
+def _family(
+    model: BayesianNetwork, prior: RowPrior, node: int, parents: IntArray, data: Data
+) -> tuple[Array, Array]:
     """Log marginal likelihoods given these parents (dataset, position), and predictives (dataset, position, query, K)."""
     rows, query = data.arrays["rows"][:, : int(data.positions.max(initial=0))], query_of(data).row
     states = np.arange(model.width) < model.cardinalities[node]
     place = np.append(1, model.cardinalities[parents].cumprod())[:-1]
-    seen, asked = rows[..., parents] @ place, query[..., parents] @ place  # (dataset, row), (dataset, query)
-    is_state = (rows[..., node, None] == np.arange(model.width)).astype(np.int64)  # (dataset, row, K)
+    seen, asked = (
+        rows[..., parents] @ place,
+        query[..., parents] @ place,
+    )  # (dataset, row), (dataset, query)
+    is_state = (rows[..., node, None] == np.arange(model.width)).astype(
+        np.int64
+    )  # (dataset, row, K)
     before = (seen[:, :, None] == seen[:, None]) & np.tri(rows.shape[1], k=-1, dtype=bool)
     one_step = row_posterior(prior, _counted(before, is_state), states)[0]
     log_ahead = np.log((np.where(states, one_step, 0.0) * is_state).sum(-1)).cumsum(-1)
-    agree = (asked[:, :, None] == seen[:, None])[:, None] & (np.arange(rows.shape[1]) < data.positions[:, None])[:, None]
+    agree = (asked[:, :, None] == seen[:, None])[:, None] & (
+        np.arange(rows.shape[1]) < data.positions[:, None]
+    )[:, None]
     means = row_posterior(prior, _counted(agree, is_state[:, None]), states)[0]
     return np.pad(log_ahead, ((0, 0), (1, 0)))[:, data.positions], np.where(states, means, 0.0)
 

@@ -61,20 +61,32 @@ class Hmc(Mcmc):
         super().__post_init__()
         require_positive(self, steps=self.steps)
         if not 0 < self.target_accept < 1:
-            raise InputError(f"target_accept in (0, 1) for the engine '{name_of(self)}'", f"{self.target_accept}")
+            raise InputError(
+                f"target_accept in (0, 1) for the engine '{name_of(self)}'", f"{self.target_accept}"
+            )
 
     def ladder(self, task: Task) -> Sequence[Method]:
         """All data sets by HMC, the rest by NUTS."""
-        options = {"warmup": self.warmup, "draws": self.draws, "steps": self.steps, "target_accept": self.target_accept}
+        options = {
+            "warmup": self.warmup,
+            "draws": self.draws,
+            "steps": self.steps,
+            "target_accept": self.target_accept,
+        }
         fallback = Nuts(draws=self.draws, chains=self.chains)
-        return [Method("hmc", partial(_sampler, **options), self.draws, LANES), *fallback.ladder(task)]
+        return [
+            Method("hmc", partial(_sampler, **options), self.draws, LANES),
+            *fallback.ladder(task),
+        ]
 
 
 @lru_cache(maxsize=16)
 def _sampler(model: Any, *, warmup: int, draws: int, steps: int, target_accept: float) -> Sampler:
     """Compiled keys (dataset, chain), data -> latents (dataset, chain, draw, *event), energy and divergence of every draw."""
 
-    def chain(key: jax.Array, data: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
+    def chain(
+        key: jax.Array, data: dict[str, jax.Array]
+    ) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
         for_start, for_chain = jax.random.split(key)
         made = initialize_model(
             for_start, model.program, init_strategy=init_to_uniform(radius=START), dynamic_args=True, model_kwargs=data,
@@ -87,7 +99,13 @@ def _sampler(model: Any, *, warmup: int, draws: int, steps: int, target_accept: 
 
         mode, root = laplace(potential, start)
         white, energy, diverging = walk(
-            lambda u: potential(mode + root @ u), for_chain, mode.size, warmup, draws, steps, target_accept
+            lambda u: potential(mode + root @ u),
+            for_chain,
+            mode.size,
+            warmup,
+            draws,
+            steps,
+            target_accept,
         )
         values = jax.vmap(lambda u: made.postprocess_fn(**data)(unravel(mode + root @ u)))(white)
         return {latent.name: values[latent.name] for latent in model.latents}, energy, diverging
@@ -108,13 +126,17 @@ def laplace(potential: Potential, start: jax.Array) -> tuple[jax.Array, jax.Arra
 
         try:
             curvature, (value, force) = jax.jacfwd(slope, has_aux=True)(x)
-        except TypeError:  # a solver of differential equations knows derivatives by its adjoint alone
+        except (
+            TypeError
+        ):  # a solver of differential equations knows derivatives by its adjoint alone
             curvature, (value, force) = jax.jacrev(slope, has_aux=True)(x)
         return value, force, curvature
 
     def climb(state: tuple[Any, ...]) -> tuple[Any, ...]:
         x, at, damping, _, i = state
-        factor = jnp.linalg.cholesky(at[2] + damping * unit)  # NaN where not positive: no better, more damping
+        factor = jnp.linalg.cholesky(
+            at[2] + damping * unit
+        )  # NaN where not positive: no better, more damping
         step = jax.scipy.linalg.cho_solve((factor, True), at[1])
         new = local(x - step)
         better = new[0] <= at[0]
@@ -122,15 +144,27 @@ def laplace(potential: Potential, start: jax.Array) -> tuple[jax.Array, jax.Arra
         kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), (x - step, new), (x, at))
         return *kept, jnp.where(better, damping / DAMPING, damping * DAMPING), gain, i + 1
 
-    nowhere = (jnp.full((), jnp.inf), jnp.zeros_like(start), unit)  # the first step stays where it is and looks around
+    nowhere = (
+        jnp.full((), jnp.inf),
+        jnp.zeros_like(start),
+        unit,
+    )  # the first step stays where it is and looks around
     first = (start, nowhere, jnp.ones(()), jnp.full((), jnp.inf), 0)
-    mode, at, *_ = jax.lax.while_loop(lambda s: (s[4] < 2) | (s[3] > FLAT) & (s[4] < CLIMB), climb, first)
+    mode, at, *_ = jax.lax.while_loop(
+        lambda s: (s[4] < 2) | (s[3] > FLAT) & (s[4] < CLIMB), climb, first
+    )
     values, vectors = jnp.linalg.eigh(jnp.nan_to_num(at[2]))
     return mode, vectors / jnp.sqrt(jnp.maximum(jnp.abs(values), SOFT))[None]
 
 
 def walk(
-    potential: Potential, key: jax.Array, size: int, warmup: int, draws: int, steps: int, target_accept: float
+    potential: Potential,
+    key: jax.Array,
+    size: int,
+    warmup: int,
+    draws: int,
+    steps: int,
+    target_accept: float,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Draws (draw, latent), their energies and whether a trajectory diverged; all random numbers are made at once."""
     for_start, for_momentum, for_step, for_choice = jax.random.split(key, 4)
@@ -152,12 +186,19 @@ def walk(
             new_value, new_slope = at(new_x)
             return new_x, new_value, new_slope, momentum - 0.5 * step * new_slope
 
-        new_x, new_value, new_slope, momentum = jax.lax.fori_loop(0, steps, leap, (x, value, slope, momentum))
+        new_x, new_value, new_slope, momentum = jax.lax.fori_loop(
+            0, steps, leap, (x, value, slope, momentum)
+        )
         error = jnp.nan_to_num(new_value + 0.5 * momentum @ momentum - before, nan=jnp.inf)
         taken = error <= threshold
-        x, value, slope = (jnp.where(taken, new, old) for new, old in ((new_x, x), (new_value, value), (new_slope, slope)))
+        x, value, slope = (
+            jnp.where(taken, new, old)
+            for new, old in ((new_x, x), (new_value, value), (new_slope, slope))
+        )
         rate = jnp.where(i < warmup, 1 / jnp.sqrt(i + 1.0), 0.0)
-        log_step = jnp.minimum(log_step + rate * (jnp.exp(jnp.minimum(-error, 0.0)) - target_accept), longest)
+        log_step = jnp.minimum(
+            log_step + rate * (jnp.exp(jnp.minimum(-error, 0.0)) - target_accept), longest
+        )
         energy = before + jnp.where(taken, error, 0.0)
         return (x, value, slope, log_step), (x, energy, error > DIVERGED)
 

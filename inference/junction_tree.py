@@ -18,7 +18,13 @@ from threadpoolctl import ThreadpoolController
 from veribayes.errors import ReferenceRefused
 from veribayes.inference._compiled import Compiled, Lanes, Layout
 from veribayes.inference._engine import EPS, certify, name_of, require_positive
-from veribayes.inference._known import GIB, at_positions, known_network, require_memory, require_possible
+from veribayes.inference._known import (
+    GIB,
+    at_positions,
+    known_network,
+    require_memory,
+    require_possible,
+)
 from veribayes.models._data import require_codes
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
@@ -29,7 +35,9 @@ CHUNK = 2**20  # table entries times lanes at once: 8 MB stays near the processo
 LANES = 4096  # longer lanes gain nothing
 BYTES = 24  # for each entry of a clique: known table, value, temporary
 FEWEST = 32  # shorter lanes waste the processor, however large the tables
-COMPILE = 2**15  # entries that are processed while a tree with one more variable is planned, compiled and run
+COMPILE = (
+    2**15
+)  # entries that are processed while a tree with one more variable is planned, compiled and run
 MANY = 64  # rows for which the best elimination order is worth its search
 STREAM = zlib.crc32(b"junction_tree")  # never the numbers that a simulator has used
 
@@ -57,7 +65,10 @@ class JunctionTree:
         probs, log_evidence, roundings = self._posteriors(model, data.arrays["evidence"])
         require_possible(self, log_evidence)
         # numerator and denominator of a posterior both pass at most so many roundings, of half an EPS each
-        return Branch(at_positions(probs, data), certify(self.method, EPS * (roundings + 1), roundings=roundings))
+        return Branch(
+            at_positions(probs, data),
+            certify(self.method, EPS * (roundings + 1), roundings=roundings),
+        )
 
     def posteriors(self, model: BayesianNetwork, evidence: IntArray) -> tuple[Array, Array]:
         """P(node | evidence) as (row, M, K), zero-padded, and log P(evidence) as (row,).
@@ -81,13 +92,20 @@ class JunctionTree:
             out[rows] = np.moveaxis(lanes.joint(evidence[rows]), -1, 0)
         return out
 
-    def draws(self, model: BayesianNetwork, evidence: IntArray, *, draws: int, seed: int) -> IntArray:
+    def draws(
+        self, model: BayesianNetwork, evidence: IntArray, *, draws: int, seed: int
+    ) -> IntArray:
         """Independent complete rows from P(all nodes | evidence), (row, draw, M); a function of seed and row number."""
-        uniform = [np.random.default_rng([seed, STREAM, i]).random((draws, len(model.nodes))) for i in range(len(evidence))]
+        uniform = [
+            np.random.default_rng([seed, STREAM, i]).random((draws, len(model.nodes)))
+            for i in range(len(evidence))
+        ]
         level, repeated = np.concatenate(uniform), np.repeat(evidence, draws, axis=0)
         out = np.empty_like(repeated)
         for rows, lanes in self._chunks(model, repeated):
-            out[rows], log_evidence = lanes.states(repeated[rows], partial(_invert, level[rows]), largest=False)
+            out[rows], log_evidence = lanes.states(
+                repeated[rows], partial(_invert, level[rows]), largest=False
+            )
             require_possible(self, log_evidence)
         return out.reshape(len(evidence), draws, -1)
 
@@ -95,7 +113,9 @@ class JunctionTree:
         """The complete row of highest probability that agrees with the evidence, (row, M), and its log probability, (row,)."""
         out, log_prob = np.empty_like(evidence), np.empty(len(evidence))
         for rows, lanes in self._chunks(model, evidence):
-            out[rows], log_prob[rows] = lanes.states(evidence[rows], lambda _, weights: weights.argmax(1), largest=True)
+            out[rows], log_prob[rows] = lanes.states(
+                evidence[rows], lambda _, weights: weights.argmax(1), largest=True
+            )
         require_possible(self, log_prob)
         return out, log_prob
 
@@ -110,10 +130,14 @@ class JunctionTree:
                 out[rows[:, None], lanes.compiled.columns] = block.T
             log_evidence[rows], roundings = sweep.log_value, max(roundings, lanes.circuit.roundings)
             if sweep.faint:
-                raise ReferenceRefused(name_of(self), ["a table entry below 1e-150 matters: numbers would underflow"])
+                raise ReferenceRefused(
+                    name_of(self), ["a table entry below 1e-150 matters: numbers would underflow"]
+                )
         return out.reshape(len(evidence), len(model.nodes), model.width), log_evidence, roundings
 
-    def _chunks(self, model: BayesianNetwork, evidence: IntArray, joint: tuple[int, ...] = ()) -> Iterator[tuple[Any, Lanes]]:
+    def _chunks(
+        self, model: BayesianNetwork, evidence: IntArray, joint: tuple[int, ...] = ()
+    ) -> Iterator[tuple[Any, Lanes]]:
         """Rows that are propagated together, and the tree for them.
 
         Raises:
@@ -137,15 +161,22 @@ class JunctionTree:
         most = max(1, min(max(CHUNK // entries, FEWEST), LANES, fit))
         return -(-rows // -(-rows // most)) if rows else 1
 
-    def _groups(self, model: BayesianNetwork, evidence: IntArray, joint: tuple[int, ...]) -> Iterator[tuple[Any, Layout]]:
+    def _groups(
+        self, model: BayesianNetwork, evidence: IntArray, joint: tuple[int, ...]
+    ) -> Iterator[tuple[Any, Layout]]:
         """All rows with one layout, or rows by what they observe, whichever costs less."""
         whole, seen = _layout(model, joint), evidence >= 0
         if seen.any():
             one = Layout(model, _set(seen[0]), joint, quick=len(seen) < MANY)
             for some in (seen[:MANY], seen):  # a look at some rows often settles it
-                _, first, which = np.unique(np.packbits(some, axis=1), axis=0, return_index=True, return_inverse=True)
+                _, first, which = np.unique(
+                    np.packbits(some, axis=1), axis=0, return_index=True, return_inverse=True
+                )
                 by_pattern = first.size * len(one.hidden) * COMPILE + len(seen) * one.entries
-                if BYTES * whole.entries <= self.memory * GIB and len(seen) * whole.entries <= by_pattern:
+                if (
+                    BYTES * whole.entries <= self.memory * GIB
+                    and len(seen) * whole.entries <= by_pattern
+                ):
                     break
             else:
                 for i, row in enumerate(first):

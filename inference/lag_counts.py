@@ -17,7 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from veribayes.errors import ReferenceRefused
-from veribayes.inference._engine import EPS, certify, equal_chunks, float64, moments, name_of, require_served
+from veribayes.inference._engine import (
+    EPS,
+    certify,
+    equal_chunks,
+    float64,
+    moments,
+    name_of,
+    require_served,
+)
 from veribayes.inference._simplex import next_symbol, terms
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
@@ -44,14 +52,18 @@ class LagCounts:
         first, second, log_evidence = self._moments(factors, model.concentration)
         used = np.maximum(data.positions - model.m, 0)
         weights = moments(first[:, used], second[:, used])
-        rounding = 4 * EPS * factors.shape[1] * (model.m + 4)  # sums of positive terms, some roundings a symbol and lag
+        rounding = (
+            4 * EPS * factors.shape[1] * (model.m + 4)
+        )  # sums of positive terms, some roundings a symbol and lag
         # a weight lost below the smallest float could have grown by at most 1 / P(all symbols)
         lost = (
             float(np.exp(np.minimum(np.log(TINY) - log_evidence, 0.0)).max(initial=0.0))
             * (factors.shape[1] + 1) ** model.m
         )
         return Branch(
-            next_symbol(model, data, weights["mean"]), certify(self.method, rounding + lost), {"weights": weights}
+            next_symbol(model, data, weights["mean"]),
+            certify(self.method, rounding + lost),
+            {"weights": weights},
         )
 
     def _moments(self, factors: Array, alpha: float) -> tuple[Array, Array, Array]:
@@ -60,13 +72,21 @@ class LagCounts:
         cells = (length + 1) ** (lags - 1)
         if cells > LARGEST:
             raise ReferenceRefused(
-                name_of(self), [f"{length} symbols and {lags} lags need {cells:.1e} cells, more than {LARGEST:.0e}"]
+                name_of(self),
+                [
+                    f"{length} symbols and {lags} lags need {cells:.1e} cells, more than {LARGEST:.0e}"
+                ],
             )
         with float64():
-            parts = [np.asarray(_filter(factors[i], alpha)) for i in equal_chunks(datasets, CHUNK // cells)]
+            parts = [
+                np.asarray(_filter(factors[i], alpha))
+                for i in equal_chunks(datasets, CHUNK // cells)
+            ]
         out = np.concatenate(parts)[:datasets]
         if not np.all(np.isfinite(out)):
-            raise ReferenceRefused(name_of(self), ["a sequence has probability zero under every weight"])
+            raise ReferenceRefused(
+                name_of(self), ["a sequence has probability zero under every weight"]
+            )
         return out[..., :lags], out[..., lags:-1], out[..., -1].sum(-1)
 
 
@@ -99,7 +119,9 @@ def _filter(factors: jax.Array, alpha: float) -> jax.Array:
     def sequence(a: jax.Array) -> jax.Array:
         start = jnp.zeros(counts.shape[1:]).at[(0,) * (lags - 1)].set(1.0)
         prior = summary(start, jnp.zeros(()), jnp.zeros(()))
-        return jnp.concatenate([prior[None], jax.lax.scan(symbol, start, (jnp.arange(float(length)), a))[1]])
+        return jnp.concatenate(
+            [prior[None], jax.lax.scan(symbol, start, (jnp.arange(float(length)), a))[1]]
+        )
 
     return jax.vmap(sequence)(factors)
 

@@ -30,7 +30,14 @@ from scipy.stats import qmc
 
 from veribayes.errors import InputError
 from veribayes.inference._diagnostics import Mask
-from veribayes.inference._engine import equal_chunks, float64, moments, name_of, require_positive, require_served
+from veribayes.inference._engine import (
+    equal_chunks,
+    float64,
+    moments,
+    name_of,
+    require_positive,
+    require_served,
+)
 from veribayes.inference._simplex import next_symbol, terms
 from veribayes.models._random import keys, uniforms
 from veribayes.models._task import Task
@@ -75,18 +82,29 @@ class LagQuasiMonteCarlo:
         require_served(self, task, data)
         model = cast(MTD, task.model)
         if model.m < 2:
-            raise InputError(f"at least two lags for the engine '{name_of(self)}'", "one", "use 'simplex_quadrature'")
+            raise InputError(
+                f"at least two lags for the engine '{name_of(self)}'",
+                "one",
+                "use 'simplex_quadrature'",
+            )
         factors = terms(model, data)
         found = _run(self.points, model, factors, data, seed)
         failed = np.flatnonzero(~found.passed)
         if failed.size:
-            again = _run(MORE * self.points, model, factors[failed], data.select(datasets=failed), seed)
-            found = Found(*(_replaced(old, failed, new) for old, new in zip(found, again, strict=True)))
+            again = _run(
+                MORE * self.points, model, factors[failed], data.select(datasets=failed), seed
+            )
+            found = Found(
+                *(_replaced(old, failed, new) for old, new in zip(found, again, strict=True))
+            )
         halves = tuple(next_symbol(model, data, found.halves[:, :, i]) for i in (0, 1))
         answer = Categorical((halves[0].probs + halves[1].probs) / 2)
         weights = {**moments(found.halves.mean(2), found.second), "mcse": found.mcse}
         return Branch(
-            answer, self._certificate(found, weights, failed.size), {"weights": weights}, (halves[0], halves[1])
+            answer,
+            self._certificate(found, weights, failed.size),
+            {"weights": weights},
+            (halves[0], halves[1]),
         )
 
     def _certificate(self, found: Found, weights: dict[str, Array], rerun: int) -> Certificate:
@@ -95,7 +113,10 @@ class LagQuasiMonteCarlo:
         reasons: tuple[str, ...] = ()
         if share > self.max_refused:
             kept = np.ones_like(kept)
-            ess, shape = float(found.ess[~found.passed].min()), float(found.tail_shape[~found.passed].max())
+            ess, shape = (
+                float(found.ess[~found.passed].min()),
+                float(found.tail_shape[~found.passed].max()),
+            )
             reasons = (
                 f"{share:.1%} of data sets have uneven weights with {MORE * self.points} points; {self.max_refused:.1%} may",
                 f"effective sample size {ess:.4g} at worst, must reach {MIN_ESS:g}; Pareto's k {shape:.2g} at worst, "
@@ -111,7 +132,12 @@ class LagQuasiMonteCarlo:
             "rerun_share": rerun / found.passed.size,
         }
         return Certificate(
-            "refused" if reasons else "trusted", self.method, bound, "montecarlo", reasons, diagnostics
+            "refused" if reasons else "trusted",
+            self.method,
+            bound,
+            "montecarlo",
+            reasons,
+            diagnostics,
         )
 
 
@@ -147,17 +173,29 @@ def _replaced(old: Array, rows: IntArray, new: Array) -> Array:
 def _run(points: int, model: MTD, factors: Array, data: Data, seed: int) -> Found:
     """All sequences with this many points a block."""
     length = factors.shape[1]
-    padded = np.pad(factors, ((0, 0), (1, -(length + 1) % SEGMENT), (0, 0)), constant_values=1.0)  # in front: no data
+    padded = np.pad(
+        factors, ((0, 0), (1, -(length + 1) % SEGMENT), (0, 0)), constant_values=1.0
+    )  # in front: no data
     segments = padded.shape[1] // SEGMENT
     ends = np.unique(np.append(0, np.ceil(segments / 2.0 ** np.arange(32)))).astype(np.int64)
-    net = qmc.Sobol(model.m - 1, scramble=True, rng=np.random.default_rng(seed)).random(points // REPLICATES)
+    net = qmc.Sobol(model.m - 1, scramble=True, rng=np.random.default_rng(seed)).random(
+        points // REPLICATES
+    )
     parts = []
     for chunk in equal_chunks(len(factors), 256):
         with float64():
             shift = _shifts(
-                keys(seed, "lag quasi-Monte Carlo", data.index[chunk]), (ends.size - 1, REPLICATES, 1, model.m - 1)
+                keys(seed, "lag quasi-Monte Carlo", data.index[chunk]),
+                (ends.size - 1, REPLICATES, 1, model.m - 1),
             )
-            out = _sequences(padded[chunk], shift, _integers(net), ends, float(model.concentration), tail_size(points))
+            out = _sequences(
+                padded[chunk],
+                shift,
+                _integers(net),
+                ends,
+                float(model.concentration),
+                tail_size(points),
+            )
             mean, second, mcse, ess, tails = (np.asarray(a) for a in out)
         at = data.positions
         used = np.arange(ess.shape[1]) <= at.max()
@@ -188,7 +226,9 @@ def _integers(u: Array | jax.Array) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames="tail")
-def _sequences(factors: jax.Array, shift: jax.Array, net: jax.Array, ends: jax.Array, alpha: float, tail: int) -> Any:
+def _sequences(
+    factors: jax.Array, shift: jax.Array, net: jax.Array, ends: jax.Array, alpha: float, tail: int
+) -> Any:
     """After each factor: mean weights of both halves, second moment, mcse, ess; and the largest weights after each block.
 
     Args:
@@ -205,9 +245,14 @@ def _sequences(factors: jax.Array, shift: jax.Array, net: jax.Array, ends: jax.A
         def block(out: Any, given: tuple[Any, ...]) -> tuple[Any, jax.Array]:
             first, last, fit, shift = given
             share, log_weight = _proposal(((net[None] ^ shift) + 0.5) / BITS, fit, alpha)
-            log_weight = jax.lax.fori_loop(0, first, lambda i, w: w + _logs(segments[i], share), log_weight)
+            log_weight = jax.lax.fori_loop(
+                0, first, lambda i, w: w + _logs(segments[i], share), log_weight
+            )
             log_weight, out = jax.lax.fori_loop(
-                first, last, lambda i, at: _segment(i, at[0], at[1], segments[i], share), (log_weight, out)
+                first,
+                last,
+                lambda i, at: _segment(i, at[0], at[1], segments[i], share),
+                (log_weight, out),
             )
             return out, jax.lax.top_k(log_weight, tail + 1)[0]
 
@@ -252,7 +297,9 @@ def _plane(s: jax.Array) -> jax.Array:
 def _proposal(u: jax.Array, fits: Any, alpha: float) -> tuple[jax.Array, jax.Array]:
     """Weights (lag, point) from uniforms (replicate, point, axis), and log prior density over proposal density (point,)."""
     root, half = jnp.sqrt(4 * u * (1 - u)), u.shape[1] // 2
-    x = jnp.sign(u - 0.5) * 2 * jnp.sqrt(jnp.maximum(jnp.cos(jnp.arccos(root) / 3) / root - 1, 0.0))  # Student's t, 4
+    x = (
+        jnp.sign(u - 0.5) * 2 * jnp.sqrt(jnp.maximum(jnp.cos(jnp.arccos(root) / 3) / root - 1, 0.0))
+    )  # Student's t, 4
     drawn = []
     for centre, factor, part in zip(*fits, (x[:, :half], x[:, half:]), strict=True):
         plane = _plane(centre) @ solve_triangular(factor.T, part.reshape(-1, u.shape[2]).T)
@@ -263,7 +310,11 @@ def _proposal(u: jax.Array, fits: Any, alpha: float) -> tuple[jax.Array, jax.Arr
     for centre, factor in zip(*fits, strict=True):
         along = centre @ s
         back = factor.T @ (_plane(centre).T @ s) / along[None]
-        log_q.append(jnp.log(jnp.diag(factor)).sum() - 2.5 * jnp.log1p(back**2 / 4).sum(0) - len(s) * jnp.log(along))
+        log_q.append(
+            jnp.log(jnp.diag(factor)).sum()
+            - 2.5 * jnp.log1p(back**2 / 4).sum(0)
+            - len(s) * jnp.log(along)
+        )
     log_prior = jnp.where(inside, (2 * alpha - 1) * jnp.log(s).sum(0), -jnp.inf)
     return s**2, log_prior - jnp.logaddexp(*log_q)
 
@@ -276,16 +327,24 @@ def _likelihood(a: jax.Array, share: jax.Array) -> jax.Array:
 def _logs(a: jax.Array, share: jax.Array) -> jax.Array:
     """Log likelihood of a segment at every point."""
     one = jnp.ones(share.shape[1])
-    return jnp.log(jax.lax.fori_loop(0, SEGMENT, lambda s, grown: grown * _likelihood(a[s], share), one))
+    return jnp.log(
+        jax.lax.fori_loop(0, SEGMENT, lambda s, grown: grown * _likelihood(a[s], share), one)
+    )
 
 
-def _segment(i: jax.Array, log_weight: jax.Array, out: Any, a: jax.Array, share: jax.Array) -> tuple[jax.Array, Any]:
+def _segment(
+    i: jax.Array, log_weight: jax.Array, out: Any, a: jax.Array, share: jax.Array
+) -> tuple[jax.Array, Any]:
     """Move the weights of the points past a segment and write what each prefix in it gives."""
     lags = len(share)
-    after = accumulate(a, lambda grown, row: grown * _likelihood(row, share), initial=jnp.ones(share.shape[1]))
+    after = accumulate(
+        a, lambda grown, row: grown * _likelihood(row, share), initial=jnp.ones(share.shape[1])
+    )
     grown = jnp.stack(list(after)[1:])
     weight = jnp.exp(log_weight - log_weight.max())[None] * grown
-    columns = jnp.concatenate([jnp.ones((1, share.shape[1])), share, share**2]).reshape(1 + 2 * lags, REPLICATES, -1)
+    columns = jnp.concatenate([jnp.ones((1, share.shape[1])), share, share**2]).reshape(
+        1 + 2 * lags, REPLICATES, -1
+    )
     sums = jnp.einsum("srp,crp->src", weight.reshape(SEGMENT, REPLICATES, -1), columns)
     parts = sums.reshape(SEGMENT, 2, -1, 1 + 2 * lags).sum(2)
     halves = parts[..., 1 : lags + 1] / parts[..., :1]

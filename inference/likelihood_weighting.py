@@ -41,33 +41,54 @@ class LikelihoodWeighting:
 
     def __post_init__(self) -> None:
         if self.draws < ESS:
-            raise InputError(f"at least {ESS:.0f} draws for the engine '{name_of(self)}'", f"{self.draws}")
+            raise InputError(
+                f"at least {ESS:.0f} draws for the engine '{name_of(self)}'", f"{self.draws}"
+            )
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         model = known_network(self, task, data)
         probs = np.zeros((2, data.index.size, len(model.nodes), model.width))
         ess = np.zeros((2, data.index.size))
-        for i, (number, row) in enumerate(zip(data.index.tolist(), data.arrays["evidence"], strict=True)):
+        for i, (number, row) in enumerate(
+            zip(data.index.tolist(), data.arrays["evidence"], strict=True)
+        ):
             for run in range(2):
                 rng = np.random.default_rng([seed, STREAM, number, run])
-                probs[run, i], ess[run, i] = _weighted(model, row, rng.random((len(model.nodes), self.draws)))
+                probs[run, i], ess[run, i] = _weighted(
+                    model, row, rng.random((len(model.nodes), self.draws))
+                )
         halves = (at_positions(probs[0], data), at_positions(probs[1], data))
-        return Branch(at_positions(probs.mean(0), data), self._certificate(ess.min(0)), replicates=halves)
+        return Branch(
+            at_positions(probs.mean(0), data), self._certificate(ess.min(0)), replicates=halves
+        )
 
     def _certificate(self, ess: Array) -> Certificate:
         """Trusted when every row has enough effective draws."""
         poor, least = int((ess < ESS).sum()), float(ess.min(initial=np.inf))
         found = f"{poor} of {ess.size} rows of evidence have fewer than {ESS:.0f} effective draws of {self.draws}"
-        reasons = (f"{found}, the worst {least:.1f}; set draws, or give more memory to junction_tree",) if poor else ()
+        reasons = (
+            (f"{found}, the worst {least:.1f}; set draws, or give more memory to junction_tree",)
+            if poor
+            else ()
+        )
         bound = float(1 / np.sqrt(2 * least)) if least > 0 else float("inf")
-        return Certificate("refused" if poor else "trusted", self.method, bound, "montecarlo", reasons, {"ess_bulk": least})
+        return Certificate(
+            "refused" if poor else "trusted",
+            self.method,
+            bound,
+            "montecarlo",
+            reasons,
+            {"ess_bulk": least},
+        )
 
 
 def _weighted(model: BayesianNetwork, evidence: IntArray, level: Array) -> tuple[Array, float]:
     """Weighted shares of the states of each node (M, K), and the effective sample size, from uniforms (M, draw)."""
     states, log_weight = np.empty(level.shape, dtype=np.int64), np.zeros(level.shape[1])
     for node, parents in enumerate(model.parents):
-        rows = model.tables[node][tuple(states[p] for p in parents)]  # (draw, K), or (K,) without parents
+        rows = model.tables[node][
+            tuple(states[p] for p in parents)
+        ]  # (draw, K), or (K,) without parents
         rows = np.broadcast_to(rows, (level.shape[1], rows.shape[-1]))
         if evidence[node] >= 0:
             states[node] = evidence[node]
@@ -80,7 +101,11 @@ def _weighted(model: BayesianNetwork, evidence: IntArray, level: Array) -> tuple
     weight = np.exp(log_weight - most) if np.isfinite(most) else np.zeros(level.shape[1])
     out = np.zeros((len(model.nodes), model.width))
     if not weight.any():  # no draw is possible: nothing is known, and the gate says so
-        return np.where(np.arange(model.width) < model.cardinalities[:, None], 1 / model.cardinalities[:, None], 0.0), 0.0
+        return np.where(
+            np.arange(model.width) < model.cardinalities[:, None],
+            1 / model.cardinalities[:, None],
+            0.0,
+        ), 0.0
     for node, chosen in enumerate(states):
         out[node] = np.bincount(chosen, weight, minlength=model.width)
     return out / weight.sum(), float(weight.sum() ** 2 / (weight**2).sum())

@@ -21,8 +21,14 @@ from veribayes.inference._mcmc import START, Mcmc, Method, Sampler
 from veribayes.models._task import Task
 
 LANES = 512  # chains in lockstep: more fill no wider vector and wait for slower ones
-DEPTH = (5, 10)  # doublings of a trajectory while warming up and after: one lost lane must not hold up all others
-LONGER, SMALLER = 2, 0.99  # the second run: chains this many times as long, at this target acceptance
+DEPTH = (
+    5,
+    10,
+)  # doublings of a trajectory while warming up and after: one lost lane must not hold up all others
+LONGER, SMALLER = (
+    2,
+    0.99,
+)  # the second run: chains this many times as long, at this target acceptance
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,20 @@ class Nuts(Mcmc):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.target_accept < 1:
-            raise InputError(f"target_accept in (0, 1) for the engine '{name_of(self)}'", f"{self.target_accept}")
+            raise InputError(
+                f"target_accept in (0, 1) for the engine '{name_of(self)}'", f"{self.target_accept}"
+            )
 
     def ladder(self, task: Task) -> Sequence[Method]:
         """All data sets together; those that fail once more, each in a run of its own, where twice as long can help."""
         del task  # the same for every model
-        sampler = partial(_sampler, warmup=self.warmup, draws=self.draws, target_accept=self.target_accept, depth=DEPTH)
+        sampler = partial(
+            _sampler,
+            warmup=self.warmup,
+            draws=self.draws,
+            target_accept=self.target_accept,
+            depth=DEPTH,
+        )
         first = Method("nuts", sampler, self.draws, LANES)
         if 2 * self.chains * LONGER * self.draws < ESS:
             return [first]
@@ -53,7 +67,13 @@ class Nuts(Mcmc):
     def alone(self) -> Method:
         """Longer chains with smaller steps and no neighbours to wait for."""
         draws, accept = LONGER * self.draws, max(SMALLER, self.target_accept)
-        sampler = partial(_sampler, warmup=LONGER * self.warmup, draws=draws, target_accept=accept, depth=max(DEPTH))
+        sampler = partial(
+            _sampler,
+            warmup=LONGER * self.warmup,
+            draws=draws,
+            target_accept=accept,
+            depth=max(DEPTH),
+        )
         return Method("nuts alone", sampler, draws, lanes=2 * self.chains)
 
 
@@ -61,7 +81,9 @@ class Nuts(Mcmc):
 def _sampler(model: Any, *, warmup: int, draws: int, target_accept: float, depth: Any) -> Sampler:
     """Compiled keys (dataset, chain), data -> latents (dataset, chain, draw, *event), energy and divergence of every draw."""
 
-    def chain(key: jax.Array, data: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
+    def chain(
+        key: jax.Array, data: dict[str, jax.Array]
+    ) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
         kernel = NUTS(
             model.program,
             target_accept_prob=target_accept,
@@ -70,10 +92,14 @@ def _sampler(model: Any, *, warmup: int, draws: int, target_accept: float, depth
         )
         start = kernel.init(key, warmup, None, (), data)
 
-        def move(i: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:  # one loop: the body is compiled once
+        def move(
+            i: jax.Array, carry: tuple[Any, Any]
+        ) -> tuple[Any, Any]:  # one loop: the body is compiled once
             state = kernel.sample(carry[0], (), data)
             place = jnp.maximum(i - warmup, 0)
-            return state, jax.tree.map(lambda kept, new: kept.at[place].set(new), carry[1], _output(state))
+            return state, jax.tree.map(
+                lambda kept, new: kept.at[place].set(new), carry[1], _output(state)
+            )
 
         empty = jax.tree.map(lambda a: jnp.zeros((draws, *a.shape), a.dtype), _output(start))
         _, (z, energy, diverging) = jax.lax.fori_loop(0, warmup + draws, move, (start, empty))

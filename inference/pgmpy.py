@@ -62,7 +62,10 @@ class Pgmpy:
         for node in np.flatnonzero(row >= 0).tolist():
             state = int(row[node])
             if not peer.query([node], evidence=seen, show_progress=False).values[state] > 0:
-                raise ReferenceRefused(name_of(self), [f"the evidence of data set {number} of the batch has probability zero"])
+                raise ReferenceRefused(
+                    name_of(self),
+                    [f"the evidence of data set {number} of the batch has probability zero"],
+                )
             seen[node], out[node, state] = state, 1.0
         for node in np.flatnonzero(row < 0).tolist():
             values = peer.query([node], evidence=seen, show_progress=False).values
@@ -86,7 +89,9 @@ def _peer(model: BayesianNetwork) -> Any:
     for node, parents in enumerate(model.parents):
         theirs.add_edges_from((p, node) for p in parents)
         values = model.tables[node].reshape(-1, sizes[node]).T
-        theirs.add_cpds(TabularCPD(node, sizes[node], values, list(parents), [sizes[p] for p in parents]))
+        theirs.add_cpds(
+            TabularCPD(node, sizes[node], values, list(parents), [sizes[p] for p in parents])
+        )
     return VariableElimination(theirs)
 
 

@@ -18,7 +18,14 @@ from scipy.special import softmax
 from veribayes.errors import InputError
 from veribayes.inference._beta import beta_rule
 from veribayes.inference._engine import EPS, certify
-from veribayes.inference._rows import Mask, inside, learning, matching_counts, query_of, require_known_graph
+from veribayes.inference._rows import (
+    Mask,
+    inside,
+    learning,
+    matching_counts,
+    query_of,
+    require_known_graph,
+)
 from veribayes.models._priors import Dirichlet, RowPrior, UniformInterval, UniformMixture
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
@@ -48,7 +55,8 @@ class RowQuadrature:
         defect = float(np.abs(probs.sum(-1) - 1).max(initial=0.0))
         longest = int(data.positions.max(initial=0))
         return Branch(
-            Categorical(probs), certify(self.method, defect + 8 * EPS * (longest + 1), kind="estimate", defect=defect)
+            Categorical(probs),
+            certify(self.method, defect + 8 * EPS * (longest + 1), kind="estimate", defect=defect),
         )
 
 
@@ -62,10 +70,15 @@ def _parents(model: BayesianNetwork, query: RowQuery) -> Mask:
 def _means(prior: RowPrior, counts: IntArray) -> Array:
     """Posterior mean of every state's probability given counts (..., K), by the pairs (n_v, n - n_v) that occur."""
     total = counts.sum(-1, keepdims=True)
-    pairs, which = np.unique(np.stack([counts, total - counts], -1).reshape(-1, 2), axis=0, return_inverse=True)
+    pairs, which = np.unique(
+        np.stack([counts, total - counts], -1).reshape(-1, 2), axis=0, return_inverse=True
+    )
     yes, no = pairs.T
     nodes, log_weight = _rule(prior, counts.shape[-1], int(total.max(initial=0)) // 2 + 2)
-    out = softmax(np.outer(yes, np.log(nodes)) + np.outer(no, np.log1p(-nodes)) + log_weight, axis=-1) @ nodes
+    out = (
+        softmax(np.outer(yes, np.log(nodes)) + np.outer(no, np.log1p(-nodes)) + log_weight, axis=-1)
+        @ nodes
+    )
     means = out[which].reshape(counts.shape)
     if isinstance(prior, Dirichlet):
         return means
@@ -80,7 +93,9 @@ def _rule(prior: RowPrior, states: int, nodes: int) -> tuple[Array, Array]:
         at, weight = beta_rule(nodes, prior.concentration, (states - 1) * prior.concentration)
         return at, np.log(weight)
     if not isinstance(prior, UniformInterval | UniformMixture):
-        raise InputError("a Dirichlet, uniform or uniform-mixture prior", f"'{prior.kind}'", "use 'nuts'")
+        raise InputError(
+            "a Dirichlet, uniform or uniform-mixture prior", f"'{prior.kind}'", "use 'nuts'"
+        )
     at, weight = beta_rule(nodes, 1.0, 1.0)
     share, low, high = (np.array(column)[:, None] for column in zip(*prior.components, strict=True))
     return (low + (high - low) * at).ravel(), (np.log(share) + np.log(weight)).ravel()

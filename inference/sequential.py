@@ -60,7 +60,10 @@ class Sequential:
         latents = posterior(model, data, found, theta, prior) if self.latents else {}
         certificate = certify(self.method, rounding_bound(data, found, theta), limit=LIMIT)
         return Branch(
-            predictive(model, found, theta, prior), certificate, latents, joint=joint(found, theta, prior)
+            predictive(model, found, theta, prior),
+            certificate,
+            latents,
+            joint=joint(found, theta, prior),
         )
 
 
@@ -69,7 +72,11 @@ def _solver(model: GaussianProcess, joint: bool) -> Solver:
     """Compiled over data sets and nodes."""
 
     def solve(
-        theta: dict[str, jax.Array], x: jax.Array, y: jax.Array, query: jax.Array, positions: jax.Array
+        theta: dict[str, jax.Array],
+        x: jax.Array,
+        y: jax.Array,
+        query: jax.Array,
+        positions: jax.Array,
     ) -> Conditioned:
         points, size = jnp.concatenate([x, query]), y.size
         noise = theta["noise_sd"] ** 2
@@ -79,7 +86,12 @@ def _solver(model: GaussianProcess, joint: bool) -> Solver:
             spread, surprise = covariance[i, i] + noise, y[i] - mean[i]
             gain = covariance[i] / spread
             covariance = covariance - jnp.outer(gain, covariance[i])
-            state = mean + gain * surprise, covariance, fit + surprise**2 / spread, log_det + jnp.log(spread)
+            state = (
+                mean + gain * surprise,
+                covariance,
+                fit + surprise**2 / spread,
+                log_det + jnp.log(spread),
+            )
             return state, shown(state)
 
         def shown(state: State) -> State:
@@ -91,11 +103,18 @@ def _solver(model: GaussianProcess, joint: bool) -> Solver:
         start = jnp.zeros(len(points)), prior, zero, zero
         _, after = jax.lax.scan(observe, start, jnp.arange(size))
         mean, variance, fit, log_det, together = (
-            jnp.concatenate([b[None], a])[positions] for b, a in zip(shown(start), after, strict=True)
+            jnp.concatenate([b[None], a])[positions]
+            for b, a in zip(shown(start), after, strict=True)
         )
         scale, context = jnp.diag(prior).max(), (mean[:, :size], variance[:, :size])
         return Conditioned(
-            mean[:, size:], variance[:, size:], fit, log_det, scale, *context, together if joint else None
+            mean[:, size:],
+            variance[:, size:],
+            fit,
+            log_det,
+            scale,
+            *context,
+            together if joint else None,
         )
 
     over_nodes = jax.vmap(solve, in_axes=(0, None, None, None, None))

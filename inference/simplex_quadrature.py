@@ -47,7 +47,9 @@ from veribayes.predictive import Array, Categorical
 from veribayes.tree import Branch, Data
 
 LIMIT = 1e-6  # error of a probability that a reference may have
-AFFORDABLE = 20_000  # nodes of a grid that is taken to meet `error`; a larger one has to meet LIMIT / 2 only
+AFFORDABLE = (
+    20_000  # nodes of a grid that is taken to meet `error`; a larger one has to meet LIMIT / 2 only
+)
 LARGEST = 2_000_000  # nodes of any grid: 16 MB a data set
 CHUNK = 131_072  # node weights at once: 1 MB stays near the processor
 BLOCK = 5  # symbols between updates of the node weights: moments with 8 basis functions fill the vector units
@@ -101,7 +103,9 @@ class SimplexQuadrature:
     def __post_init__(self) -> None:
         require_positive(self, error=self.error)
         if self.nodes is not None and self.nodes < 2:
-            raise InputError(f"at least 2 nodes an axis for the engine '{name_of(self)}'", f"{self.nodes}")
+            raise InputError(
+                f"at least 2 nodes an axis for the engine '{name_of(self)}'", f"{self.nodes}"
+            )
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
@@ -112,20 +116,30 @@ class SimplexQuadrature:
         nodes = self.nodes or _nodes(model.m, degree, model.concentration, self.error)
         found, lost = self._moments(factors, model.concentration, nodes)
         answer, posterior = self._read(model, data, found)
-        rounding = 4 * EPS * (degree * (2 * model.m + 4) + model.m * nodes)  # sums of positive terms
+        rounding = (
+            4 * EPS * (degree * (2 * model.m + 4) + model.m * nodes)
+        )  # sums of positive terms
         bound = _ratio_error(model.m, nodes, degree, model.concentration) + rounding + lost
         if bound <= LIMIT:
-            return Branch(answer, certify("exact" if 2 * nodes > degree else self.method, bound, nodes=nodes), posterior)
+            return Branch(
+                answer,
+                certify("exact" if 2 * nodes > degree else self.method, bound, nodes=nodes),
+                posterior,
+            )
         more = nodes + max(2, nodes // 4)
         finer, _ = self._read(model, data, self._moments(factors, model.concentration, more)[0])
         change = 2 * float(np.abs(answer.probs - finer.probs).max()) + lost
         return Branch(answer, certify(self.method, change, kind="estimate", nodes=nodes), posterior)
 
-    def _read(self, model: MTD, data: Data, found: Array) -> tuple[Categorical, dict[str, dict[str, Array]]]:
+    def _read(
+        self, model: MTD, data: Data, found: Array
+    ) -> tuple[Categorical, dict[str, dict[str, Array]]]:
         """The next symbol and the weights at the positions of the data."""
         at = found[:, data.positions]
         first, second = at[..., : model.m], at[..., model.m :]
-        return next_symbol(model, data, first), {"weights": moments(first, second)} if self.latents else {}
+        return next_symbol(model, data, first), {
+            "weights": moments(first, second)
+        } if self.latents else {}
 
     def _moments(self, factors: Array, alpha: float, nodes: int) -> tuple[Array, float]:
         """First and, with `latents`, second raw moments of the weights after 0, 1, ... factors (dataset, prefix, lag), side by
@@ -137,15 +151,23 @@ class SimplexQuadrature:
         if (size := _size(lags - 1, nodes, plan)) > LARGEST:
             remedy = "use 'lag_quasi_monte_carlo' or fewer nodes"
             raise ReferenceRefused(
-                name_of(self), [f"{nodes} nodes on {lags - 1} axes exceed {LARGEST:.0e} nodes; {remedy}"]
+                name_of(self),
+                [f"{nodes} nodes on {lags - 1} axes exceed {LARGEST:.0e} nodes; {remedy}"],
             )
         grid = _grid(lags, plan)
-        padded = np.pad(factors, ((0, 0), (1, -(length + 1) % BLOCK), (0, 0)), constant_values=1.0)  # in front: no data
+        padded = np.pad(
+            factors, ((0, 0), (1, -(length + 1) % BLOCK), (0, 0)), constant_values=1.0
+        )  # in front: no data
         with float64():
-            parts = [np.asarray(_filter(padded[i], grid, self.latents)) for i in equal_chunks(datasets, CHUNK // size)]
+            parts = [
+                np.asarray(_filter(padded[i], grid, self.latents))
+                for i in equal_chunks(datasets, CHUNK // size)
+            ]
         found = np.concatenate(parts, axis=1)[: length + 1, :datasets].swapaxes(0, 1)
         if not np.all(np.isfinite(found)):
-            raise ReferenceRefused(name_of(self), ["a sequence has probability zero under every weight"])
+            raise ReferenceRefused(
+                name_of(self), ["a sequence has probability zero under every weight"]
+            )
         return found, _lost(factors, found[:, :-1, :lags], grid)
 
 
@@ -160,8 +182,15 @@ def _nodes(lags: int, degree: int, alpha: float, error: float) -> int:
     exact = degree // 2 + 1
     found = exact
     for aim in (error, max(error, LIMIT / 2)):
-        found = min(math.ceil(0.93 * math.sqrt(degree * math.log(max(4 * (lags - 1) / aim, 2.0)) / 2)), exact)
-        while found < exact and degree <= MAX_DEGREE and _ratio_error(lags, found, degree, alpha) > aim:
+        found = min(
+            math.ceil(0.93 * math.sqrt(degree * math.log(max(4 * (lags - 1) / aim, 2.0)) / 2)),
+            exact,
+        )
+        while (
+            found < exact
+            and degree <= MAX_DEGREE
+            and _ratio_error(lags, found, degree, alpha) > aim
+        ):
             found = min(found + 1 + found // 64, exact)
         if _size(lags - 1, found, Plan(found, alpha, found < exact)) <= AFFORDABLE:
             break
@@ -214,7 +243,9 @@ def _rows(axes: int, nodes: int, plan: Plan) -> tuple[Array, Array, Array]:
     if axes == 1:
         return np.ones((1, 0)), np.ones(1), np.ones(1)
     parts = []
-    for v, w, n in zip(*beta_rule(nodes, plan.alpha, plan.alpha * axes), _later(axes, nodes, plan), strict=True):
+    for v, w, n in zip(
+        *beta_rule(nodes, plan.alpha, plan.alpha * axes), _later(axes, nodes, plan), strict=True
+    ):
         shares, rest, weight = _rows(axes - 1, n, plan)
         parts.append((np.insert((1 - v) * shares, 0, v, axis=1), (1 - v) * rest, w * weight))
     shares, rest, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -230,22 +261,38 @@ def _filter(factors: jax.Array, grid: Grid, squares: bool) -> jax.Array:
     update, down = _bernstein(u, BLOCK).T, _bernstein(u, BLOCK + 2)
     blocks = factors.swapaxes(0, 1).reshape(length // BLOCK, BLOCK, datasets, lags)
 
-    def block(weight: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:  # weight: (node, dataset x row)
-        degree = {BLOCK + 2: list((down @ weight).reshape(-1, datasets, rows))}  # moments with the basis of this degree
+    def block(
+        weight: jax.Array, a: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:  # weight: (node, dataset x row)
+        degree = {
+            BLOCK + 2: list((down @ weight).reshape(-1, datasets, rows))
+        }  # moments with the basis of this degree
         for d in range(BLOCK + 1, 1, -1):
             degree[d] = [a + b for a, b in pairwise(degree[d + 1])]
         form, found = [jnp.ones((datasets, rows))], []  # the likelihood of the block so far
         for s, factor in enumerate(a, start=1):
             fixed = factor[:, :-2] @ shares.T
             low, high = (fixed + rest[None] * factor[:, g, None] for g in (-1, -2))
-            form = [low * form[0], *(low * b + high * a for a, b in pairwise(form)), high * form[-1]]
-            ends = [m for k in (1, 2)[: 1 + squares] for m in (degree[s + k][k:], degree[s + k][:-k])]
+            form = [
+                low * form[0],
+                *(low * b + high * a for a, b in pairwise(form)),
+                high * form[-1],
+            ]
+            ends = [
+                m for k in (1, 2)[: 1 + squares] for m in (degree[s + k][k:], degree[s + k][:-k])
+            ]
             found.append(jnp.stack([_dot(form, m) for m in ends]))
         upper, lower, *square = jnp.stack(found, axis=1)  # (symbol, dataset, row)
         total = (upper + lower).sum(-1)
         raw = [(upper + lower) @ shares, upper @ rest[:, None], lower @ rest[:, None]]
-        raw += [(upper + lower) @ shares**2, *(s @ rest[:, None] ** 2 for s in square)] if squares else []
-        weight = weight * (update @ (jnp.stack(form) * (SCALE / total[-1])[None, :, None]).reshape(BLOCK + 1, -1))
+        raw += (
+            [(upper + lower) @ shares**2, *(s @ rest[:, None] ** 2 for s in square)]
+            if squares
+            else []
+        )
+        weight = weight * (
+            update @ (jnp.stack(form) * (SCALE / total[-1])[None, :, None]).reshape(BLOCK + 1, -1)
+        )
         return weight, jnp.concatenate(raw, axis=-1) / total[..., None]
 
     start = jnp.broadcast_to(SCALE * weight.T[:, None], (nodes, datasets, rows)).reshape(nodes, -1)
@@ -254,7 +301,9 @@ def _filter(factors: jax.Array, grid: Grid, squares: bool) -> jax.Array:
 
 def _dot(form: list[jax.Array], moments: list[jax.Array]) -> jax.Array:
     """Written out: elementwise sums fuse and fill the vector units, a reduction does not."""
-    return sum((a * b for a, b in zip(form[1:], moments[1:], strict=True)), start=form[0] * moments[0])
+    return sum(
+        (a * b for a, b in zip(form[1:], moments[1:], strict=True)), start=form[0] * moments[0]
+    )
 
 
 def _bernstein(u: jax.Array, degree: int) -> jax.Array:
@@ -271,7 +320,9 @@ def _lost(factors: Array, before: Array, grid: Grid) -> float:
     Args:
         factors, before: likelihood terms, and the mean weights before each, (dataset, time, lag).
     """
-    smallest = min(grid.shares.min(initial=1.0), float((grid.rest * min(grid.u.min(), 1 - grid.u.max())).min()))
+    smallest = min(
+        grid.shares.min(initial=1.0), float((grid.rest * min(grid.u.min(), 1 - grid.u.max())).min())
+    )
     best = factors.max(-1)
     log_p = np.log((factors * before).sum(-1))
     fallen = np.cumsum(log_p - np.log(np.maximum(factors.min(-1), smallest * best)), axis=1)

@@ -17,7 +17,13 @@ from veribayes.errors import ReferenceRefused
 from veribayes.inference._beta import beta_rule
 from veribayes.inference._engine import EPS, certify, name_of
 from veribayes.inference._rows import learning, prefix_counts, query_of, row_posterior
-from veribayes.inference._structures import by_parent_set, cells, log_marginal, unknown_graph, with_sums
+from veribayes.inference._structures import (
+    by_parent_set,
+    cells,
+    log_marginal,
+    unknown_graph,
+    with_sums,
+)
 from veribayes.models._priors import RowPrior
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork, Edges
@@ -44,17 +50,26 @@ class StructureAveraging:
             reason = f"the last node has {largest} counts over all parent sets, more than {LARGEST}"
             raise ReferenceRefused(name_of(self), [reason])
         size = max(1, CHUNK // (largest * data.positions.size))
-        chunks = [np.arange(i, min(i + size, data.index.size)) for i in range(0, data.index.size, size)]
+        chunks = [
+            np.arange(i, min(i + size, data.index.size)) for i in range(0, data.index.size, size)
+        ]
         parts = [_predict(model, prior, edges, data.select(datasets=chunk)) for chunk in chunks]
-        return Branch(Categorical(np.concatenate([p for p, _ in parts])), certify(self.method, max(b for _, b in parts)))
+        return Branch(
+            Categorical(np.concatenate([p for p, _ in parts])),
+            certify(self.method, max(b for _, b in parts)),
+        )
 
 
-def _predict(model: BayesianNetwork, prior: RowPrior, edges: Edges, data: Data) -> tuple[Array, float]:
+def _predict(
+    model: BayesianNetwork, prior: RowPrior, edges: Edges, data: Data
+) -> tuple[Array, float]:
     """Probabilities (dataset, position, query, K) and a bound on their relative error."""
     counts, query = prefix_counts(model, data.arrays["rows"], data.positions), query_of(data)
     m, asked = len(model.nodes), query.target
     nodes, log_weight = _edge_rule(edges, m)
-    whole = np.zeros((*counts.shape[:2], asked.size, nodes.size))  # log of the product over all nodes but the target, by r
+    whole = np.zeros(
+        (*counts.shape[:2], asked.size, nodes.size)
+    )  # log of the product over all nodes but the target, by r
     out = np.zeros((*counts.shape[:2], asked.size, model.width, nodes.size))
     bound = 0.0
     for j in range(m):
@@ -67,7 +82,9 @@ def _predict(model: BayesianNetwork, prior: RowPrior, edges: Edges, data: Data) 
         out[:, :, asked == j] = each[:, :, asked[reached] == j]
         later = asked[reached] > j
         states = query.row[:, reached[later], j][:, None, :, None, None]
-        whole[:, :, asked > j] += np.log(np.take_along_axis(each[:, :, later], states, axis=3)[:, :, :, 0])
+        whole[:, :, asked > j] += np.log(
+            np.take_along_axis(each[:, :, later], states, axis=3)[:, :, :, 0]
+        )
     whole += log_weight
     weight = np.exp(whole - whole.max(-1, keepdims=True))
     probs = (out * weight[:, :, :, None]).sum(-1)
@@ -97,16 +114,23 @@ class _Node:
         bound: on the relative error of a marginal likelihood.
     """
 
-    def __init__(self, model: BayesianNetwork, prior: RowPrior, counts: IntArray, j: int, r: Array) -> None:
+    def __init__(
+        self, model: BayesianNetwork, prior: RowPrior, counts: IntArray, j: int, r: Array
+    ) -> None:
         sizes, axes = model.cardinalities[:j], range(2, 2 + j)
         start, batch = int(model.offsets[j]), counts.shape[:2]
         own = counts[:, :, start : start + model.configurations[j]]
         cube = with_sums(own.reshape(*batch, *sizes, model.width), axes)
         log_rows, error = log_marginal(prior, cube, int(model.cardinalities[j]))
         log_sets = by_parent_set(log_rows, axes).reshape(*batch, -1)
-        number = np.bincount(np.repeat(np.arange(2**j), j), _bits(j).ravel(), minlength=2**j)[:, None]  # of parents
+        number = np.bincount(np.repeat(np.arange(2**j), j), _bits(j).ravel(), minlength=2**j)[
+            :, None
+        ]  # of parents
         graph = r**number * (1 - r) ** (j - number)  # (2^t, r)
-        self.sizes, self.weight = sizes, np.exp(log_sets - log_sets.max(-1, keepdims=True))[..., None] * graph
+        self.sizes, self.weight = (
+            sizes,
+            np.exp(log_sets - log_sets.max(-1, keepdims=True))[..., None] * graph,
+        )
         self.evidence = self.weight.sum(-2)
         states = np.arange(model.width) < model.cardinalities[j]
         self.mean, _, rounding = row_posterior(prior, cube.reshape(*batch, -1, model.width), states)

@@ -23,7 +23,9 @@ from veribayes.models._check import shown
 KINDS = "iufb"  # integers, floats, truth values: what a density can use
 MAX_BYTES = 2**30
 WHOLE = re.compile(r"[-+]?[0-9]+")
-NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?inf", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(
+    r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?inf", re.ASCII | re.IGNORECASE
+)
 MISSING = ("", "na", "nan")
 
 
@@ -43,11 +45,25 @@ def read_arguments(path: str | Path) -> dict[str, Any]:
         raise InputError("a file with data", f"no file {shown(path.name)}", "check the path")
     size = path.stat().st_size
     if size > MAX_BYTES:
-        raise InputError(f"a file of at most {MAX_BYTES >> 30} GiB", f"{size / 2**30:.1f} GiB in {shown(path.name)}")
+        raise InputError(
+            f"a file of at most {MAX_BYTES >> 30} GiB",
+            f"{size / 2**30:.1f} GiB in {shown(path.name)}",
+        )
     try:
         found = reader(path)
-    except (ValueError, KeyError, OSError, EOFError, OverflowError, zipfile.BadZipFile, csv.Error, RecursionError) as error:
-        raise InputError(f"readable numbers in '{path.name}'", " ".join(str(error).split())[:200]) from None
+    except (
+        ValueError,
+        KeyError,
+        OSError,
+        EOFError,
+        OverflowError,
+        zipfile.BadZipFile,
+        csv.Error,
+        RecursionError,
+    ) as error:
+        raise InputError(
+            f"readable numbers in '{path.name}'", " ".join(str(error).split())[:200]
+        ) from None
     return {name: as_argument(name, value) for name, value in found.items()}
 
 
@@ -65,8 +81,17 @@ def as_argument(name: str, value: Any) -> Any:
     except ValueError:
         raise InputError(f"rows of one length in '{name}'", "ragged lists") from None
     if array.dtype.kind not in KINDS:
-        kinds = {"U": "text", "S": "text", "M": "dates", "m": "durations", "c": "complex numbers", "O": "text or objects"}
-        raise InputError(f"numbers in {shown(name)}", kinds.get(array.dtype.kind, f"{array.dtype.name} values"))
+        kinds = {
+            "U": "text",
+            "S": "text",
+            "M": "dates",
+            "m": "durations",
+            "c": "complex numbers",
+            "O": "text or objects",
+        }
+        raise InputError(
+            f"numbers in {shown(name)}", kinds.get(array.dtype.kind, f"{array.dtype.name} values")
+        )
     if not array.ndim:
         return array.item()
     wide = array.dtype.kind == "f" and array.dtype.itemsize > 8  # no library computes with these
@@ -101,7 +126,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{shown(next(n for n in names if names.count(n) > 1))} stands twice in one object")
+        raise ValueError(
+            f"{shown(next(n for n in names if names.count(n) > 1))} stands twice in one object"
+        )
     return found
 
 
@@ -113,7 +140,9 @@ def _csv(path: Path) -> dict[str, npt.NDArray[Any]]:
     names, *rows = [name.strip() for name in lines[0]], *lines[1:]
     if len(set(names)) < len(names) or any(len(row) != len(names) for row in rows):
         raise ValueError("unique column names and rows of that length were expected")
-    return {name: _column(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
+    return {
+        name: _column(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
+    }
 
 
 def _column(values: tuple[str, ...]) -> npt.NDArray[Any]:

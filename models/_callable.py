@@ -17,7 +17,11 @@ import numpy as np
 
 from veribayes.errors import ModelError
 
-BY_NAME = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+BY_NAME = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
 DEPTH = 6  # of settings inside settings that tell two wrappers apart
 
 
@@ -35,7 +39,9 @@ def parameters_of(function: Any) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(function).parameters
     except (TypeError, ValueError):
-        raise ModelError("a Python function with NumPyro's sample statements", f"{type(function).__name__}") from None
+        raise ModelError(
+            "a Python function with NumPyro's sample statements", f"{type(function).__name__}"
+        ) from None
 
 
 def call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -82,7 +88,9 @@ def _described(value: Any, depth: int) -> str:
     """Text that is the same in every process for the same thing: values, names, files and settings, no addresses."""
     if isinstance(value, np.ndarray) or hasattr(value, "__array__"):
         array = np.asarray(value)
-        return hashlib.sha256(f"{array.dtype.str}{array.shape}".encode() + array.tobytes()).hexdigest()
+        return hashlib.sha256(
+            f"{array.dtype.str}{array.shape}".encode() + array.tobytes()
+        ).hexdigest()
     if value is None or isinstance(value, str | bytes | int | float | complex):
         return repr(value)
     if depth == 0:
@@ -101,7 +109,9 @@ def _described(value: Any, depth: int) -> str:
 
 def _code(function: Any, depth: int) -> str:
     """The file of a function and what it closes over; its instructions where there is no file."""
-    closed = [c.cell_contents for c in function.__closure__ or () if c.cell_contents is not function]
+    closed = [
+        c.cell_contents for c in function.__closure__ or () if c.cell_contents is not function
+    ]
     code = function.__code__
     return f"{_file(function) or (code.co_code, code.co_names)} {_described([*closed, function.__defaults__], depth - 1)}"
 
@@ -111,8 +121,13 @@ def _file(thing: Any) -> str:
         file = inspect.getsourcefile(thing)
     except (TypeError, OSError):  # built in, or typed in
         return ""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else ""
+    return (
+        hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else ""
+    )
 
 
 def _is_handler(function: Any) -> bool:
-    return any(c.__module__ == "numpyro.primitives" and c.__name__ == "Messenger" for c in type(function).__mro__)
+    return any(
+        c.__module__ == "numpyro.primitives" and c.__name__ == "Messenger"
+        for c in type(function).__mro__
+    )

@@ -29,7 +29,9 @@ def array_of(data: Data, name: str, axes: Sequence[int | str]) -> Values:
         raise ShapeError(shown, f"arrays {', '.join(data.arrays) or 'without names'}")
     values = np.asarray(data.arrays[name])
     fits = values.ndim == len(axes)
-    if not fits or any(isinstance(n, int) and n != have for n, have in zip(axes, values.shape, strict=True)):
+    if not fits or any(
+        isinstance(n, int) and n != have for n, have in zip(axes, values.shape, strict=True)
+    ):
         raise ShapeError(shown, f"{values.shape}")
     return values
 
@@ -40,11 +42,20 @@ def require_length(data: Data, name: str, length: int) -> int:
     least, most = int(positions.min(initial=0)), int(positions.max(initial=0))
     if least < 0 or most > length:
         wrong = most if most > length else least
-        raise InputError(f"positions between 0 and {length}, the observations in '{name}'", f"{wrong}")
+        raise InputError(
+            f"positions between 0 and {length}, the observations in '{name}'", f"{wrong}"
+        )
     return most
 
 
-def require_codes(name: str, values: Values, sizes: npt.ArrayLike, *, missing: bool = False, data: Data | None = None) -> None:
+def require_codes(
+    name: str,
+    values: Values,
+    sizes: npt.ArrayLike,
+    *,
+    missing: bool = False,
+    data: Data | None = None,
+) -> None:
     """Refuse what is no code of a state.
 
     Args:
@@ -59,7 +70,11 @@ def require_codes(name: str, values: Values, sizes: npt.ArrayLike, *, missing: b
     """
     least = -1 if missing else 0
     if values.dtype.kind not in "iu":
-        raise InputError(f"whole numbers in '{name}'", f"values of type {values.dtype.name}", "codes of states are 0, 1, …")
+        raise InputError(
+            f"whole numbers in '{name}'",
+            f"values of type {values.dtype.name}",
+            "codes of states are 0, 1, …",
+        )
     limits = np.asarray(sizes)
     if not values.size or (values.min() >= least and values.max() < limits.min()):
         return
@@ -67,8 +82,16 @@ def require_codes(name: str, values: Values, sizes: npt.ArrayLike, *, missing: b
     if wrong.any():
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
         most = int(np.broadcast_to(limits, values.shape)[place]) - 1
-        remedy = "-1 stands for what is not observed" if missing else "what is not observed cannot be given here"
-        raise InputError(f"codes from {least} to {most} in '{name}' at {_at(place, data)}", f"{int(values[place])}", remedy)
+        remedy = (
+            "-1 stands for what is not observed"
+            if missing
+            else "what is not observed cannot be given here"
+        )
+        raise InputError(
+            f"codes from {least} to {most} in '{name}' at {_at(place, data)}",
+            f"{int(values[place])}",
+            remedy,
+        )
 
 
 def require_finite(name: str, values: Values, data: Data) -> None:
@@ -83,4 +106,6 @@ def require_finite(name: str, values: Values, data: Data) -> None:
 def _at(place: tuple[int, ...], data: Data | None) -> str:
     if data is None:
         return f"{place}"
-    return f"data set {int(data.index[place[0]])}, place {place[1:] if len(place) > 2 else place[-1]}"
+    return (
+        f"data set {int(data.index[place[0]])}, place {place[1:] if len(place) > 2 else place[-1]}"
+    )

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 SAVE_AS = "save it as BIF, XMLBIF, XDSL, NET or UAI"
-UNQUOTED = "names with blanks or commas need quotes; some writers, pgmpy among them, leave those out"
+UNQUOTED = (
+    "names with blanks or commas need quotes; some writers, pgmpy among them, leave those out"
+)
 
 
 class Dialect(NamedTuple):
@@ -22,7 +24,9 @@ SUFFIXES: Mapping[str, Dialect] = {
     ".dne": Dialect("Netica's format DNET", "export it from Netica as BIF or NET"),
     ".dnet": Dialect("Netica's format DNET", "export it from Netica as BIF or NET"),
     ".neta": Dialect("Netica's binary format", "export it from Netica as BIF or NET"),
-    ".dsc": Dialect("the format DSC of Microsoft's Belief Networks", "convert it, for example by GeNIe"),
+    ".dsc": Dialect(
+        "the format DSC of Microsoft's Belief Networks", "convert it, for example by GeNIe"
+    ),
     ".xbn": Dialect("Microsoft's format XBN", "convert it, for example by GeNIe"),
     ".pgmx": Dialect("OpenMarkov's format ProbModelXML", "export it from OpenMarkov as NET"),
     ".oobn": Dialect("HUGIN's object-oriented networks", "save the network without classes as NET"),

@@ -59,7 +59,11 @@ def widened(law: Any, shape: Shape) -> Any:
     """Independent copies of a law so that a draw has this shape; the law itself where copies cannot make it."""
     event = tuple(law.event_shape)
     batch = shape[: len(shape) - len(event)]
-    if law.shape() == shape or shape[len(batch) :] != event or not _broadcasts(tuple(law.batch_shape), batch):
+    if (
+        law.shape() == shape
+        or shape[len(batch) :] != event
+        or not _broadcasts(tuple(law.batch_shape), batch)
+    ):
         return law
     return law.expand(batch)
 

@@ -21,7 +21,9 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 XML_STARTS = ((b"<\x00?\x00", "utf-16-le"), (b"\x00<\x00?", "utf-16-be"))
-DECLARATION = re.compile(rb"\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"']")
+DECLARATION = re.compile(
+    rb"\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"']"
+)
 # Character sets that a text file may declare; Python knows more codecs, and some of them are programs (base64, punycode).
 DECLARABLE = re.compile(
     r"utf-?8|utf-?16|us-ascii|ascii|iso-8859-\d{1,2}|iso8859-\d{1,2}|latin-?\d|windows-\d{3,4}|cp\d{3,4}|koi8-[rut]"
@@ -29,7 +31,9 @@ DECLARABLE = re.compile(
     re.IGNORECASE,
 )
 SAMPLE = 2**20  # bytes that a guess looks at
-CONTROL = range(0x80, 0xA0)  # no letters in ISO 8859; Windows has quotes and signs there, Shift-JIS its first bytes
+CONTROL = range(
+    0x80, 0xA0
+)  # no letters in ISO 8859; Windows has quotes and signs there, Shift-JIS its first bytes
 
 
 class Language(NamedTuple):
@@ -48,7 +52,13 @@ class Language(NamedTuple):
     sign: tuple[str, str] | None = None
 
 
-KANA, IDEOGRAPHS, HANGUL, CYRILLIC, GREEK = ("\u3041", "\u30ff"), ("一", "鿿"), ("가", "힣"), ("а", "я"), ("ά", "ώ")
+KANA, IDEOGRAPHS, HANGUL, CYRILLIC, GREEK = (
+    ("\u3041", "\u30ff"),
+    ("一", "鿿"),
+    ("가", "힣"),
+    ("а", "я"),
+    ("ά", "ώ"),
+)
 JAPANESE = (KANA, IDEOGRAPHS)
 MULTIBYTE = (
     Language("shift_jis", JAPANESE, 0.9, KANA),
@@ -58,7 +68,8 @@ MULTIBYTE = (
     Language("big5", (IDEOGRAPHS,)),
 )
 SINGLE = tuple(
-    Language(*kind, 0.75) for kind in (("cp1251", (CYRILLIC,)), ("koi8-r", (CYRILLIC,)), ("cp1253", (GREEK,)))
+    Language(*kind, 0.75)
+    for kind in (("cp1251", (CYRILLIC,)), ("koi8-r", (CYRILLIC,)), ("cp1253", (GREEK,)))
 )
 SHOWN = {"cp1251": "WINDOWS-1251", "cp1253": "WINDOWS-1253", "koi8-r": "KOI8-R", "shift_jis": "SHIFT_JIS",
          "euc_jp": "EUC-JP", "euc_kr": "EUC-KR", "gbk": "GBK", "big5": "BIG5"}  # fmt: skip
@@ -76,7 +87,9 @@ def decoded(data: bytes, name: str) -> str:
     try:
         return data[length:].decode(encoding)
     except (UnicodeDecodeError, LookupError) as error:
-        place = f"byte {length + error.start}" if isinstance(error, UnicodeDecodeError) else "all of it"
+        place = (
+            f"byte {length + error.start}" if isinstance(error, UnicodeDecodeError) else "all of it"
+        )
         likely = likely_encoding(data)
         wanted = f"text in {encoding.upper()} in {name}"
         remedy = f"save it as UTF-8, for example by iconv -f {likely} -t UTF-8"
@@ -87,7 +100,9 @@ def _declared(data: bytes, name: str) -> tuple[str, int]:
     """The codec that a file asks for, and the number of bytes of its mark."""
     for mark, encoding in MARKS:
         if data.startswith(mark):
-            return encoding, len(mark) if encoding == "utf-8" else 0  # the other codecs read their own marks
+            return encoding, len(
+                mark
+            ) if encoding == "utf-8" else 0  # the other codecs read their own marks
     for start, encoding in XML_STARTS:
         if data.startswith(start):
             return encoding, 0
@@ -97,10 +112,14 @@ def _declared(data: bytes, name: str) -> tuple[str, int]:
     declared = match[1].decode("ascii")
     if not DECLARABLE.fullmatch(declared) or not _known(declared):
         remedy = "save it as UTF-8 and declare that"
-        raise ModelError(f"the name of a character set in the XML declaration of {name}", shown(declared), remedy)
+        raise ModelError(
+            f"the name of a character set in the XML declaration of {name}", shown(declared), remedy
+        )
     if codecs.lookup(declared).name.startswith("utf-16"):  # it would not have been read as ASCII
         raise ModelError(
-            f"the encoding that {name} declares, {declared}", "bytes of another one", "correct its first line"
+            f"the encoding that {name} declares, {declared}",
+            "bytes of another one",
+            "correct its first line",
         )
     return declared, 0
 
@@ -127,7 +146,9 @@ def likely_encoding(data: bytes) -> str:
     if not multibyte and _share_of_accents(some) >= HALF:
         return latin
     for kinds in (MULTIBYTE,) if multibyte else (SINGLE, MULTIBYTE):
-        share, _, encoding = max((_explained(some, kind), -number, kind.encoding) for number, kind in enumerate(kinds))
+        share, _, encoding = max(
+            (_explained(some, kind), -number, kind.encoding) for number, kind in enumerate(kinds)
+        )
         if share > 0:
             return SHOWN[encoding]
     return latin
@@ -150,10 +171,14 @@ def _has_first_bytes(data: bytes) -> bool:
 def _explained(data: bytes, kind: Language) -> float:
     """Share of the characters beyond ASCII that are in the blocks, if this can be the encoding, else 0."""
     try:
-        text = codecs.getincrementaldecoder(kind.encoding)().decode(data)  # a sample may end inside a character
+        text = codecs.getincrementaldecoder(kind.encoding)().decode(
+            data
+        )  # a sample may end inside a character
     except UnicodeDecodeError:
         return 0.0
     beyond = [c for c in text if c > "\x7f"]
-    share = sum(any(first <= c <= last for first, last in kind.blocks) for c in beyond) / max(len(beyond), 1)
+    share = sum(any(first <= c <= last for first, last in kind.blocks) for c in beyond) / max(
+        len(beyond), 1
+    )
     signed = kind.sign is None or any(kind.sign[0] <= c <= kind.sign[1] for c in beyond)
     return share if signed and share >= kind.least else 0.0

@@ -47,7 +47,9 @@ def read_text(path: Path) -> str:
         with gzip.open(path) if zipped else path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ModelError(f"a whole gzip file {path.name}", str(error), "it seems to be cut off or damaged") from None
+        raise ModelError(
+            f"a whole gzip file {path.name}", str(error), "it seems to be cut off or damaged"
+        ) from None
     except OSError as error:
         raise InputError("a readable file", f"'{path.name}'", error.strerror or "") from None
     if len(data) > MAX_BYTES:
@@ -68,7 +70,9 @@ def numbers(text: str, size: int, where: Callable[[], str], separators: str = ",
     words = (match[0] for match in re.finditer(rf"[^\s{re.escape(separators)}]+", text))
     found = np.fromiter((_number(word, where) for word in islice(words, size)), dtype=np.float64)
     if found.size < size or next(words, None) is not None:
-        raise ModelError(f"{size} numbers {where()}", "more" if found.size == size else f"{found.size}")
+        raise ModelError(
+            f"{size} numbers {where()}", "more" if found.size == size else f"{found.size}"
+        )
     return found
 
 
@@ -92,7 +96,9 @@ def other_order(values: Array, *, child_fastest: bool) -> str:
     return f"it is a table if the child's states vary {pace}, as other formats and writers have it"
 
 
-def require_entries(states: Mapping[str, Sequence[str]], parents: Mapping[str, Sequence[str]], name: str) -> None:
+def require_entries(
+    states: Mapping[str, Sequence[str]], parents: Mapping[str, Sequence[str]], name: str
+) -> None:
     """Refuse tables that are too large all together before a number of them is read."""
     sizes = {node: len(s) for node, s in states.items()}
     entries = sum(math.prod(sizes[v] for v in (node, *given)) for node, given in parents.items())
@@ -135,11 +141,18 @@ class Draft:
         if len(self.states) == MAX_NAMES or len(states) > MAX_NAMES:
             self.fail(f"at most {MAX_NAMES} names", "more", place)
         if not states or len(set(states)) < len(states):
-            self.fail(f"different states of {shown(node)}, at least one", shown(list(states)), place)
+            self.fail(
+                f"different states of {shown(node)}, at least one", shown(list(states)), place
+            )
         self.states[node] = list(states)
 
     def define(
-        self, node: str, parents: Sequence[str], values: str | Array, place: int, layout: Sequence[str] | None = None
+        self,
+        node: str,
+        parents: Sequence[str],
+        values: str | Array,
+        place: int,
+        layout: Sequence[str] | None = None,
     ) -> None:
         """A variable's parents and table; in most formats its parents come first and its own states vary fastest."""
         if node in self.parents:
@@ -156,14 +169,22 @@ class Draft:
                 if name not in self.states:
                     self.fail("a declared variable", shown(name), self.values[node][1])
             if len({node, *parents}) < 1 + len(parents):
-                self.fail(f"each parent of {shown(node)} once, and not itself", shown(list(parents)), self.values[node][1])
+                self.fail(
+                    f"each parent of {shown(node)} once, and not itself",
+                    shown(list(parents)),
+                    self.values[node][1],
+                )
         for node in self.states:
             if node not in self.parents:
-                raise ModelError(f"a table for each variable in {self.name}", f"none for {shown(node)}")
+                raise ModelError(
+                    f"a table for each variable in {self.name}", f"none for {shown(node)}"
+                )
         require_entries(self.states, self.parents, self.name)
         tables = {node: self._table(node, separators) for node in self.parents}
         try:
-            return BayesianNetwork(list(self.states), self.parents, self.states, cpts=tables, notes=self.notes)
+            return BayesianNetwork(
+                list(self.states), self.parents, self.states, cpts=tables, notes=self.notes
+            )
         except ModelError as error:
             for node, table in tables.items():
                 self._require_table(node, table)  # the same fault with its place
@@ -175,8 +196,15 @@ class Draft:
         sizes = {name: len(self.states[name]) for name in self.layouts[node]}
         states = sizes[node]
         if isinstance(given, str):
-            given = numbers(given, math.prod(sizes[v] for v in self.layouts[node]), partial(self.at, place), separators)
-        return in_layout(given, self.layouts[node], sizes, (*self.parents[node], node)).reshape(-1, states)
+            given = numbers(
+                given,
+                math.prod(sizes[v] for v in self.layouts[node]),
+                partial(self.at, place),
+                separators,
+            )
+        return in_layout(given, self.layouts[node], sizes, (*self.parents[node], node)).reshape(
+            -1, states
+        )
 
     def _require_table(self, node: str, table: Array) -> None:
         """Refuse what is no table, with its place."""
@@ -189,7 +217,9 @@ class Draft:
             self.fail(error.expected, error.got, self.values[node][1], error.remedy or other)
 
 
-def in_layout(values: Array, given: Sequence[V], sizes: Mapping[V, int] | Sequence[int], wanted: Sequence[V]) -> Array:
+def in_layout(
+    values: Array, given: Sequence[V], sizes: Mapping[V, int] | Sequence[int], wanted: Sequence[V]
+) -> Array:
     """A table over the variables `given`, slowest first, as an array over the same variables in the order `wanted`."""
     table = values.reshape([cast(Any, sizes)[name] for name in given])
     return table.transpose([list(given).index(name) for name in wanted])

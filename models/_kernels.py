@@ -42,7 +42,9 @@ class HyperPrior(ABC):
     def distribution(self) -> Any:
         """The NumPyro distribution."""
         raise InputError(
-            "a continuous hyperprior", f"'{self.kind}'", "a grid has an exact answer: use the engine cholesky"
+            "a continuous hyperprior",
+            f"'{self.kind}'",
+            "a grid has an exact answer: use the engine cholesky",
         )
 
     def spec(self) -> dict[str, Any]:
@@ -195,7 +197,9 @@ class Linear(_Leaf):
         if isinstance(self.diagonal, int | float | HyperPrior | Mapping):
             super().__post_init__()
         else:
-            values = tuple(number("diagonal", v, above=0) for v in sequence("diagonal", self.diagonal))
+            values = tuple(
+                number("diagonal", v, above=0) for v in sequence("diagonal", self.diagonal)
+            )
             object.__setattr__(self, "diagonal", values)
 
     def check(self, d: int) -> None:
@@ -232,7 +236,9 @@ class _Matern(_Leaf):
         import jax.numpy as jnp
 
         p = self._values(theta)
-        return p["amplitude"] ** 2 * self._correlation(jnp.sqrt(_squared_distance(x, z)) / p["lengthscale"])
+        return p["amplitude"] ** 2 * self._correlation(
+            jnp.sqrt(_squared_distance(x, z)) / p["lengthscale"]
+        )
 
     @abstractmethod
     def _correlation(self, r: jax.Array) -> jax.Array: ...
@@ -303,7 +309,10 @@ class _Composite(Kernel):
     terms: tuple[Kernel, ...]
 
     def __post_init__(self) -> None:
-        terms = tuple(t if isinstance(t, Kernel) else kernel_from_spec(t) for t in sequence("terms", self.terms))
+        terms = tuple(
+            t if isinstance(t, Kernel) else kernel_from_spec(t)
+            for t in sequence("terms", self.terms)
+        )
         if len(terms) < 2:
             raise ModelError(f"two or more terms of a {self.kind}", f"{len(terms)}")
         object.__setattr__(self, "terms", terms)
@@ -313,7 +322,9 @@ class _Composite(Kernel):
             term.check(d)
 
     def priors(self) -> dict[str, HyperPrior]:
-        return {f"{i}.{n}": p for i, term in enumerate(self.terms) for n, p in term.priors().items()}
+        return {
+            f"{i}.{n}": p for i, term in enumerate(self.terms) for n, p in term.priors().items()
+        }
 
     def spec(self) -> dict[str, Any]:
         return {"kind": self.kind, "terms": [t.spec() for t in self.terms]}
@@ -375,7 +386,9 @@ def _from_spec(what: str, table: Mapping[str, Any], spec: Any) -> Any:
     try:
         return cls(**given)
     except TypeError:
-        raise ModelError(f"{', '.join(names)} in the {what} '{cls.kind}'", f"{sorted(given)}") from None
+        raise ModelError(
+            f"{', '.join(names)} in the {what} '{cls.kind}'", f"{sorted(given)}"
+        ) from None
 
 
 def hyper(name: str, value: Any) -> Hyper:
@@ -390,7 +403,13 @@ def hyper(name: str, value: Any) -> Hyper:
 
 def plain(value: Any) -> Any:
     """Plain data of a hyperparameter."""
-    return value.spec() if isinstance(value, HyperPrior) else list(value) if isinstance(value, tuple) else value
+    return (
+        value.spec()
+        if isinstance(value, HyperPrior)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+    )
 
 
 def _terms(kernel: Kernel, cls: type[_Composite]) -> tuple[Kernel, ...]:

@@ -93,7 +93,10 @@ class Layout:
         """
         if not self.listed:
             raise ModelError("a context that is a list", "places that are filled or not")
-        arrays = {**data.arrays, **{name: data.arrays[name][:, observations] for name in self.listed}}
+        arrays = {
+            **data.arrays,
+            **{name: data.arrays[name][:, observations] for name in self.listed},
+        }
         return replace(data, arrays=arrays)
 
     def permuted(self, data: Data, order: IntArray) -> Data:
@@ -127,5 +130,7 @@ class Layout:
         """
         arrays = dict(data.arrays)
         for name in self.listed:
-            arrays[name] = np.concatenate([arrays[name][:, :size], observations[name][:, None]], axis=OBSERVATION_AXIS)
+            arrays[name] = np.concatenate(
+                [arrays[name][:, :size], observations[name][:, None]], axis=OBSERVATION_AXIS
+            )
         return replace(data, arrays=arrays, positions=np.array([size + 1]))

@@ -135,7 +135,9 @@ class Model(ABC):
         """Latent name -> (dataset, *event): False where an entry is padding at this position."""
 
     @abstractmethod
-    def conditional(self, latent_draws: Mapping[str, Array], data: Data, position: int) -> Predictive:
+    def conditional(
+        self, latent_draws: Mapping[str, Array], data: Data, position: int
+    ) -> Predictive:
         """Predictive (dataset, query) averaged over draws of the latents, name -> (dataset, draw, *event)."""
 
     # -- what a family may say ----------------------------------------------------------------------------------------
@@ -208,7 +210,9 @@ class Model(ABC):
 
     def sentence(self) -> str:
         """The model in a sentence, a noun phrase without a full stop."""
-        fields = ", ".join(f"{key.replace('_', ' ')} {plain(value)}" for key, value in self.spec().items())
+        fields = ", ".join(
+            f"{key.replace('_', ' ')} {plain(value)}" for key, value in self.spec().items()
+        )
         return f"{self.kind.replace('_', ' ')}: {fields}"
 
     def show(self, example: Example) -> Shown:
@@ -242,7 +246,9 @@ class Model(ABC):
         Raises:
             InputError: the family knows none.
         """
-        raise InputError("a family with a distance between observations and queries", f"'{self.kind}'")
+        raise InputError(
+            "a family with a distance between observations and queries", f"'{self.kind}'"
+        )
 
     def known_tables(self, length: int) -> Sequence[Table]:
         """Known conditional probabilities that answers imply; none where everything is unknown.

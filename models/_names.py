@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 MOST = 5  # notes of one kind; the rest is counted
 # Letters of other scripts that are drawn like Latin ones (Unicode TR 39, the commonest).
 TWINS = str.maketrans(
-    "аеорсухіјѕԁԛԝһАВЕКМНОРСТУХІЈЅΑΒΕΖΗΙΚΜΝΟΡΤΥΧοιν", "aeopcyxijsdqwhABEKMHOPCTYXIJSABEZHIKMNOPTYXoiv"
+    "аеорсухіјѕԁԛԝһАВЕКМНОРСТУХІЈЅΑΒΕΖΗΙΚΜΝΟΡΤΥΧοιν",
+    "aeopcyxijsdqwhABEKMHOPCTYXIJSABEZHIKMNOPTYXoiv",
 )
 
 
@@ -25,7 +26,11 @@ def name_notes(nodes: Sequence[str], states: Sequence[Sequence[str]]) -> list[st
 
 
 def _limited(notes: list[str]) -> list[str]:
-    return notes if len(notes) <= MOST else [*notes[:MOST], f"{len(notes) - MOST} more names like these"]
+    return (
+        notes
+        if len(notes) <= MOST
+        else [*notes[:MOST], f"{len(notes) - MOST} more names like these"]
+    )
 
 
 def _invisible(lists: Mapping[str, Sequence[str]]) -> list[str]:
@@ -35,8 +40,12 @@ def _invisible(lists: Mapping[str, Sequence[str]]) -> list[str]:
         for name in names:
             hidden = sorted({c for c in name if _is_hidden(c)})
             if hidden:
-                listed = ", ".join(f"U+{ord(c):04X} {unicodedata.name(c, 'control')}" for c in hidden)
-                notes.append(f"the name {name!a} among the {where} holds invisible characters: {listed}")
+                listed = ", ".join(
+                    f"U+{ord(c):04X} {unicodedata.name(c, 'control')}" for c in hidden
+                )
+                notes.append(
+                    f"the name {name!a} among the {where} holds invisible characters: {listed}"
+                )
     return notes
 
 
@@ -48,7 +57,9 @@ def _alike(lists: Mapping[str, Sequence[str]]) -> list[str]:
         for name in names:
             other = first.setdefault(_look(name), name)
             if other != name:
-                notes.append(f"the names {other!a} and {name!a} among the {where} look alike and are different")
+                notes.append(
+                    f"the names {other!a} and {name!a} among the {where} look alike and are different"
+                )
     return notes
 
 
@@ -61,4 +72,8 @@ def _look(name: str) -> str:
 
 def _is_hidden(character: str) -> bool:
     """Format and control characters, variation selectors, fillers."""
-    return unicodedata.category(character) in ("Cf", "Cc") or "\ufe00" <= character <= "\ufe0f" or character == "\u3164"
+    return (
+        unicodedata.category(character) in ("Cf", "Cc")
+        or "\ufe00" <= character <= "\ufe0f"
+        or character == "\u3164"
+    )

@@ -13,7 +13,10 @@ from veribayes.models.bayesian_network import BayesianNetwork
 
 def is_pgmpy_network(value: object) -> bool:
     """Whether this is a discrete network of pgmpy; nothing is imported to find out."""
-    return any(c.__module__.startswith("pgmpy.") and c.__name__ == "DiscreteBayesianNetwork" for c in type(value).__mro__)
+    return any(
+        c.__module__.startswith("pgmpy.") and c.__name__ == "DiscreteBayesianNetwork"
+        for c in type(value).__mro__
+    )
 
 
 def from_pgmpy(theirs: Any) -> BayesianNetwork:
@@ -30,7 +33,11 @@ def from_pgmpy(theirs: Any) -> BayesianNetwork:
         raise ModelError("nodes with different names", shown(sorted(names.values())))
     tables = {cpd.variable: cpd for cpd in theirs.get_cpds()}
     if missing := [name for node, name in names.items() if node not in tables]:
-        raise ModelError("a table for each node of the pgmpy network", f"none for {shown(missing[0])}", "use add_cpds")
+        raise ModelError(
+            "a table for each node of the pgmpy network",
+            f"none for {shown(missing[0])}",
+            "use add_cpds",
+        )
     states = {node: list(tables[node].state_names[node]) for node in names}
     return BayesianNetwork(
         list(names.values()),
@@ -46,11 +53,21 @@ def _table(theirs: Any, cpd: Any, states: dict[Any, list[Any]]) -> Any:
     where = f"the table of {shown(str(node))}"
     if set(parents) != set(theirs.get_parents(node)):
         edges = [str(p) for p in theirs.get_parents(node)]
-        raise ModelError(f"parents as in the edges, {shown(edges)}, in {where}", shown([str(p) for p in parents]))
+        raise ModelError(
+            f"parents as in the edges, {shown(edges)}, in {where}", shown([str(p) for p in parents])
+        )
     values = np.asarray(cpd.values, dtype=np.float64)
     for axis, variable in enumerate(cpd.variables):
-        listed, own = ([str(s) for s in some] for some in (cpd.state_names[variable], states[variable]))
-        if sorted(listed) != sorted(own) or len(set(own)) < len(own) or values.shape[axis] != len(listed):
-            raise ModelError(f"states {shown(own)} of {shown(str(variable))} in {where}", shown(listed))
+        listed, own = (
+            [str(s) for s in some] for some in (cpd.state_names[variable], states[variable])
+        )
+        if (
+            sorted(listed) != sorted(own)
+            or len(set(own)) < len(own)
+            or values.shape[axis] != len(listed)
+        ):
+            raise ModelError(
+                f"states {shown(own)} of {shown(str(variable))} in {where}", shown(listed)
+            )
         values = values.take([listed.index(s) for s in own], axis=axis)
     return np.moveaxis(values, 0, -1)

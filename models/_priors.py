@@ -52,7 +52,9 @@ class Dirichlet(RowPrior):
     kind: ClassVar[str] = "dirichlet"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "concentration", number("concentration", self.concentration, above=0))
+        object.__setattr__(
+            self, "concentration", number("concentration", self.concentration, above=0)
+        )
 
     def spec(self) -> dict[str, Any]:
         return {"kind": self.kind, "concentration": self.concentration}
@@ -62,7 +64,9 @@ class Dirichlet(RowPrior):
         import jax.numpy as jnp
 
         inside = np.arange(level.shape[1]) < states[:, None]
-        return jax.nn.softmax(jnp.where(inside, log_gamma(key, level, self.concentration), -jnp.inf), axis=-1)
+        return jax.nn.softmax(
+            jnp.where(inside, log_gamma(key, level, self.concentration), -jnp.inf), axis=-1
+        )
 
     def program(self, states: IntArray, width: int) -> jax.Array:
         import jax.numpy as jnp
@@ -73,7 +77,8 @@ class Dirichlet(RowPrior):
         for k in np.unique(states):
             rows = np.flatnonzero(states == k)
             draw = numpyro.sample(
-                f"rows_of_{k}", dist.Dirichlet(jnp.full((rows.size, k), self.concentration)).to_event(1)
+                f"rows_of_{k}",
+                dist.Dirichlet(jnp.full((rows.size, k), self.concentration)).to_event(1),
             )
             theta = theta.at[rows, :k].set(draw)
         return theta
@@ -100,7 +105,9 @@ class _Intervals(RowPrior):
         import numpyro
         from numpyro import distributions as dist
 
-        return self._rows(numpyro.sample("level", dist.Uniform(0.0, jnp.ones(states.size)).to_event(1)))
+        return self._rows(
+            numpyro.sample("level", dist.Uniform(0.0, jnp.ones(states.size)).to_event(1))
+        )
 
     def _rows(self, level: jax.Array) -> jax.Array:
         """Rows (R, 2) from uniform levels (R,): the level picks the component and the place inside it."""
@@ -149,19 +156,29 @@ class UniformMixture(_Intervals):
         weights = sequence("weights", self.weights) or (1 / len(pairs),) * len(pairs)
         weights = tuple(number("weights", w, above=0) for w in weights)
         if len(weights) != len(pairs) or abs(sum(weights) - 1) > 1e-9:
-            raise ModelError("one weight an interval, summing to one", f"{weights} for {len(pairs)} intervals")
+            raise ModelError(
+                "one weight an interval, summing to one", f"{weights} for {len(pairs)} intervals"
+            )
         object.__setattr__(self, "intervals", tuple(_interval(*pair) for pair in pairs))
         object.__setattr__(self, "weights", weights)
 
     @property
     def components(self) -> tuple[tuple[float, float, float], ...]:
-        return tuple((w, low, high) for w, (low, high) in zip(self.weights, self.intervals, strict=True))
+        return tuple(
+            (w, low, high) for w, (low, high) in zip(self.weights, self.intervals, strict=True)
+        )
 
     def spec(self) -> dict[str, Any]:
-        return {"kind": self.kind, "intervals": [list(pair) for pair in self.intervals], "weights": list(self.weights)}
+        return {
+            "kind": self.kind,
+            "intervals": [list(pair) for pair in self.intervals],
+            "weights": list(self.weights),
+        }
 
 
-PRIORS: Mapping[str, type[RowPrior]] = {c.kind: c for c in (Dirichlet, UniformInterval, UniformMixture)}
+PRIORS: Mapping[str, type[RowPrior]] = {
+    c.kind: c for c in (Dirichlet, UniformInterval, UniformMixture)
+}
 
 
 def prior_from_spec(spec: Any) -> RowPrior:

@@ -20,7 +20,9 @@ from veribayes.errors import InputError
 if TYPE_CHECKING:
     import jax
 
-LIMIT = 2**32  # keys are folded as 32-bit words; a larger number would wrap round and meet another stream
+LIMIT = (
+    2**32
+)  # keys are folded as 32-bit words; a larger number would wrap round and meet another stream
 
 
 def keys(seed: int, stream: str, index: npt.ArrayLike) -> jax.Array:
@@ -37,7 +39,8 @@ def keys(seed: int, stream: str, index: npt.ArrayLike) -> jax.Array:
     number = np.asarray(index, dtype=np.int64)
     if not 0 <= seed < LIMIT or number.ndim != 1 or np.any((number < 0) | (number >= LIMIT)):
         raise InputError(
-            "a seed and one axis of data set numbers in [0, 2**32)", f"seed {seed}, index of shape {number.shape}"
+            "a seed and one axis of data set numbers in [0, 2**32)",
+            f"seed {seed}, index of shape {number.shape}",
         )
     return _folded()(_base(seed, stream), number.astype(np.uint32))
 
@@ -46,7 +49,9 @@ def keys(seed: int, stream: str, index: npt.ArrayLike) -> jax.Array:
 def _base(seed: int, stream: str) -> jax.Array:
     import jax
 
-    return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), zlib.crc32(stream.encode()))
+    return jax.random.fold_in(
+        jax.random.key(seed, impl="threefry2x32"), zlib.crc32(stream.encode())
+    )
 
 
 @cache
@@ -90,4 +95,6 @@ def log_gamma(key: jax.Array, level: jax.Array, concentration: float) -> jax.Arr
 
     if concentration == 1:
         return jnp.log(-jnp.log(level))
-    return jax.random.loggamma(jax.random.fold_in(key, 1), concentration, level.shape, dtype=np.float64)
+    return jax.random.loggamma(
+        jax.random.fold_in(key, 1), concentration, level.shape, dtype=np.float64
+    )

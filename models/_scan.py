@@ -74,7 +74,9 @@ class Syntax:
         """The token that begins at this offset, or None where none does."""
         if at < len(text) and text[at] == '"':
             end = self._string_end(text, at)
-            return None if end is None else Token(self._plain(text[at + 1 : end - 1]), STRING, at, end)
+            return (
+                None if end is None else Token(self._plain(text[at + 1 : end - 1]), STRING, at, end)
+            )
         if text[at : at + 1] in tuple(self.signs):
             return Token(text[at], SIGN, at, at + 1)
         match = self._word_end.search(text, at)
@@ -87,7 +89,9 @@ class Syntax:
         A quote that does not end in its line is a character like any other, where quoted text has one line. What never ends
         otherwise, a comment or a quote, is where the value ends, and so is one quote too many.
         """
-        stop = re.compile("|".join((f'[{re.escape(ends)}"]', *(self._comment_starts if comments else ()))))
+        stop = re.compile(
+            "|".join((f'[{re.escape(ends)}"]', *(self._comment_starts if comments else ())))
+        )
         pieces, start, quotes = list[str](), at, 0
         while match := stop.search(text, at):
             if match[0] in ends:
@@ -115,13 +119,18 @@ class Syntax:
         if match.lastindex == 2 and text[end : end + 1] in self._comment_signs:
             return None
         return Token(
-            match[match.lastindex or 0], SIGN if match.lastindex == 1 else WORD, match.start(match.lastindex or 0), end
+            match[match.lastindex or 0],
+            SIGN if match.lastindex == 1 else WORD,
+            match.start(match.lastindex or 0),
+            end,
         )
 
     @cached_property
     def _common(self) -> re.Pattern[str]:
         signs = re.escape(self.signs)
-        return re.compile(rf'\s*(?:([{signs}])|([^\s"{signs}{re.escape("".join(self._comment_signs))}]+))')
+        return re.compile(
+            rf'\s*(?:([{signs}])|([^\s"{signs}{re.escape("".join(self._comment_signs))}]+))'
+        )
 
     @cached_property
     def _comment_signs(self) -> tuple[str, ...]:

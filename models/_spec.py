@@ -43,7 +43,9 @@ def load_task(name_or_path: str | Path) -> Task:
         return plugged
     if not path.exists():
         raise InputError(
-            "a shipped task or a file", f"'{name_or_path}'", f"shipped tasks: {', '.join(registry.names('task'))}"
+            "a shipped task or a file",
+            f"'{name_or_path}'",
+            f"shipped tasks: {', '.join(registry.names('task'))}",
         )
     if path.name.lower().endswith(YAML_SUFFIXES):
         spec = read_yaml(path)
@@ -61,10 +63,16 @@ def load_model_file(path: str | Path) -> Model:
             return reader.read(path)
     if path.name.lower().endswith(YAML_SUFFIXES):
         spec = read_yaml(path)
-        return model_from_spec(spec["model"] if isinstance(spec, Mapping) and "model" in spec else spec)
+        return model_from_spec(
+            spec["model"] if isinstance(spec, Mapping) and "model" in spec else spec
+        )
     dialect = dialect_of(path.name)
     if dialect is not None:
-        raise InputError("a model file in a format that is read", f"'{path.name}', {dialect.name}", dialect.remedy)
+        raise InputError(
+            "a model file in a format that is read",
+            f"'{path.name}', {dialect.name}",
+            dialect.remedy,
+        )
     known = ", ".join((*readers, *YAML_SUFFIXES))
     raise InputError(f"a model file {known}", f"'{path.name}'", "network files may be gzipped")
 
@@ -79,7 +87,9 @@ def model_from_spec(spec: Any) -> Model:
 
 def kinds() -> dict[str, type[Model]]:
     """Families that a file can describe, by their kind; a program is none, since nothing in a file is executed."""
-    families: list[type[Model]] = [registry.load("family", name) for name in registry.usable("family")]
+    families: list[type[Model]] = [
+        registry.load("family", name) for name in registry.usable("family")
+    ]
     return {family.kind: family for family in families if family.described}
 
 
@@ -100,7 +110,9 @@ def task_of(model: Model, *, name: str = "custom", **changes: Any) -> Task:
         InputError: a change that is no field of either.
     """
     of_design, of_task = ({f.name for f in fields(c)} for c in (Design, Task))
-    given = checked.mapping("task_of", changes, allowed=sorted(of_design | of_task - {"name", "model"}))
+    given = checked.mapping(
+        "task_of", changes, allowed=sorted(of_design | of_task - {"name", "model"})
+    )
     base = model.default_design()
     design = Design(**{f: given.pop(f, getattr(base, f)) for f in of_design})
     return Task(**{"name": name, "model": model, "design": design, **model.defaults(), **given})
@@ -114,7 +126,9 @@ def task_from_dict(spec: Any) -> Task:
     if given.get("wrong_prior"):
         replaced(model, mapping("wrong_prior", given["wrong_prior"], allowed=list(model.spec())))
     design = mapping("design", given.pop("design", {}), allowed=[f.name for f in fields(Design)])
-    limits = [f.name for f in fields(Tolerance) if f.name != "quantiles"]  # which depends on a candidate's levels
+    limits = [
+        f.name for f in fields(Tolerance) if f.name != "quantiles"
+    ]  # which depends on a candidate's levels
     if given.get("tolerance") is not None:
         given["tolerance"] = Tolerance(
             **mapping("tolerance", given["tolerance"], allowed=limits, required=["kl", "draws"])
@@ -129,7 +143,11 @@ def read_yaml(path: str | Path) -> Any:
         with path.open("rb") as file:
             data = file.read(MAX_YAML_BYTES + 1)
         if len(data) > MAX_YAML_BYTES:
-            raise ModelError(f"at most {MAX_YAML_BYTES // 2**20} MiB of YAML in {path.name}", "more", "use a BIF file")
+            raise ModelError(
+                f"at most {MAX_YAML_BYTES // 2**20} MiB of YAML in {path.name}",
+                "more",
+                "use a BIF file",
+            )
         return yaml.load(decoded(data, path.name), _Loader)  # a SafeLoader
     except OSError as error:
         raise InputError("a readable file", f"'{path.name}'", error.strerror or "") from None
@@ -144,7 +162,9 @@ def read_yaml(path: str | Path) -> Any:
 def write_yaml(task: Task, path: str | Path) -> None:
     """Store a task; floats by their shortest text that reads back as the same number."""
     path = Path(path)
-    text = yaml.safe_dump(task.to_dict(), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    text = yaml.safe_dump(
+        task.to_dict(), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None
+    )
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -160,7 +180,9 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - a table of the base class
         first: [
-            (tag, pattern) for tag, pattern in table if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
+            (tag, pattern)
+            for tag, pattern in table
+            if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
         ]
         for first, table in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

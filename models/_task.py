@@ -41,7 +41,9 @@ class Design:
     shard: int = 100
 
     def __post_init__(self) -> None:
-        positions = tuple(integer("positions", p, at_least=0) for p in sequence("positions", self.positions))
+        positions = tuple(
+            integer("positions", p, at_least=0) for p in sequence("positions", self.positions)
+        )
         if not positions or any(b <= a for a, b in pairwise(positions)):
             raise InputError("increasing positions, at least one", f"{positions}")
         object.__setattr__(self, "positions", positions)
@@ -96,14 +98,20 @@ class Task:
     def __post_init__(self) -> None:
         for key in ("name", "reference", "second_route", "description", "citation"):
             text(key, getattr(self, key))
-        object.__setattr__(self, "rivals", tuple(text("rivals", r) for r in sequence("rivals", self.rivals)))
+        object.__setattr__(
+            self, "rivals", tuple(text("rivals", r) for r in sequence("rivals", self.rivals))
+        )
         mapping("wrong_prior", self.wrong_prior, allowed=list(self.model.spec()))
         if not isinstance(self.training, Mapping):
             raise InputError("a mapping for 'training'", shown(self.training))
         if not NAME.fullmatch(self.name):
-            raise InputError("a task name of letters, digits and . _ + -, at most 64", repr(self.name))
+            raise InputError(
+                "a task name of letters, digits and . _ + -, at most 64", repr(self.name)
+            )
         if len(self.design.positions) > MAX_POSITIONS:
-            raise InputError(f"at most {MAX_POSITIONS} positions in a task", f"{len(self.design.positions)}")
+            raise InputError(
+                f"at most {MAX_POSITIONS} positions in a task", f"{len(self.design.positions)}"
+            )
 
     def simulate(self, datasets: range, *, seed: int, stream: str = "verify") -> Simulation:
         """Draw the data sets with these numbers; a pure function of its arguments."""
@@ -130,7 +138,12 @@ class Task:
         }  # fmt: skip
         if self.tolerance is not None:
             t = self.tolerance
-            out["tolerance"] = {"kl": t.kl, "draws": t.draws, "seed": t.seed, "datasets": t.datasets}
+            out["tolerance"] = {
+                "kl": t.kl,
+                "draws": t.draws,
+                "seed": t.seed,
+                "datasets": t.datasets,
+            }
         if self.training:
             out["training"] = dict(self.training)
         return out
@@ -138,4 +151,6 @@ class Task:
 
 def hash_of(spec: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of plain data; floats by their shortest round-trip text."""
-    return hashlib.sha256(json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    ).hexdigest()

@@ -53,7 +53,9 @@ def parse_xml(text: str, name: str) -> Element:
     tree = _Tree(name)
     parser = tree.parser
     try:
-        parser.Parse(re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1), True)  # it is decoded already
+        parser.Parse(
+            re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1), True
+        )  # it is decoded already
     except expat.ExpatError as error:
         raise ModelError(f"well-formed XML in {name}", str(error)) from None
     return tree.root.children[0]

@@ -27,7 +27,14 @@ import numpy.typing as npt
 from veribayes.checked import mapping, shown
 from veribayes.errors import InputError, ModelError, VeribayesError
 from veribayes.models._arguments import as_argument
-from veribayes.models._callable import BY_NAME, call, defaults_of, name_of_program, parameters_of, source_digest
+from veribayes.models._callable import (
+    BY_NAME,
+    call,
+    defaults_of,
+    name_of_program,
+    parameters_of,
+    source_digest,
+)
 from veribayes.models._drawing import Shape, forgotten, scored_too_often, watching
 from veribayes.models._layout import Column, Layout
 from veribayes.models._model import Model, Variable
@@ -43,7 +50,9 @@ PROBES = 4  # random points: an entry that varies between none of them is a cons
 LOOKS = 8  # runs in which an outcome that is drawn differs from the one that was lent
 PRIOR_DRAWS = 4000  # for the moments of the prior predictive
 TARGET = "target"  # the array of the latents that are asked for
-LEAST_SD = 1e-300  # a chain that never moved is refused by its gate, not by the form of its predictive
+LEAST_SD = (
+    1e-300  # a chain that never moved is refused by its gate, not by the form of its predictive
+)
 
 Sites = Mapping[str, Mapping[str, Any]]
 
@@ -80,7 +89,11 @@ class NumPyroModel(Model):
         if missing := [n for n in needed if n not in self.data]:
             wanted = f"{', '.join(missing)} among {where}"
             ways = "--set data=FILE or " + " ".join(f"--set data.{n}=VALUE" for n in missing)
-            raise InputError(wanted, f"only {', '.join(self.data) or 'none'}", f"give it by {ways}, in Python by data={{...}}")
+            raise InputError(
+                wanted,
+                f"only {', '.join(self.data) or 'none'}",
+                f"give it by {ways}, in Python by data={{...}}",
+            )
         given = mapping(where, self.data, allowed=[*named, *self.data] if open_ended else named)
         for name, value in given.items():
             _require_no_text(name, value, parameters.get(name))
@@ -102,7 +115,10 @@ class NumPyroModel(Model):
         """Argument -> the sites that take it whole, for those that some site does."""
         self._require_free()
         drawn = self._traced(self.data)
-        found = {n: self._takers(n, v, drawn) or self._observed_by(n, drawn) for n, v in self._arguments().items()}
+        found = {
+            n: self._takers(n, v, drawn) or self._observed_by(n, drawn)
+            for n, v in self._arguments().items()
+        }
         takers = {n: sites for n, sites in found.items() if sites}
         for name, sites in takers.items():
             _require_whole(name, self._given(name), drawn[sites[0]])
@@ -124,7 +140,10 @@ class NumPyroModel(Model):
         """Whether the model is one data set, the user's."""
         absent = [n for n in self.outcomes if self._given(n) is None]
         if absent and len(absent) < len(self.outcomes):
-            raise InputError(f"all of the outcomes {', '.join(self.outcomes)}, or none", f"none for {', '.join(absent)}")
+            raise InputError(
+                f"all of the outcomes {', '.join(self.outcomes)}, or none",
+                f"none for {', '.join(absent)}",
+            )
         return not (self.simulated or absent)
 
     @cached_property
@@ -137,12 +156,21 @@ class NumPyroModel(Model):
         outcomes = {n: self.sites[s]["value"] for n, s in self.outcomes.items()}
         program, arguments = self._enumerated, {**self.data, **outcomes}
         with _running(self):
-            made = initialize_model(jax.random.key(0), program, init_strategy=init_to_uniform, model_kwargs=arguments)
+            made = initialize_model(
+                jax.random.key(0), program, init_strategy=init_to_uniform, model_kwargs=arguments
+            )
             rng = np.random.default_rng(0)
-            at = [jax.tree.map(lambda v: rng.uniform(-2, 2, np.shape(v)), made.param_info.z) for _ in range(PROBES)]
+            at = [
+                jax.tree.map(lambda v: rng.uniform(-2, 2, np.shape(v)), made.param_info.z)
+                for _ in range(PROBES)
+            ]
             values = [made.postprocess_fn(z) for z in at]
-        varies = {n: np.ptp(np.array([v[n] for v in values], dtype=np.float64), 0) > 0 for n in values[0]}
-        places = {n: site for n, site in self.sites.items() if n in varies and n not in self._by_chance}
+        varies = {
+            n: np.ptp(np.array([v[n] for v in values], dtype=np.float64), 0) > 0 for n in values[0]
+        }
+        places = {
+            n: site for n, site in self.sites.items() if n in varies and n not in self._by_chance
+        }
         kept = {n: varies[n] for n, site in places.items() if _is_latent(site, varies[n])}
         if not kept:
             raise ModelError("a program with continuous latents", f"none in '{self.shown}'")
@@ -153,22 +181,35 @@ class NumPyroModel(Model):
         """Why outcomes cannot be drawn from the program; empty when they can."""
         from numpyro import distributions as dist
 
-        improper = [n for n, s in self.sites.items() if isinstance(s.get("fn"), dist.ImproperUniform)]
+        improper = [
+            n for n, s in self.sites.items() if isinstance(s.get("fn"), dist.ImproperUniform)
+        ]
         factors = [n for n, s in self.sites.items() if isinstance(s.get("fn"), dist.Unit)]
         bound = {site for sites in self._takers_of.values() for site in sites}
-        loose = [n for n, s in self.sites.items() if _is_observed(s) and n not in bound and n not in factors]
+        loose = [
+            n
+            for n, s in self.sites.items()
+            if _is_observed(s) and n not in bound and n not in factors
+        ]
         why = [f"the prior of '{n}' is improper" for n in improper]
         why += [f"the factor '{n}' is no distribution" for n in factors]
         why += [f"'{n}' observes what is no argument of its own" for n in loose]
-        why += [f"'{n}' is weighted by handlers.scale" for n, s in self.sites.items() if _is_weighted(s)]
-        why += [f"'{n}' is drawn alike for every random key (handlers.seed)" for n in self._handled[1]]
+        why += [
+            f"'{n}' is weighted by handlers.scale" for n, s in self.sites.items() if _is_weighted(s)
+        ]
+        why += [
+            f"'{n}' is drawn alike for every random key (handlers.seed)" for n in self._handled[1]
+        ]
         return tuple(why or self._way[1] or ["nothing is observed"] * (not bound))
 
     # -- the protocol of a model --------------------------------------------------------------------------------------
 
     @property
     def latents(self) -> tuple[Variable, ...]:
-        return tuple(Variable(n, tuple(f"{n}_{i}" for i in range(v.ndim)), "real") for n, v in self.varying.items())
+        return tuple(
+            Variable(n, tuple(f"{n}_{i}" for i in range(v.ndim)), "real")
+            for n, v in self.varying.items()
+        )
 
     @property
     def moments(self) -> bool:
@@ -178,7 +219,9 @@ class NumPyroModel(Model):
     def layout(self) -> Layout:
         """The outcomes, of which nothing is known but their shape, and which latents are asked for."""
         given = [Column(_array(name), "observation") for name in self.outcomes]
-        return Layout((*given, Column(TARGET, "query", ("query",), "category", shared=True)), order="slots")
+        return Layout(
+            (*given, Column(TARGET, "query", ("query",), "category", shared=True)), order="slots"
+        )
 
     def defaults(self) -> dict[str, Any]:
         return {"reference": "hmc", "second_route": "nuts"}
@@ -187,13 +230,20 @@ class NumPyroModel(Model):
     def queries(self) -> tuple[str, ...]:
         """Names of the scalars that are asked for: `slope`, `theta[3]`, …"""
         return tuple(
-            n + (f"[{','.join(map(str, at))}]" if at else "") for n, v in self.varying.items() for at in np.argwhere(v).tolist()
+            n + (f"[{','.join(map(str, at))}]" if at else "")
+            for n, v in self.varying.items()
+            for at in np.argwhere(v).tolist()
         )
 
     def spec(self) -> dict[str, Any]:
         """Name, source and data by their digests; a program cannot be read back from it."""
         data = {n: _digest(v) for n, v in self.data.items()}
-        return {"program": self.shown, "source": source_digest(self.function), "data": data, "simulated": self.simulated}
+        return {
+            "program": self.shown,
+            "source": source_digest(self.function),
+            "data": data,
+            "simulated": self.simulated,
+        }
 
     def default_design(self) -> Design:
         return Design((sum(int(np.size(self.sites[s]["value"])) for s in self.outcomes.values()),))
@@ -208,8 +258,15 @@ class NumPyroModel(Model):
         latents: dict[str, npt.NDArray[Any]]
         if self.given:
             if index.size != 1 or index[0]:
-                raise InputError("one data set, the one given", f"{index.size}", f"leave out {self._all()} to draw more")
-            latents, arrays = {}, {_array(n): np.asarray(self._given(n))[None] for n in self.outcomes}
+                raise InputError(
+                    "one data set, the one given",
+                    f"{index.size}",
+                    f"leave out {self._all()} to draw more",
+                )
+            latents, arrays = (
+                {},
+                {_array(n): np.asarray(self._given(n))[None] for n in self.outcomes},
+            )
             truth = np.full(shape, np.nan)
         else:
             latents, outcomes = self._drawn(keys(seed, stream, index))
@@ -235,9 +292,14 @@ class NumPyroModel(Model):
 
     def latent_mask(self, data: Data, position: int) -> dict[str, npt.NDArray[np.bool_]]:
         del position
-        return {n: np.broadcast_to(v, (data.index.size, *v.shape)).copy() for n, v in self.varying.items()}
+        return {
+            n: np.broadcast_to(v, (data.index.size, *v.shape)).copy()
+            for n, v in self.varying.items()
+        }
 
-    def conditional(self, latent_draws: Mapping[str, Array], data: Data, position: int) -> Predictive:
+    def conditional(
+        self, latent_draws: Mapping[str, Array], data: Data, position: int
+    ) -> Predictive:
         """Mean and sd of every scalar asked for, (B, Q), as mixtures of one component: posterior moments, not its shape."""
         del data, position
         draws = self._asked(latent_draws)
@@ -277,7 +339,9 @@ class NumPyroModel(Model):
         columns = []
         for name, varies in self.varying.items():
             values = np.asarray(latents[name], dtype=np.float64)
-            columns.append(values.reshape(*values.shape[: values.ndim - varies.ndim], -1)[..., varies.ravel()])
+            columns.append(
+                values.reshape(*values.shape[: values.ndim - varies.ndim], -1)[..., varies.ravel()]
+            )
         return np.concatenate(columns, axis=-1)
 
     @cached_property
@@ -288,12 +352,23 @@ class NumPyroModel(Model):
 
         if self._enumerated == self._call:
             return set()
-        fixed = {n: s["value"] for n, s in self.sites.items() if s["type"] == "sample" and not _is_enumerated(s)}
+        fixed = {
+            n: s["value"]
+            for n, s in self.sites.items()
+            if s["type"] == "sample" and not _is_enumerated(s)
+        }
         with _running(self):
-            seeded = [handlers.seed(handlers.substitute(self._call, data=fixed), jax.random.key(i)) for i in range(PROBES)]
+            seeded = [
+                handlers.seed(handlers.substitute(self._call, data=fixed), jax.random.key(i))
+                for i in range(PROBES)
+            ]
             runs = [handlers.trace(run).get_trace(**self.data) for run in seeded]
         derived = [n for n, site in self.sites.items() if site["type"] == "deterministic"]
-        return {n for n in derived if any(not np.array_equal(r[n]["value"], runs[0][n]["value"]) for r in runs[1:])}
+        return {
+            n
+            for n in derived
+            if any(not np.array_equal(r[n]["value"], runs[0][n]["value"]) for r in runs[1:])
+        }
 
     def _arguments(self) -> dict[str, Any]:
         """Every argument; None where there is nothing but a default None."""
@@ -306,7 +381,9 @@ class NumPyroModel(Model):
 
     @cached_property
     def _defaults(self) -> dict[str, Any]:
-        return {n: as_argument(n, v) for n, v in defaults_of(self.function).items() if _is_numeric(v)}
+        return {
+            n: as_argument(n, v) for n, v in defaults_of(self.function).items() if _is_numeric(v)
+        }
 
     def _traced(self, arguments: Mapping[str, Any]) -> Sites:
         """The sites of one run, continuous latents at random places."""
@@ -315,13 +392,17 @@ class NumPyroModel(Model):
         from numpyro.infer import init_to_uniform
 
         with _running(self):
-            start = handlers.substitute(handlers.seed(self._call, jax.random.key(0)), substitute_fn=init_to_uniform)
+            start = handlers.substitute(
+                handlers.seed(self._call, jax.random.key(0)), substitute_fn=init_to_uniform
+            )
             found: Sites = handlers.trace(start).get_trace(**arguments)
         return found
 
     def _takers(self, argument: str, value: Any, drawn: Sites) -> list[str]:
         """The observed sites that take an argument whole: they hold its value, and another one when it is another."""
-        holders = [n for n, site in drawn.items() if _takes(site, value)] if _is_numeric(value) else []
+        holders = (
+            [n for n, site in drawn.items() if _takes(site, value)] if _is_numeric(value) else []
+        )
         if not holders:
             return []
         other = _changed(value)
@@ -336,7 +417,9 @@ class NumPyroModel(Model):
         if self._given(argument) is not None:
             return []
         order = sorted(drawn, key=lambda n: n != argument)  # most programs call both the same
-        for name in (n for n in order if drawn[n]["type"] == "sample" and not _is_observed(drawn[n])):
+        for name in (
+            n for n in order if drawn[n]["type"] == "sample" and not _is_observed(drawn[n])
+        ):
             value = np.asarray(drawn[name]["value"])
             try:
                 tried = self._traced({**self.data, argument: value})
@@ -353,16 +436,29 @@ class NumPyroModel(Model):
         from numpyro import handlers
         from numpyro.infer import init_to_uniform
 
-        anywhere = handlers.substitute(substitute_fn=init_to_uniform)  # an improper prior cannot be drawn from
-        with _running(self), anywhere, handlers.seed(rng_seed=0), watching() as seen, warnings.catch_warnings():
+        anywhere = handlers.substitute(
+            substitute_fn=init_to_uniform
+        )  # an improper prior cannot be drawn from
+        with (
+            _running(self),
+            anywhere,
+            handlers.seed(rng_seed=0),
+            watching() as seen,
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")  # NumPyro's word that a site is fixed
             self._call(**self.data)
-        return [n for n, s in seen.items() if s == "value"], [n for n, s in seen.items() if s == "key"]
+        return [n for n, s in seen.items() if s == "value"], [
+            n for n, s in seen.items() if s == "key"
+        ]
 
     def _require_free(self) -> None:
         """Refuse latents that a `handlers.substitute` fixes: NumPyro's samplers would move them all the same."""
         if fixed := self._handled[0]:
-            wanted, remedy = f"latents that can vary in '{self.shown}'", "use handlers.condition, or leave the site out"
+            wanted, remedy = (
+                f"latents that can vary in '{self.shown}'",
+                "use handlers.condition, or leave the site out",
+            )
             raise ModelError(wanted, f"{', '.join(fixed)} fixed by handlers.substitute", remedy)
 
     def _warn_if_scored_too_often(self, name: str, site: Mapping[str, Any]) -> None:
@@ -383,19 +479,29 @@ class NumPyroModel(Model):
             raise InputError(wanted, reasons, remedy)
         with _running(self):
             latents, outcomes = self._prior(key, self._way[0])
-        return {n: np.array(latents[n]) for n in self.varying}, {n: np.array(v) for n, v in outcomes.items()}
+        return {n: np.array(latents[n]) for n in self.varying}, {
+            n: np.array(v) for n, v in outcomes.items()
+        }
 
     @cached_property
     def _way(self) -> tuple[Way, tuple[str, ...]]:
         """How data sets are drawn in the shape of the given ones, and why they cannot be (see `_drawing`)."""
         optional = {n for n, p in parameters_of(self.function).items() if p.default is None}
         given = [n for n in self.outcomes if self._given(n) is not None]
-        shared = [f"'{n}' is observed by several sites" for n, sites in self._takers_of.items() if len(sites) > 1]
+        shared = [
+            f"'{n}' is observed by several sites"
+            for n, sites in self._takers_of.items()
+            if len(sites) > 1
+        ]
         if shared:
             return Way({}), tuple(shared)
         lent = {n: self._given(n) for n in given}
         left = {n: v for n, v in lent.items() if n not in optional}
-        ways = [Way(values, wide) for values in ([left, lent] if left != lent else [lent]) for wide in (False, True)]
+        ways = [
+            Way(values, wide)
+            for values in ([left, lent] if left != lent else [lent])
+            for wide in (False, True)
+        ]
         shapes: dict[str, Shape] = {n: np.shape(v) for n, v in lent.items()}
         failure = "nothing is observed"
         for way in ways:
@@ -407,7 +513,9 @@ class NumPyroModel(Model):
             wrong = [n for n in given if found[n] != shapes[n]]
             if not wrong:
                 return way, tuple(self._entangled(way))
-            failure = "; ".join(f"'{n}' is drawn in the shape {found[n]} and given in {shapes[n]}" for n in wrong)
+            failure = "; ".join(
+                f"'{n}' is drawn in the shape {found[n]} and given in {shapes[n]}" for n in wrong
+            )
         return ways[0], (failure,)
 
     def _shapes(self, way: Way) -> dict[str, Shape]:
@@ -428,7 +536,10 @@ class NumPyroModel(Model):
         """Latents and outcomes of one data set."""
         from numpyro import handlers
 
-        shapes = {s: None if self._given(n) is None else np.shape(self._given(n)) for n, s in self.outcomes.items()}
+        shapes = {
+            s: None if self._given(n) is None else np.shape(self._given(n))
+            for n, s in self.outcomes.items()
+        }
         arguments = {n: v for n, v in self.data.items() if n not in self.outcomes} | dict(way.lent)
         with handlers.trace() as run, handlers.seed(rng_seed=key), forgotten(shapes, wide=way.wide):
             self._call(**arguments)
@@ -446,7 +557,9 @@ class NumPyroModel(Model):
             one, other = self._prior(key, way)[1], self._prior(key, replace(way, lent=others))[1]
         stuck = [n for n, v in lent.items() if all(np.array_equal(drawn, v) for drawn in one[n])]
         mixed = [n for n in lent if not np.array_equal(one[n], other[n])]
-        return [f"'{n}' cannot be left out" for n in stuck] + [f"'{n}' also predicts itself" for n in mixed if n not in stuck]
+        return [f"'{n}' cannot be left out" for n in stuck] + [
+            f"'{n}' also predicts itself" for n in mixed if n not in stuck
+        ]
 
 
 @dataclass(frozen=True)
@@ -469,9 +582,17 @@ def _running(model: NumPyroModel) -> Iterator[None]:
         raise
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())[:400]
-        given = ", ".join(f"{n} {np.shape(v)}" for n, v in model.data.items() if _is_numeric(v)) or "no numbers"
-        wanted, remedy = f"a NumPyro program that runs on its data, '{model.shown}'", f"given: {given}; --debug shows where"
-        refusal = InputError if model.data else ModelError  # nothing but the program can be wrong where there are no data
+        given = (
+            ", ".join(f"{n} {np.shape(v)}" for n, v in model.data.items() if _is_numeric(v))
+            or "no numbers"
+        )
+        wanted, remedy = (
+            f"a NumPyro program that runs on its data, '{model.shown}'",
+            f"given: {given}; --debug shows where",
+        )
+        refusal = (
+            InputError if model.data else ModelError
+        )  # nothing but the program can be wrong where there are no data
         raise refusal(wanted, text, remedy) from error
 
 
@@ -479,17 +600,29 @@ def _checked(name: str, sites: Sites) -> None:
     """Refuse what no posterior is defined for."""
     for at, site in sites.items():
         if site["type"] == "param":
-            raise ModelError(f"a program without numpyro.param, '{name}'", f"the parameter '{at}'", "give it a prior")
+            raise ModelError(
+                f"a program without numpyro.param, '{name}'",
+                f"the parameter '{at}'",
+                "give it a prior",
+            )
         if site["type"] == "plate" and site["args"][0] != np.size(site["value"]):
-            raise ModelError("plates of all data", f"the subsample '{at}'", "an exact posterior needs every row")
+            raise ModelError(
+                "plates of all data", f"the subsample '{at}'", "an exact posterior needs every row"
+            )
         if _is_enumerated(site) and not site["fn"].has_enumerate_support:
             law = type(site["fn"]).__name__
-            raise ModelError("discrete latents with finitely many values", f"'{at}' ~ {law}", "sum it out by hand")
+            raise ModelError(
+                "discrete latents with finitely many values",
+                f"'{at}' ~ {law}",
+                "sum it out by hand",
+            )
 
 
 def _takes(site: Mapping[str, Any], value: Any) -> bool:
     same = _is_observed(site) and np.shape(site["value"]) == np.shape(value)
-    return bool(same and np.array_equal(site["value"], value, equal_nan=np.asarray(value).dtype.kind == "f"))
+    return bool(
+        same and np.array_equal(site["value"], value, equal_nan=np.asarray(value).dtype.kind == "f")
+    )
 
 
 def _is_observed(site: Mapping[str, Any]) -> bool:
@@ -497,7 +630,9 @@ def _is_observed(site: Mapping[str, Any]) -> bool:
 
 
 def _is_enumerated(site: Mapping[str, Any]) -> bool:
-    return bool(site["type"] == "sample" and not site["is_observed"] and site["fn"].support.is_discrete)
+    return bool(
+        site["type"] == "sample" and not site["is_observed"] and site["fn"].support.is_discrete
+    )
 
 
 def _is_latent(site: Mapping[str, Any], varies: npt.NDArray[np.bool_]) -> bool:
@@ -521,7 +656,9 @@ def _array(outcome: str) -> str:
 
 def _is_numeric(value: Any) -> bool:
     """Whether a value can be an outcome: numbers with or without axes."""
-    return value is not None and not isinstance(value, str) and np.asarray(value).dtype.kind in "iufb"
+    return (
+        value is not None and not isinstance(value, str) and np.asarray(value).dtype.kind in "iufb"
+    )
 
 
 def _changed(value: Any) -> Any:
@@ -539,7 +676,9 @@ def _is_weighted(site: Mapping[str, Any]) -> bool:
 
 def _require_no_text(name: str, value: Any, parameter: inspect.Parameter | None) -> None:
     """Refuse text for an argument that does not say that it takes text, by its default or its annotation."""
-    takes = parameter is not None and (isinstance(parameter.default, str) or parameter.annotation in (str, "str"))
+    takes = parameter is not None and (
+        isinstance(parameter.default, str) or parameter.annotation in (str, "str")
+    )
     if isinstance(value, str) and not takes:
         remedy = f"--set data.{name}=VALUE takes a JSON number, truth value or list"
         raise InputError(f"numbers for the argument '{name}'", f"the text {shown(value)}", remedy)
@@ -552,10 +691,18 @@ def _require_whole(name: str, value: Any, site: Mapping[str, Any]) -> None:
     if len(bad):
         place = f", the first at {bad[0].tolist()}" if values.ndim else ""
         remedy = "leave them out, or let the program observe the others alone"
-        raise InputError(f"finite numbers in the outcome '{name}'", f"{len(bad)} that are NaN or infinite{place}", remedy)
+        raise InputError(
+            f"finite numbers in the outcome '{name}'",
+            f"{len(bad)} that are NaN or infinite{place}",
+            remedy,
+        )
     if site["fn"].support.is_discrete and (values != np.round(values)).any():
         law = type(site["fn"]).__name__
-        raise InputError(f"whole numbers in the outcome '{name}' ~ {law}", "fractions", "check its column and its site")
+        raise InputError(
+            f"whole numbers in the outcome '{name}' ~ {law}",
+            "fractions",
+            "check its column and its site",
+        )
 
 
 __all__ = ["NumPyroModel"]

@@ -50,7 +50,9 @@ class Made:
     extra: Mapping[str, Array] = field(default_factory=dict)  # further scores of the candidate
 
 
-def bayesian_network(n: int = 240, nodes: tuple[str, ...] = ("A", "B", "C", "D", "E")) -> xr.DataTree:
+def bayesian_network(
+    n: int = 240, nodes: tuple[str, ...] = ("A", "B", "C", "D", "E")
+) -> xr.DataTree:
     """general5 with Dirichlet(1) rows; the candidate is overconfident at the last node, most so in short contexts."""
     rng, positions = np.random.default_rng(1), np.array([1, 2, 5, 10, 20, 50])
     parents: tuple[tuple[int, ...], ...] = ((), (), (0, 1), (0, 2), (3,))
@@ -58,16 +60,23 @@ def bayesian_network(n: int = 240, nodes: tuple[str, ...] = ("A", "B", "C", "D",
     rows = np.zeros((n, positions[-1] + 1, m), dtype=np.int64)
     for v, pa in enumerate(parents):
         table = rng.uniform(0.1, 0.9, (n, 2 ** len(pa)))
-        rows[..., v] = rng.random(rows.shape[:2]) < np.take_along_axis(table, _configuration(rows, pa), 1)
+        rows[..., v] = rng.random(rows.shape[:2]) < np.take_along_axis(
+            table, _configuration(rows, pa), 1
+        )
     rows, last = rows[:, :-1], rows[:, -1]
 
     def exact(pseudo_count: float) -> Array:
-        counted = [[_beta(rows[:, :p], last, v, parents[v], pseudo_count) for v in range(m)] for p in positions]
+        counted = [
+            [_beta(rows[:, :p], last, v, parents[v], pseudo_count) for v in range(m)]
+            for p in positions
+        ]
         return np.stack(counted).transpose(2, 0, 1)
 
     reference = exact(1.0)
     strength = 0.02 + 0.08 * np.array([0.3, 0.3, 1, 1, 3.0]) * (4 / (3 + positions))[:, None]
-    logit = np.log(reference / (1 - reference)) * (1 + strength) + strength * rng.standard_normal(reference.shape)
+    logit = np.log(reference / (1 - reference)) * (1 + strength) + strength * rng.standard_normal(
+        reference.shape
+    )
     laws = {
         "reference": reference,
         "candidate": 1 / (1 + np.exp(-logit)),
@@ -118,10 +127,20 @@ def mtd(n: int = 240) -> xr.DataTree:
         task="mtd-q5-m3",
         description="The next symbol of a mixture-of-transition-distributions chain.",
         engine="simplex_quadrature",
-        model={"kind": "mtd", "q": q, "m": lags, "concentration": 1.0, "per_lag": False, "matrix_seed": 2},
+        model={
+            "kind": "mtd",
+            "q": q,
+            "m": lags,
+            "concentration": 1.0,
+            "per_lag": False,
+            "matrix_seed": 2,
+        },
         positions=positions,
         outcome=y[:, positions][..., None].astype(float),
-        branches={n: Categorical(np.einsum("npg,npgq->npq", w, matrix[past])[:, :, None]) for n, w in believed.items()},
+        branches={
+            n: Categorical(np.einsum("npg,npgq->npq", w, matrix[past])[:, :, None])
+            for n, w in believed.items()
+        },
         observed={"y": y[:, :length]},
     )
     return _run(made, latents=3)
@@ -132,7 +151,9 @@ def gaussian_process(n: int = 150) -> xr.DataTree:
     rng, positions, queries, noise = np.random.default_rng(3), np.array([1, 2, 4, 8, 16]), 8, 0.2
     x = rng.standard_normal((n, positions[-1] + queries, 1))
     root = np.linalg.cholesky(_rbf(x, x) + 1e-9 * np.eye(x.shape[1]))
-    y = np.einsum("nij,nj->ni", root, rng.standard_normal(x.shape[:2])) + noise * rng.standard_normal(x.shape[:2])
+    y = np.einsum(
+        "nij,nj->ni", root, rng.standard_normal(x.shape[:2])
+    ) + noise * rng.standard_normal(x.shape[:2])
     (x, x_query), (y, future) = np.split(x, [positions[-1]], 1), np.split(y, [positions[-1]], 1)
     reference = _regress(x, y, x_query, positions, noise, 0.8)
     shifted = reference.mean + 0.03 * rng.standard_normal(reference.shape)
@@ -144,7 +165,13 @@ def gaussian_process(n: int = 150) -> xr.DataTree:
         task="gp-rbf-1d",
         description="A noisy value of a function drawn from a Gaussian process.",
         engine="cholesky",
-        model={"kind": "gaussian_process", "kernel": kernel, "noise_sd": noise, "d": 1, "input_law": "normal"},
+        model={
+            "kind": "gaussian_process",
+            "kernel": kernel,
+            "noise_sd": noise,
+            "d": 1,
+            "input_law": "normal",
+        },
         positions=positions,
         outcome=outcome,
         branches={
@@ -166,7 +193,9 @@ def changed(tree: xr.DataTree, **entry: Any) -> xr.DataTree:
     return out
 
 
-def with_branch(tree: xr.DataTree, name: str, variables: Mapping[str, Any], form: str) -> xr.DataTree:
+def with_branch(
+    tree: xr.DataTree, name: str, variables: Mapping[str, Any], form: str
+) -> xr.DataTree:
     """A copy of a run with another predictive in /examples."""
     return xr.DataTree.from_dict(
         {**tree.to_dict(), f"/examples/{name}": xr.Dataset(dict(variables), attrs={"form": form})}
@@ -175,7 +204,11 @@ def with_branch(tree: xr.DataTree, name: str, variables: Mapping[str, Any], form
 
 def without(tree: xr.DataTree, *paths: str) -> xr.DataTree:
     """A copy of a run without some of its groups."""
-    kept = {p: d for p, d in tree.to_dict().items() if not any(p == q or p.startswith(f"{q}/") for q in paths)}
+    kept = {
+        p: d
+        for p, d in tree.to_dict().items()
+        if not any(p == q or p.startswith(f"{q}/") for q in paths)
+    }
     return xr.DataTree.from_dict(kept)
 
 
@@ -199,13 +232,22 @@ def _run(made: Made, latents: int) -> xr.DataTree:
                 "index": (DATASET, np.arange(n) + FIRST),
             }
         ),
-        **{f"/scores/{name}": xr.Dataset({k: (CELL, v) for k, v in s.items()}) for name, s in scores.items()},
-        "/verdict": xr.Dataset({k: ("context_size", np.asarray(v)) for k, v in {**curve, **means}.items()}),
+        **{
+            f"/scores/{name}": xr.Dataset({k: (CELL, v) for k, v in s.items()})
+            for name, s in scores.items()
+        },
+        "/verdict": xr.Dataset(
+            {k: ("context_size", np.asarray(v)) for k, v in {**curve, **means}.items()}
+        ),
         "/audit": _audit(latents),
         **_examples(made, kl["candidate"]),
     }
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs = {"schema": "veribayes.run/1", "provenance": json.dumps(PROVENANCE), "result": json.dumps(result)}
+    tree.attrs = {
+        "schema": "veribayes.run/1",
+        "provenance": json.dumps(PROVENANCE),
+        "result": json.dumps(result),
+    }
     return tree
 
 
@@ -215,7 +257,13 @@ def _result(made: Made, kl: Mapping[str, Array]) -> dict[str, Any]:
     own, n = means["candidate"], len(made.outcome)
     tolerance, primary = 0.01 * float(means["prior_only"].mean()), _interval(own)
     below = "equivalent" if n >= 200 else "undecided"
-    verdict = below if primary["high"] < tolerance else "different" if primary["low"] > tolerance else "undecided"
+    verdict = (
+        below
+        if primary["high"] < tolerance
+        else "different"
+        if primary["low"] > tolerance
+        else "undecided"
+    )
     curve = [_interval(column, 2.6) for column in kl["candidate"].mean(2).T]
     share = kl["candidate"].mean((0, 1)) / kl["candidate"].mean((0, 1)).sum()
     by_query = [
@@ -223,13 +271,22 @@ def _result(made: Made, kl: Mapping[str, Array]) -> dict[str, Any]:
         for name, column, part in zip(made.queries, kl["candidate"].mean(1).T, share, strict=False)
     ]
     model = model_from_spec(made.model)
-    bound = {"verdict": "trusted", "method": "exact", "error_bound": 1e-12, "bound_kind": "bound", "reasons": []}
+    bound = {
+        "verdict": "trusted",
+        "method": "exact",
+        "error_bound": 1e-12,
+        "bound_kind": "bound",
+        "reasons": [],
+    }
     return {
         "task": made.task,
         "task_hash": "5f" * 32,
         "description": made.description,
         "model": dict(made.model),
-        "words": {"model": model.sentence(), "observation": [model.layout.one, model.layout.several]},
+        "words": {
+            "model": model.sentence(),
+            "observation": [model.layout.one, model.layout.several],
+        },
         "candidate": "my-network",
         "candidate_kind": "checkpoint",
         "datasets": n,
@@ -281,7 +338,10 @@ def _result(made: Made, kl: Mapping[str, Array]) -> dict[str, Any]:
             "verdict": "agrees",
         },
         "findings": [
-            {"name": "rule_of_three", "text": f"defects in fewer than {3 / n:.2%} of contexts are not excluded"}
+            {
+                "name": "rule_of_three",
+                "text": f"defects in fewer than {3 / n:.2%} of contexts are not excluded",
+            }
         ],
     }
 
@@ -307,7 +367,10 @@ def _examples(made: Made, kl: Array) -> dict[str, xr.Dataset]:
     }
     index = np.concatenate(list(chosen.values()))
     why = np.repeat(np.array(list(chosen)), 8)
-    observed = {name: (_dims(name, v), v if name == "target" else v[index]) for name, v in made.observed.items()}
+    observed = {
+        name: (_dims(name, v), v if name == "target" else v[index])
+        for name, v in made.observed.items()
+    }
     places = [np.unravel_index(int(np.argmax(kl[i])), kl[i].shape) for i in index]
     texts = [_shown(made, int(i), *map(int, place)) for i, place in zip(index, places, strict=True)]
     columns = {
@@ -320,7 +383,10 @@ def _examples(made: Made, kl: Array) -> dict[str, xr.Dataset]:
     return {
         "/examples": xr.Dataset({name: (EXAMPLE, values) for name, values in columns.items()}),
         "/examples/observed": xr.Dataset(observed),
-        **{f"/examples/{b}": _stored(made.branches[b], index) for b in ("reference", "candidate", "prior_only")},
+        **{
+            f"/examples/{b}": _stored(made.branches[b], index)
+            for b in ("reference", "candidate", "prior_only")
+        },
     }
 
 
@@ -328,7 +394,9 @@ def _shown(made: Made, row: int, position: int, query: int) -> str:
     """As the pipeline writes it, by the family itself."""
     model = model_from_spec(made.model)
     shared = model.layout.shared
-    arrays = {name: values if name in shared else values[row] for name, values in made.observed.items()}
+    arrays = {
+        name: values if name in shared else values[row] for name, values in made.observed.items()
+    }
     data = Data(made.observed, made.positions, np.array([row]), shared)
     seen = shown.Example(arrays, int(made.positions[position]), query)
     return shown.to_json(model.show(seen), model.labels(data, query))
@@ -344,13 +412,21 @@ def _stored(law: Predictive, index: IntArray) -> xr.Dataset:
     for name, values in law.variables().items():
         last = law.trailing[name]
         own = () if last is None else (last,)
-        variables[name] = (own, values) if name in law.shared else ((EXAMPLE, POSITION, QUERY, *own), values[index])
+        variables[name] = (
+            (own, values)
+            if name in law.shared
+            else ((EXAMPLE, POSITION, QUERY, *own), values[index])
+        )
     return xr.Dataset(variables, attrs={"form": law.form})
 
 
 def _audit(latents: int, datasets: int = 4) -> xr.Dataset:
     rng = np.random.default_rng(4)
-    z, mean, mcse = rng.standard_normal((datasets, latents)), rng.uniform(0.1, 0.9, (datasets, latents)), 0.003
+    z, mean, mcse = (
+        rng.standard_normal((datasets, latents)),
+        rng.uniform(0.1, 0.9, (datasets, latents)),
+        0.003,
+    )
     values = {
         "z": z,
         "exact_mean": mean,
@@ -364,7 +440,11 @@ def _audit(latents: int, datasets: int = 4) -> xr.Dataset:
 
 def _interval(v: Array, errors: float = 1.96) -> dict[str, float]:
     half = errors * v.std(ddof=1) / np.sqrt(len(v))
-    return {"estimate": float(v.mean()), "low": float(max(v.mean() - half, 1e-9)), "high": float(v.mean() + half)}
+    return {
+        "estimate": float(v.mean()),
+        "low": float(max(v.mean() - half, 1e-9)),
+        "high": float(v.mean() + half),
+    }
 
 
 def _recovery(v: Array, prior: Array) -> dict[str, float | None]:
@@ -372,7 +452,11 @@ def _recovery(v: Array, prior: Array) -> dict[str, float | None]:
     if v is prior:
         return {"estimate": float(1 - ratio), "low": None, "high": None}
     half = float(1.96 * (v - ratio * prior).std() / prior.mean() / np.sqrt(len(v)))
-    return {"estimate": float(1 - ratio), "low": float(1 - ratio - half), "high": float(1 - ratio + half)}
+    return {
+        "estimate": float(1 - ratio),
+        "low": float(1 - ratio - half),
+        "high": float(1 - ratio + half),
+    }
 
 
 def _kl(p: Predictive, q: Predictive) -> Array:
@@ -385,20 +469,29 @@ def _kl(p: Predictive, q: Predictive) -> Array:
 
 
 def _configuration(rows: npt.NDArray[np.int64], parents: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    return sum((rows[..., p] * 2**i for i, p in enumerate(parents)), np.zeros(rows.shape[:-1], dtype=np.int64))
+    return sum(
+        (rows[..., p] * 2**i for i, p in enumerate(parents)),
+        np.zeros(rows.shape[:-1], dtype=np.int64),
+    )
 
 
-def _beta(rows: IntArray, query: IntArray, node: int, parents: tuple[int, ...], pseudo_count: float) -> Array:
+def _beta(
+    rows: IntArray, query: IntArray, node: int, parents: tuple[int, ...], pseudo_count: float
+) -> Array:
     """Posterior predictive of a binary node from the rows that match the query's parents."""
     same = _configuration(rows, parents) == _configuration(query, parents)[:, None]
-    return np.asarray(((same * rows[..., node]).sum(1) + pseudo_count) / (same.sum(1) + 2 * pseudo_count))
+    return np.asarray(
+        ((same * rows[..., node]).sum(1) + pseudo_count) / (same.sum(1) + 2 * pseudo_count)
+    )
 
 
 def _rbf(a: Array, b: Array, length: float = 0.8) -> Array:
     return np.asarray(np.exp(-((a[:, :, None] - b[:, None]) ** 2).sum(-1) / (2 * length**2)))
 
 
-def _regress(x: Array, y: Array, x_query: Array, positions: IntArray, noise: float, length: float) -> Normal:
+def _regress(
+    x: Array, y: Array, x_query: Array, positions: IntArray, noise: float, length: float
+) -> Normal:
     means, variances = [], []
     for p in positions:
         cross = _rbf(x[:, :p], x_query, length)

@@ -19,7 +19,16 @@ from veribayes.case import Case
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._task import Design, Task
-from veribayes.predictive import Array, Bins, Categorical, Draws, Normal, NormalMixture, Predictive, Quantiles
+from veribayes.predictive import (
+    Array,
+    Bins,
+    Categorical,
+    Draws,
+    Normal,
+    NormalMixture,
+    Predictive,
+    Quantiles,
+)
 from veribayes.secondary import Endpoint
 from veribayes.tree import Branch, Simulation
 from veribayes.validation import decision, repeats
@@ -57,7 +66,9 @@ def moments(context: Any, query: Any) -> tuple[Array, Array]:
 
     def covariance(a: Array, b: Array) -> Array:
         squares = ((a[:, :, None] - b[:, None]) ** 2).sum(-1)
-        return np.asarray(kernel["amplitude"] ** 2 * np.exp(-0.5 * squares / kernel["lengthscale"] ** 2))
+        return np.asarray(
+            kernel["amplitude"] ** 2 * np.exp(-0.5 * squares / kernel["lengthscale"] ** 2)
+        )
 
     own = covariance(context.x, context.x) + noise * np.eye(context.x.shape[1])
     cross = covariance(query, context.x)
@@ -88,7 +99,10 @@ def seeded(context: Any, query: Any, seed: int) -> dict[str, Array]:
     """Noise of .6 tolerances that the seed decides."""
     mean, sd = moments(context, query)
     size = np.sqrt(1.2 * points().tolerance.kl)  # type: ignore[union-attr]
-    return {"mean": mean + size * sd * np.random.default_rng(seed).standard_normal(mean.shape), "sd": sd}
+    return {
+        "mean": mean + size * sd * np.random.default_rng(seed).standard_normal(mean.shape),
+        "sd": sd,
+    }
 
 
 def looks_at_its_batch(context: Any, query: Any) -> dict[str, Array]:
@@ -106,7 +120,10 @@ def knows_its_place(context: Any, query: Any) -> dict[str, Array]:
 def excused_alone(context: Any, query: Any) -> dict[str, Array]:
     """Exact where it is asked alone; in a batch it takes over from its neighbour."""
     mean, sd = moments(context, query)
-    return {"mean": mean if len(mean) == 1 else mean + 0.3 * (np.roll(mean, 1, axis=0) - mean), "sd": sd}
+    return {
+        "mean": mean if len(mean) == 1 else mean + 0.3 * (np.roll(mean, 1, axis=0) - mean),
+        "sd": sd,
+    }
 
 
 def tired(calls: int) -> Answer:
@@ -135,7 +152,10 @@ def other_form(context: Any, query: Any) -> dict[str, Array]:
     said = exact(context, query)
     if len(query) > 1:
         return said
-    return {"weights": np.ones((*said["mean"].shape, 1)), **{k: v[..., None] for k, v in said.items()}}
+    return {
+        "weights": np.ones((*said["mean"].shape, 1)),
+        **{k: v[..., None] for k, v in said.items()},
+    }
 
 
 def case_of(candidate: Any, task_of: Callable[[], Task] = points) -> Case:
@@ -145,7 +165,11 @@ def case_of(candidate: Any, task_of: Callable[[], Task] = points) -> Case:
     said = made.infer(task_of(), simulation.data, 0).predictive
     primary = results.endpoint(task_of(), said.form)
     metric = registry.load("metric", primary.metric)
-    scores = {metric.name: metric.score(said, truth.predictive, simulation.outcome, index=simulation.data.index)}
+    scores = {
+        metric.name: metric.score(
+            said, truth.predictive, simulation.outcome, index=simulation.data.index
+        )
+    }
     reference = candidates.of_engine("reference", registry.engine(task_of().reference))
     remembered = replace(reference, infer=_remembered(reference, truth))
     return Case(task_of(), made, remembered, primary, scores, simulation, 0)
@@ -162,7 +186,10 @@ def _remembered(reference: candidates.Candidate, truth: Branch) -> Callable[...,
 
 
 def endpoints(case: Case) -> dict[str, Endpoint]:
-    asked = {name: getattr(repeated, name)(case) for name in ("repeatability", "batch_dependence", "order_dependence")}
+    asked = {
+        name: getattr(repeated, name)(case)
+        for name in ("repeatability", "batch_dependence", "order_dependence")
+    }
     return {name: endpoint for name, endpoint in asked.items() if endpoint is not None}
 
 
@@ -198,7 +225,9 @@ def test_the_run_is_different_where_single_predictions_in_one_batch_are_right() 
     assert result.entry["primary"]["verdict"] == "undecided"  # sixty are too few to be equivalent
     assert result.entry["primary"]["estimate"] < result.entry["primary"]["tolerance"]
     assert result.verdict == "different"
-    assert [f["by"] for f in result.entry["findings"] if f["name"] == "beyond_tolerance"] == ["batch_dependence"]
+    assert [f["by"] for f in result.entry["findings"] if f["name"] == "beyond_tolerance"] == [
+        "batch_dependence"
+    ]
     entry = result.entry["secondary"]["endpoints"]["batch_dependence"]
     assert entry["variant"].startswith("alone")
     assert entry["variants"]["alone"] > entry["tolerance"] > entry["variants"]["in another batch"]
@@ -237,7 +266,10 @@ def test_a_seed_that_is_not_kept_to_is_said() -> None:
 def test_seeds_that_scatter_are_said() -> None:
     def candidate(context: Any, query: Any, seed: int) -> Mapping[str, Any]:
         mean, sd = moments(context, query)
-        return {"mean": mean + 0.5 * sd * np.random.default_rng(seed).standard_normal(mean.shape), "sd": sd}
+        return {
+            "mean": mean + 0.5 * sd * np.random.default_rng(seed).standard_normal(mean.shape),
+            "sd": sd,
+        }
 
     case = case_of(candidate)
     assert beyond(case) == set()
@@ -246,7 +278,11 @@ def test_seeds_that_scatter_are_said() -> None:
 
 @pytest.mark.parametrize(
     ("candidate", "message"),
-    [(squeezed, "one data set alone"), (normalised, "more than 1 value"), (other_form, "one data set alone")],
+    [
+        (squeezed, "one data set alone"),
+        (normalised, "more than 1 value"),
+        (other_form, "one data set alone"),
+    ],
 )
 def test_a_candidate_that_cannot_be_asked_alone_is_named(candidate: Answer, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
@@ -263,11 +299,15 @@ def test_a_slow_candidate_is_asked_about_thirty_at_least(monkeypatch: pytest.Mon
 
 
 def test_recorded_predictions_say_that_they_cannot_be_asked() -> None:
-    kept = vb.verify(points(), exact, datasets=DATASETS, audit=0, keep_predictions=True, tests="none")
+    kept = vb.verify(
+        points(), exact, datasets=DATASETS, audit=0, keep_predictions=True, tests="none"
+    )
     entry = vb.verify(points(), kept.tree, datasets=DATASETS, audit=0).entry
     assert "not_asked_again" in {f["name"] for f in entry["findings"]}
     assert "cannot be asked again" in entry["secondary"]["again"]["reason"]
-    assert not {"repeatability", "batch_dependence", "order_dependence"} & set(entry["secondary"]["endpoints"])
+    assert not {"repeatability", "batch_dependence", "order_dependence"} & set(
+        entry["secondary"]["endpoints"]
+    )
 
 
 def test_what_was_scored_is_what_is_kept(tmp_path: Path) -> None:
@@ -284,7 +324,9 @@ def test_what_was_scored_is_what_is_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(shown.expectation(), stored.expectation()[index])
     resumable = replace(candidates.of_callable(noisy(0.6)), identity="once")
     for keep in (False, True, False):
-        entry = vb.verify(points(), resumable, **{**options, "keep_predictions": keep}, out=tmp_path / str(keep)).entry
+        entry = vb.verify(
+            points(), resumable, **{**options, "keep_predictions": keep}, out=tmp_path / str(keep)
+        ).entry
         assert ("examples_differ" in {f["name"] for f in entry["findings"]}) != keep
 
 
@@ -330,14 +372,21 @@ def _borders() -> Array:
 FORMS: dict[str, Callable[[Normal, np.random.Generator], Mapping[str, Any]]] = {
     "normal": lambda law, rng: law.variables(),
     "mixture": lambda law, rng: NormalMixture(
-        np.full((*law.shape, 2), 0.5), law.mean[..., None] + law.sd[..., None] * [-0.1, 0.1], law.sd[..., None] * [1, 1]
+        np.full((*law.shape, 2), 0.5),
+        law.mean[..., None] + law.sd[..., None] * [-0.1, 0.1],
+        law.sd[..., None] * [1, 1],
     ).variables(),
     "bins": lambda law, rng: {
-        "probs": np.diff(law.cdf(np.broadcast_to(_borders(), (*law.shape, 81))), prepend=0, append=1),
+        "probs": np.diff(
+            law.cdf(np.broadcast_to(_borders(), (*law.shape, 81))), prepend=0, append=1
+        ),
         "edges": _borders(),
         "tail_scale": np.ones(2),
     },
-    "quantiles": lambda law, rng: {"levels": LEVELS, "values": law.quantile(np.broadcast_to(LEVELS, (*law.shape, 5)))},
+    "quantiles": lambda law, rng: {
+        "levels": LEVELS,
+        "values": law.quantile(np.broadcast_to(LEVELS, (*law.shape, 5))),
+    },
     "draws": lambda law, rng: {"draws": law.sample(rng, 100)},
 }
 

@@ -28,7 +28,11 @@ def imported(statement: ast.stmt) -> set[str]:
     """Packages that a statement imports."""
     if isinstance(statement, ast.ImportFrom):
         return {(statement.module or "").split(".")[0]}
-    return {alias.name.split(".")[0] for alias in statement.names} if isinstance(statement, ast.Import) else set()
+    return (
+        {alias.name.split(".")[0] for alias in statement.names}
+        if isinstance(statement, ast.Import)
+        else set()
+    )
 
 
 @pytest.mark.parametrize("name", ["__main__", "programs"])
@@ -59,4 +63,6 @@ def test_every_shipped_tolerance_is_computed_again_unless_tasks_are_named() -> N
     for tasks in ([], ["TASKS=bn-sachs"]):
         command = ["make", "-n", "--no-print-directory", "tolerances", *tasks]
         said = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True).stdout
-        assert said.strip().splitlines()[-1].split()[3:] == [name.partition("=")[2] for name in tasks]
+        assert said.strip().splitlines()[-1].split()[3:] == [
+            name.partition("=")[2] for name in tasks
+        ]

@@ -13,18 +13,25 @@ from veribayes.predictive import Categorical
 from veribayes.tree import Branch, Certificate
 
 
-def test_an_exact_engine_is_calibrated_and_a_defect_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exact_engine_is_calibrated_and_a_defect_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """A predictive of twice the spread; the prior predictive would pass, since it is calibrated too."""
     task = api.task("gp-rbf-1d")
     right = calibrate.calibrate(task, "cholesky", datasets=300, seed=0)
     assert right["verdict"] == "calibrated"
-    wrong = calibrate.calibrate(task, "temperature", datasets=300, seed=0, options={"temperature": "4.0"})
+    wrong = calibrate.calibrate(
+        task, "temperature", datasets=300, seed=0, options={"temperature": "4.0"}
+    )
     assert wrong["verdict"] == "miscalibrated"
     json.dumps([right, wrong], allow_nan=False)
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.argv", ["veribayes", "calibrate-engine", "gp-rbf-1d", "--engine", "sequential", "--json"])
+    monkeypatch.setattr(
+        "sys.argv",
+        ["veribayes", "calibrate-engine", "gp-rbf-1d", "--engine", "sequential", "--json"],
+    )
     with pytest.raises(SystemExit) as end:
         cli.main()
     found = json.loads(capsys.readouterr().out)
@@ -38,7 +45,10 @@ def test_a_posterior_that_is_the_prior_is_seen_by_the_likelihood() -> None:
     simulation = task.simulate(range(200), seed=0, stream="audit")
     data = simulation.data.select(positions=np.array([2]))
     weights = np.random.default_rng(0).dirichlet(np.ones(3), (200, 1, 2, calibrate.DRAWS))
-    answer, certificate = Categorical(np.full((200, 1, 1, 5), 0.2)), Certificate("trusted", "prior", 0.0)
+    answer, certificate = (
+        Categorical(np.full((200, 1, 1, 5), 0.2)),
+        Certificate("trusted", "prior", 0.0),
+    )
     prior = Branch(answer, certificate, {"weights": {"draws": weights}})
     found = calibrate._ranks_entry(*calibrate._ranked(task, data, simulation, prior, 0))
     assert found["worst"] == "log likelihood"
@@ -56,7 +66,9 @@ def test_samplers_are_calibrated_latent_by_latent(engine: str) -> None:
 @pytest.mark.study
 def test_an_engine_that_its_own_gate_refuses_is_not_asked() -> None:
     with pytest.raises(ReferenceRefused):
-        calibrate.calibrate(api.task("mtd-q5-m3"), "nuts", datasets=4, seed=0, options={"draws": "20"})
+        calibrate.calibrate(
+            api.task("mtd-q5-m3"), "nuts", datasets=4, seed=0, options={"draws": "20"}
+        )
 
 
 def test_unknown_engines_are_named() -> None:

@@ -25,7 +25,10 @@ def normal(shape: tuple[int, ...], value: float) -> dict[str, Any]:
 
 def drawn(context: Any, query: Any, *, seed: int) -> dict[str, Any]:
     """A normal whose mean is noise of the seed."""
-    return {"mean": np.random.default_rng(seed).normal(size=query.shape[:2]), "sd": np.ones(query.shape[:2])}
+    return {
+        "mean": np.random.default_rng(seed).normal(size=query.shape[:2]),
+        "sd": np.ones(query.shape[:2]),
+    }
 
 
 def plain(context: Any, query: Any) -> dict[str, Any]:
@@ -65,7 +68,10 @@ class Unseeded:
 class Module(torch.nn.Module):
     def forward(self, context: Any, query: Any, seed: int = 0) -> dict[str, Any]:
         noise = torch.Generator().manual_seed(seed)
-        return {"mean": torch.randn(query.shape[:2], generator=noise), "sd": torch.ones(query.shape[:2])}
+        return {
+            "mean": torch.randn(query.shape[:2], generator=noise),
+            "sd": torch.ones(query.shape[:2]),
+        }
 
 
 SEEDED: dict[str, Any] = {
@@ -81,7 +87,9 @@ UNSEEDED: dict[str, Any] = {
     "function": plain,
     "object": Unseeded(),
     "bound already": functools.partial(drawn, seed=1),
-    "bound, wrapped": functools.wraps(functools.partial(drawn, seed=1))(lambda *a, **k: drawn(*a, **{"seed": 1, **k})),
+    "bound, wrapped": functools.wraps(functools.partial(drawn, seed=1))(
+        lambda *a, **k: drawn(*a, **{"seed": 1, **k})
+    ),
     "another's place": second,
     "any keyword": swallowing,
     "module": torch.nn.Identity(),
@@ -109,7 +117,9 @@ def test_one_seed_repeats_and_requests_share_no_noise(name: str) -> None:
     answers = [made.infer(each, data, seed).predictive.expectation() for data, seed in requests]
     assert np.array_equal(answers[0], answers[1])
     everything = np.concatenate([a.ravel() for a in (answers[0], *answers[2:])])
-    assert len(np.unique(everything)) == everything.size  # no noise of another seed, batch or position
+    assert (
+        len(np.unique(everything)) == everything.size
+    )  # no noise of another seed, batch or position
 
 
 def test_engines_take_a_seed_and_recorded_predictions_cannot() -> None:

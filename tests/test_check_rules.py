@@ -84,7 +84,9 @@ class TestJoints:
     @pytest.mark.parametrize(("ours", "theirs"), [(2, 1), (1, 2), (2, 2)])
     def test_mixtures_are_compared_by_their_mean_over_draws(self, ours: int, theirs: int) -> None:
         """The same two laws written as mixtures: m^2 / 2 a query, with fifty draws at 60 places."""
-        found = checks.joint_kl(case(exact=joint(components=ours), mine=joint(1.0, components=theirs)))
+        found = checks.joint_kl(
+            case(exact=joint(components=ours), mine=joint(1.0, components=theirs))
+        )
         assert found is not None
         error = (3 / 50 / POSITIONS) ** 0.5 / 3  # of one data set
         assert found.values.mean() == pytest.approx(0.5, abs=5 * error / DATASETS**0.5)
@@ -115,7 +117,9 @@ class TestJoints:
     def test_a_joint_of_other_queries_is_refused(self, cut: str) -> None:
         mine = joint()
         mine = (
-            mine[:, :1] if cut == "positions" else Joint(mine.weights, mine.mean[..., :2], mine.covariance[..., :2, :2])
+            mine[:, :1]
+            if cut == "positions"
+            else Joint(mine.weights, mine.mean[..., :2], mine.covariance[..., :2, :2])
         )
         with pytest.raises(ShapeError, match="a joint of 3 queries"):
             checks.joint_kl(case(exact=joint(), mine=mine))
@@ -150,10 +154,15 @@ class TestJoints:
 
 
 class TestLatents:
-    LATENTS = (SimpleNamespace(name="rate", support="positive"), SimpleNamespace(name="count", support="finite"))
+    LATENTS = (
+        SimpleNamespace(name="rate", support="positive"),
+        SimpleNamespace(name="count", support="finite"),
+    )
 
     def model(self, applies: Array) -> Any:
-        return SimpleNamespace(latents=self.LATENTS, latent_mask=lambda data, k: {"rate": applies[:, k]})
+        return SimpleNamespace(
+            latents=self.LATENTS, latent_mask=lambda data, k: {"rate": applies[:, k]}
+        )
 
     def draws(self) -> Array:
         """(dataset, position, chain, draw, entry): entry 0 has a quarter of its mass below zero at position 1 of data set 2."""
@@ -185,7 +194,10 @@ class TestLatents:
             "rate": {"draws": np.full((DATASETS, POSITIONS, 1, 4), -1.0)},
             "share": {"draws": self.draws() * 0 + 0.5},
         }
-        exact = {"rate": {"mean": np.ones((DATASETS, POSITIONS))}, "share": {"mean": np.ones((DATASETS, POSITIONS, 2))}}
+        exact = {
+            "rate": {"mean": np.ones((DATASETS, POSITIONS))},
+            "share": {"mean": np.ones((DATASETS, POSITIONS, 2))},
+        }
         found = checks.leaked(case(posteriors=(exact, mine), model=model))
         assert found is not None
         np.testing.assert_allclose(found.values, 1 / 3)
@@ -194,18 +206,34 @@ class TestLatents:
         model = self.model(np.ones((DATASETS, POSITIONS, 2), dtype=bool))
         mine = {"rate": {"draws": self.draws()}}
         assert checks.leaked(case(posteriors=({}, mine), model=model, exposes=False)) is None
-        assert checks.leaked(case(posteriors=({}, {"rate": {"mean": np.ones(2)}}), model=model)) is None
-        assert checks.leaked(case(posteriors=({}, {"count": {"draws": self.draws()}}), model=model)) is None
+        assert (
+            checks.leaked(case(posteriors=({}, {"rate": {"mean": np.ones(2)}}), model=model))
+            is None
+        )
+        assert (
+            checks.leaked(case(posteriors=({}, {"count": {"draws": self.draws()}}), model=model))
+            is None
+        )
 
     def test_a_mean_that_is_a_tenth_of_an_sd_off_is_the_tolerance(self) -> None:
         lead = (DATASETS, POSITIONS)
-        exact = {"rate": {"mean": np.ones(lead), "sd": np.full(lead, 2.0)}, "count": {"mean": np.ones(lead)}}
-        mine = {"rate": {"mean": np.full(lead, 1.2), "sd": np.full(lead, 2.0)}, "count": {"mean": np.ones(lead)}}
+        exact = {
+            "rate": {"mean": np.ones(lead), "sd": np.full(lead, 2.0)},
+            "count": {"mean": np.ones(lead)},
+        }
+        mine = {
+            "rate": {"mean": np.full(lead, 1.2), "sd": np.full(lead, 2.0)},
+            "count": {"mean": np.ones(lead)},
+        }
         asked = case(posteriors=(exact, mine))
         found = checks.latent_kl(asked)
         assert found is not None
         np.testing.assert_allclose(found.values, checks.LATENT_TOLERANCE)
-        assert (found.tolerance, found.unit, found.reference_error) == (0.005, "nats a latent", 1e-4)
+        assert (found.tolerance, found.unit, found.reference_error) == (
+            0.005,
+            "nats a latent",
+            1e-4,
+        )
         assert checks._missing_latents(asked) == ["count"]
         for nothing in (
             case(posteriors=(exact, mine), exposes=False),
@@ -230,12 +258,19 @@ class TestLatents:
     def test_what_is_wrong_with_a_posterior_is_said_with_the_name_of_the_latent(self) -> None:
         moments = {"mean": np.ones((DATASETS, POSITIONS)), "sd": np.ones((DATASETS, POSITIONS))}
         with pytest.raises(InputError, match="of the latent 'rate'"):
-            checks.latent_kl(case(posteriors=({"rate": moments}, {"rate": {**moments, "sd": np.ones(3)}})))
+            checks.latent_kl(
+                case(posteriors=({"rate": moments}, {"rate": {**moments, "sd": np.ones(3)}}))
+            )
 
 
 class TestOutcomes:
     PIT = np.array(
-        [[[0.1, 0.2], [0.3, np.nan]], [[np.nan, 0.5], [0.6, 0.7]], [[np.nan] * 2] * 2, [[0.9, 0.8], [0.65, 0.4]]]
+        [
+            [[0.1, 0.2], [0.3, np.nan]],
+            [[np.nan, 0.5], [0.6, 0.7]],
+            [[np.nan] * 2] * 2,
+            [[0.9, 0.8], [0.65, 0.4]],
+        ]
     )
 
     def test_one_place_of_each_data_set_is_taken_in_turn(self) -> None:
@@ -245,10 +280,17 @@ class TestOutcomes:
         assert found is not None
         assert found[0].tolist() == [0.1, 0.6, 0.4]
         assert checks.outcomes_placed(case(scores={}, model=model)) is None
-        assert checks.outcomes_placed(case(scores={"pit": self.PIT}, model=SimpleNamespace(moments=True))) is None
+        assert (
+            checks.outcomes_placed(
+                case(scores={"pit": self.PIT}, model=SimpleNamespace(moments=True))
+            )
+            is None
+        )
 
     def test_the_exact_predictive_bets_what_it_gains_in_log_score(self) -> None:
-        found = checks.bets(case(scores={"log_score_regret": self.PIT}, model=SimpleNamespace(moments=False)))
+        found = checks.bets(
+            case(scores={"log_score_regret": self.PIT}, model=SimpleNamespace(moments=False))
+        )
         assert found is not None
         assert [side.tolist() for side in found] == [[0, 0, 0], [-0.1, -0.6, -0.4]]
         assert checks.bets(case(model=SimpleNamespace(moments=False))) is None
@@ -260,7 +302,12 @@ class Continuing:
     seed = 5
 
     def __init__(
-        self, arrays: dict[str, Array], positions: list[int], *, form: str = "normal", listed: bool = True
+        self,
+        arrays: dict[str, Array],
+        positions: list[int],
+        *,
+        form: str = "normal",
+        listed: bool = True,
     ) -> None:
         count = len(next(iter(arrays.values())))
         model = NETWORK if "rows" in arrays else PROCESS
@@ -290,7 +337,11 @@ class Continuing:
 class TestContinuations:
     def points(self) -> dict[str, Array]:
         rng = np.random.default_rng(3)
-        return {"x": rng.random((6, 9, 1)), "y": rng.random((6, 9)), "x_query": rng.random((6, 2, 1))}
+        return {
+            "x": rng.random((6, 9, 1)),
+            "y": rng.random((6, 9)),
+            "x_query": rng.random((6, 2, 1)),
+        }
 
     def test_its_own_draw_at_the_next_input_is_the_next_observation(self) -> None:
         asked = Continuing(self.points(), [4, 6, 9])
@@ -316,14 +367,20 @@ class TestContinuations:
         asked = Continuing(self.points(), [4, 9])
         (found,) = cast(tuple[Array], checks.continued(cast(Case, asked)))
         assert found.shape == (6, checks.PATHS, 2, 4)  # two queries, two events
-        np.testing.assert_allclose(found[:, :, 0], np.broadcast_to([0.5, 0.9] * 2, (6, checks.PATHS, 4)), rtol=1e-9)
+        np.testing.assert_allclose(
+            found[:, :, 0], np.broadcast_to([0.5, 0.9] * 2, (6, checks.PATHS, 4)), rtol=1e-9
+        )
         y = asked.asked[-1].arrays["y"].reshape(6, checks.PATHS, 5)
         moved = y[..., 4] - y[..., 3]
         wanted = norm.cdf(np.array([0.0, norm.ppf(0.9)] * 2) - moved[..., None])
         np.testing.assert_allclose(found[:, :, 1], wanted, rtol=1e-9, atol=1e-300)
 
     def test_a_row_of_a_network_is_drawn_node_by_node(self) -> None:
-        arrays = {"rows": np.zeros((3, 5, 3), dtype=np.int64), "query": np.full((3, 1, 3), -1), "target": np.array([2])}
+        arrays = {
+            "rows": np.zeros((3, 5, 3), dtype=np.int64),
+            "query": np.full((3, 1, 3), -1),
+            "target": np.array([2]),
+        }
         arrays["query"][:, 0, 1] = [0, 1, 0]
         asked = Continuing(arrays, [2, 5])
         found = checks.continued(cast(Case, asked))
@@ -333,17 +390,28 @@ class TestContinuations:
         assert seen == [[-1, -1, -1], [1, -1, -1], [1, 0, -1]]
         grown = asked.asked[-1].arrays["rows"]
         assert grown.shape == (3 * checks.PATHS, 3, 3)
-        np.testing.assert_array_equal(grown[:, 2], np.broadcast_to([1, 0, 1], (3 * checks.PATHS, 3)))
+        np.testing.assert_array_equal(
+            grown[:, 2], np.broadcast_to([1, 0, 1], (3 * checks.PATHS, 3))
+        )
         assert grown.dtype == np.int64
-        before = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])  # state of node 2, by what node 1 is said to be
-        np.testing.assert_array_equal(found[0][:, :, 0], np.repeat(before[:, None], checks.PATHS, axis=1))
+        before = np.array(
+            [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
+        )  # state of node 2, by what node 1 is said to be
+        np.testing.assert_array_equal(
+            found[0][:, :, 0], np.repeat(before[:, None], checks.PATHS, axis=1)
+        )
 
     def test_who_is_not_asked(self) -> None:
         for positions, options in (
             ([9], {}), ([4, 6], {"listed": False}), ([4, 6], {"form": "draws"}), ([4, 6], {"form": "quantiles"}),
         ):  # fmt: skip
-            assert checks.continued(cast(Case, Continuing(self.points(), positions, **options))) is None
-        assert checks.continued(cast(Case, Continuing(self.points(), [8, 9]))) is not None  # up to the largest size
+            assert (
+                checks.continued(cast(Case, Continuing(self.points(), positions, **options)))
+                is None
+            )
+        assert (
+            checks.continued(cast(Case, Continuing(self.points(), [8, 9]))) is not None
+        )  # up to the largest size
 
 
 def test_events_of_categories_are_their_probabilities() -> None:

@@ -21,7 +21,9 @@ TOP = Path(__file__).resolve().parents[1]
 
 def slope(x, y=None):  # type: ignore[no-untyped-def]
     b = numpyro.sample("b", dist.Normal(0, 1))
-    numpyro.sample("y", dist.Poisson(np.exp(x) * np.exp(0 * b)) if x.ndim > 1 else dist.Normal(b * x, 1), obs=y)
+    numpyro.sample(
+        "y", dist.Poisson(np.exp(x) * np.exp(0 * b)) if x.ndim > 1 else dist.Normal(b * x, 1), obs=y
+    )
 
 
 def given(**data: object) -> NumPyroModel:
@@ -45,7 +47,9 @@ ARGUMENTS = {
     "data of another shape": lambda: given(x=np.ones(3), y=np.ones(4)),
     "missing outcomes": lambda: given(x=np.ones(3), y=np.array([1, np.nan, 2])),
     "fractions of what is counted": lambda: given(x=np.ones((1, 3)), y=np.full((1, 3), 0.5)),
-    "a program of known tables": lambda: BayesianNetwork(("A",), [()], cpts=[[[0.5, 0.5]]]).program(np.zeros((1, 2))),
+    "a program of known tables": lambda: BayesianNetwork(("A",), [()], cpts=[[[0.5, 0.5]]]).program(
+        np.zeros((1, 2))
+    ),
 }
 
 

@@ -46,10 +46,26 @@ def bif(folder: Path, text: str) -> str:
     ("arguments", "code"),
     [
         (("verify", "bn-general5", "--candidate", "prior_only", "--datasets", "40"), 1),
-        pytest.param(("verify", "mtd-q5-m3", "--candidate", "prior_only", "--datasets", "40"), 1, marks=pytest.mark.study),
+        pytest.param(
+            ("verify", "mtd-q5-m3", "--candidate", "prior_only", "--datasets", "40"),
+            1,
+            marks=pytest.mark.study,
+        ),
         (("verify", "bn-general5", "--candidate", "row-quadrature", "--datasets", "500"), 0),
         (("verify", "bn-general5", "--candidate", "row_quadrature", "--datasets", "8"), 3),
-        (("verify", "bn-general5", "--candidate", "row_quadrature", "--datasets", "40", "--tolerance", "1e-3"), 3),
+        (
+            (
+                "verify",
+                "bn-general5",
+                "--candidate",
+                "row_quadrature",
+                "--datasets",
+                "40",
+                "--tolerance",
+                "1e-3",
+            ),
+            3,
+        ),
     ],
 )
 def test_the_exit_code_is_the_verdict(
@@ -62,7 +78,9 @@ def test_the_exit_code_is_the_verdict(
     assert run(monkeypatch, *arguments, "--audit", "0", "--out", str(tmp_path), "--json") == code
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "veribayes.result/1"
-    assert {0: "equivalent", 1: "different", 3: "undecided"}[code] == document["results"][0]["verdict"]
+    assert {0: "equivalent", 1: "different", 3: "undecided"}[code] == document["results"][0][
+        "verdict"
+    ]
     assert (tmp_path / "report.html").is_file()
 
 
@@ -74,7 +92,10 @@ BAD = {
         ("verify", "bn-general5", "--candidate", "cholesky", "--datasets", "4"),
         "gaussian_process",
     ),
-    "no such module": (("verify", "bn-general5", "--candidate", "no_such_module:f"), "no_such_module"),
+    "no such module": (
+        ("verify", "bn-general5", "--candidate", "no_such_module:f"),
+        "no_such_module",
+    ),
     "too few data sets": (("verify", "bn-general5", "--datasets", "1"), "between 2 and"),
     "negative tolerance": (("verify", "bn-general5", "--tolerance", "-1"), "positive"),
     "set without a value": (("verify", "bn-general5", "--set", "draws"), "ROLE.OPTION=VALUE"),
@@ -84,8 +105,14 @@ BAD = {
         ("verify", "mtd-q5-m3", "--candidate", "mirror_descent", "--set", "candidate.steps=few"),
         "steps",
     ),
-    "a reference without an ending": (("reference", "gp-rbf-1d", "--datasets", "2", "--out", "{tmp}/truth"), "ends in .nc"),
-    "a reference in a folder's place": (("reference", "gp-rbf-1d", "--datasets", "2", "--out", "{tmp}/here.nc/x.nc"), "folder"),
+    "a reference without an ending": (
+        ("reference", "gp-rbf-1d", "--datasets", "2", "--out", "{tmp}/truth"),
+        "ends in .nc",
+    ),
+    "a reference in a folder's place": (
+        ("reference", "gp-rbf-1d", "--datasets", "2", "--out", "{tmp}/here.nc/x.nc"),
+        "folder",
+    ),
     "two posteriors that are none": (("compare", "{tmp}/one.nc", "{tmp}/other.json"), "no file"),
     "no run": (("report", "{tmp}"), "run.nc"),
     "unknown preset": (("train", "bn-general5", "--preset", "huge"), "preset"),
@@ -113,7 +140,8 @@ BAD_BIF = {
     "truncated": (GOOD_BIF[:-40], "tiny.bif"),
     "cyclic": (
         GOOD_BIF.replace(
-            "probability ( A ) {\n  table 0.3, 0.7;", "probability ( A | B ) {\n (yes) .3, .7;\n (no) .3, .7;"
+            "probability ( A ) {\n  table 0.3, 0.7;",
+            "probability ( A | B ) {\n (yes) .3, .7;\n (no) .3, .7;",
         ),
         "cycle",
     ),
@@ -128,7 +156,15 @@ def test_a_broken_network_file_is_refused(
 ) -> None:
     text, message = BAD_BIF[case]
     assert (
-        run(monkeypatch, "verify", bif(tmp_path, text), "--candidate", "enumeration", "--out", str(tmp_path / "out"))
+        run(
+            monkeypatch,
+            "verify",
+            bif(tmp_path, text),
+            "--candidate",
+            "enumeration",
+            "--out",
+            str(tmp_path / "out"),
+        )
         == 2
     )
     said = capsys.readouterr().err
@@ -223,7 +259,17 @@ def test_a_broken_candidate_is_the_users_to_read(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 2, one line, and the same line in the document; never 0 because the candidate called sys.exit(0)."""
-    arguments = ("--candidate", f"{module}:{name}", "--datasets", "4", "--audit", "0", "--out", "out", "--json")
+    arguments = (
+        "--candidate",
+        f"{module}:{name}",
+        "--datasets",
+        "4",
+        "--audit",
+        "0",
+        "--out",
+        "out",
+        "--json",
+    )
     assert run(monkeypatch, "verify", "bn-general5", *arguments) == 2
     said = capsys.readouterr()
     assert len(said.err.strip().splitlines()) == 1
@@ -236,7 +282,17 @@ def test_a_broken_candidate_is_the_users_to_read(
 def test_what_a_candidate_prints_is_no_result(
     module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("--candidate", f"{module}:chatty", "--datasets", "40", "--audit", "0", "--out", "out", "--json")
+    arguments = (
+        "--candidate",
+        f"{module}:chatty",
+        "--datasets",
+        "40",
+        "--audit",
+        "0",
+        "--out",
+        "out",
+        "--json",
+    )
     assert run(monkeypatch, "verify", "bn-general5", *arguments) == 1
     said = capsys.readouterr()
     assert json.loads(said.out)["errors"] == []
@@ -248,7 +304,15 @@ def test_functions_of_one_file_do_not_share_a_folder(
 ) -> None:
     estimates = []
     for name in ("half", "laplace"):
-        arguments = ("--candidate", f"{module}:{name}", "--datasets", "40", "--audit", "0", "--json")
+        arguments = (
+            "--candidate",
+            f"{module}:{name}",
+            "--datasets",
+            "40",
+            "--audit",
+            "0",
+            "--json",
+        )
         run(monkeypatch, "verify", "bn-general5", *arguments)
         estimates.append(json.loads(capsys.readouterr().out)["results"][0]["primary"]["estimate"])
     assert estimates[0] > 2 * estimates[1]  # .0650 and .0282
@@ -267,7 +331,17 @@ def test_an_unexpected_error_in_one_task_keeps_the_others(
         return real(name, **given)
 
     monkeypatch.setattr("veribayes.api.task", broken)
-    arguments = ("--candidate", "prior_only", "--datasets", "40", "--audit", "0", "--out", str(tmp_path), "--json")
+    arguments = (
+        "--candidate",
+        "prior_only",
+        "--datasets",
+        "40",
+        "--audit",
+        "0",
+        "--out",
+        str(tmp_path),
+        "--json",
+    )
     assert run(monkeypatch, "verify", "mtd-q5-m3", "bn-general5", *arguments) == 70
     document = json.loads(capsys.readouterr().out)
     assert [e["exit_code"] for e in document["errors"]] == [70]
@@ -282,19 +356,35 @@ def test_an_unexpected_error_in_one_task_keeps_the_others(
     ],
 )
 def test_a_folder_that_is_a_file_is_bad_input(
-    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "out").write_text("")
-    monkeypatch.setattr("veribayes.transformer._training.train", lambda *a, **k: pytest.fail("it trains in vain"))
+    monkeypatch.setattr(
+        "veribayes.transformer._training.train", lambda *a, **k: pytest.fail("it trains in vain")
+    )
     assert run(monkeypatch, *arguments, "--out", str(tmp_path / "out")) == 2
     assert "can be written" in capsys.readouterr().err
 
 
-def test_a_terminal_without_unicode_shows_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_without_unicode_shows_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "printed"
     with path.open("w", encoding="ascii") as ascii_only:
         monkeypatch.setattr(sys, "stdout", ascii_only)
-        arguments = ("--candidate", "prior_only", "--datasets", "40", "--audit", "0", "--out", str(tmp_path))
+        arguments = (
+            "--candidate",
+            "prior_only",
+            "--datasets",
+            "40",
+            "--audit",
+            "0",
+            "--out",
+            str(tmp_path),
+        )
         assert run(monkeypatch, "verify", "bn-general5", *arguments) == 1
     assert "different" in path.read_text()
 
@@ -320,7 +410,9 @@ def test_names_never_become_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     assert folders == [Path("runs/train/passwd-quick"), Path("runs/train/x.yaml-quick")]
 
 
-def test_an_unexpected_error_is_70(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_error_is_70(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def broken(kind: str) -> list[str]:
         raise RuntimeError("a defect")
 
@@ -345,13 +437,19 @@ def test_nothing_is_wrong_here(
     sampler: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """To compile a sampler takes longer than everything else together; tests/inference does it anyway."""
-    actions = {name: action for name, action in diagnosis.ACTIONS.items() if sampler or "sampler" not in name}
+    actions = {
+        name: action
+        for name, action in diagnosis.ACTIONS.items()
+        if sampler or "sampler" not in name
+    }
     monkeypatch.setattr(diagnosis, "ACTIONS", actions)
     assert run(monkeypatch, "doctor", "--json") == 0
     assert json.loads(capsys.readouterr().out)["problems"] == []
 
 
-@pytest.mark.parametrize("name", ["bn-general5", pytest.param("gp-rbf-1d", marks=pytest.mark.study)])
+@pytest.mark.parametrize(
+    "name", ["bn-general5", pytest.param("gp-rbf-1d", marks=pytest.mark.study)]
+)
 def test_a_reference_is_written_and_trusted(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -371,7 +469,30 @@ def test_a_reference_is_audited_where_there_is_something_to_audit(
     audit = json.loads(capsys.readouterr().out)["audit"]
     assert (audit["verdict"], audit["datasets"]) == ("agrees", 2)
     assert 0 < audit["max_abs_z"] < audit["limit"]
-    assert run(monkeypatch, *asked[:4], "--engine", "nuts", "--audit", "2", "--out", str(tmp_path / "b.nc")) == 2
+    assert (
+        run(
+            monkeypatch,
+            *asked[:4],
+            "--engine",
+            "nuts",
+            "--audit",
+            "2",
+            "--out",
+            str(tmp_path / "b.nc"),
+        )
+        == 2
+    )
     assert "another engine than nuts" in capsys.readouterr().err
-    assert run(monkeypatch, "reference", "bn-asia-inference", "--audit", "2", "--out", str(tmp_path / "b.nc")) == 2
+    assert (
+        run(
+            monkeypatch,
+            "reference",
+            "bn-asia-inference",
+            "--audit",
+            "2",
+            "--out",
+            str(tmp_path / "b.nc"),
+        )
+        == 2
+    )
     assert not (tmp_path / "b.nc").exists()

@@ -21,7 +21,9 @@ from veribayes.predictive import Array
 CHAINS, DRAWS = 4, 1000
 
 
-def gaussian(seed: int, *, rho: float = 0.5, shift: float = 0.0, scale: float = 1.0) -> dict[str, Array]:
+def gaussian(
+    seed: int, *, rho: float = 0.5, shift: float = 0.0, scale: float = 1.0
+) -> dict[str, Array]:
     """Independent draws of two correlated latents and one of them alone, (chain, draw, *event)."""
     z = np.random.default_rng(seed).standard_normal((CHAINS, DRAWS, 3))
     theta = np.stack([z[..., 0], rho * z[..., 0] + np.sqrt(1 - rho**2) * z[..., 1]], -1)
@@ -78,16 +80,26 @@ def test_a_reference_that_has_not_converged_is_refused(kind: str) -> None:
 
 
 def test_a_candidate_that_has_not_converged_is_never_equivalent() -> None:
-    found = comparison.compare(Posterior("truth", gaussian(0)), Posterior("judged", refused("separated modes")), tolerance=9.0)
+    found = comparison.compare(
+        Posterior("truth", gaussian(0)),
+        Posterior("judged", refused("separated modes")),
+        tolerance=9.0,
+    )
     assert found["verdict"] != "equivalent"
     with pytest.raises(InputError, match="NaN"):
         comparison.compare(Posterior("truth", gaussian(0)), Posterior("judged", refused("one NaN")))
-    assert comparison.compare(Posterior("truth", gaussian(0)), Posterior("j", refused("constant")))["verdict"] == "different"
+    assert (
+        comparison.compare(Posterior("truth", gaussian(0)), Posterior("j", refused("constant")))[
+            "verdict"
+        ]
+        == "different"
+    )
 
 
 def posteriordb(draws: dict[str, Array]) -> list[dict[str, list[float]]]:
     return [
-        {f"theta[{i + 1}]": draws["theta"][c, :, i].tolist() for i in (0, 1)} | {"tau": draws["tau"][c].tolist()}
+        {f"theta[{i + 1}]": draws["theta"][c, :, i].tolist() for i in (0, 1)}
+        | {"tau": draws["tau"][c].tolist()}
         for c in range(CHAINS)
     ]
 
@@ -105,7 +117,10 @@ def written(form: str, folder: Path, draws: dict[str, Array]) -> Path:
     elif form == "arviz-base":
         posteriors.to_arviz(Posterior("p", draws)).to_netcdf(path, engine="h5netcdf")
     else:
-        group = {n: (("chain", "draw", *[f"{n}_{i}" for i in range(v.ndim - 2)]), v) for n, v in draws.items()}
+        group = {
+            n: (("chain", "draw", *[f"{n}_{i}" for i in range(v.ndim - 2)]), v)
+            for n, v in draws.items()
+        }
         store.write_tree(xr.DataTree.from_dict({"/posterior": xr.Dataset(group)}), path)
     return path
 
@@ -143,12 +158,23 @@ def test_bad_files_are_refused_with_their_reason(name: str, tmp_path: Path) -> N
         posteriors.read(path)
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, seed in (("one", 0), ("other", 1)):
         (tmp_path / name).mkdir()
         written("posteriordb", tmp_path / name, gaussian(seed))
     files = [str(tmp_path / name / "p.json") for name in ("one", "other")]
-    arguments = ["veribayes", "compare", *files, "--tolerance", "0.12", "--json", "--out", str(tmp_path)]
+    arguments = [
+        "veribayes",
+        "compare",
+        *files,
+        "--tolerance",
+        "0.12",
+        "--json",
+        "--out",
+        str(tmp_path),
+    ]
     monkeypatch.setattr("sys.argv", arguments)
     with pytest.raises(SystemExit) as end:
         cli.main()
@@ -170,7 +196,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SHAPES: dict[str, Any] = {  # quantile functions of laws with mean 0 and sd 1
-    "bimodal": lambda u: np.where(u < 0.5, -0.9, 0.9) + np.sqrt(0.19) * stats.norm.ppf(2 * u % 1.0 * (1 - 1e-12) + 5e-13),
+    "bimodal": lambda u: (
+        np.where(u < 0.5, -0.9, 0.9)
+        + np.sqrt(0.19) * stats.norm.ppf(2 * u % 1.0 * (1 - 1e-12) + 5e-13)
+    ),
     "skewed": lambda u: (stats.gamma.ppf(u, 4) - 4) / 2,
     "t with 5 degrees of freedom": lambda u: stats.t.ppf(u, 5) / np.sqrt(5 / 3),
     "uniform": lambda u: (u - 0.5) * np.sqrt(12),
@@ -219,7 +248,10 @@ def test_an_undecided_comparison_says_how_many_draws_settle_it() -> None:
         one, other = np.random.default_rng(seed).standard_normal((2, 4, more, 3))
         truth, candidate = (Posterior("p", {"x": x}) for x in (one, other))
         arrays = [np.stack(list(p.scalars.values())) for p in (truth, candidate)]
-        settled += all(e.inside(comparison.TOLERANCE) for e in effects.differences(*arrays, list(truth.scalars)))
+        settled += all(
+            e.inside(comparison.TOLERANCE)
+            for e in effects.differences(*arrays, list(truth.scalars))
+        )
     assert settled >= 3  # stated: 80 %; three or more of five with 94 %
 
 
@@ -273,7 +305,9 @@ KINDS = ["coin", "rare", "common", "three", "count", "signs", "large count"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_whole_numbers_have_rules_of_their_own(kind: str) -> None:
     """The 95 % point of a coin is its larger value: nothing lies above, and a tail of nothing has no sample size."""
-    one, other, wrong = (Posterior("p", whole(seed, kind, change)) for seed, change in ((0, 0.0), (1, 0.0), (2, 0.2)))
+    one, other, wrong = (
+        Posterior("p", whole(seed, kind, change)) for seed, change in ((0, 0.0), (1, 0.0), (2, 0.2))
+    )
     assert comparison.certificate(one)["verdict"] == "trusted", comparison.certificate(one)
     found = comparison.compare(one, other, tolerance=0.2)
     assert found["verdict"] == "equivalent", comparison.summary(found)
@@ -315,7 +349,9 @@ def test_padding_is_what_the_reference_says() -> None:
     for draws in padded:
         draws[..., 1] = np.nan
     for candidate in (padded[1], whole_one):
-        found = comparison.compare(Posterior("r", {"x": padded[0]}), Posterior("c", {"x": candidate}), tolerance=0.2)
+        found = comparison.compare(
+            Posterior("r", {"x": padded[0]}), Posterior("c", {"x": candidate}), tolerance=0.2
+        )
         assert (found["verdict"], list(found["not_compared"])) == ("equivalent", ["x[1]"])
     with pytest.raises(InputError, match="NaN"):
         comparison.compare(Posterior("r", {"x": whole_one}), Posterior("c", {"x": padded[1]}))

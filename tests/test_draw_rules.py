@@ -45,7 +45,12 @@ def test_what_the_json_holds() -> None:
 @pytest.mark.parametrize(
     ("made", "verdict", "name", "text"),
     [
-        (Drawn(known(), False), "equivalent", "draws_on_trust", "that its two answers are independent"),
+        (
+            Drawn(known(), False),
+            "equivalent",
+            "draws_on_trust",
+            "that its two answers are independent",
+        ),
         (Drawn(known(1), False), "equivalent", "draws_on_trust", "its draws were seen once"),
         (Drawn(None, False), "equivalent", "draws_on_trust", "its draws were seen once"),
         (
@@ -54,7 +59,12 @@ def test_what_the_json_holds() -> None:
             "draws_dependent",
             "(draw_shift, p = 0.01); return independent",
         ),
-        (Drawn(known(statement=True), False), "equivalent", "draws_repeat", "both answers hold the same draws"),
+        (
+            Drawn(known(statement=True), False),
+            "equivalent",
+            "draws_repeat",
+            "both answers hold the same draws",
+        ),
     ],
 )
 def test_what_is_said(made: Drawn, verdict: str, name: str, text: str) -> None:
@@ -79,8 +89,18 @@ def test_nothing_is_said_of_two_seeds_or_without_a_verdict() -> None:
             "different",
         ),  # two seeds: unbiased whatever is inside
         (Drawn(known(draw_scatter=0.001), False), "different", 0.0, "undecided"),
-        (Drawn(known(draw_shift=0.001), True), "different", 0.0, "undecided"),  # data sets share their noise
-        (Drawn(known(draw_shift=0.001), False), "different", 0.1, "different"),  # impossible in any law
+        (
+            Drawn(known(draw_shift=0.001), True),
+            "different",
+            0.0,
+            "undecided",
+        ),  # data sets share their noise
+        (
+            Drawn(known(draw_shift=0.001), False),
+            "different",
+            0.1,
+            "different",
+        ),  # impossible in any law
         (Drawn(known(draw_shift=0.02), False), "equivalent", 0.0, "equivalent"),
         (Drawn(None, False), "equivalent", 0.0, "equivalent"),
     ],
@@ -133,7 +153,9 @@ def test_only_draws_are_judged() -> None:
     assert draws.drawn(candidate, {}, "normal", 10) is None
     assert draws.drawn(candidate, {}, "draws", 10) == Drawn(None, False)
     rng = np.random.default_rng(0)
-    scores = {name: rng.normal(size=(40, 1, 1)) for name in ("draw_scatter", "draw_shift", "draw_repeat")}
+    scores = {
+        name: rng.normal(size=(40, 1, 1)) for name in ("draw_scatter", "draw_shift", "draw_repeat")
+    }
     two = draws.drawn(candidate, scores, "draws", 10)
     assert two is not None
     assert two.seeded
@@ -142,5 +164,8 @@ def test_only_draws_are_judged() -> None:
 def test_limits_in_words() -> None:
     plain = {"estimate": 0.2, "low": 0.1, "high": 0.3}
     assert limits.words(plain, "{:.1f}".format) == "0.2 [0.1, 0.3]"
-    assert limits.words({**plain, "high": None, "reason": "too few"}, "{:.1f}".format) == "0.2 [0.1, no stable limit]"
+    assert (
+        limits.words({**plain, "high": None, "reason": "too few"}, "{:.1f}".format)
+        == "0.2 [0.1, no stable limit]"
+    )
     assert limits.words({**plain, "low": None, "high": 0.0}, "{:.1f}".format) == "0.2 [–, 0.0]"

@@ -31,7 +31,9 @@ def task(name: str) -> Task:
     found = _spec.load_task(name)
     design = replace(found.design, positions=found.design.positions[3:4], queries=2, shard=100)
     limit = 0.001 if found.model.n_categories else 0.005
-    return replace(found, design=design, rivals=(), tolerance=replace(_frozen(found), kl=limit, draws=limit))
+    return replace(
+        found, design=design, rivals=(), tolerance=replace(_frozen(found), kl=limit, draws=limit)
+    )
 
 
 def _frozen(found: Task) -> Any:
@@ -60,15 +62,26 @@ def shared(rng: np.random.Generator, shape: tuple[int, ...], count: int) -> Arra
     return np.broadcast_to(rng.random((1, *shape[1:], count)), (*shape, count))
 
 
-def candidate(engine: str, uniforms: Uniforms, count: int, *, seeded: bool = True, fixed: bool = False) -> Candidate:
+def candidate(
+    engine: str, uniforms: Uniforms, count: int, *, seeded: bool = True, fixed: bool = False
+) -> Candidate:
     """Draws from an engine's predictive, with a seed or from a generator that nobody sees."""
     own = np.random.default_rng(77)
 
     def infer(task: Task, data: Data, seed: int) -> Branch:
         branch = registry.engine(engine)(task, data, seed=0)
-        rng = np.random.default_rng([5 if fixed else seed, int(data.index[0])]) if seeded or fixed else own
+        rng = (
+            np.random.default_rng([5 if fixed else seed, int(data.index[0])])
+            if seeded or fixed
+            else own
+        )
         law = branch.predictive
-        return replace(branch, predictive=Draws(law.quantile(uniforms(rng, law.shape, count))), posterior={}, joint=None)
+        return replace(
+            branch,
+            predictive=Draws(law.quantile(uniforms(rng, law.shape, count))),
+            posterior={},
+            joint=None,
+        )
 
     return Candidate(engine, None, infer, "callable", takes_seed=seeded)
 
@@ -99,7 +112,9 @@ def test_a_coin_that_ignores_the_context_is_different() -> None:
     assert "draws_repeat" in named(result)
 
 
-@pytest.mark.parametrize("name", ["bn-general5", pytest.param("gp-rbf-1d", marks=pytest.mark.study)])
+@pytest.mark.parametrize(
+    "name", ["bn-general5", pytest.param("gp-rbf-1d", marks=pytest.mark.study)]
+)
 @pytest.mark.parametrize("uniforms", [systematic, antithetic, doubled])
 def test_draws_that_are_not_independent_are_never_equivalent(name: str, uniforms: Uniforms) -> None:
     exact = entry(name, candidate(task(name).second_route, uniforms, 40))
@@ -107,11 +122,15 @@ def test_draws_that_are_not_independent_are_never_equivalent(name: str, uniforms
     assert exact["verdict"] == "undecided"
     assert "draws_dependent" in named(exact)
     assert wrong["verdict"] != "equivalent"
-    assert "draw_scatter" in next(f["text"] for f in wrong["findings"] if f["name"] == "draws_dependent")
+    assert "draw_scatter" in next(
+        f["text"] for f in wrong["findings"] if f["name"] == "draws_dependent"
+    )
 
 
 @pytest.mark.parametrize("name", ["bn-general5", "gp-rbf-1d"])
-@pytest.mark.parametrize(("count", "verdicts"), [(10, ("equivalent", "undecided")), (400, ("equivalent",))])
+@pytest.mark.parametrize(
+    ("count", "verdicts"), [(10, ("equivalent", "undecided")), (400, ("equivalent",))]
+)
 def test_independent_draws_are_not_different_and_equivalent_where_they_say_enough(
     name: str, count: int, verdicts: tuple[str, ...]
 ) -> None:
@@ -151,12 +170,20 @@ def test_an_impossible_category_is_infinite_in_either_answer() -> None:
     good, bad = np.array([[[[0.0, 1.0]]]]), np.array([[[[0.0, 2.0]]]])
     for said in (Draws(good, bad), Draws(bad, good), Draws(bad)):
         assert metric.score(said, exact, np.zeros((1, 1, 1))).item() == np.inf
-    assert metric.score(Categorical(np.array([[[[0.5, 0.4, 0.1]]]])), exact, np.zeros((1, 1, 1))).item() == np.inf
+    assert (
+        metric.score(
+            Categorical(np.array([[[[0.5, 0.4, 0.1]]]])), exact, np.zeros((1, 1, 1))
+        ).item()
+        == np.inf
+    )
 
 
 def test_recorded_draws_keep_both_answers_and_one_answer_is_tested_within(tmp_path: Path) -> None:
     tree = pipeline.run(
-        task("gp-rbf-1d"), candidate("sequential", independent, 20), replace(OPTIONS, keep_predictions=True), out=tmp_path
+        task("gp-rbf-1d"),
+        candidate("sequential", independent, 20),
+        replace(OPTIONS, keep_predictions=True),
+        out=tmp_path,
     )
     first = json.loads(tree.attrs["result"])
     stored = store.read_tree(tmp_path / "run.nc")
@@ -170,7 +197,9 @@ def test_recorded_draws_keep_both_answers_and_one_answer_is_tested_within(tmp_pa
         assert isinstance(said, Draws)
         lone = stored.copy()
         group = store.predictive_dataset(Draws(change(said.draws)))
-        lone["candidate"] = type(stored)(group.assign_attrs(made_for=stored["candidate"].attrs["made_for"]))
+        lone["candidate"] = type(stored)(
+            group.assign_attrs(made_for=stored["candidate"].attrs["made_for"])
+        )
         return entry("gp-rbf-1d", recorded(lone, "one"))
 
     alone = one_answer(lambda x: x)
@@ -188,7 +217,9 @@ def test_the_second_request_has_another_seed_and_must_have_the_same_form() -> No
     def infer(task: Task, data: Data, seed: int) -> Branch:
         seeds.append(seed)
         branch = registry.engine("sequential")(task, data, seed=0)
-        form: Predictive = Draws(np.zeros((*branch.predictive.shape, 2))) if len(seeds) == 1 else branch.predictive
+        form: Predictive = (
+            Draws(np.zeros((*branch.predictive.shape, 2))) if len(seeds) == 1 else branch.predictive
+        )
         return replace(branch, predictive=form)
 
     asked = draws.twice(Candidate("x", None, infer, "callable", takes_seed=True))
@@ -235,7 +266,9 @@ def test_the_tolerance_of_quantiles_is_theirs_and_enters_no_hash() -> None:
     levels = ((0.1, 0.5, 0.9), tuple(np.arange(1, 100) / 100))
     few, many = (pipeline.quantile_tolerance(found, each, datasets=100) for each in levels)
     dense = pipeline.compute_tolerance(found, datasets=100).draws
-    assert many == pytest.approx(dense, rel=0.03)  # twice the mean over many levels is the CRPS divergence
+    assert many == pytest.approx(
+        dense, rel=0.03
+    )  # twice the mean over many levels is the CRPS divergence
     assert few != many
 
 
@@ -273,7 +306,11 @@ def test_few_draws_are_told_how_many_more_would_settle_it() -> None:
             assert f"about {found.times} times as many draws" in found.findings(said)[0][1]
             assert found.times is not None
             assert found.on is not None
-            settled.append(decision.decide(products(rng, found.on, 5 * found.times), tolerance=tolerance).verdict)
+            settled.append(
+                decision.decide(
+                    products(rng, found.on, 5 * found.times), tolerance=tolerance
+                ).verdict
+            )
     assert len(settled) >= 6
     assert settled.count("equivalent") >= 0.6 * len(settled)  # planned: 80 %
     many = products(rng, 1000, 40)
@@ -282,5 +319,7 @@ def test_few_draws_are_told_how_many_more_would_settle_it() -> None:
 
 def test_a_mean_below_zero_is_not_expected_to_stay() -> None:
     values = np.random.default_rng(1).normal(0, 0.02, 400)
-    low, middle = (decision.datasets_needed(values - values.mean() - shift, 5e-3) for shift in (4e-3, 0.0))
+    low, middle = (
+        decision.datasets_needed(values - values.mean() - shift, 5e-3) for shift in (4e-3, 0.0)
+    )
     assert low == middle

@@ -388,19 +388,30 @@ def test_a_report_replaces_only_pages(
     )
 
 
-IDENTIFY = (("identify", "mtd-q5-m3"), ("--candidate", "mirror_descent"), "runs/identify/mtd-q5-m3/identify.json")
+IDENTIFY = (
+    ("identify", "mtd-q5-m3"),
+    ("--candidate", "mirror_descent"),
+    "runs/identify/mtd-q5-m3/identify.json",
+)
 PROBE = (("probe", "mtd-q5-m3"), ("--seed", "2"), "runs/probe/mtd-q5-m3/probe.json")
 
 
 @pytest.mark.parametrize(("usual", "other", "file"), [IDENTIFY, PROBE])
 def test_identify_and_probe_overwrite_no_other(
-    usual: tuple[str, ...], other: tuple[str, ...], file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    usual: tuple[str, ...],
+    other: tuple[str, ...],
+    file: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without --out every request has its own folder; into one folder goes one of them."""
     answers = iter(range(100))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("veribayes.candidates.resolve", lambda *given: None)
-    monkeypatch.setattr("veribayes.identification.identify", lambda *a, **k: {"n": next(answers), "conclusion": "bayes"})
+    monkeypatch.setattr(
+        "veribayes.identification.identify",
+        lambda *a, **k: {"n": next(answers), "conclusion": "bayes"},
+    )
     monkeypatch.setattr("veribayes.probes.probe", lambda *a, **k: {"n": next(answers)})
     for pages in ("identification", "probe"):
         monkeypatch.setattr(f"veribayes.report.{pages}.markdown", lambda entry: "text")

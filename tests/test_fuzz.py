@@ -32,7 +32,11 @@ from veribayes.report import _run
 from veribayes.transformer._checkpoint import read_card
 
 SHORT = settings(
-    max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
 )
 LONG = settings(SHORT, max_examples=4000, derandomize=False)
 CARD = Path(_spec.__file__).parents[1] / "transformer" / "checkpoints" / "bn-general5" / "card.json"
@@ -59,7 +63,12 @@ potential (a) { data = ( 0.25 0.75 ); }"""
 UAI = "BAYES\n2\n2 2\n2\n1 0\n2 0 1\n\n2\n 0.25 0.75\n\n4\n 0.1 0.9\n 0.3 .7\n"
 YAML = "name: tiny\nmodel: {kind: mtd, q: 3, m: 2}\ndesign: {positions: [4, 8]}\ntolerance: {kl: 0.1, draws: 0.1}\n"
 CHAINS = [{"mu": [0.1, 0.4, -0.3], "theta[1]": [1.0, 2.0, 3.0], "theta[2]": [0.0, 1.0, 4.0]}] * 2
-REQUEST = {"schema": folders.SCHEMA, "task": {"name": "t"}, "candidate": "c", "options": {"seed": 1}}
+REQUEST = {
+    "schema": folders.SCHEMA,
+    "task": {"name": "t"},
+    "candidate": "c",
+    "options": {"seed": 1},
+}
 
 
 def zipped(text: str) -> bytes:
@@ -84,13 +93,21 @@ VALID: dict[str, tuple[str, bytes, Read]] = {  # format -> name of the file, con
     "net": ("m.net", NET.encode(), _spec.load_model_file),
     "uai": ("m.uai", UAI.encode(), _spec.load_model_file),
     "yaml": ("m.yaml", YAML.encode(), _spec.load_task),
-    "program data, json": ("d.json", b'{"x": [1, 2.5], "n": 3, "z": null, "w": [[1, 2], [3, 4]]}', read_arguments),
+    "program data, json": (
+        "d.json",
+        b'{"x": [1, 2.5], "n": 3, "z": null, "w": [[1, 2], [3, 4]]}',
+        read_arguments,
+    ),
     "program data, csv": ("d.csv", b"x,y\n1,2\n3,4.5\n,6\n", read_arguments),
     "program data, npz": ("d.npz", arrays(), read_arguments),
     "posterior, json": ("p.json", json.dumps(CHAINS).encode(), posteriors.read),
     "posterior, zip": ("p.json.zip", zipped(json.dumps(CHAINS)), posteriors.read),
     "card": ("card.json", CARD.read_bytes(), lambda path: read_card(path.parent)),
-    "request": ("request.json", json.dumps(REQUEST).encode(), lambda path: folders.require_own(path.parent, REQUEST)),
+    "request": (
+        "request.json",
+        json.dumps(REQUEST).encode(),
+        lambda path: folders.require_own(path.parent, REQUEST),
+    ),
 }
 WORDS = (b"nan", b"inf", b"-1", b"1e999", b"9" * 400, b"null", b"{}", b"[]", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf",
          b"true", b"/*", b"*/", b"<!--", b"&x;", b"<![CDATA[", b"%", b"\\", b'"', b"'", b"(", b")", b"{", b"}", b"[", b"]",
@@ -161,16 +178,25 @@ def test_no_file_is_unexpected(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", VALID)
 def test_no_file_is_unexpected_in_the_long_run(kind: str, tmp_path: Path) -> None:
     endings = fuzz_files(kind, tmp_path, LONG)
-    print(f"\n{kind}: {sum(endings.values())} files, {endings['read']} read, {endings['refused']} refused, none unexpected")
+    print(
+        f"\n{kind}: {sum(endings.values())} files, {endings['read']} read, {endings['refused']} refused, none unexpected"
+    )
 
 
-@pytest.mark.parametrize("read", [store.read_tree, posteriors.read, _run.read], ids=["tree", "posterior", "run"])
+@pytest.mark.parametrize(
+    "read", [store.read_tree, posteriors.read, _run.read], ids=["tree", "posterior", "run"]
+)
 def test_files_that_were_cut_or_are_none(read: Read, tmp_path: Path) -> None:
     """netCDF: the library itself does not survive every flipped bit, so it is cut and replaced only."""
     path = tmp_path / "run.nc"
     store.write_tree(xr.DataTree(xr.Dataset({"a": (("x",), np.arange(50.0))})), path)
     content = path.read_bytes()
-    for part in (b"", b"\x89HDF\r\n\x1a\n", os.urandom(200), *(content[: len(content) * i // 8] for i in range(1, 9))):
+    for part in (
+        b"",
+        b"\x89HDF\r\n\x1a\n",
+        os.urandom(200),
+        *(content[: len(content) * i // 8] for i in range(1, 9)),
+    ):
         path.write_bytes(part)
         assert ending(read, path) in ("read", "refused"), len(part)
 
@@ -227,7 +253,10 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-value = st.one_of(st.sampled_from(VALUES), st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8))
+value = st.one_of(
+    st.sampled_from(VALUES),
+    st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8),
+)
 line = st.sampled_from(sorted(OPTIONS)).flatmap(
     lambda command: st.tuples(
         st.just(command),
@@ -245,7 +274,9 @@ def exit_code(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> Any:
         return end.code
 
 
-def fuzz_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limits: settings) -> Counter[int]:
+def fuzz_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limits: settings
+) -> Counter[int]:
     """Exit codes of hostile command lines."""
     codes: Counter[int] = Counter()
 
@@ -253,7 +284,12 @@ def fuzz_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     @given(line)
     def attempt(drawn: tuple[str, list[str], list[tuple[str, str | None]]]) -> None:
         command, names, options = drawn
-        words = [word for option, given_value in options for word in (option, given_value) if word is not None]
+        words = [
+            word
+            for option, given_value in options
+            for word in (option, given_value)
+            if word is not None
+        ]
         code = exit_code(monkeypatch, [command, *names, *words])
         said = capsys.readouterr()
         codes[code] += 1
@@ -276,4 +312,6 @@ def test_no_command_line_is_unexpected_in_the_long_run(
 ) -> None:
     codes = fuzz_lines(monkeypatch, capsys, LONG)
     with capsys.disabled():
-        print(f"\ncommand lines: {sum(codes.values())}, by exit code {dict(sorted(codes.items()))}, none 70")
+        print(
+            f"\ncommand lines: {sum(codes.values())}, by exit code {dict(sorted(codes.items()))}, none 70"
+        )

@@ -26,8 +26,12 @@ def small(name: str, *positions: int, queries: int = 1) -> Task:
     return replace(_spec.load_task(name), design=Design(positions, queries))
 
 
-def named(task: Task, engine: str, datasets: int = decision.FEWEST_EQUIVALENT, **options: str) -> dict[str, Any]:
-    return identification.identify(task, candidates.resolve(engine, task, options), datasets=datasets)
+def named(
+    task: Task, engine: str, datasets: int = decision.FEWEST_EQUIVALENT, **options: str
+) -> dict[str, Any]:
+    return identification.identify(
+        task, candidates.resolve(engine, task, options), datasets=datasets
+    )
 
 
 def between(task: Task, one: str, other: str, share: float) -> candidates.Candidate:
@@ -112,15 +116,21 @@ def first_state(task: Task, data: Data) -> Array:
     return np.where(unseen, np.eye(2)[0], counted)
 
 
-@pytest.mark.parametrize(("change", "nearest"), [(clipped, ("conjugate", "smoothed_mle")), (first_state, ("mle",))])
-def test_an_infinite_divergence_orders_nothing(change: Callable[[Task, Data], Array], nearest: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("change", "nearest"), [(clipped, ("conjugate", "smoothed_mle")), (first_state, ("mle",))]
+)
+def test_an_infinite_divergence_orders_nothing(
+    change: Callable[[Task, Data], Array], nearest: tuple[str, ...]
+) -> None:
     """KL is infinite for every predictor: JS says who is nearest, and the reason for another measure is given."""
     entry = identification.identify(NETWORK, altered(change), datasets=100)
     assert (entry["metric"], entry["conclusion"]) == ("js", "none")
     assert NETWORK.tolerance is not None
     assert entry["tolerance"] == pytest.approx(NETWORK.tolerance.kl / 4)
     assert entry["nearest"].startswith(nearest)
-    assert entry["nearest"] == min(entry["predictors"], key=lambda row: row["js"]["estimate"])["name"]
+    assert (
+        entry["nearest"] == min(entry["predictors"], key=lambda row: row["js"]["estimate"])["name"]
+    )
     assert "KL is infinite for every predictor" in entry["sentence"]
     assert all(row["kl"]["estimate"] is None for row in entry["predictors"])
     assert json.dumps(entry, allow_nan=False)
@@ -131,7 +141,11 @@ def test_what_calls_the_possible_impossible_is_not_exact_bayes() -> None:
     """Within the tolerance of exact Bayes in JS, infinitely far in KL: `verify` says different, and this must not say 0."""
     wide = candidates.with_tolerance(NETWORK, 0.05)
     entry = identification.identify(wide, altered(slightly_clipped), datasets=ENOUGH)
-    assert (entry["conclusion"], entry["nearest"], entry["fit"]["verdict"]) == ("none", "conjugate", "equivalent")
+    assert (entry["conclusion"], entry["nearest"], entry["fit"]["verdict"]) == (
+        "none",
+        "conjugate",
+        "equivalent",
+    )
     assert identification.exit_code(entry) == 1
     assert "within the tolerance" in entry["sentence"]
 
@@ -144,11 +158,18 @@ def test_where_only_some_are_infinite() -> None:
     assert rivals["conjugate"]["infinite"]
     assert rivals["conjugate"]["beaten"]
     assert rivals["conjugate"]["estimate"] is None
-    assert runner["name"] == min(entry["rivals"], key=lambda r: (r["infinite"], r["estimate"] or 0.0))["name"]
+    assert (
+        runner["name"]
+        == min(entry["rivals"], key=lambda r: (r["infinite"], r["estimate"] or 0.0))["name"]
+    )
 
 
 def test_the_uniform_law_is_the_prior() -> None:
-    even = altered(lambda task, data: np.full_like(registry.engine("mle")(task, data, seed=0).predictive.probs, 0.5))
+    even = altered(
+        lambda task, data: np.full_like(
+            registry.engine("mle")(task, data, seed=0).predictive.probs, 0.5
+        )
+    )
     entry = identification.identify(NETWORK, even, datasets=ENOUGH)
     assert (entry["conclusion"], entry["nearest"]) == ("other", "prior_only")
 
@@ -160,7 +181,9 @@ def test_few_data_sets_give_numbers_that_json_knows(datasets: int) -> None:
         entry = named(NETWORK, engine, datasets)
         assert json.dumps(entry, allow_nan=False)
         assert entry["conclusion"] == "undecided"
-        assert not any(r["beaten"] and not r["infinite"] and r["low"] is None for r in entry["rivals"])
+        assert not any(
+            r["beaten"] and not r["infinite"] and r["low"] is None for r in entry["rivals"]
+        )
         assert markdown(entry)
 
 
@@ -179,7 +202,9 @@ def test_a_pseudo_count_is_found_on_other_data() -> None:
     entry = named(NETWORK, "smoothed_mle", concentration="0.4")
     row = next(r for r in entry["predictors"] if r["name"] == entry["nearest"])
     found = [at["concentration"] for at in row["fitted"]]
-    np.testing.assert_allclose(found, 0.4, rtol=0.1)  # .394, .389: a parabola through three points of a coarse grid
+    np.testing.assert_allclose(
+        found, 0.4, rtol=0.1
+    )  # .394, .389: a parabola through three points of a coarse grid
     assert row["kl"]["estimate"] < 1e-5
 
 
@@ -219,7 +244,9 @@ def test_recorded_predictions_are_not_fitted() -> None:
 
 
 def test_where_nothing_was_asked_nobody_is_nearest() -> None:
-    found = identification.Distances("kl", "nats", 1.0, np.full((2, 20, 1), np.nan), np.zeros((2, 2, 2)), np.zeros((2, 20)))
+    found = identification.Distances(
+        "kl", "nats", 1.0, np.full((2, 20, 1), np.nan), np.zeros((2, 2, 2)), np.zeros((2, 20))
+    )
     row = identification._Lengths(found, 0).row(0, [])
     assert (row["nearest"], row["estimate"], row["first"]) == (None, None, False)
     assert identification._nearest(np.array([np.inf, np.nan])) is None
@@ -230,7 +257,9 @@ def test_where_nothing_was_asked_nobody_is_nearest() -> None:
 def test_no_option_is_fitted_to_infinite_losses() -> None:
     """The second loss decides where the first is infinite for every value, and the default stays where all are."""
     data = NETWORK.simulate(range(4), seed=0).data
-    exact = registry.engine("smoothed_mle", {"concentration": "0.4"})(NETWORK, data, seed=0).predictive.probs
+    exact = registry.engine("smoothed_mle", {"concentration": "0.4"})(
+        NETWORK, data, seed=0
+    ).predictive.probs
 
     def apart(guess: Predictive, position: int) -> float:
         return float(np.abs(guess.variables()["probs"] - exact[:, position]).mean())
@@ -249,7 +278,9 @@ def test_no_option_is_fitted_to_infinite_losses() -> None:
 
 def test_fitting_goes_to_the_vertex() -> None:
     grid = np.geomspace(0.01, 10, 14)
-    assert predictors.vertex(grid, (np.log(grid) - np.log(0.7)) ** 2) == pytest.approx(0.7, rel=1e-12)
+    assert predictors.vertex(grid, (np.log(grid) - np.log(0.7)) ** 2) == pytest.approx(
+        0.7, rel=1e-12
+    )
     assert predictors.vertex(grid, np.arange(14.0)) == 0.01
     assert predictors.vertex(grid, np.where(grid < 1, -grid, np.inf)) == grid[grid < 1][-1]
 
@@ -259,7 +290,17 @@ def test_the_command(tmp_path: Path) -> None:
 
     path = tmp_path / "small.yaml"
     _spec.write_yaml(NETWORK, path)
-    arguments = ["identify", str(path), "--candidate", "mle", "--datasets", str(ENOUGH), "--out", str(tmp_path), "--json"]
+    arguments = [
+        "identify",
+        str(path),
+        "--candidate",
+        "mle",
+        "--datasets",
+        str(ENOUGH),
+        "--out",
+        str(tmp_path),
+        "--json",
+    ]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 1
     document = json.loads(done.stdout)
@@ -312,21 +353,45 @@ POINTS = small("gp-rbf-1d", 4, 16, queries=4)
 STUDY: list[tuple[Task, str, dict[str, str], str, str]] = [
     (NETWORK, "mle", {}, "other", "mle"),
     (NETWORK, "all_predecessors", {}, "other", "all_predecessors"),
-    (NETWORK, "smoothed_mle", {"concentration": "0.4"}, "other", "smoothed_mle(predecessors=false)"),
-    (NETWORK, "smoothed_mle", {"concentration": "0.4", "predecessors": "true"}, "other", "smoothed_mle(predecessors=true)"),
+    (
+        NETWORK,
+        "smoothed_mle",
+        {"concentration": "0.4"},
+        "other",
+        "smoothed_mle(predecessors=false)",
+    ),
+    (
+        NETWORK,
+        "smoothed_mle",
+        {"concentration": "0.4", "predecessors": "true"},
+        "other",
+        "smoothed_mle(predecessors=true)",
+    ),
     (NETWORK, "prior_only", {}, "other", "prior_only"),
     (NETWORK, "wrong_prior", {}, "other", "wrong_prior"),
     (LAGS, "lag_counts", {}, "bayes", "simplex_quadrature"),
     (LAGS, "mirror_descent", {"steps": "1", "eta": "0.1"}, "other", "mirror_descent(steps=1)"),
     (LAGS, "expectation_maximization", {}, "other", "expectation_maximization(steps=0)"),
-    (LAGS, "expectation_maximization", {"steps": "1"}, "other", "expectation_maximization(steps=1)"),
+    (
+        LAGS,
+        "expectation_maximization",
+        {"steps": "1"},
+        "other",
+        "expectation_maximization(steps=1)",
+    ),
     (LAGS, "n_gram", {"order": "1", "concentration": "3"}, "other", "n_gram(order=1)"),
     (LAGS, "prior_only", {}, "other", "prior_only"),
     (LAGS, "wrong_prior", {}, "other", "wrong_prior"),
     (POINTS, "sequential", {}, "bayes", "cholesky"),
     (POINTS, "kernel_descent", {"steps": "4", "eta": "0.05"}, "other", "kernel_descent(steps=4)"),
     (POINTS, "kernel_descent", {"steps": "8"}, "other", "kernel_descent(steps=8)"),
-    (POINTS, "preconditioned_descent", {"steps": "4", "eta": "0.8"}, "other", "preconditioned_descent(steps=4)"),
+    (
+        POINTS,
+        "preconditioned_descent",
+        {"steps": "4", "eta": "0.8"},
+        "other",
+        "preconditioned_descent(steps=4)",
+    ),
     (POINTS, "nadaraya_watson", {}, "other", "nadaraya_watson"),
     (POINTS, "prior_only", {}, "other", "prior_only"),
     (POINTS, "wrong_prior", {}, "other", "wrong_prior"),
@@ -346,7 +411,10 @@ def test_every_predictor_is_known_by_its_answers(
 @pytest.mark.parametrize(("task", "one", "other"), [(LAGS, "simplex_quadrature", "expectation_maximization"),
                                                     (POINTS, "cholesky", "nadaraya_watson")])  # fmt: skip
 def test_half_way_between_others(task: Task, one: str, other: str) -> None:
-    assert identification.identify(task, between(task, one, other, 0.5), datasets=ENOUGH)["conclusion"] == "none"
+    assert (
+        identification.identify(task, between(task, one, other, 0.5), datasets=ENOUGH)["conclusion"]
+        == "none"
+    )
 
 
 @pytest.mark.study
@@ -357,16 +425,24 @@ def test_half_way_is_rarely_given_a_name(datasets: int) -> None:
     2,000 replications drawn from 20,000 data sets; a plain paired test is right to call it in 5 %, and no rule is asked to.
     """
     data = NETWORK.simulate(range(20_000), seed=1, stream="replicate")
-    p, q = (registry.engine(n)(NETWORK, data.data, seed=0).predictive.probs for n in ("conjugate", "all_predecessors"))
+    p, q = (
+        registry.engine(n)(NETWORK, data.data, seed=0).predictive.probs
+        for n in ("conjugate", "all_predecessors")
+    )
 
     def near(truth: Array, share: float) -> Array:
-        return decision.cluster_means((truth * np.log(truth / ((1 - share) * p + share * q))).sum(-1))
+        return decision.cluster_means(
+            (truth * np.log(truth / ((1 - share) * p + share * q))).sum(-1)
+        )
 
     low, high = 0.0, 1.0
     for _ in range(50):
         share = (low + high) / 2
         low, high = (share, high) if (near(q, share) - near(p, share)).mean() > 0 else (low, share)
-    gap, needed = near(q, share) - near(p, share), 0.1 * decision.cluster_means((q * np.log(q / p)).sum(-1)).mean()
+    gap, needed = (
+        near(q, share) - near(p, share),
+        0.1 * decision.cluster_means((q * np.log(q / p)).sum(-1)).mean(),
+    )
     rng, plain, called = np.random.default_rng(0), 0, 0
     for _ in range(2_000):
         found = bootstrap.interval(rng.choice(gap, datasets), seed=0)
@@ -389,6 +465,12 @@ def test_quantiles_are_compared_at_their_levels(monkeypatch: pytest.MonkeyPatch)
         said = Quantiles(levels, law.quantile(np.broadcast_to(levels, (*law.shape, 3))))
         return Branch(said, Certificate("trusted", "candidate", 0.0))
 
-    entry = identification.identify(task, candidates.Candidate("quantiles", None, infer, "callable"), datasets=40)
-    assert (entry["metric"], entry["tolerance"], entry["nearest"]) == ("quantile_score", 1e-3, "cholesky")
+    entry = identification.identify(
+        task, candidates.Candidate("quantiles", None, infer, "callable"), datasets=40
+    )
+    assert (entry["metric"], entry["tolerance"], entry["nearest"]) == (
+        "quantile_score",
+        1e-3,
+        "cholesky",
+    )
     assert entry["fit"]["estimate"] == pytest.approx(0.0, abs=1e-12)

@@ -29,7 +29,9 @@ Spoil = Callable[[Branch], Branch]
 @cache
 def task_of(name: str) -> Task:
     positions = {"gp-rbf-1d": (4, 8), "bn-sachs": (5,), "bn-general5": (5, 10)}[name]
-    return replace(_spec.load_task(name), design=Design(positions, 3, 60), rivals=(), wrong_prior={})
+    return replace(
+        _spec.load_task(name), design=Design(positions, 3, 60), rivals=(), wrong_prior={}
+    )
 
 
 @cache
@@ -55,7 +57,9 @@ def case(name: str, spoil: Spoil) -> Case:
 
 
 def with_latents(change: Callable[[Mapping[str, Array]], Mapping[str, Array]]) -> Spoil:
-    return lambda branch: replace(branch, posterior={n: change(m) for n, m in branch.posterior.items()})
+    return lambda branch: replace(
+        branch, posterior={n: change(m) for n, m in branch.posterior.items()}
+    )
 
 
 def mostly_nan(values: Array) -> Array:
@@ -83,7 +87,9 @@ def test_three_sds_off_with_nan_elsewhere_is_different(name: str) -> None:
 
 @pytest.mark.parametrize("sd", [0.0, -1.0, np.nan, np.inf])
 def test_an_sd_that_cannot_be_is_infinitely_wrong(sd: float) -> None:
-    found = checks.latent_kl(case("bn-general5", with_latents(lambda m: {"mean": m["mean"], "sd": 0 * m["sd"] + sd})))
+    found = checks.latent_kl(
+        case("bn-general5", with_latents(lambda m: {"mean": m["mean"], "sd": 0 * m["sd"] + sd}))
+    )
     assert found is not None
     assert np.isposinf(found.values).all()
 
@@ -109,20 +115,37 @@ def test_draws_that_are_no_numbers_have_leaked() -> None:
     assert different(found)
     assert found is not None
     assert found.values == pytest.approx(np.full(DATASETS, 0.5))
-    for value, support in ((np.inf, "real"), (np.nan, "positive"), (-1.0, "positive"), (2.0, "simplex")):
+    for value, support in (
+        (np.inf, "real"),
+        (np.nan, "positive"),
+        (-1.0, "positive"),
+        (2.0, "simplex"),
+    ):
         assert leaked_mass(np.full((1, 1, 1, 4), value), support).item() == 1.0
-    assert np.isnan(leaked_mass(np.full((1, 1, 1, 4), np.nan), "real", np.zeros((1, 1), dtype=bool))).all()
+    assert np.isnan(
+        leaked_mass(np.full((1, 1, 1, 4), np.nan), "real", np.zeros((1, 1), dtype=bool))
+    ).all()
 
 
 def test_latents_of_another_shape_are_named() -> None:
     with pytest.raises(ShapeError, match="theta"):
-        checks.latent_kl(case("bn-general5", with_latents(lambda m: {k: v[..., 0] for k, v in m.items()})))
+        checks.latent_kl(
+            case("bn-general5", with_latents(lambda m: {k: v[..., 0] for k, v in m.items()}))
+        )
     with pytest.raises(ShapeError, match="theta"):
-        checks.leaked(case("bn-general5", with_latents(lambda m: {**m, "draws": np.zeros((DATASETS, 2, 1, 9, 2))})))
+        checks.leaked(
+            case(
+                "bn-general5",
+                with_latents(lambda m: {**m, "draws": np.zeros((DATASETS, 2, 1, 9, 2))}),
+            )
+        )
 
 
 def test_latents_that_are_missing_are_said() -> None:
-    without = case("bn-general5", lambda branch: replace(branch, posterior={"other": branch.posterior["theta"]}))
+    without = case(
+        "bn-general5",
+        lambda branch: replace(branch, posterior={"other": branch.posterior["theta"]}),
+    )
     assert checks.latent_kl(without) is None
     notes = {note["name"]: note["text"] for note in checks.examine(without, "standard").notes}
     assert "theta" in notes["latents_missing"]
@@ -159,7 +182,9 @@ def test_a_joint_that_is_no_law_is_infinitely_wrong(part: str) -> None:
 
 
 def test_a_covariance_that_is_not_positive_definite_is_no_law() -> None:
-    found = checks.joint_kl(spoilt_joint(lambda joint: replace(joint, covariance=-joint.covariance)))
+    found = checks.joint_kl(
+        spoilt_joint(lambda joint: replace(joint, covariance=-joint.covariance))
+    )
     assert found is not None
     assert np.isposinf(found.values).all()
 
@@ -196,14 +221,21 @@ def asked(latents: Any) -> Branch:
 
 
 def test_the_latents_of_a_callable_are_read_and_checked() -> None:
-    good = asked(lambda context: {"theta": {"mean": np.zeros((len(context), 3)), "sd": np.ones((len(context), 3))}})
+    good = asked(
+        lambda context: {
+            "theta": {"mean": np.zeros((len(context), 3)), "sd": np.ones((len(context), 3))}
+        }
+    )
     assert good.posterior["theta"]["mean"].shape == (4, 2, 3)
     for wrong, message in (
         ([1], "a dict"),
         ({"theta": 3}, "a dict"),
         ({"theta": {"mean": np.zeros(3)}}, "'mean' of the latent 'theta'"),
         (lambda context: 1 / 0, "ZeroDivisionError"),
-        (lambda context: {"theta": {"mean": np.zeros((len(context), context.shape[1]))}}, "every context size"),
+        (
+            lambda context: {"theta": {"mean": np.zeros((len(context), context.shape[1]))}},
+            "every context size",
+        ),
         (lambda context: {"theta": {"mean": ["a"] * 4}}, "array of numbers"),
     ):
         with pytest.raises(InputError, match=message):

@@ -56,9 +56,18 @@ def test_logarithms_hold_what_probabilities_cannot() -> None:
     answer = stack([said], axis=1)
     assert score("kl", answer, exact) == pytest.approx(wanted, rel=1e-14)
     assert score("kl_density", answer, exact) == pytest.approx(wanted, rel=1e-14)
-    assert score("log_score_regret", answer, exact) == pytest.approx(np.log(0.5) + 400 * np.log(10), rel=1e-14)
-    assert answer.log_prob(np.zeros((*ONE, 1))).item() == pytest.approx(-400 * np.log(10), rel=1e-14)
-    assert np.isfinite([score(name, answer, exact) for name in ("kl_reverse", "js", "hellinger", "total_variation")]).all()
+    assert score("log_score_regret", answer, exact) == pytest.approx(
+        np.log(0.5) + 400 * np.log(10), rel=1e-14
+    )
+    assert answer.log_prob(np.zeros((*ONE, 1))).item() == pytest.approx(
+        -400 * np.log(10), rel=1e-14
+    )
+    assert np.isfinite(
+        [
+            score(name, answer, exact)
+            for name in ("kl_reverse", "js", "hellinger", "total_variation")
+        ]
+    ).all()
     assert score("missed_mass", answer, exact) == 0
     assert score("kl", one([0.0, 1.0]), exact) == np.inf
 
@@ -69,12 +78,17 @@ def test_logarithms_of_bins() -> None:
     probs[[6, 7]] = 0.5
     with np.errstate(under="ignore"):
         logs = np.where(probs < 1e-200, -2000.0, np.log(probs)).reshape(*ONE, 14)
-    plain, given = Bins(probs.reshape(*ONE, 14), EDGES, np.ones(2)), Bins(np.exp(logs), EDGES, np.ones(2), logs)
+    plain, given = (
+        Bins(probs.reshape(*ONE, 14), EDGES, np.ones(2)),
+        Bins(np.exp(logs), EDGES, np.ones(2), logs),
+    )
     assert score("kl", given, reference) == pytest.approx(score("kl", plain, reference), abs=1e-12)
     wide = Normal(np.zeros(ONE), np.ones(ONE))
     assert score("kl", given, wide) > 600  # -2000 nats where the exact mass is .3
     outside = np.array([-4.0, -1.0, 0.1, 5.0]).reshape(*ONE, 4)
-    np.testing.assert_allclose(given.log_prob(outside)[..., 2], plain.log_prob(outside)[..., 2], rtol=1e-12)
+    np.testing.assert_allclose(
+        given.log_prob(outside)[..., 2], plain.log_prob(outside)[..., 2], rtol=1e-12
+    )
     assert np.all(np.isfinite(given.log_prob(outside)))
 
 
@@ -82,7 +96,11 @@ def test_logarithms_survive_being_cut_joined_and_stored() -> None:
     logs = np.log(np.random.default_rng(0).dirichlet(np.ones(3), (4, 2, 5)))
     logs[0, 0, 0] = [0.0, -1000.0, -np.inf]
     said = Categorical(np.exp(logs), logs)
-    for law in (said[:], concatenate([said[:2], said[2:]]), store.predictive_of(store.predictive_dataset(said))):
+    for law in (
+        said[:],
+        concatenate([said[:2], said[2:]]),
+        store.predictive_of(store.predictive_dataset(said)),
+    ):
         assert isinstance(law, Categorical)
         np.testing.assert_allclose(law.log_masses, said.log_masses, rtol=1e-12)
     mixed = concatenate([said[:1], Categorical(np.exp(logs[1:]).astype(np.float32))])
@@ -92,9 +110,15 @@ def test_logarithms_survive_being_cut_joined_and_stored() -> None:
 
 
 REFUSED: Mapping[str, tuple[dict[str, Any], str]] = {
-    "both": ({"probs": np.full((2, 3, 2), 0.5), "log_probs": np.log(np.full((2, 3, 2), 0.5))}, "both"),
+    "both": (
+        {"probs": np.full((2, 3, 2), 0.5), "log_probs": np.log(np.full((2, 3, 2), 0.5))},
+        "both",
+    ),
     "logits": ({"logits": np.zeros((2, 3, 2))}, "log-softmax"),
-    "logarithms that are no distribution": ({"log_probs": np.zeros((2, 3, 2))}, r"sum to 1, got 2 in 6 of 6"),
+    "logarithms that are no distribution": (
+        {"log_probs": np.zeros((2, 3, 2))},
+        r"sum to 1, got 2 in 6 of 6",
+    ),
     "nothing possible": ({"log_probs": np.full((2, 3, 2), -np.inf)}, r"sum to 1, got 0 in 6 of 6"),
     "NaN": ({"log_probs": np.full((2, 3, 2), np.nan)}, "NaN in 6 of 6"),
     "plus infinity": ({"log_probs": np.tile([np.inf, 0.0], (2, 3, 1))}, "got inf in 6 of 6"),
@@ -133,7 +157,11 @@ def arrays_of_types() -> list[tuple[Any, float]]:
 def test_the_limit_of_each_type_is_half_an_ulp_of_one() -> None:
     for array, limit in arrays_of_types():
         assert zero_limit_of(array) == limit
-    for dtype in (np.float64, np.float32, np.float16):  # the largest mass that 1 - p loses, rounding to even
+    for dtype in (
+        np.float64,
+        np.float32,
+        np.float16,
+    ):  # the largest mass that 1 - p loses, rounding to even
         limit, just_above = dtype(zero_limit_of(np.zeros(1, dtype))), dtype(1.0)
         assert dtype(1) + limit == just_above
         assert dtype(1) + dtype(1.1) * limit > just_above
@@ -152,7 +180,9 @@ def test_the_limit_of_each_type_is_half_an_ulp_of_one() -> None:
         (1e-3, np.float16, True),
     ],
 )
-def test_a_zero_is_a_statement_where_the_type_could_have_held_the_mass(mass: float, dtype: Any, held: bool) -> None:
+def test_a_zero_is_a_statement_where_the_type_could_have_held_the_mass(
+    mass: float, dtype: Any, held: bool
+) -> None:
     exact, said = one([1 - mass, mass]), one([1.0, 0.0], dtype)
     assert np.isinf(score("kl", said, exact)) == held
     found, other = score("missed_mass", said, exact), score("unheld_mass", said, exact)
@@ -308,7 +338,9 @@ def test_a_predictive_that_the_candidate_builds_itself_is_placed_too() -> None:
         return Normal(np.zeros(sd.shape), sd)
 
     data = task.simulate(range(10, 20), seed=0).data
-    with pytest.raises(EntryError, match=r"got 0 in 1 of .*first in data set 13, position 0 \(n = \d+\), query 1"):
+    with pytest.raises(
+        EntryError, match=r"got 0 in 1 of .*first in data set 13, position 0 \(n = \d+\), query 1"
+    ):
         candidates.resolve(answer, task).infer(task, data, 0)
 
 
@@ -344,7 +376,9 @@ def laws() -> dict[str, tuple[dict[str, Any], int | None, str]]:
 @pytest.mark.parametrize("case", laws())
 def test_every_refused_value_says_where_it_is(case: str) -> None:
     output, categories, message = laws()[case]
-    with pytest.raises(EntryError, match=f"{message} in 1 of 6 distributions, first in data set 1, query 2"):
+    with pytest.raises(
+        EntryError, match=f"{message} in 1 of 6 distributions, first in data set 1, query 2"
+    ):
         as_predictive(output, (2, 3), categories)
 
 
@@ -367,7 +401,9 @@ def test_complex_tensors_are_refused() -> None:
     import torch
 
     with pytest.raises(InputError, match="not real"):
-        as_predictive({"mean": torch.zeros(2, 3, dtype=torch.complex64), "sd": np.ones((2, 3))}, (2, 3), None)
+        as_predictive(
+            {"mean": torch.zeros(2, 3, dtype=torch.complex64), "sd": np.ones((2, 3))}, (2, 3), None
+        )
 
 
 @pytest.mark.parametrize(
@@ -382,7 +418,10 @@ def test_complex_tensors_are_refused() -> None:
 )
 @pytest.mark.parametrize("tails", [False, True])
 def test_edges_that_are_refused(edges: list[float], message: str, tails: bool) -> None:
-    given: dict[str, Any] = {"probs": np.full((2, 3, 4 if tails else 2), 0.25 if tails else 0.5), "edges": edges}
+    given: dict[str, Any] = {
+        "probs": np.full((2, 3, 4 if tails else 2), 0.25 if tails else 0.5),
+        "edges": edges,
+    }
     if edges[-1] == 1e308 * 1.5:  # a width that float64 does not hold
         given["edges"] = [-1e308, 1e308, 1.2e308]
     with pytest.raises(InputError, match=message):
@@ -394,7 +433,9 @@ def test_numbers_at_the_end_of_float32_have_a_divergence() -> None:
     exact = Normal(np.zeros(ONE), np.ones(ONE))
     for mean, sd in ((1e38, 1.0), (1e38, 1e-38), (0.0, 1e-45), (0.0, 1e38), (0.0, 1e300)):
         assert np.isfinite(score("kl", Normal(np.full(ONE, mean), np.full(ONE, sd)), exact))
-    assert score("kl", Normal(np.zeros(ONE), np.full(ONE, 1e300)), exact) == pytest.approx(np.log(1e300) - 0.5)
+    assert score("kl", Normal(np.zeros(ONE), np.full(ONE, 1e300)), exact) == pytest.approx(
+        np.log(1e300) - 0.5
+    )
     for mean, sd in ((1e200, 1.0), (0.0, 1e-320)):
         assert score("kl", Normal(np.full(ONE, mean), np.full(ONE, sd)), exact) == np.inf
     parts = np.zeros((*ONE, 2))

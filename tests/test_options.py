@@ -10,7 +10,23 @@ import pytest
 from veribayes import registry
 from veribayes.errors import InputError
 
-HOSTILE = ("", "nan", "inf", "-inf", "-1", "0", "1e308", "1e400", "x", "true", "9" * 20, "9" * 5000, "0x10", " ", "None")
+HOSTILE = (
+    "",
+    "nan",
+    "inf",
+    "-inf",
+    "-1",
+    "0",
+    "1e308",
+    "1e400",
+    "x",
+    "true",
+    "9" * 20,
+    "9" * 5000,
+    "0x10",
+    " ",
+    "None",
+)
 PARTS = [(kind, name) for kind in ("engine", "construction") for name in registry.names(kind)]
 
 

@@ -58,18 +58,53 @@ def test_public_surface() -> None:
 @pytest.mark.parametrize(
     ("arguments", "forbidden"),
     [
-        (["list"], ("torch", "jax", "numpyro", "xarray", "arviz_base", "arviz_stats", "pgmpy", "scipy", "matplotlib")),
+        (
+            ["list"],
+            (
+                "torch",
+                "jax",
+                "numpyro",
+                "xarray",
+                "arviz_base",
+                "arviz_stats",
+                "pgmpy",
+                "scipy",
+                "matplotlib",
+            ),
+        ),
         (
             ["--help"],
-            ("torch", "jax", "numpyro", "xarray", "arviz_base", "arviz_stats", "pgmpy", "scipy", "matplotlib"),
+            (
+                "torch",
+                "jax",
+                "numpyro",
+                "xarray",
+                "arviz_base",
+                "arviz_stats",
+                "pgmpy",
+                "scipy",
+                "matplotlib",
+            ),
         ),
         (
             ["verify", "--help"],
-            ("torch", "jax", "numpyro", "xarray", "arviz_base", "arviz_stats", "pgmpy", "scipy", "matplotlib"),
+            (
+                "torch",
+                "jax",
+                "numpyro",
+                "xarray",
+                "arviz_base",
+                "arviz_stats",
+                "pgmpy",
+                "scipy",
+                "matplotlib",
+            ),
         ),
     ],
 )
-def test_the_shell_answers_without_heavy_imports(arguments: list[str], forbidden: tuple[str, ...]) -> None:
+def test_the_shell_answers_without_heavy_imports(
+    arguments: list[str], forbidden: tuple[str, ...]
+) -> None:
     code = f"""
 import sys
 from veribayes.cli import main
@@ -80,7 +115,9 @@ except SystemExit as end:
     assert end.code in (0, None), end.code
 print([m for m in {forbidden!r} if m in sys.modules], file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment())
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment()
+    )
     assert done.stderr.strip() == "[]"
 
 
@@ -121,7 +158,10 @@ def imports_of(folder: Path) -> set[str]:
 def declared(*extras: str) -> set[str]:
     """Names of the distributions that an installation with these extras asks for."""
     project = SETTINGS["project"]
-    listed = [*project["dependencies"], *(line for e in extras for line in project["optional-dependencies"][e])]
+    listed = [
+        *project["dependencies"],
+        *(line for e in extras for line in project["optional-dependencies"][e]),
+    ]
     return {re.split(r"[\[<>=!~; ]", line)[0].lower() for line in listed}
 
 
@@ -133,7 +173,11 @@ def declared(*extras: str) -> set[str]:
     ],
 )
 def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:
-    wanted = {DISTRIBUTIONS.get(name, name).lower() for folder in folders for name in imports_of(TOP / folder)}
+    wanted = {
+        DISTRIBUTIONS.get(name, name).lower()
+        for folder in folders
+        for name in imports_of(TOP / folder)
+    }
     local = {path.stem.lower() for folder in folders for path in (TOP / folder).glob("*.py")}
     assert wanted - declared(*extras) - APART - local - {"tests"} == set()
 

@@ -25,7 +25,9 @@ def test_a_shape_is_drawn_towards_a_half_by_ten_observations() -> None:
     rng = np.random.default_rng(4)
     light = np.sort(rng.random((400, 60)), axis=-1)[:, : -tail_size(60) - 2 : -1]
     assert tail_size(60) == 12
-    assert tail_shape(light).mean() == pytest.approx((12 * -1 + 5) / 22, abs=0.12)  # uniform: k = -1, and -1 without
+    assert tail_shape(light).mean() == pytest.approx(
+        (12 * -1 + 5) / 22, abs=0.12
+    )  # uniform: k = -1, and -1 without
     doubled = tail_shape(
         np.repeat(light[:, :1], 1, axis=0) - np.arange(13) * 0.01
     )  # equal steps: the same fit in every row
@@ -63,7 +65,9 @@ def test_heaviness_is_the_shape_of_the_largest_values() -> None:
 
 def test_what_lies_beyond_the_largest_value() -> None:
     rng = np.random.default_rng(1)
-    pareto, light = (np.sort(x, axis=0) for x in (rng.random((2000, 40)) ** -0.5, rng.random((2000, 40))))
+    pareto, light = (
+        np.sort(x, axis=0) for x in (rng.random((2000, 40)) ** -0.5, rng.random((2000, 40)))
+    )
     assert mean_beyond(pareto).mean() == pytest.approx(2.0, abs=0.2)
     assert np.all(mean_beyond(light) == 1)  # uniform: the end of the support is in sight
     assert np.all(mean_beyond(pareto[:24]) == 1)
@@ -73,7 +77,9 @@ def test_what_lies_beyond_the_largest_value() -> None:
 
 def test_ties_and_an_exact_exponential() -> None:
     """Scores of few data sets are often multiples of each other; here one of the fit's grid points is zero."""
-    tail = np.array([0.40333333, 0.33666667, 0.27, 0.20333333, 0.20333333, 0.13666667, 0.13666667, 0.07, 0.07])
+    tail = np.array(
+        [0.40333333, 0.33666667, 0.27, 0.20333333, 0.20333333, 0.13666667, 0.13666667, 0.07, 0.07]
+    )
     steps = np.array([6.0, 5, 4, 3, 3, 2, 2, 1, 1])
     with np.errstate(all="raise"):
         assert np.isfinite(tail_shape(tail))
@@ -89,4 +95,6 @@ def test_values_at_the_threshold_are_not_above_it() -> None:
         1.0, abs=0.02
     )  # 20 where ties counted as the beginning of a tail
     mixed = np.sort(np.concatenate([np.zeros(150), rng.random(50) ** -0.5]))
-    assert 1.2 < mean_beyond(mixed) < 3.5  # a tail of shape .5 above many ties: its 40 largest values have none
+    assert (
+        1.2 < mean_beyond(mixed) < 3.5
+    )  # a tail of shape .5 above many ties: its 40 largest values have none

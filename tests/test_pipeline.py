@@ -27,7 +27,13 @@ TASKS = (
     pytest.param("mtd-q5-m3", marks=pytest.mark.study),
     pytest.param("gp-rbf-1d", marks=pytest.mark.study),
 )
-ONE = ("bn-general5", *(pytest.param(name, marks=pytest.mark.study) for name in ("bn-asia", "mtd-q5-m3", "gp-rbf-1d")))
+ONE = (
+    "bn-general5",
+    *(
+        pytest.param(name, marks=pytest.mark.study)
+        for name in ("bn-asia", "mtd-q5-m3", "gp-rbf-1d")
+    ),
+)
 SIZES = (1, pytest.param(3, marks=pytest.mark.study))  # numbers of positions
 QUICK = pipeline.Options(datasets=40, audit=0)
 
@@ -39,7 +45,10 @@ def entry(tree: xr.DataTree) -> dict[str, Any]:
 def small(name: str, shard: int = 20, size: int = 3) -> Task:
     """A task with few positions and small shards."""
     task = _spec.load_task(name)
-    return replace(task, design=replace(task.design, positions=task.design.positions[1 : 1 + size], shard=shard))
+    return replace(
+        task,
+        design=replace(task.design, positions=task.design.positions[1 : 1 + size], shard=shard),
+    )
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -53,7 +62,11 @@ def test_knowing_nothing_is_different(name: str) -> None:
 @pytest.mark.parametrize("name", ONE)
 def test_the_second_exact_route_is_equivalent(name: str) -> None:
     result = entry(
-        pipeline.run(small(name, 100), _spec.load_task(name).second_route, pipeline.Options(datasets=500, audit=0))
+        pipeline.run(
+            small(name, 100),
+            _spec.load_task(name).second_route,
+            pipeline.Options(datasets=500, audit=0),
+        )
     )
     assert result["verdict"] == "equivalent"
     assert abs(result["primary"]["estimate"]) < 1e-9
@@ -62,13 +75,17 @@ def test_the_second_exact_route_is_equivalent(name: str) -> None:
 
 @pytest.mark.parametrize("name", ONE)
 def test_finite_draws_of_the_truth_are_equivalent(name: str) -> None:
-    result = entry(pipeline.run(small(name, 100), "finite_draws", pipeline.Options(datasets=1000, audit=0)))
+    result = entry(
+        pipeline.run(small(name, 100), "finite_draws", pipeline.Options(datasets=1000, audit=0))
+    )
     assert result["verdict"] == "equivalent"
     assert result["primary"]["metric"] in ("half_chi_square", "crps")
 
 
 def test_too_few_data_sets_are_undecided_and_say_how_many() -> None:
-    result = entry(pipeline.run(small("gp-rbf-1d"), "sequential", pipeline.Options(datasets=8, audit=0)))
+    result = entry(
+        pipeline.run(small("gp-rbf-1d"), "sequential", pipeline.Options(datasets=8, audit=0))
+    )
     assert result["verdict"] == "undecided"
     assert result["primary"]["datasets_needed"] >= 370 / 1.1  # 3.7 / n of what the prior costs
 
@@ -89,16 +106,23 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("engine", "given", "reason"), REFUSED)
-def test_a_reference_without_a_certificate_stops_the_run(engine: str, given: dict[str, str], reason: str) -> None:
+def test_a_reference_without_a_certificate_stops_the_run(
+    engine: str, given: dict[str, str], reason: str
+) -> None:
     options = pipeline.Options(datasets=4, audit=0, reference=engine, reference_options=given)
     with pytest.raises(ReferenceRefused, match=reason):
         pipeline.run(small("mtd-q5-m3"), "lag_counts", options)
 
 
-@pytest.mark.parametrize("kept", [slice(2, 3), pytest.param(slice(1, 4), marks=pytest.mark.study)], ids=["one", "three"])
+@pytest.mark.parametrize(
+    "kept", [slice(2, 3), pytest.param(slice(1, 4), marks=pytest.mark.study)], ids=["one", "three"]
+)
 def test_the_audit_agrees_and_is_stored(kept: slice) -> None:
     task = small("mtd-q5-m3")
-    task = replace(task, design=replace(task.design, positions=_spec.load_task("mtd-q5-m3").design.positions[kept]))
+    task = replace(
+        task,
+        design=replace(task.design, positions=_spec.load_task("mtd-q5-m3").design.positions[kept]),
+    )
     tree = pipeline.run(task, "lag_counts", pipeline.Options(datasets=8, audit=2))
     assert entry(tree)["audit"]["verdict"] == "agrees"
     assert tree["audit"]["z"].shape == (2, 3)  # at the middle position, three weights
@@ -124,7 +148,9 @@ def test_a_kill_and_a_second_start_change_nothing(tmp_path: Path) -> None:
     kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "shards").iterdir()}
     assert set(kept) == {"00000.nc", "00001.nc"}
     resumed = pipeline.run(task, "all_predecessors", options, out=tmp_path)
-    assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "shards").iterdir() if p.name in kept} == kept
+    assert {
+        p.name: p.stat().st_mtime_ns for p in (tmp_path / "shards").iterdir() if p.name in kept
+    } == kept
     straight = pipeline.run(task, "all_predecessors", options)
     for a, b in zip(resumed.subtree, straight.subtree, strict=True):
         xr.testing.assert_identical(a.to_dataset().drop_attrs(), b.to_dataset().drop_attrs())
@@ -136,7 +162,9 @@ def test_shards_of_another_candidate_seed_or_model_are_not_used(tmp_path: Path) 
     first = pipeline.run(task, "all_predecessors", QUICK, out=tmp_path)
     other = pipeline.run(task, "row_quadrature", QUICK, out=tmp_path)
     assert entry(other)["primary"]["estimate"] < 1e-9 < entry(first)["primary"]["estimate"]
-    again = pipeline.run(task, "row_quadrature", pipeline.Options(datasets=40, audit=0, seed=1), out=tmp_path)
+    again = pipeline.run(
+        task, "row_quadrature", pipeline.Options(datasets=40, audit=0, seed=1), out=tmp_path
+    )
     assert not np.array_equal(again["observed_data/outcome"], other["observed_data/outcome"])
 
 
@@ -175,14 +203,26 @@ def test_recorded_predictions_score_like_their_maker(tmp_path: Path) -> None:
 def test_recorded_predictions_go_by_their_labels(tmp_path: Path) -> None:
     """Data sets and positions in another order, dimensions transposed: the same scores; contradictions are refused."""
     task = small("bn-general5")
-    made = pipeline.run(task, "all_predecessors", pipeline.Options(datasets=40, audit=0, keep_predictions=True))
-    index, about = made["observed_data/index"].to_numpy(), json.loads(made["candidate"].attrs["made_for"])
+    made = pipeline.run(
+        task, "all_predecessors", pipeline.Options(datasets=40, audit=0, keep_predictions=True)
+    )
+    index, about = (
+        made["observed_data/index"].to_numpy(),
+        json.loads(made["candidate"].attrs["made_for"]),
+    )
     group = made["candidate"].to_dataset()
     order = np.random.default_rng(0).permutation(len(index))
-    labelled = group.assign_coords(dataset=index, position=about["positions"], query=np.arange(group.sizes["query"]))
-    turned = labelled.isel(dataset=order, position=slice(None, None, -1), query=slice(None, None, -1))
+    labelled = group.assign_coords(
+        dataset=index, position=about["positions"], query=np.arange(group.sizes["query"])
+    )
+    turned = labelled.isel(
+        dataset=order, position=slice(None, None, -1), query=slice(None, None, -1)
+    )
     numbers = xr.Dataset({"index": ("dataset", index)})
-    stored = {"/candidate": turned.transpose("query", "position", "dataset", ...), "/observed_data": numbers}
+    stored = {
+        "/candidate": turned.transpose("query", "position", "dataset", ...),
+        "/observed_data": numbers,
+    }
     read = pipeline.run(task, xr.DataTree.from_dict(stored), QUICK)
     np.testing.assert_array_equal(made["scores/candidate/kl"], read["scores/candidate/kl"])
     wrong = {
@@ -233,9 +273,13 @@ def test_a_candidate_may_write_into_what_it_sees_and_use_its_buffers_again() -> 
             array[...] = 0.0
         return dict(mine)
 
-    first, second = (vb.verify(small("gp-rbf-1d"), c, datasets=20, audit=0) for c in (careful, careless))
+    first, second = (
+        vb.verify(small("gp-rbf-1d"), c, datasets=20, audit=0) for c in (careful, careless)
+    )
     for role in ("candidate", "prior_only", "kernel_descent"):
-        np.testing.assert_array_equal(first.tree[f"scores/{role}/kl"], second.tree[f"scores/{role}/kl"])
+        np.testing.assert_array_equal(
+            first.tree[f"scores/{role}/kl"], second.tree[f"scores/{role}/kl"]
+        )
 
 
 def test_bins_that_leave_the_truth_out_are_different() -> None:
@@ -258,7 +302,11 @@ def cells(edges: np.ndarray, tails: bool) -> Any:
         if not tails:
             return {"probs": inner, "edges": edges}
         outer = np.full((*query.shape[:2], 1), 1e-9)
-        return {"probs": np.concatenate([outer, inner, outer], -1), "edges": edges, "tail_scale": np.ones(2)}
+        return {
+            "probs": np.concatenate([outer, inner, outer], -1),
+            "edges": edges,
+            "tail_scale": np.ones(2),
+        }
 
     return candidate
 
@@ -267,28 +315,59 @@ def cells(edges: np.ndarray, tails: bool) -> Any:
 @pytest.mark.parametrize("half", [1e6, 5.0])
 def test_one_bin_over_everything_is_different(half: float, tails: bool) -> None:
     """Its masses are exact: the divergence between masses is nothing, the density within is flat over the whole range."""
-    entry = vb.verify(small("gp-rbf-1d"), cells(np.array([-half, half]), tails), datasets=40, audit=0, tests="none").entry
+    entry = vb.verify(
+        small("gp-rbf-1d"),
+        cells(np.array([-half, half]), tails),
+        datasets=40,
+        audit=0,
+        tests="none",
+    ).entry
     primary = entry["primary"]
-    assert (entry["verdict"], primary["metric"], primary["unit"]) == ("different", "kl_density", "nats")
-    assert primary["estimate"] > (1.5 if half == 5 else 13)  # log 2e6 less the entropy of the exact predictive
+    assert (entry["verdict"], primary["metric"], primary["unit"]) == (
+        "different",
+        "kl_density",
+        "nats",
+    )
+    assert primary["estimate"] > (
+        1.5 if half == 5 else 13
+    )  # log 2e6 less the entropy of the exact predictive
     assert abs(entry["scores"]["kl"]["estimate"]) < 1e-3
     assert entry["curve"]["metric"] == "kl_density"
     assert entry["recovery"]["estimate"] < 0
     assert sum(w["mean"] for w in entry["worst"]) / len(entry["worst"]) >= primary["estimate"]
     price = next(f for f in entry["findings"] if f["name"] == "discretisation_floor")
-    assert price["value"] == pytest.approx(primary["estimate"] - entry["scores"]["kl"]["estimate"], rel=1e-6)
-    assert entry["rivals"]["prior_only"]["kl"]["estimate"] == pytest.approx(1, rel=0.5)  # a normal: KL as it was
+    assert price["value"] == pytest.approx(
+        primary["estimate"] - entry["scores"]["kl"]["estimate"], rel=1e-6
+    )
+    assert entry["rivals"]["prior_only"]["kl"]["estimate"] == pytest.approx(
+        1, rel=0.5
+    )  # a normal: KL as it was
 
 
 @pytest.mark.parametrize(("outside", "infinite"), [(0.008, False), (0.015, True)])
-def test_bins_that_leave_more_than_a_hundredth_out_say_too_little(outside: float, infinite: bool) -> None:
+def test_bins_that_leave_more_than_a_hundredth_out_say_too_little(
+    outside: float, infinite: bool
+) -> None:
     """Up to 1 % the exact mass outside the borders is paid for by minus the logarithm of what lies inside."""
     mass = np.full((60, 1, 1), outside)
     scores = {"kl_density": np.full((60, 1, 1), -np.log1p(-outside)), "missed_mass": mass}
     trusted = results.store.certificate_of(
-        {"verdict": "trusted", "method": "exact", "error_bound": 0.0, "bound_kind": "bound", "reasons": [], "diagnostics": {}}
+        {
+            "verdict": "trusted",
+            "method": "exact",
+            "error_bound": 0.0,
+            "bound_kind": "bound",
+            "reasons": [],
+            "diagnostics": {},
+        }
     )
-    run = results.Scored({"candidate": scores}, np.zeros((60, 1), dtype=np.int64), mass, trusted, {"candidate": "bins"})
+    run = results.Scored(
+        {"candidate": scores},
+        np.zeros((60, 1), dtype=np.int64),
+        mass,
+        trusted,
+        {"candidate": "bins"},
+    )
     clusters = results._clusters(run, results.endpoint(_spec.load_task("gp-rbf-1d"), "bins"))
     assert np.isinf(clusters).all() == infinite
 
@@ -309,7 +388,10 @@ def test_no_tolerance_moves_with_the_endpoint_of_bins(name: str) -> None:
     simulation = task.simulate(range(20), seed=0, stream="replicate")
     exact = registry.engine(task.reference)(task, simulation.data, seed=0).predictive
     prior = registry.engine("prior_only")(task, simulation.data, seed=0).predictive
-    both = [registry.load("metric", n).score(prior, exact, simulation.outcome) for n in ("kl", "kl_density")]
+    both = [
+        registry.load("metric", n).score(prior, exact, simulation.outcome)
+        for n in ("kl", "kl_density")
+    ]
     np.testing.assert_array_equal(*both)
     assert results.endpoint(task, "bins").tolerance == results.endpoint(task, exact.form).tolerance
 
@@ -320,18 +402,25 @@ def test_one_form_throughout_a_run() -> None:
     def fickle(context: Any, query: Any) -> dict[str, Any]:
         calls.append(1)
         shape = query.shape[:2]
-        return {"mean": np.zeros(shape), "sd": np.ones(shape)} if len(calls) <= 3 else {"draws": np.zeros((*shape, 4))}
+        return (
+            {"mean": np.zeros(shape), "sd": np.ones(shape)}
+            if len(calls) <= 3
+            else {"draws": np.zeros((*shape, 4))}
+        )
 
     with pytest.raises(InputError, match="one predictive form"):
         vb.verify(small("gp-rbf-1d"), fickle, datasets=40, audit=0)
 
 
 @pytest.mark.parametrize(
-    "engine", ["prior_only", "mle", "temperature", "wrong_prior", "finite_draws", "all_predecessors"]
+    "engine",
+    ["prior_only", "mle", "temperature", "wrong_prior", "finite_draws", "all_predecessors"],
 )
 def test_what_does_not_compute_the_posterior_is_no_reference(engine: str) -> None:
     with pytest.raises(ReferenceRefused, match="does not compute the posterior"):
-        pipeline.run(small("bn-general5"), engine, pipeline.Options(datasets=200, audit=0, reference=engine))
+        pipeline.run(
+            small("bn-general5"), engine, pipeline.Options(datasets=200, audit=0, reference=engine)
+        )
 
 
 def test_the_reference_against_itself_is_said() -> None:
@@ -342,7 +431,9 @@ def test_the_reference_against_itself_is_said() -> None:
 def test_a_reference_that_cannot_be_audited_is_said() -> None:
     with pytest.raises(InputError, match="--audit 0"):
         pipeline.run(
-            small("bn-general5"), "conjugate", pipeline.Options(datasets=20, audit=2, reference="row_quadrature")
+            small("bn-general5"),
+            "conjugate",
+            pipeline.Options(datasets=20, audit=2, reference="row_quadrature"),
         )
 
 
@@ -353,7 +444,13 @@ def test_options_are_for_what_has_them() -> None:
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    result = vb.verify(small("bn-general5"), "prior_only", datasets=np.int64(20), seed=np.int64(1), audit=np.int8(0))
+    result = vb.verify(
+        small("bn-general5"),
+        "prior_only",
+        datasets=np.int64(20),
+        seed=np.int64(1),
+        audit=np.int8(0),
+    )
     assert (result.entry["datasets"], result.entry["seed"]) == (20, 1)
 
 
@@ -372,10 +469,14 @@ def test_a_callable_that_answers_badly_is_told(answer: object) -> None:
 
 
 @pytest.mark.parametrize("datasets", [80, pytest.param(2000, marks=pytest.mark.study)])
-def test_a_users_model_gets_design_engines_and_tolerance(datasets: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_model_gets_design_engines_and_tolerance(
+    datasets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from veribayes.models.mtd import MTD
 
-    monkeypatch.setattr(pipeline, "compute_tolerance", partial(pipeline.compute_tolerance, datasets=datasets))
+    monkeypatch.setattr(
+        pipeline, "compute_tolerance", partial(pipeline.compute_tolerance, datasets=datasets)
+    )
     task = vb.task(MTD(q=3, m=2, matrix_seed=4), positions=(4, 8), shard=40)
     result = vb.verify(task, "lag_counts", datasets=40, audit=0)
     assert result.entry["primary"]["tolerance"] > 0
@@ -384,9 +485,14 @@ def test_a_users_model_gets_design_engines_and_tolerance(datasets: int, monkeypa
 
 @pytest.mark.parametrize(
     ("name", "engine"),
-    [("bn-general5", "row_quadrature"), pytest.param("gp-rbf-1d", "sequential", marks=pytest.mark.study)],
+    [
+        ("bn-general5", "row_quadrature"),
+        pytest.param("gp-rbf-1d", "sequential", marks=pytest.mark.study),
+    ],
 )
-def test_result_is_saved_and_reported_without_torch_and_jax(name: str, engine: str, tmp_path: Path) -> None:
+def test_result_is_saved_and_reported_without_torch_and_jax(
+    name: str, engine: str, tmp_path: Path
+) -> None:
     vb.verify(small(name), engine, datasets=20, audit=0).save(tmp_path)
     document = json.loads((tmp_path / "result.json").read_text())
     assert document["schema"] == "veribayes.result/1"
@@ -402,7 +508,9 @@ except SystemExit as end:
     assert end.code in (0, None), end.code
 assert not {{"torch", "jax", "numpyro", "pgmpy"}} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, capture_output=True, text=True)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], check=True, capture_output=True, text=True
+    )
     assert (tmp_path / "report.html").read_text() == page
 
 
@@ -415,7 +523,9 @@ def test_a_reference_alone_is_audited_too(monkeypatch: pytest.MonkeyPatch) -> No
         pipeline.reference(small("gp-rbf-1d"), pipeline.Options(datasets=20, audit=3))
 
 
-@pytest.mark.parametrize("audit", [0, pytest.param(pipeline.DEFAULT_AUDIT, marks=pytest.mark.study)])
+@pytest.mark.parametrize(
+    "audit", [0, pytest.param(pipeline.DEFAULT_AUDIT, marks=pytest.mark.study)]
+)
 def test_references_are_float64_and_the_flag_is_left_alone(audit: int) -> None:
     import jax
 
@@ -447,4 +557,7 @@ def test_arrays_whose_names_look_like_axes_are_read_back_as_arrays(tmp_path: Pat
     tree = xr.DataTree(store.arrays_dataset(arrays, "example", 2, frozenset()))
     store.write_tree(tree, tmp_path / "arrays.nc")
     found = store.read_tree(tmp_path / "arrays.nc").data_vars
-    assert {str(name): values.shape for name, values in found.items()} == {"y": (2, 3), "y_1": (2, 4)}
+    assert {str(name): values.shape for name, values in found.items()} == {
+        "y": (2, 3),
+        "y_1": (2, 4),
+    }

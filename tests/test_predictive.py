@@ -59,7 +59,9 @@ def test_density_cdf_quantile_and_moments_agree(name: str) -> None:
 def test_samples_follow_the_distribution(name: str) -> None:
     draws = np.sort(ONE[name].sample(np.random.default_rng(1), 4000)[0])
     gap = np.abs(ONE[name].cdf(draws[None])[0] - (np.arange(4000) + 0.5) / 4000).max()
-    assert gap < 1.95 / np.sqrt(4000)  # Kolmogorov-Smirnov, .001; measured .009, .012, .014 against .031
+    assert gap < 1.95 / np.sqrt(
+        4000
+    )  # Kolmogorov-Smirnov, .001; measured .009, .012, .014 against .031
 
 
 def test_categories_draws_and_quantiles() -> None:
@@ -78,7 +80,9 @@ def test_categories_draws_and_quantiles() -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_no_density_is_said_not_invented(form: str) -> None:
     if form in ("draws", "quantiles"):
-        p: Predictive = Draws([[1.0, 2.0]]) if form == "draws" else Quantiles([0.2, 0.8], [[0.0, 1.0]])
+        p: Predictive = (
+            Draws([[1.0, 2.0]]) if form == "draws" else Quantiles([0.2, 0.8], [[0.0, 1.0]])
+        )
         with pytest.raises(InputError, match="density"):
             p.log_prob([[0.0]])
     if form == "categorical":
@@ -87,8 +91,16 @@ def test_no_density_is_said_not_invented(form: str) -> None:
 
 
 BAD = {
-    "extra axis": ({"mean": np.zeros((2, 3, 1)), "sd": np.ones((2, 3, 1))}, None, "never broadcast"),
-    "sd of another shape": ({"mean": np.zeros((2, 3)), "sd": np.ones((2, 1))}, None, "never a broadcast"),
+    "extra axis": (
+        {"mean": np.zeros((2, 3, 1)), "sd": np.ones((2, 3, 1))},
+        None,
+        "never broadcast",
+    ),
+    "sd of another shape": (
+        {"mean": np.zeros((2, 3)), "sd": np.ones((2, 1))},
+        None,
+        "never a broadcast",
+    ),
     "a variance": ({"mean": np.zeros((2, 3)), "var": np.ones((2, 3))}, None, "return sd"),
     "zero sd": ({"mean": np.zeros((2, 3)), "sd": np.zeros((2, 3))}, None, "positive"),
     "NaN": ({"mean": np.full((2, 3), np.nan), "sd": np.ones((2, 3))}, None, "NaN"),
@@ -97,16 +109,28 @@ BAD = {
     "too few categories": ({"probs": np.full((2, 3, 2), 0.5)}, 3, "3 categories"),
     "categories for a real": ({"probs": np.full((2, 3, 2), 0.5)}, None, "real line"),
     "normal for categories": ({"mean": np.zeros((2, 3)), "sd": np.ones((2, 3))}, 2, "categories"),
-    "edges that decrease": ({"probs": np.full((2, 3, 2), 0.5), "edges": [0, 2, 1]}, None, "increasing"),
+    "edges that decrease": (
+        {"probs": np.full((2, 3, 2), 0.5), "edges": [0, 2, 1]},
+        None,
+        "increasing",
+    ),
     "tails not counted": (
         {"probs": np.full((2, 3, 2), 0.5), "edges": [0, 1, 2], "tail_scale": [1, 1]},
         None,
         "4 cells",
     ),
-    "crossing quantiles": ({"levels": [0.2, 0.8], "values": np.tile([1.0, 0.0], (2, 3, 1))}, None, "crossing"),
+    "crossing quantiles": (
+        {"levels": [0.2, 0.8], "values": np.tile([1.0, 0.0], (2, 3, 1))},
+        None,
+        "crossing",
+    ),
     "not a dict": ([1, 2], None, "dict"),
     "numbers as text": ({"mean": np.full((2, 3), "0"), "sd": np.ones((2, 3))}, None, "not real"),
-    "complex numbers": ({"mean": np.zeros((2, 3), complex), "sd": np.ones((2, 3))}, None, "not real"),
+    "complex numbers": (
+        {"mean": np.zeros((2, 3), complex), "sd": np.ones((2, 3))},
+        None,
+        "not real",
+    ),
     "one number for bins": ({"probs": 1.0, "edges": [0, 1]}, None, "1 cells"),
     "one number for quantiles": ({"levels": [0.1, 0.9], "values": 1.0}, None, "2 values"),
     "text": ({"mean": "a", "sd": "b"}, None, "numbers"),

@@ -41,7 +41,9 @@ def test_statistics_of_maps() -> None:
     assert maps.tokens_read(point) == 1
     assert maps.sink(even, 2) == pytest.approx(0.25)
     bins = np.array([3, 3, 2, 2, 1, 1, 0, 0])[None, None]
-    np.testing.assert_allclose(maps.by_bin(np.concatenate([even, point], axis=1), bins, 4), [[[0.25] * 4, [0, 1, 0, 0]]])
+    np.testing.assert_allclose(
+        maps.by_bin(np.concatenate([even, point], axis=1), bins, 4), [[[0.25] * 4, [0, 1, 0, 0]]]
+    )
     both = np.concatenate([even, point], axis=1)
     assert maps.diversity(even) == 0
     assert maps.diversity(both) == pytest.approx(7 / 8)
@@ -62,7 +64,9 @@ def test_the_construction_of_mixtures_is_its_own() -> None:
     distance = np.array(beside["distance"]["estimate"])
     assert distance.shape == (3, 3)
     assert np.abs(np.diag(distance)).max() < 1e-14
-    assert rows[1]["tokens_read"]["estimate"] == pytest.approx(14)  # the average over the T - m terms
+    assert rows[1]["tokens_read"]["estimate"] == pytest.approx(
+        14
+    )  # the average over the T - m terms
     mass = [row["by_distance"]["estimate"][0] for row in rows]
     assert np.sum(mass[0][1:3]) == pytest.approx(1)  # responsibilities of the lags
     assert np.sum(mass[2][:2]) == pytest.approx(1)
@@ -72,7 +76,11 @@ def test_the_construction_of_mixtures_is_its_own() -> None:
     used = found["context_used"]
     assert used["observations"] == [4, 8]
     assert used["candidate"]["estimate"][0] > used["candidate"]["estimate"][1] > 0
-    assert used["candidate"]["low"][0] < used["candidate"]["estimate"][0] < used["candidate"]["high"][0]
+    assert (
+        used["candidate"]["low"][0]
+        < used["candidate"]["estimate"][0]
+        < used["candidate"]["high"][0]
+    )
 
 
 def test_the_construction_of_networks_reads_rows_that_agree() -> None:
@@ -80,7 +88,9 @@ def test_the_construction_of_networks_reads_rows_that_agree() -> None:
     found = probes.probe(LEARNING, "bn_maximum_likelihood", datasets=DATASETS)
     first, second = found["attention"]["layers"]
     assert first["sink"]["estimate"] == pytest.approx(1)
-    assert second["by_distance"]["estimate"][0] == pytest.approx([0.98, 0.02, 0], abs=0.021)  # a configuration may be new
+    assert second["by_distance"]["estimate"][0] == pytest.approx(
+        [0.98, 0.02, 0], abs=0.021
+    )  # a configuration may be new
     assert found["construction"]["roles"] == ["rows that agree on the parents"]
     assert found["construction"]["distance"]["estimate"][1][0] < 1e-14
     assert found["tables"] == []
@@ -91,7 +101,9 @@ def test_the_construction_of_processes_reads_by_the_kernel() -> None:
     near = found["attention"]["layers"][1]["by_distance"]["estimate"][0]
     assert near[0] > found["attention"]["even"][0]
     assert found["construction"]["distance"]["estimate"][1] == pytest.approx([0], abs=1e-14)
-    used = found["context_used"]  # nine layers are not converged, but what they do with less context is alike
+    used = found[
+        "context_used"
+    ]  # nine layers are not converged, but what they do with less context is alike
     np.testing.assert_array_equal(used["observations"], [2, 4])
 
 
@@ -100,7 +112,9 @@ def test_tables_of_a_known_network() -> None:
 
     def exact(evidence: Any, target: Any) -> dict[str, Any]:
         model: Any = KNOWN.model
-        row = model.theta[model.configuration(np.repeat(evidence, 1, axis=0))]  # (B, M, K): right where parents are given
+        row = model.theta[
+            model.configuration(np.repeat(evidence, 1, axis=0))
+        ]  # (B, M, K): right where parents are given
         return {"probs": row}
 
     found = {t["name"]: t for t in probes.tables(KNOWN, exact)}
@@ -109,7 +123,10 @@ def test_tables_of_a_known_network() -> None:
     assert found["dysp"]["rows"][1] == "bronc=yes, either=no"
 
 
-@pytest.mark.parametrize(("task", "name"), [(LEARNING, "bn-general5"), (POINTS, "gp-rbf-1d"), (KNOWN, "bn-asia-inference")])
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [(LEARNING, "bn-general5"), (POINTS, "gp-rbf-1d"), (KNOWN, "bn-asia-inference")],
+)
 def test_shipped_networks(task: Task, name: str) -> None:
     found = probes.probe(task, name, datasets=DATASETS)
     json.dumps(found, allow_nan=False)
@@ -119,7 +136,9 @@ def test_shipped_networks(task: Task, name: str) -> None:
     assert text.startswith(f"{task.name}: {name}, {DATASETS} data sets")
     for table in found["tables"]:
         assert table["max_tv"] < 0.01  # 3.7e-4
-    if found["context_used"]:  # it uses its context as exact Bayes does; relative difference 2e-3, .01
+    if found[
+        "context_used"
+    ]:  # it uses its context as exact Bayes does; relative difference 2e-3, .01
         own, exact = (found["context_used"][k]["estimate"] for k in ("candidate", "exact"))
         np.testing.assert_allclose(own, exact, rtol=0.05)
 
@@ -176,14 +195,18 @@ def test_what_shows_no_attention() -> None:
     with pytest.raises(InputError, match="one step"):
         call.attention(np.zeros((1, 16), dtype=np.int64), None)
     with pytest.raises(InputError, match="mtd"):
-        probes.beside(TASK, call, TASK.simulate(range(2), seed=0).data, against="bn_maximum_likelihood")
+        probes.beside(
+            TASK, call, TASK.simulate(range(2), seed=0).data, against="bn_maximum_likelihood"
+        )
     assert not figures.tables({"tables": []}).axes
     assert not figures.context({"context_used": None}).axes
 
 
 def test_distances_between_nodes() -> None:
     model = BayesianNetwork(list("abcd"), {"b": ["a"], "c": ["b"]}, prior=Dirichlet(1.0))
-    np.testing.assert_array_equal(edges_between(model), [[0, 1, 2, 3], [1, 0, 1, 3], [2, 1, 0, 3], [3, 3, 3, 0]])
+    np.testing.assert_array_equal(
+        edges_between(model), [[0, 1, 2, 3], [1, 0, 1, 3], [2, 1, 0, 3], [3, 3, 3, 0]]
+    )
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ def test_the_floor_of_fine_bins() -> None:
     z = (edges - mean[:, None]) / np.sqrt(variance)[:, None]
     mass = np.diff(tables.ndtr(z))
     floor = np.mean((edges[1] - edges[0]) / (4 * np.sqrt(2 * np.pi * variance)))
-    assert tables.variation(mass / mass.sum(-1, keepdims=True), edges, mean, variance) == pytest.approx(floor, rel=0.01)
+    assert tables.variation(
+        mass / mass.sum(-1, keepdims=True), edges, mean, variance
+    ) == pytest.approx(floor, rel=0.01)
 
 
 def test_the_log_of_a_mean_with_its_error() -> None:
@@ -42,7 +44,9 @@ def test_the_log_of_a_mean_with_its_error() -> None:
         (1.0, 0.0, np.inf, "1"), (0.25, 0.01, np.nan, "0.25"),
     ],
 )  # fmt: skip
-def test_a_star_where_the_published_figure_is_not_near(mean: float, error: float, published: float, text: str) -> None:
+def test_a_star_where_the_published_figure_is_not_near(
+    mean: float, error: float, published: float, text: str
+) -> None:
     assert tables.measured(mean, error, published, False) == text
 
 
@@ -95,7 +99,11 @@ def test_a_network_of_the_tables_is_trained_once(
     monkeypatch.setattr(Run, "learn", lambda *_: pytest.fail("trained again"))
     again = Solver("few", model, 2, (4, 8), normalised)
     rng = np.random.default_rng(0)
-    seen = rng.standard_normal((3, 8, 2)), rng.standard_normal((3, 8)), rng.standard_normal((3, 5, 2))
+    seen = (
+        rng.standard_normal((3, 8, 2)),
+        rng.standard_normal((3, 8)),
+        rng.standard_normal((3, 5, 2)),
+    )
     (mean, variance), (other, _) = network.moments(*seen), again.moments(*seen)
     np.testing.assert_array_equal(mean, other)
     assert mean.shape == variance.shape == (3, 5)
@@ -103,11 +111,15 @@ def test_a_network_of_the_tables_is_trained_once(
 
 
 @pytest.mark.study
-def test_networks_learn_better_steps_than_one_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_learn_better_steps_than_one_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Four layers, RBF kernel: -.93 with one interval, -1.5 learned, -2.5 learned and normalised; published -1.05, -1.45."""
     monkeypatch.setattr(_solvers, "FOLDER", tmp_path)
     found = tables.points_rbf((4,), 100, 0)["64 bins"]
-    theory, plain, normalised = (found[row].mean() for row in ("theory", "learnable", "learnable, normalised"))
+    theory, plain, normalised = (
+        found[row].mean() for row in ("theory", "learnable", "learnable, normalised")
+    )
     assert plain < theory - 0.3
     assert normalised < plain - 0.5
     assert plain == pytest.approx(-1.43, abs=0.3)  # published
@@ -118,7 +130,18 @@ def _few() -> list[tables.Spectrum]:
     rng, out = np.random.default_rng(0), []
     scale = np.array([2.0, 1.0, 1.0, 0.4, 0.4])
     for _ in range(40):
-        x, query = rng.standard_normal((300, 5)) / np.sqrt(5), rng.standard_normal((4, 5)) / np.sqrt(5)
+        x, query = (
+            rng.standard_normal((300, 5)) / np.sqrt(5),
+            rng.standard_normal((4, 5)) / np.sqrt(5),
+        )
         y = x @ (np.sqrt(scale) * rng.standard_normal(5)) + 0.2 * rng.standard_normal(300)
-        out.append(tables.Spectrum((x * scale) @ x.T, (x * scale) @ query.T, (query**2 * scale).sum(-1), (x, y, query), 0.04))
+        out.append(
+            tables.Spectrum(
+                (x * scale) @ x.T,
+                (x * scale) @ query.T,
+                (query**2 * scale).sum(-1),
+                (x, y, query),
+                0.04,
+            )
+        )
     return out

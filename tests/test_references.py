@@ -28,13 +28,22 @@ def branch(value: float = 0.0) -> Branch:
     half = NormalMixture(ones, value * ones, ones)
     moments = {"mean": np.array([[[1.0, np.nan]]]), "draws": np.arange(12.0).reshape(1, 1, 2, 3, 2)}
     certificate = Certificate("trusted", "mcmc", 0.01, "montecarlo", (), {"ess_bulk": 400.0})
-    return Branch(half, certificate, {"net/weight": moments, "b": {"mean": np.ones((3, 1))}}, (half, half))
+    return Branch(
+        half, certificate, {"net/weight": moments, "b": {"mean": np.ones((3, 1))}}, (half, half)
+    )
 
 
 def same(one: Branch, other: Branch) -> bool:
     np.testing.assert_equal(one.predictive.variables(), other.predictive.variables())
-    np.testing.assert_equal({k: dict(v) for k, v in one.posterior.items()}, {k: dict(v) for k, v in other.posterior.items()})
-    return one.certificate == other.certificate and one.replicates is not None and other.replicates is not None
+    np.testing.assert_equal(
+        {k: dict(v) for k, v in one.posterior.items()},
+        {k: dict(v) for k, v in other.posterior.items()},
+    )
+    return (
+        one.certificate == other.certificate
+        and one.replicates is not None
+        and other.replicates is not None
+    )
 
 
 def counting(calls: list[int], identity: str | None = "engine 1") -> Candidate:
@@ -64,7 +73,9 @@ def test_everything_it_depends_on_is_in_the_key(folder: Path) -> None:
     calls: list[int] = []
     engine = counting(calls)
     other = TASK.simulate(range(1, 4), seed=0).data
-    changed = replace(DATA, arrays={"y": np.where(np.arange(DATA.arrays["y"].shape[1]) == 0, 0, DATA.arrays["y"])})
+    changed = replace(
+        DATA, arrays={"y": np.where(np.arange(DATA.arrays["y"].shape[1]) == 0, 0, DATA.arrays["y"])}
+    )
     keys = {
         references.key_of(engine, TASK, DATA, 0), references.key_of(engine, TASK, DATA, 1),
         references.key_of(engine, TASK, other, 0), references.key_of(engine, TASK, changed, 0),
@@ -81,7 +92,10 @@ def test_a_damaged_file_is_computed_again(folder: Path, damage: str) -> None:
     engine = references.remembered(counting(calls))
     engine.infer(TASK, DATA, 1)
     engine.infer(TASK, DATA, 2)
-    one, other = (folder / k[:2] / f"{k}.nc" for k in (references.key_of(counting([]), TASK, DATA, s) for s in (1, 2)))
+    one, other = (
+        folder / k[:2] / f"{k}.nc"
+        for k in (references.key_of(counting([]), TASK, DATA, s) for s in (1, 2))
+    )
     raw = one.read_bytes()
     at = raw.find(np.arange(12.0).tobytes()) + 5
     new = {"cut": raw[:-200], "flipped": raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :],
@@ -92,7 +106,9 @@ def test_a_damaged_file_is_computed_again(folder: Path, damage: str) -> None:
     assert references.read(one, one.stem) is not None
 
 
-def test_without_a_folder_or_an_identity_nothing_is_stored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_folder_or_an_identity_nothing_is_stored(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bare = counting([], identity=None)
     assert references.remembered(bare) is bare
     monkeypatch.delenv(references.VARIABLE)
@@ -125,10 +141,14 @@ def test_a_kill_leaves_no_file_of_that_name(tmp_path: Path) -> None:
         "Path.replace = lambda *a: os._exit(9)\n"
         "references.write(Path(sys.argv[1]), 'key', tests_branch.branch())"
     )
-    (tmp_path / "tests_branch.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "tests_branch.py").write_text(
+        Path(__file__).read_text(encoding="utf-8"), encoding="utf-8"
+    )
     path = tmp_path / "store" / "key.nc"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code, str(path)], env=environment, check=False, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], env=environment, check=False, cwd=tmp_path
+    )
     assert done.returncode == 9
     assert references.read(path, "key") is None
     references.write(path, "key", branch(1.0))

@@ -28,11 +28,66 @@ from veribayes.shown import Example
 
 HERE = Path(__file__).resolve().parent
 HOSTILE = '<script>alert("x")</script>\'"&$\\frac{$`| ../../etc ✓\n漢'
-SVG = {"svg", "g", "path", "use", "defs", "clippath", "rect", "line", "circle", "text", "tspan", "style"}
+SVG = {
+    "svg",
+    "g",
+    "path",
+    "use",
+    "defs",
+    "clippath",
+    "rect",
+    "line",
+    "circle",
+    "text",
+    "tspan",
+    "style",
+}
 HTML = {
-    *("html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section", "article"),
-    *("p", "h1", "h2", "h3", "h4", "h5", "a", "b", "span", "div", "dl", "dt", "dd", "ul", "li", "br", "pre"),
-    *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "details", "summary"),
+    *(
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "header",
+        "main",
+        "footer",
+        "section",
+        "article",
+    ),
+    *(
+        "p",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "a",
+        "b",
+        "span",
+        "div",
+        "dl",
+        "dt",
+        "dd",
+        "ul",
+        "li",
+        "br",
+        "pre",
+    ),
+    *(
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "figure",
+        "figcaption",
+        "details",
+        "summary",
+    ),
 }
 
 
@@ -96,8 +151,13 @@ def shown(text: str) -> str:
 def test_the_page_stands_alone(page: str) -> None:
     parsed = Parsed(page)
     assert {tag for tag, _ in parsed.tags} <= HTML | SVG
-    assert not [a for _, attributes in parsed.tags for a in attributes if a.startswith("on") or a == "src"]
-    assert set(re.findall(r"\w+://[^\s\"'<)]+", page)) == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert not [
+        a for _, attributes in parsed.tags for a in attributes if a.startswith("on") or a == "src"
+    ]
+    assert set(re.findall(r"\w+://[^\s\"'<)]+", page)) == {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
     assert "@import" not in page
     assert "@font-face" not in page
 
@@ -106,13 +166,17 @@ def test_identifiers_are_unique_and_every_reference_resolves(page: str) -> None:
     parsed = Parsed(page)
     ids = parsed.values("id")
     assert len(ids) == len(set(ids))
-    targets = [v for v in (*parsed.values("href"), *parsed.values("xlink:href")) if v.startswith("#")]
+    targets = [
+        v for v in (*parsed.values("href"), *parsed.values("xlink:href")) if v.startswith("#")
+    ]
     targets += re.findall(r"url\((#[^)]+)\)", page)
     assert {t.removeprefix("#") for t in targets} <= set(ids)
     assert all(v.startswith("#") for v in parsed.values("href"))
 
 
-def test_a_stranger_can_read_what_was_compared_and_decided(page: str, trees: dict[str, xr.DataTree]) -> None:
+def test_a_stranger_can_read_what_was_compared_and_decided(
+    page: str, trees: dict[str, xr.DataTree]
+) -> None:
     text = shown(page)
     for tree in trees.values():
         entry = json.loads(tree.attrs["result"])
@@ -120,9 +184,15 @@ def test_a_stranger_can_read_what_was_compared_and_decided(page: str, trees: dic
         assert f"is {entry['verdict']} when compared with exact inference at a tolerance of" in text
     assert "Bayesian network of 5 nodes and 5 edges: A, B, C ← (A, B), D ← (A, C), E ← (D)" in text
     assert "mixture of transition distributions over 5 symbols and 3 lags" in text
-    assert "Gaussian process with kernel rbf (amplitude 1, lengthscale 0.8); noise standard deviation 0.2" in text
+    assert (
+        "Gaussian process with kernel rbf (amplitude 1, lengthscale 0.8); noise standard deviation 0.2"
+        in text
+    )
     assert "conjugate; certificate: trusted: exact, error at most 1.0" in text
-    assert "Defects that show in fewer than ln 40/n = 3.7/n = 1.5 % of contexts are not excluded by 240 data sets." in text
+    assert (
+        "Defects that show in fewer than ln 40/n = 3.7/n = 1.5 % of contexts are not excluded by 240 data sets."
+        in text
+    )
     assert "The tolerance also lets pass: mirror descent." in text
     assert "there are too few data sets to call it equivalent" in text
     assert "About 200 data sets would settle it." in text
@@ -152,7 +222,10 @@ def hostile() -> xr.DataTree:
     tree = fake.bayesian_network(60, nodes=(HOSTILE, "B", "C", "D", "<b>"))
     entry = json.loads(tree.attrs["result"])
     rivals = {HOSTILE: entry["rivals"]["wrong_prior"]}
-    reference = {"engine": HOSTILE, "certificate": {"verdict": HOSTILE, "method": HOSTILE, "reasons": [HOSTILE]}}
+    reference = {
+        "engine": HOSTILE,
+        "certificate": {"verdict": HOSTILE, "method": HOSTILE, "reasons": [HOSTILE]},
+    }
     scores = {HOSTILE: {"estimate": 1.0, "low": 0.0, "high": 2.0, "unit": HOSTILE}}
     tree = fake.changed(
         tree, task=HOSTILE, task_hash=HOSTILE, candidate=HOSTILE, candidate_kind=HOSTILE, description=HOSTILE, rivals=rivals,
@@ -172,7 +245,9 @@ def test_names_from_files_are_text_and_nothing_else(hostile: xr.DataTree) -> Non
     assert parsed.values("id").count("task-1") == 1
 
 
-def test_markdown_keeps_names_inside_their_cells(hostile: xr.DataTree, trees: dict[str, xr.DataTree]) -> None:
+def test_markdown_keeps_names_inside_their_cells(
+    hostile: xr.DataTree, trees: dict[str, xr.DataTree]
+) -> None:
     lines = report.markdown([hostile, trees["mtd"]]).splitlines()
     assert len(lines) == 4
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {8}
@@ -181,16 +256,22 @@ def test_markdown_keeps_names_inside_their_cells(hostile: xr.DataTree, trees: di
     assert "mirror descent" in lines[3]
 
 
-def test_a_run_is_read_from_a_folder_a_file_or_a_tree(tmp_path: Path, trees: dict[str, xr.DataTree]) -> None:
+def test_a_run_is_read_from_a_folder_a_file_or_a_tree(
+    tmp_path: Path, trees: dict[str, xr.DataTree]
+) -> None:
     tree = trees["bn"]
     tree.to_netcdf(tmp_path / "run.nc", engine="h5netcdf")
     for run in (read(tmp_path), read(tmp_path / "run.nc"), read(str(tmp_path))):
         assert (run.result, run.provenance) == (read(tree).result, read(tree).provenance)
         xr.testing.assert_equal(run.tree, tree)
-        assert _cases.cases(run, "worst", 3)[2].score == _cases.cases(read(tree), "worst", 3)[2].score
+        assert (
+            _cases.cases(run, "worst", 3)[2].score == _cases.cases(read(tree), "worst", 3)[2].score
+        )
 
 
-def test_write_replaces_the_file_and_leaves_nothing_else(tmp_path: Path, trees: dict[str, xr.DataTree]) -> None:
+def test_write_replaces_the_file_and_leaves_nothing_else(
+    tmp_path: Path, trees: dict[str, xr.DataTree]
+) -> None:
     path = tmp_path / "new" / "report.html"
     report.write([trees["mtd"]], path)
     first = path.read_text(encoding="utf-8")
@@ -288,7 +369,13 @@ def test_what_stands_beside_the_endpoint_is_shown(trees: dict[str, xr.DataTree])
 def test_an_infinite_divergence_is_said_and_drawn(trees: dict[str, xr.DataTree]) -> None:
     entry = json.loads(trees["mtd"].attrs["result"])
     unknown = {"estimate": None, "low": None, "high": None}
-    primary = {**entry["primary"], **unknown, "upper": None, "minimum_detectable": None, "infinite_share": 0.125}
+    primary = {
+        **entry["primary"],
+        **unknown,
+        "upper": None,
+        "minimum_detectable": None,
+        "infinite_share": 0.125,
+    }
     tree = fake.changed(
         trees["mtd"], verdict="different", primary=primary, recovery=unknown, curve={**entry["curve"], "metric": "js"},
         scores={"kl_reverse": {**unknown, "unit": "nats", "infinite_share": 0.5}},
@@ -300,15 +387,21 @@ def test_an_infinite_divergence_is_said_and_drawn(trees: dict[str, xr.DataTree])
     assert "infinite in 50 % of data sets" in text
     assert "exact mass .02" in text
     assert (
-        "Mean Jensen–Shannon divergence by the number of symbols read, because the primary metric is infinite" in text
+        "Mean Jensen–Shannon divergence by the number of symbols read, because the primary metric is infinite"
+        in text
     )
     assert "∞ nats" in report.markdown([tree])
-    assert np.isnan(figures._tolerance(read(tree))), "the tolerance belongs to the primary metric, not to JS"
+    assert np.isnan(figures._tolerance(read(tree))), (
+        "the tolerance belongs to the primary metric, not to JS"
+    )
 
 
 def _example_laws(form: str, reference: xr.Dataset) -> dict[str, Any]:
     """The reference's predictives of /examples in another continuous form."""
-    cell, (mean, sd) = ("example", "position", "query"), (reference[n].values for n in ("mean", "sd"))
+    cell, (mean, sd) = (
+        ("example", "position", "query"),
+        (reference[n].values for n in ("mean", "sd")),
+    )
     rng, levels = np.random.default_rng(0), np.linspace(0.05, 0.95, 19)
     z = np.quantile(rng.standard_normal(10_000), levels)
     return {
@@ -318,8 +411,16 @@ def _example_laws(form: str, reference: xr.Dataset) -> dict[str, Any]:
             "mean": ((*cell, "component"), np.stack([mean, mean + 0.1], -1)),
             "sd": ((*cell, "component"), np.stack([sd, sd], -1)),
         },
-        "quantiles": {"levels": ("level", levels), "values": ((*cell, "level"), mean[..., None] + sd[..., None] * z)},
-        "draws": {"draws": ((*cell, "draw"), mean[..., None] + sd[..., None] * rng.standard_normal((*mean.shape, 50)))},
+        "quantiles": {
+            "levels": ("level", levels),
+            "values": ((*cell, "level"), mean[..., None] + sd[..., None] * z),
+        },
+        "draws": {
+            "draws": (
+                (*cell, "draw"),
+                mean[..., None] + sd[..., None] * rng.standard_normal((*mean.shape, 50)),
+            )
+        },
     }[form]
 
 
@@ -332,14 +433,18 @@ def test_every_continuous_form_is_drawn(trees: dict[str, xr.DataTree], form: str
     assert function.get_xlabel() == "x"
     (line,) = [a for a in density.lines if a.get_label() == "candidate"]
     area = float(np.trapezoid(*np.asarray(line.get_data())[::-1]))
-    assert 0.85 < area < 1.01  # quantiles say nothing beyond 5 % and 95 %; measured .90, draws .95, the others .998
+    assert (
+        0.85 < area < 1.01
+    )  # quantiles say nothing beyond 5 % and 95 %; measured .90, draws .95, the others .998
 
 
 def test_draws_of_categories_are_drawn_as_frequencies(trees: dict[str, xr.DataTree]) -> None:
     probs = trees["mtd"]["examples/reference"]["probs"].values
     draws = np.random.default_rng(0).integers(0, 5, (*probs.shape[:-1], 40)).astype(float)
     laws = {"draws": (("example", "position", "query", "draw"), draws)}
-    (case,) = _cases.cases(read(fake.with_branch(trees["mtd"], "candidate", laws, "draws")), "worst", 1)
+    (case,) = _cases.cases(
+        read(fake.with_branch(trees["mtd"], "candidate", laws, "draws")), "worst", 1
+    )
     (axes,) = figures.examples([case]).axes
     heights = [bar.get_height() for bar in axes.patches]
     assert sum(heights[5:]) == pytest.approx(1.0)
@@ -417,7 +522,10 @@ def test_pit_is_a_density_with_whiskers_over_data_sets(trees: dict[str, xr.DataT
 def test_figures_are_figures_and_leave_the_settings_alone(trees: dict[str, xr.DataTree]) -> None:
     before = dict(mpl.rcParams)
     runs = list(trees.values())
-    made = [figures.overview(runs), *(f(runs[0]) for f in (figures.curve, figures.queries, figures.audit, figures.pit))]
+    made = [
+        figures.overview(runs),
+        *(f(runs[0]) for f in (figures.curve, figures.queries, figures.audit, figures.pit)),
+    ]
     assert all(isinstance(figure, Figure) for figure in made)
     labels = [t.get_text() for t in made[0].axes[0].get_yticklabels()]
     assert labels == ["bn-general5", "wrong prior", "prior only", "mtd-q5-m3", "mirror descent", "prior only",
@@ -437,7 +545,9 @@ def test_figures_are_figures_and_leave_the_settings_alone(trees: dict[str, xr.Da
     ((None, None, None), 0, "–"),
     ((0.5, None, None), 0, "0.50"),
 ])  # fmt: skip
-def test_intervals_carry_the_digits_they_support(entry: tuple[float | None, ...], power: int, text: str) -> None:
+def test_intervals_carry_the_digits_they_support(
+    entry: tuple[float | None, ...], power: int, text: str
+) -> None:
     named = dict(zip(("estimate", "low", "high"), entry, strict=True))
     assert str(words.interval(named, power)).replace(words.THIN, " ") == text
 
@@ -464,7 +574,15 @@ def test_numbers(value: object, text: str) -> None:
 
 
 def test_powers_of_ten_follow_the_tolerance() -> None:
-    assert [words.power_for(t) for t in (0.02, 1e-3, 8e-4, 1.2e-4, 2e-5, 0.0, None)] == [0, 0, -3, -3, -6, 0, 0]
+    assert [words.power_for(t) for t in (0.02, 1e-3, 8e-4, 1.2e-4, 2e-5, 0.0, None)] == [
+        0,
+        0,
+        -3,
+        -3,
+        -6,
+        0,
+        0,
+    ]
 
 
 WITHOUT = """
@@ -479,11 +597,15 @@ print(sorted(m for m in sys.modules if m.split(".")[0] in ("arviz", "matplotlib.
 """
 
 
-def test_the_report_needs_neither_torch_nor_jax(tmp_path: Path, trees: dict[str, xr.DataTree]) -> None:
+def test_the_report_needs_neither_torch_nor_jax(
+    tmp_path: Path, trees: dict[str, xr.DataTree]
+) -> None:
     trees["gp"].to_netcdf(tmp_path / "run.nc", engine="h5netcdf")
     command = [sys.executable, "-c", WITHOUT, str(tmp_path), str(tmp_path / "report.html")]
     path = str(HERE.parent / "src")
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": path, "PATH": ""})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={"PYTHONPATH": path, "PATH": ""}
+    )
     assert done.returncode == 0, done.stderr
     assert "gp-rbf-1d" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
@@ -492,10 +614,19 @@ def test_the_report_needs_neither_torch_nor_jax(tmp_path: Path, trees: dict[str,
 
 def test_a_family_without_words_says_names_types_and_shapes() -> None:
     """A program's `y` is no sequence of symbols, nor its `x` and `x_query` points."""
-    arrays = {"y": np.array([0.5, 1.5]), "x": np.zeros((2, 1)), "x_query": np.arange(3), "target": np.arange(1)}
+    arrays = {
+        "y": np.array([0.5, 1.5]),
+        "x": np.zeros((2, 1)),
+        "x_query": np.arange(3),
+        "target": np.arange(1),
+    }
     model = NumPyroModel(_program, {"y": arrays["y"]})
     found = model.show(Example(arrays, 2, 0))
-    assert [tuple(row) for row in found.rows] == [("x", "real", "2 × 1"), ("x_query", "integer", "3"), ("y", "real", "2")]
+    assert [tuple(row) for row in found.rows] == [
+        ("x", "real", "2 × 1"),
+        ("x_query", "integer", "3"),
+        ("y", "real", "2"),
+    ]
     assert found.line is None
 
 
@@ -503,7 +634,9 @@ def _program(y: object = None) -> None:
     import numpyro
     from numpyro import distributions as dist
 
-    numpyro.sample("y", dist.Normal(numpyro.sample("mu", dist.Normal(0.0, 1.0)), 1.0).expand([2]), obs=y)
+    numpyro.sample(
+        "y", dist.Normal(numpyro.sample("mu", dist.Normal(0.0, 1.0)), 1.0).expand([2]), obs=y
+    )
 
 
 def test_moments_have_no_histogram_of_where_outcomes_fall(trees: dict[str, xr.DataTree]) -> None:
@@ -513,6 +646,9 @@ def test_moments_have_no_histogram_of_where_outcomes_fall(trees: dict[str, xr.Da
     assert drawn in report.build([tree])
     assert said not in report.build([tree])
     result = json.loads(tree.attrs["result"])
-    tree.attrs = {**tree.attrs, "result": json.dumps({**result, "words": {**result["words"], "moments": True}})}
+    tree.attrs = {
+        **tree.attrs,
+        "result": json.dumps({**result, "words": {**result["words"], "moments": True}}),
+    }
     assert drawn not in report.build([tree])
     assert said in report.build([tree])

@@ -16,7 +16,9 @@ from veribayes.validation.tests._test import Outcome
 SMALL = np.random.default_rng(0).gamma(2.0, 0.01, 200)  # mean .02
 
 
-def judged(endpoints: dict[str, Any], adjusted: dict[str, float | None], **tests: Any) -> dict[str, Any]:
+def judged(
+    endpoints: dict[str, Any], adjusted: dict[str, float | None], **tests: Any
+) -> dict[str, Any]:
     return {"endpoints": endpoints, "adjusted": adjusted, "tests": tests}
 
 
@@ -30,7 +32,9 @@ def test_a_family_is_corrected_together_and_each_endpoint_has_its_verdict() -> N
         "joint_kl": Endpoint(100 * SMALL, 1.0, "nats a query"),
         "leaked_mass": Endpoint(SMALL, 1.0, "1", 0.1),
     }
-    checked = Checked(endpoints, {"pit_uniform": Outcome(3.0, 0.02, 200, {"mean": 0.5, "ks": 0.02})}, datasets=200)
+    checked = Checked(
+        endpoints, {"pit_uniform": Outcome(3.0, 0.02, 200, {"mean": 0.5, "ks": 0.02})}, datasets=200
+    )
     found = secondary.family(checked, {"reliability": 0.03}, seed=0)
     assert found["adjusted"] == pytest.approx(
         {"joint_kl": 0.002, "leaked_mass": 1.0, "pit_uniform": 0.06, "reliability": 0.06}
@@ -38,12 +42,16 @@ def test_a_family_is_corrected_together_and_each_endpoint_has_its_verdict() -> N
     assert [e["verdict"] for e in found["endpoints"].values()] == ["different", "equivalent"]
     assert found["endpoints"]["joint_kl"]["p_value"] == 1 / 2000
     assert found["endpoints"]["leaked_mass"]["tolerance"] == 1.0
-    assert found["endpoints"]["leaked_mass"]["not_excluded"] == pytest.approx(np.log(40) / 200, rel=1e-3)
+    assert found["endpoints"]["leaked_mass"]["not_excluded"] == pytest.approx(
+        np.log(40) / 200, rel=1e-3
+    )
     assert found["tests"]["pit_uniform"] == {"statistic": 3.0, "p_value": 0.02, "adjusted": pytest.approx(0.06),
                                              "n": 200, "worst": "ks"}  # fmt: skip
     assert (found["level"], found["datasets"]) == (0.05, 200)
     assert secondary.overall("equivalent", found) == "different"
-    assert secondary.overall("undecided", judged({"joint_kl": entry("undecided")}, {})) == "undecided"
+    assert (
+        secondary.overall("undecided", judged({"joint_kl": entry("undecided")}, {})) == "undecided"
+    )
 
 
 def test_a_limit_on_the_wrong_side_is_no_verdict_where_the_family_does_not_allow_it() -> None:
@@ -64,7 +72,9 @@ def test_an_endpoint_of_several_ways_is_that_of_the_largest_and_pays_for_the_cho
     alone = Endpoint(ways["two"], 0.85, "nats").p_value(0)
     assert found.p_value(0) == pytest.approx(3 * alone)
     assert Endpoint.largest({"a": SMALL, "b": SMALL}, 1.0, "nats").p_value(0) == 1.0
-    shown = secondary.family(Checked({"repeatability": found}), {}, seed=0)["endpoints"]["repeatability"]
+    shown = secondary.family(Checked({"repeatability": found}), {}, seed=0)["endpoints"][
+        "repeatability"
+    ]
     assert shown["variant"] == "two"
     assert shown["variants"]["three"] == pytest.approx(SMALL.mean())
 
@@ -72,7 +82,9 @@ def test_an_endpoint_of_several_ways_is_that_of_the_largest_and_pays_for_the_cho
 def test_the_reference_error_counts_in_the_p_value_of_an_endpoint() -> None:
     p, less_sure = (Endpoint(40 * SMALL, 0.68, "nats", error).p_value(3) for error in (0.0, 0.02))
     assert p == decision.exceeds(40 * SMALL, tolerance=0.68, seed=3)
-    assert less_sure == decision.exceeds(40 * SMALL, tolerance=0.68, reference_error=0.02, seed=3) > p
+    assert (
+        less_sure == decision.exceeds(40 * SMALL, tolerance=0.68, reference_error=0.02, seed=3) > p
+    )
 
 
 def test_a_hundred_ways_can_still_be_rejected_and_one_more_cannot() -> None:
@@ -94,7 +106,9 @@ def test_calibration_has_reliability_where_there_is_confidence() -> None:
     shown, p = secondary.calibration(scores, seed=7)
     assert shown["reliability"] is None
     assert list(p) == ["central coverage 50%", "central coverage 90%"]
-    both, with_reliability = secondary.calibration({**scores, "confidence": said, "hit": hit}, seed=7)
+    both, with_reliability = secondary.calibration(
+        {**scores, "confidence": said, "hit": hit}, seed=7
+    )
     direct = summaries.reliability(said, hit, seed=7)
     assert both["reliability"]["p_value"] == with_reliability["reliability"] == direct.p_value
     assert both["reliability"]["floor"] == direct.floor
@@ -111,7 +125,11 @@ def test_the_twenty_most_significant_groups_are_kept_of_those_that_were_searched
     assert found["groups"][0]["group"] == "3"
     inside, outside = scores[:40, 0, 3], scores[:40, 0, np.arange(25) != 3]
     assert found["groups"][0]["ratio"] == pytest.approx(inside.mean() / outside.mean())
-    assert secondary.concentration(scores, {}, seed=0) == {"searched": 0, "datasets": 0, "groups": []}
+    assert secondary.concentration(scores, {}, seed=0) == {
+        "searched": 0,
+        "datasets": 0,
+        "groups": [],
+    }
 
 
 def group(name: str, p: float, ratio: float | None) -> dict[str, Any]:
@@ -121,26 +139,53 @@ def group(name: str, p: float, ratio: float | None) -> dict[str, Any]:
 def test_what_is_significant_and_worth_saying_is_a_finding() -> None:
     adjusted = {"joint_kl": 0.01, "pit_uniform": 0.05, "e_process": 0.051, "martingale": 0.0, "central coverage 50%": 0.01,
                 "hpd coverage 90%": 0.04}  # fmt: skip
-    said = judged({"joint_kl": entry("different", variant="alone")}, adjusted, pit_uniform={"worst": "ks"})
-    groups = [group("a", 0.05, 1.5), group("b", 0.06, 9.0), group("c", 0.01, 1.4), group("d", 0.01, None)]
+    said = judged(
+        {"joint_kl": entry("different", variant="alone")}, adjusted, pit_uniform={"worst": "ks"}
+    )
+    groups = [
+        group("a", 0.05, 1.5),
+        group("b", 0.06, 9.0),
+        group("c", 0.01, 1.4),
+        group("d", 0.01, None),
+    ]
     found = secondary.findings(said, {"groups": groups, "searched": 6})
     assert [f["name"] for f in found] == ["beyond_tolerance", *["rejected"] * 3, "concentration"]
-    assert [f["by"] for f in found[:-1]] == ["joint_kl", "pit_uniform", "martingale", "central coverage 50%"]
+    assert [f["by"] for f in found[:-1]] == [
+        "joint_kl",
+        "pit_uniform",
+        "martingale",
+        "central coverage 50%",
+    ]
     assert found[0]["text"].startswith(
         "joint_kl (alone) is 0.25 nats a query, tolerance 0.1: the queries of a data set"
     )
     assert found[1]["text"].endswith("p = 0.05, by Holm over 6")
     assert "pit_uniform (ks)" in found[1]["text"]
-    assert "p < 1e-06" in secondary.findings(judged({}, {"e_process": 9e-7}), {"groups": [], "searched": 0})[0]["text"]
+    assert (
+        "p < 1e-06"
+        in secondary.findings(judged({}, {"e_process": 9e-7}), {"groups": [], "searched": 0})[0][
+            "text"
+        ]
+    )
     assert "central coverage 50%, hpd coverage 90%: outcomes lie" in found[3]["text"]
     assert found[4]["text"].startswith(
         "a: the divergence is 1.5 times as large as elsewhere (at least 1.1), 40% of it on 20%"
     )
-    assert len(secondary.findings(judged({}, {}), {"groups": [group("a", 0.01, 2.0)] * 5, "searched": 5})) == 3
+    assert (
+        len(
+            secondary.findings(
+                judged({}, {}), {"groups": [group("a", 0.01, 2.0)] * 5, "searched": 5}
+            )
+        )
+        == 3
+    )
 
 
 def test_an_infinite_endpoint_is_said_to_be_infinite() -> None:
-    said = judged({"leaked_mass": {**entry("different"), "estimate": None, "unit": "1"}}, {"leaked_mass": 1e-3})
+    said = judged(
+        {"leaked_mass": {**entry("different"), "estimate": None, "unit": "1"}},
+        {"leaked_mass": 1e-3},
+    )
     (found,) = secondary.findings(said, {"groups": [], "searched": 0})
     assert found["text"].startswith("leaked_mass is infinite, tolerance 0.1: its posterior")
 

@@ -58,8 +58,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stranger's distribution in a folder of its own, built from a copy that holds nothing else."""
     folder = tmp_path_factory.mktemp("stranger")
     shutil.copytree(STRANGER, folder / "source")
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(folder / "site"), str(folder / "source")]
+    options = [
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--disable-pip-version-check",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        *options,
+        "--target",
+        str(folder / "site"),
+        str(folder / "source"),
+    ]
     subprocess.run(command, check=True, capture_output=True, text=True)
     return folder / "site"
 
@@ -71,7 +86,9 @@ def environment(site: Path) -> dict[str, str]:
 def test_it_is_listed(site: Path) -> None:
     code = "from veribayes.cli import main; main()"
     command = [sys.executable, "-c", code, "list", "families", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(site))
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment(site)
+    )
     assert "normal_mean" in [row["name"] for row in json.loads(done.stdout)["families"]]
 
 

@@ -27,7 +27,13 @@ def test_the_ratio_over_rounds() -> None:
     assert training.line(row).endswith("goal 1.3")
     same = training.compared("default", peer * 2, peer)
     assert same["low"] == pytest.approx(same["high"])
-    share = {"task": "t", "tokens_per_second": 1e4, "data_share": 0.2, "waiting_share": 0.05, "cores": 2}
+    share = {
+        "task": "t",
+        "tokens_per_second": 1e4,
+        "data_share": 0.2,
+        "waiting_share": 0.05,
+        "cores": 2,
+    }
     first, second = training.tables([share, row]).split("\n\n")
     assert first.endswith("| t | 10,000 | 5.0% | 10% | 20.0% | 2 |")
     assert second.startswith("| peer |")
@@ -38,7 +44,9 @@ def test_the_time_that_learning_waits_for_data(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(training, "STEPS", 4)
     task = _spec.load_task("bn-general5")
     recipe = replace(Recipe.of(task, "quick"), batch=4)
-    batch = make_batch(task, recipe, Run.start(task, recipe, 0, torch.device("cpu")).network.config, None, 0, 0)
+    batch = make_batch(
+        task, recipe, Run.start(task, recipe, 0, torch.device("cpu")).network.config, None, 0, 0
+    )
 
     def slow(seconds: float) -> Callable[..., Iterator[list[Group]]]:
         def prefetched(*_: object) -> Iterator[list[Group]]:
@@ -62,7 +70,10 @@ def test_the_peer_learns_from_our_data(tmp_path: Path, monkeypatch: pytest.Monke
     tokens = training.write_batches(task, recipe)
     stored = np.load(tmp_path / "batches.npz")
     network = json.loads((tmp_path / "network.json").read_text())
-    assert len(network["borders"]) == Run.start(task, recipe, 0, torch.device("cpu")).network.config.cells + 3
+    assert (
+        len(network["borders"])
+        == Run.start(task, recipe, 0, torch.device("cpu")).network.config.cells + 3
+    )
     assert tokens == 4 * sum(int(n) + 8 for n in stored["sizes"])
     ours = 0
     for step, n in enumerate(stored["sizes"]):

@@ -27,9 +27,16 @@ with jax.enable_x64(True):
 
 def test_batches_of_factorisations_do_not_wait_for_each_other() -> None:
     """Sum of 1 / sqrt(1 + j): the library alone sets what JAX needs to come to it. Five seconds; a hang takes all of 300."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("PJRT_NPROC", "NPROC", "XLA_FLAGS")}
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("PJRT_NPROC", "NPROC", "XLA_FLAGS")
+    }
     run = subprocess.run(
-        [sys.executable, "-c", FACTORISATIONS], env=environment, timeout=300, capture_output=True, text=True, check=True
+        [sys.executable, "-c", FACTORISATIONS],
+        env=environment,
+        timeout=300,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert abs(float(run.stdout) - sum((1 + j) ** -0.5 for j in range(1, 7))) < 1e-12
 
@@ -49,7 +56,9 @@ def test_a_line_says_where_it_stands() -> None:
         waiting.at("hmc on chunk 3")
         assert spoken.wait(60)
     number = len(lines)
-    assert "gp [red], at hmc on chunk 3; 40 of 100 done" in next(line for line in lines if "chunk" in line)
+    assert "gp [red], at hmc on chunk 3; 40 of 100 done" in next(
+        line for line in lines if "chunk" in line
+    )
     assert len(lines) == number
 
 

@@ -23,7 +23,11 @@ OWN = {  # what bears a family's name is its own; so is every engine and constru
 def serves_alone(path: Path, kind: str) -> bool:
     """Whether an engine or a construction says that it serves this family and no other."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "families" and node.value is not None:
+        if (
+            isinstance(node, ast.AnnAssign)
+            and getattr(node.target, "id", "") == "families"
+            and node.value is not None
+        ):
             return bool(ast.literal_eval(node.value) == (kind,))
     return False
 
@@ -32,15 +36,24 @@ def without(kind: str, folder: Path) -> Path:
     """A copy of the package with nothing of the family in it."""
     for name in FOLDERS:
         shutil.copytree(TOP / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(TOP / "src", folder / "src", symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        TOP / "src", folder / "src", symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
     for path in sorted(folder.rglob("*"), reverse=True):
         inside = path.relative_to(folder).parts
         if inside[0] not in FOLDERS or not path.exists():
             continue
-        named = any(path.stem == word or path.stem.startswith((f"{word}-", f"{word}_")) for word in OWN[kind])
+        named = any(
+            path.stem == word or path.stem.startswith((f"{word}-", f"{word}_"))
+            for word in OWN[kind]
+        )
         if named and path.is_dir():
             shutil.rmtree(path)
-        elif named or (path.suffix == ".py" and inside[0] in ("inference", "transformer") and serves_alone(path, kind)):
+        elif named or (
+            path.suffix == ".py"
+            and inside[0] in ("inference", "transformer")
+            and serves_alone(path, kind)
+        ):
             path.unlink()
     return folder
 

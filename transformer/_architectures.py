@@ -29,11 +29,17 @@ def config_from(plain: Mapping[str, Any]) -> AnyConfig:
         raise InputError("a mapping for a network", type(plain).__name__)
     if "architecture" not in plain:
         return NetworkConfig.from_dict(plain)
-    config: AnyConfig = NAMED[choice("architecture", plain["architecture"], list(NAMED))][0].from_dict(plain)
+    config: AnyConfig = NAMED[choice("architecture", plain["architecture"], list(NAMED))][
+        0
+    ].from_dict(plain)
     return config
 
 
 def build(config: AnyConfig) -> AnyNetwork:
     """The network of a config, its weights not yet chosen."""
-    made: AnyNetwork = Network(config) if isinstance(config, NetworkConfig) else NAMED[config.architecture][1](config)
+    made: AnyNetwork = (
+        Network(config)
+        if isinstance(config, NetworkConfig)
+        else NAMED[config.architecture][1](config)
+    )
     return made

@@ -31,7 +31,10 @@ from veribayes.transformer.network import Family, Network
 from veribayes.tree import Data, Simulation
 
 Targets = Callable[[Data], Predictive]
-STATES: tuple[Family, ...] = ("rows", "nodes")  # families whose network has an output for every state of a node
+STATES: tuple[Family, ...] = (
+    "rows",
+    "nodes",
+)  # families whose network has an output for every state of a node
 SIZES = ("logarithmic", "uniform", "between")
 LABELS = "labels"  # instead of an engine's name: what was drawn
 # settings that older cards do not have, and what they mean there
@@ -96,12 +99,18 @@ class Recipe:
         if not isinstance(self.bf16, bool):
             raise InputError("bf16: true or false", repr(self.bf16))
         if not 0 < self.temper <= 1 or (self.temper < 1 and self.targets == LABELS):
-            raise InputError("temper: above 0, at most 1, and 1 where targets are labels", f"{self.temper}")
+            raise InputError(
+                "temper: above 0, at most 1, and 1 where targets are labels", f"{self.temper}"
+            )
         number("stretch", self.stretch)
         if self.stretch < 1 or (self.stretch > 1 and self.targets == LABELS):
-            raise InputError("stretch: at least 1, and 1 where targets are labels", f"{self.stretch}")
+            raise InputError(
+                "stretch: at least 1, and 1 where targets are labels", f"{self.stretch}"
+            )
         if self.batch % self.groups:
-            raise InputError("groups that divide the batch", f"{self.batch} data sets in {self.groups} groups")
+            raise InputError(
+                "groups that divide the batch", f"{self.batch} data sets in {self.groups} groups"
+            )
 
     @classmethod
     def of(cls, task: Task, preset: str) -> Recipe:
@@ -115,7 +124,10 @@ class Recipe:
                              "choose one with --preset")  # fmt: skip
         required = ("steps", "batch", "learning_rate", "network")
         plain = mapping(
-            f"preset '{preset}'", task.training[preset], allowed=[f.name for f in fields(cls)], required=required
+            f"preset '{preset}'",
+            task.training[preset],
+            allowed=[f.name for f in fields(cls)],
+            required=required,
         )
         return cls(**plain)
 
@@ -139,7 +151,9 @@ class Group:
 
     def to(self, device: torch.device) -> Group:
         latents = None if self.latents is None else self.latents.to(device)
-        return Group(tuple(a.to(device) for a in self.arrays), self.at, self.target.to(device), latents)
+        return Group(
+            tuple(a.to(device) for a in self.arrays), self.at, self.target.to(device), latents
+        )
 
 
 def config_of(task: Task, settings: Mapping[str, Any]) -> AnyConfig:
@@ -155,12 +169,17 @@ def config_of(task: Task, settings: Mapping[str, Any]) -> AnyConfig:
         own["states"] = model.cardinalities
     elif family == "symbols":
         own["states"] = (model.n_categories,)
-        if settings.get("architecture") == "disentangled":  # its tables have a row for every distance
+        if (
+            settings.get("architecture") == "disentangled"
+        ):  # its tables have a row for every distance
             own["length"] = task.design.positions[-1]
     else:
         own["inputs"] = model.d
         if settings.get("latents") is True:
-            settings = {**settings, "latents": {name: list(values) for name, values in latent_values(task).items()}}
+            settings = {
+                **settings,
+                "latents": {name: list(values) for name, values in latent_values(task).items()},
+            }
     return config_from({**own, **settings})
 
 
@@ -172,7 +191,9 @@ def latent_values(task: Task) -> dict[str, tuple[float, ...]]:
     """
     values = task.model.latent_values()
     if not values:
-        raise InputError("latents with grids of values", f"the task '{task.name}'", "leave out latents: true")
+        raise InputError(
+            "latents with grids of values", f"the task '{task.name}'", "leave out latents: true"
+        )
     return values
 
 
@@ -221,7 +242,9 @@ def make_batch(
     if config.family in ("symbols", "nodes"):
         return [make_group(task, config, targets, drawn, rng)]
     fewest = first if recipe.sizes == "between" else 0
-    sizes = context_sizes(largest, recipe.groups, seed, step, uniform=recipe.sizes != "logarithmic", fewest=fewest)
+    sizes = context_sizes(
+        largest, recipe.groups, seed, step, uniform=recipe.sizes != "logarithmic", fewest=fewest
+    )
     each = recipe.batch // recipe.groups
     parts = [_part(drawn, slice(g * each, (g + 1) * each)) for g in range(recipe.groups)]
     # where engines are compiled for the arrays they need, the largest size is asked for as well: they are then compiled once
@@ -271,7 +294,11 @@ def context_sizes(
 
 
 def make_group(
-    task: Task, config: AnyConfig, targets: Targets | None, drawn: Simulation, rng: np.random.Generator
+    task: Task,
+    config: AnyConfig,
+    targets: Targets | None,
+    drawn: Simulation,
+    rng: np.random.Generator,
 ) -> Group:
     """Sequence: all positions of the data, read at the longest. Set: the first position; `rng` is for a head's nodes."""
     data, sequence = drawn.data, config.family == "symbols"
@@ -283,9 +310,13 @@ def make_group(
     arrays = tensors(config.family, context, query)
     head = getattr(config, "head", "bins")
     if head != "bins":
-        nodes = nodes_at(drawn.outcome[:, 0]) if exact is None else nodes_for(head, exact[:, 0], rng)
+        nodes = (
+            nodes_at(drawn.outcome[:, 0]) if exact is None else nodes_for(head, exact[:, 0], rng)
+        )
         return Group(arrays, slice(None), nodes, posterior)
-    wanted = one_hot(config, drawn.outcome[:, asked]) if exact is None else probabilities(config, exact)
+    wanted = (
+        one_hot(config, drawn.outcome[:, asked]) if exact is None else probabilities(config, exact)
+    )
     probs = torch.from_numpy(wanted.astype(np.float32))  # (B, P, Q, K)
     if not sequence:
         return Group(arrays, slice(None), probs[:, 0], posterior)
@@ -293,24 +324,37 @@ def make_group(
     return Group(arrays, prefixes, probs[:, :, 0], posterior)
 
 
-def _latents(task: Task, config: AnyConfig, exact: Predictive | None, drawn: Simulation) -> Array | None:
+def _latents(
+    task: Task, config: AnyConfig, exact: Predictive | None, drawn: Simulation
+) -> Array | None:
     """Posterior or drawn values of the latents that the network answers for, (B, V)."""
     if not getattr(config, "latents", {}):
         return None
-    return drawn_latents(config, drawn) if exact is None else exact_latents(task, config, exact[:, 0])
+    return (
+        drawn_latents(config, drawn) if exact is None else exact_latents(task, config, exact[:, 0])
+    )
 
 
 def one_hot(config: Any, outcome: Array) -> Array:
     """The output that each outcome (B, P, Q) falls on, (B, P, Q, K); nothing where a query does not apply."""
     points = config.family == "points"
     number = np.searchsorted(edges_of(config), outcome) if points else outcome
-    return np.asarray(number[..., None] == np.arange(config.cells + 2 if points else max(config.states)), dtype=np.float64)
+    return np.asarray(
+        number[..., None] == np.arange(config.cells + 2 if points else max(config.states)),
+        dtype=np.float64,
+    )
 
 
 def drawn_latents(config: Any, drawn: Simulation) -> Array | None:
     """One where the drawn latents are, (B, V)."""
     values = getattr(config, "latents", {})
-    return np.concatenate([drawn.latents[n][:, None] == np.array(v) for n, v in values.items()], axis=-1) if values else None
+    return (
+        np.concatenate(
+            [drawn.latents[n][:, None] == np.array(v) for n, v in values.items()], axis=-1
+        )
+        if values
+        else None
+    )
 
 
 def exact_latents(task: Task, config: Any, predictive: Predictive) -> Array:
@@ -320,9 +364,16 @@ def exact_latents(task: Task, config: Any, predictive: Predictive) -> Array:
         InputError: targets that are no mixture over the nodes of the latents.
     """
     nodes = task.model.latent_nodes()
-    if not isinstance(predictive, NormalMixture) or predictive.weights.shape[-1] != len(next(iter(nodes.values()))):
-        raise InputError("targets that say how probable each value of the latents is", f"'{predictive.form}'")
-    which = np.concatenate([nodes[name][:, None] == np.array(values) for name, values in config.latents.items()], axis=-1)
+    if not isinstance(predictive, NormalMixture) or predictive.weights.shape[-1] != len(
+        next(iter(nodes.values()))
+    ):
+        raise InputError(
+            "targets that say how probable each value of the latents is", f"'{predictive.form}'"
+        )
+    which = np.concatenate(
+        [nodes[name][:, None] == np.array(values) for name, values in config.latents.items()],
+        axis=-1,
+    )
     return np.asarray(predictive.weights[..., 0, :] @ which)
 
 

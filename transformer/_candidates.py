@@ -38,7 +38,11 @@ class NetworkCandidate:
         probs = softmax(self._asked(self.network, arrays))
         if config.family != "points":
             return {"probs": probs}
-        return {"probs": probs, "edges": edges_of(config), "tail_scale": np.full(2, config.tail_scale)}
+        return {
+            "probs": probs,
+            "edges": edges_of(config),
+            "tail_scale": np.full(2, config.tail_scale),
+        }
 
     def posterior(self, context: Any, query: Any) -> dict[str, dict[str, Array]]:
         """Of every latent that the network answers for: `probs` (dataset, value), and their `mean` and `sd` (dataset,)."""
@@ -46,9 +50,16 @@ class NetworkCandidate:
         if not values:
             return {}
         network = cast(Network, self.network)
-        joined = np.exp(self._asked(lambda *a: network.with_latents(*a)[1], tensors("points", context, query[:, :1])))
+        joined = np.exp(
+            self._asked(
+                lambda *a: network.with_latents(*a)[1], tensors("points", context, query[:, :1])
+            )
+        )
         parts = np.split(joined, np.cumsum([len(v) for v in values.values()])[:-1], axis=-1)
-        return {name: latent_moments(probs, values[name]) for name, probs in zip(values, parts, strict=True)}
+        return {
+            name: latent_moments(probs, values[name])
+            for name, probs in zip(values, parts, strict=True)
+        }
 
     def attention(self, context: Any, query: Any) -> tuple[list[Array], int]:
         """Attention of every layer, (dataset, head, reader, read), and how many of the tokens read first are no observations.
@@ -62,7 +73,9 @@ class NetworkCandidate:
         arrays = tensors(network.config.family, context, query)
         with torch.inference_mode():
             maps = network.attention(*arrays)
-        leading = maps[0].shape[-1] - arrays[0].shape[1]  # the observations come last among the tokens that are read
+        leading = (
+            maps[0].shape[-1] - arrays[0].shape[1]
+        )  # the observations come last among the tokens that are read
         return [to_float64(m if m.ndim == 4 else m[:, None]) for m in maps], leading
 
     def _normals(self, arrays: tuple[Tensor, ...], head: str) -> dict[str, Array]:
@@ -88,7 +101,11 @@ def latent_moments(probs: Array, values: Sequence[float]) -> dict[str, Array]:
     """A posterior over finitely many values, (..., value), as other posteriors are given: with its mean and sd (...)."""
     probs, at = probs / probs.sum(-1, keepdims=True), np.array(values)
     mean = probs @ at
-    return {"mean": mean, "sd": np.sqrt((probs * (at - mean[..., None]) ** 2).sum(-1)), "probs": probs}
+    return {
+        "mean": mean,
+        "sd": np.sqrt((probs * (at - mean[..., None]) ** 2).sum(-1)),
+        "probs": probs,
+    }
 
 
 def network_candidate(folder: Path, task: Task | None = None) -> NetworkCandidate:

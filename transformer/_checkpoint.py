@@ -76,7 +76,9 @@ class Card:
                 raise InputError(f"a mapping for '{name}'", shown(getattr(self, name)))
         number("seconds", self.seconds)
         sequence("curve", self.curve)
-        if not NAME.fullmatch(text("task", self.task)):  # no path, no module, nothing that a terminal would obey
+        if not NAME.fullmatch(
+            text("task", self.task)
+        ):  # no path, no module, nothing that a terminal would obey
             raise InputError("the name of a task", shown(self.task))
 
 
@@ -84,7 +86,9 @@ def save(folder: Path, card: Card, weights: bytes) -> None:
     """Write weights, then card; a folder without a card is not a checkpoint, so an interrupted write leaves none."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / WEIGHTS, weights)
-    write_atomically(folder / CARD, (json.dumps(asdict(card), indent=1, allow_nan=False) + "\n").encode())
+    write_atomically(
+        folder / CARD, (json.dumps(asdict(card), indent=1, allow_nan=False) + "\n").encode()
+    )
 
 
 def load(folder: Path, task: Task | None = None) -> tuple[AnyNetwork, Card]:
@@ -103,11 +107,15 @@ def load(folder: Path, task: Task | None = None) -> tuple[AnyNetwork, Card]:
         )
     content = read_weights(folder, card)
     try:
-        with torch.device("meta"):  # without memory: whatever the card asks for, only the file's tensors take any
+        with torch.device(
+            "meta"
+        ):  # without memory: whatever the card asks for, only the file's tensors take any
             network = build(config_from(card.network))
         network.load_state_dict(content, assign=True)
     except (InputError, RuntimeError, TypeError) as error:
-        raise CheckpointError("weights that fit the card's network", str(error).splitlines()[0]) from None
+        raise CheckpointError(
+            "weights that fit the card's network", str(error).splitlines()[0]
+        ) from None
     return network.eval(), card
 
 
@@ -131,7 +139,9 @@ def read_card(folder: Path) -> Card:
     try:
         return Card(**plain)
     except InputError as error:
-        raise CheckpointError(f"a card of schema {SCHEMA}", f"one that breaks it: {error}") from None
+        raise CheckpointError(
+            f"a card of schema {SCHEMA}", f"one that breaks it: {error}"
+        ) from None
 
 
 def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
@@ -152,7 +162,9 @@ def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
 
 def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
     """Tensors as safetensors bytes."""
-    return tensors_to_bytes({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, dict(metadata or {}))
+    return tensors_to_bytes(
+        {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, dict(metadata or {})
+    )
 
 
 def decode(content: bytes) -> dict[str, Tensor]:
@@ -164,7 +176,9 @@ def decode(content: bytes) -> dict[str, Tensor]:
     try:
         tensors = tensors_from_bytes(content)
     except SafetensorError as error:
-        raise CheckpointError("a file in the safetensors format", str(error), "pickles are never opened") from None
+        raise CheckpointError(
+            "a file in the safetensors format", str(error), "pickles are never opened"
+        ) from None
     if not all(torch.isfinite(t).all() for t in tensors.values()):
         raise CheckpointError("finite weights", "NaN or infinite entries")
     return tensors
@@ -182,7 +196,9 @@ def _plain_file(path: Path, most: int) -> bytes:
     if path.is_symlink():
         raise CheckpointError(f"{path.name} as a plain file", "a link")
     if path.stat().st_size > most:
-        raise CheckpointError(f"{path.name} of at most {most} bytes", f"{path.stat().st_size} bytes")
+        raise CheckpointError(
+            f"{path.name} of at most {most} bytes", f"{path.stat().st_size} bytes"
+        )
     return path.read_bytes()
 
 

@@ -141,9 +141,13 @@ def _components(law: Predictive) -> tuple[Array, Array, Array]:
         return law.weights, law.mean, law.sd
     if isinstance(law, Normal):
         return np.ones((*law.shape, 1)), law.mean[..., None], law.sd[..., None]
-    raise InputError("a normal or a mixture of normals as target", f"'{law.form}'", "use the head bins")
+    raise InputError(
+        "a normal or a mixture of normals as target", f"'{law.form}'", "use the head bins"
+    )
 
 
 def _as_nodes(points: Array, weights: Array, log_density: Array) -> Nodes:
-    single = (torch.from_numpy(array.astype(np.float32)) for array in (points, weights, log_density))
+    single = (
+        torch.from_numpy(array.astype(np.float32)) for array in (points, weights, log_density)
+    )
     return Nodes(*single)

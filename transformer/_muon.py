@@ -40,17 +40,23 @@ class Muon(torch.optim.Muon):
                 self.state[p]["momentum_buffer"] = torch.zeros_like(p)
         buffers = [self.state[p]["momentum_buffer"] for p in params]
         torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
-        updates = torch._foreach_lerp(grads, buffers, group["momentum"]) if group["nesterov"] else buffers
+        updates = (
+            torch._foreach_lerp(grads, buffers, group["momentum"]) if group["nesterov"] else buffers
+        )
         lying = torch.stack([u if u.shape[0] <= u.shape[1] else u.T for u in updates])
         lying = lying if lying.is_cpu else lying.bfloat16()
-        turned = orthogonalised(lying, group["ns_coefficients"], group["ns_steps"], group["eps"]).to(params[0].dtype)
+        turned = orthogonalised(
+            lying, group["ns_coefficients"], group["ns_steps"], group["eps"]
+        ).to(params[0].dtype)
         rate = group["lr"] * 0.2 * math.sqrt(max(params[0].shape))
         torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         standing = [u if u.shape == p.shape else u.T for u, p in zip(turned, params, strict=True)]
         torch._foreach_add_(params, standing, alpha=-rate)
 
 
-def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+def orthogonalised(
+    matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+) -> Tensor:
     """Newton and Schulz' quintic iteration towards U V^T of each matrix (B, R, C), R <= C: singular values of .5 to 1.5."""
     a, b, c = coefficients
     x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=eps)

@@ -37,7 +37,9 @@ class Ranks:
             InputError: rows that cannot be shared out evenly, whose means would then not average to the group's.
         """
         if len(group.target) % self.size:
-            raise InputError(f"a number of processes that divides {len(group.target)} data sets", f"{self.size}")
+            raise InputError(
+                f"a number of processes that divides {len(group.target)} data sets", f"{self.size}"
+            )
         rows = slice(self.rank, None, self.size)
         latents = None if group.latents is None else group.latents[rows]
         return Group(tuple(a[rows] for a in group.arrays), group.at, group.target[rows], latents)

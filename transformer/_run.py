@@ -32,12 +32,24 @@ from veribayes.models._task import Task, hash_of
 from veribayes.transformer._architectures import AnyNetwork, build
 from veribayes.transformer._batches import LOSSES, Group, Recipe, config_of
 from veribayes.transformer._candidates import Candidate, NetworkCandidate
-from veribayes.transformer._checkpoint import CARD, Card, decode, encode, load, read_card, save, write_atomically
+from veribayes.transformer._checkpoint import (
+    CARD,
+    Card,
+    decode,
+    encode,
+    load,
+    read_card,
+    save,
+    write_atomically,
+)
 from veribayes.transformer._muon import Muon
 from veribayes.transformer._parallel import ALONE, Ranks
 from veribayes.transformer.network import Network
 
-BETAS = (0.9, 0.98)  # forgets squared gradients sooner than the default .999: runs are thousands of steps, not millions
+BETAS = (
+    0.9,
+    0.98,
+)  # forgets squared gradients sooner than the default .999: runs are thousands of steps, not millions
 
 Evaluate = Callable[[Candidate], Mapping[str, Any]]
 
@@ -60,7 +72,9 @@ class Run:
     clock: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def start(cls, task: Task, recipe: Recipe, seed: int, device: torch.device, ranks: Ranks = ALONE) -> Run:
+    def start(
+        cls, task: Task, recipe: Recipe, seed: int, device: torch.device, ranks: Ranks = ALONE
+    ) -> Run:
         config = config_of(task, recipe.network)
         network = build(config).initialise(seed).to(device)
         parts = {
@@ -72,7 +86,16 @@ class Run:
         if recipe.start:
             parts["start"] = begin(network, task, recipe.start)
         average = copy.deepcopy(network) if recipe.average else None
-        return cls(recipe, seed, task.model_hash, hash_of(parts), network, optimisers_of(network, recipe), average, ranks)
+        return cls(
+            recipe,
+            seed,
+            task.model_hash,
+            hash_of(parts),
+            network,
+            optimisers_of(network, recipe),
+            average,
+            ranks,
+        )
 
     @property
     def result(self) -> AnyNetwork:
@@ -92,20 +115,26 @@ class Run:
             optimiser.zero_grad(set_to_none=True)
         value = 0.0
         kind = next(self.network.parameters()).device.type
-        for group in map(self.ranks.share, groups):  # of one context size each: gradients add up, as if it were one batch
+        for group in map(
+            self.ranks.share, groups
+        ):  # of one context size each: gradients add up, as if it were one batch
             with torch.autocast(kind, torch.bfloat16, enabled=self.recipe.bf16 and kind == "cuda"):
                 loss = LOSSES[self.recipe.loss](self.network, group) / len(groups)
             loss.backward()  # type: ignore[no-untyped-call]
             value += loss.item()
         value = self.ranks.average(self.network, value)
         if not math.isfinite(value):
-            raise InputError("a finite loss", f"{value} at step {self.step}", "lower the recipe's learning_rate")
+            raise InputError(
+                "a finite loss", f"{value} at step {self.step}", "lower the recipe's learning_rate"
+            )
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         for optimiser in self.optimisers:
             optimiser.step()
         if self.average is not None:
             with torch.no_grad():
-                for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                for kept, new in zip(
+                    self.average.parameters(), self.network.parameters(), strict=True
+                ):
                     kept.lerp_(new, 1 - self.recipe.average)
         self.step += 1
         self.recent = value if math.isnan(self.recent) else 0.98 * self.recent + 0.02 * value
@@ -114,7 +143,14 @@ class Run:
     def measure(self, evaluate: Evaluate, log: Callable[[str, float, int], None]) -> None:
         """Add a point to the curve."""
         scores = dict(evaluate(NetworkCandidate(self.result)))
-        self.curve.append({"step": self.step, "training": self.recent, "seconds": round(self._elapsed(), 1), **scores})
+        self.curve.append(
+            {
+                "step": self.step,
+                "training": self.recent,
+                "seconds": round(self._elapsed(), 1),
+                **scores,
+            }
+        )
         for name, score in scores.items():
             if isinstance(score, float):
                 log(name, score, self.step)
@@ -122,12 +158,19 @@ class Run:
     def save(self, path: Path) -> None:
         """Everything needed to continue, in one file: tensors, and the rest as its metadata."""
         tensors: dict[str, Tensor] = {
-            f"{name}.{k}": v for name, network in self._networks.items() for k, v in network.state_dict().items()
+            f"{name}.{k}": v
+            for name, network in self._networks.items()
+            for k, v in network.state_dict().items()
         }
         for which, optimiser in enumerate(self.optimisers):
             for i, slots in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{which}.{i}.{k}": v for k, v in slots.items()}
-        rest = {"identity": self.identity, "step": self.step, "recent": self.recent, "curve": self.curve}
+        rest = {
+            "identity": self.identity,
+            "step": self.step,
+            "recent": self.recent,
+            "curve": self.curve,
+        }
         rest["seconds"] = self._elapsed()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, encode(tensors, {"run": json.dumps(rest)}))
@@ -144,11 +187,17 @@ class Run:
         tensors, rest = decode(content), _metadata(content)
         if rest["identity"] != self.identity:
             raise CheckpointError(
-                "the state of this run", f"another run's in '{path}'", "choose another --out, or remove it"
+                "the state of this run",
+                f"another run's in '{path}'",
+                "choose another --out, or remove it",
             )
         for name, network in self._networks.items():
             network.load_state_dict(
-                {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+                {
+                    k.removeprefix(f"{name}."): v
+                    for k, v in tensors.items()
+                    if k.startswith(f"{name}.")
+                }
             )
         for which, optimiser in enumerate(self.optimisers):
             slots: dict[int, dict[str, Tensor]] = {}
@@ -169,10 +218,16 @@ class Run:
         if not (out / CARD).exists():
             return None
         card = read_card(out)
-        same = (card.network, card.recipe, card.seed) == (self.network.config.to_dict(), self.recipe.to_dict(), self.seed)
+        same = (card.network, card.recipe, card.seed) == (
+            self.network.config.to_dict(),
+            self.recipe.to_dict(),
+            self.seed,
+        )
         if not same or card.model_hash != self.model_hash:
             raise CheckpointError(
-                "an empty folder or this run's checkpoint", f"another one in '{out}'", "choose another --out"
+                "an empty folder or this run's checkpoint",
+                f"another one in '{out}'",
+                "choose another --out",
             )
         return card
 
@@ -200,7 +255,10 @@ class Run:
 
     @property
     def _networks(self) -> dict[str, AnyNetwork]:
-        return {"network": self.network, **({} if self.average is None else {"average": self.average})}
+        return {
+            "network": self.network,
+            **({} if self.average is None else {"average": self.average}),
+        }
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.clock
@@ -215,11 +273,15 @@ def begin(network: AnyNetwork, task: Task, name: str) -> str:
     """
     folder = registry.checkpoint_path(name)
     if folder is None:
-        raise InputError("a shipped checkpoint to start from", f"'{name}'", "see 'veribayes list candidates'")
+        raise InputError(
+            "a shipped checkpoint to start from", f"'{name}'", "see 'veribayes list candidates'"
+        )
     trained, card = load(folder, task)
     own, given = network.state_dict(), trained.state_dict()
     if unlike := [k for k, v in given.items() if k not in own or own[k].shape != v.shape]:
-        raise InputError(f"a network with the tensors of '{name}'", f"no such {', '.join(unlike[:3])}")
+        raise InputError(
+            f"a network with the tensors of '{name}'", f"no such {', '.join(unlike[:3])}"
+        )
     network.load_state_dict({**own, **given})
     return card.weights_sha256
 
@@ -230,7 +292,11 @@ def optimisers_of(network: AnyNetwork, recipe: Recipe) -> tuple[torch.optim.Opti
     Muon orthogonalises each update; with its updates scaled to AdamW's size one learning rate serves both. On the Gaussian
     process it reached .015 nats after 400 steps where AdamW alone stood at .047.
     """
-    matrices = [p for p in network.blocks.parameters() if p.ndim == 2] if isinstance(network, Network) else []
+    matrices = (
+        [p for p in network.blocks.parameters() if p.ndim == 2]
+        if isinstance(network, Network)
+        else []
+    )
     chosen = {id(p) for p in matrices}
     rest = [p for p in network.parameters() if id(p) not in chosen]
     rate, decay = recipe.learning_rate, recipe.weight_decay
@@ -263,7 +329,11 @@ def _metadata(content: bytes) -> dict[str, Any]:
     try:
         found = dict(json.loads(header["__metadata__"]["run"]))
     except (KeyError, ValueError):
-        raise CheckpointError("the state of a training run", "a safetensors file without it") from None
+        raise CheckpointError(
+            "the state of a training run", "a safetensors file without it"
+        ) from None
     if missing := {"identity", "step", "recent", "curve", "seconds"} - set(found):
-        raise CheckpointError("the state of a training run", f"one without {', '.join(sorted(missing))}", "remove it")
+        raise CheckpointError(
+            "the state of a training run", f"one without {', '.join(sorted(missing))}", "remove it"
+        )
     return found

@@ -101,7 +101,9 @@ def _learn(
             run.save(out / STATE)
             saved = time.monotonic()
         if stopping and run.step < run.recipe.steps:
-            raise Interrupted(f"stopped after step {run.step} of {run.recipe.steps}; the same command continues")
+            raise Interrupted(
+                f"stopped after step {run.step} of {run.recipe.steps}; the same command continues"
+            )
 
 
 def prefetched(task: Task, run: Run, targets: Targets | None) -> Iterator[list[Group]]:
@@ -127,14 +129,18 @@ def _device(name: str) -> torch.device:
         raise InputError("a CUDA device", "none visible to torch", "use --device cpu")
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun gives each process a GPU of its own
+    return torch.device(
+        "cuda", int(os.environ.get("LOCAL_RANK", "0"))
+    )  # torchrun gives each process a GPU of its own
 
 
 @contextmanager
 def _stop_flag() -> Iterator[threading.Event]:
     """SIGINT sets the flag instead of raising anywhere; a step is never cut in half."""
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only the main thread may set handlers
         yield stop
         return
 
@@ -153,10 +159,24 @@ def _stop_flag() -> Iterator[threading.Event]:
 def _bar(recipe: Recipe, done: int, shown: bool) -> Iterator[Callable[[int, float], None]]:
     """A progress bar on standard error; yields what moves it."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    value = TextColumn("{task.fields[value]:.5f} " + ("nats" if recipe.loss == "kl" else recipe.loss))
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), value, TimeRemainingColumn())
+    value = TextColumn(
+        "{task.fields[value]:.5f} " + ("nats" if recipe.loss == "kl" else recipe.loss)
+    )
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        value,
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(file=sys.stderr), disable=not shown) as bar:
         job = bar.add_task("training", total=recipe.steps, completed=done, value=math.nan)
         yield lambda step, value: bar.update(job, completed=step, value=value)

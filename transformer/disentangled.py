@@ -62,14 +62,25 @@ class DisentangledConfig:
     def __post_init__(self) -> None:
         choice("family", self.family, ("symbols",))
         choice("architecture", self.architecture, ("disentangled",))
-        states = tuple(integer("states", k, at_least=2, at_most=LARGEST) for k in sequence("states", self.states))
+        states = tuple(
+            integer("states", k, at_least=2, at_most=LARGEST)
+            for k in sequence("states", self.states)
+        )
         object.__setattr__(self, "states", states)
-        for name, least, most in (("length", 1, LARGEST), ("layers", 3, 8), ("values", 1, 64), ("near", 1, 64)):
+        for name, least, most in (
+            ("length", 1, LARGEST),
+            ("layers", 3, 8),
+            ("values", 1, 64),
+            ("near", 1, 64),
+        ):
             integer(name, getattr(self, name), at_least=least, at_most=most)
         if not isinstance(self.start, bool):
             raise InputError("start: true or false", repr(self.start))
         if len(states) != 1 or self.width(self.layers) > LARGEST:
-            raise InputError(f"one alphabet and a stream of at most {LARGEST} coordinates", f"{states}, {self.layers} layers")
+            raise InputError(
+                f"one alphabet and a stream of at most {LARGEST} coordinates",
+                f"{states}, {self.layers} layers",
+            )
 
     def width(self, layer: int) -> int:
         """Coordinates of the stream after so many layers; each doubles it and adds V."""
@@ -85,7 +96,14 @@ class DisentangledConfig:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> DisentangledConfig:
-        return cls(**mapping("a network", plain, allowed=[f.name for f in fields(cls)], required=["states", "length"]))
+        return cls(
+            **mapping(
+                "a network",
+                plain,
+                allowed=[f.name for f in fields(cls)],
+                required=["states", "length"],
+            )
+        )
 
 
 class Disentangled(nn.Module):
@@ -98,16 +116,22 @@ class Disentangled(nn.Module):
             DisentangledAttention(config.width(i), config.length + config.start, config.values)
             for i in range(config.layers)
         )
-        self.output = nn.Parameter(torch.zeros(config.tokens, self.symbols))  # log P, rows up to a constant
+        self.output = nn.Parameter(
+            torch.zeros(config.tokens, self.symbols)
+        )  # log P, rows up to a constant
 
     def forward(self, symbols: Tensor) -> Tensor:
         """Symbols (B, T) -> (B, T + 1, q), uniform after the empty prefix where nothing stands before it."""
         h = self.one_hot(symbols)  # (B, T, q), or (B, T + 1, q + 1) with a start
-        before = self.config.width(self.config.layers - 1)  # what the last layer writes begins with the attended symbol
+        before = self.config.width(
+            self.config.layers - 1
+        )  # what the last layer writes begins with the attended symbol
         for layer in self.layers:
             h = layer(h)
         probs = h[..., before : before + self.config.tokens] @ self.output.softmax(-1)
-        whole = probs if self.config.start else F.pad(probs, (0, 0, 1, 0), value=1 / self.symbols)  # (B, T + 1, q)
+        whole = (
+            probs if self.config.start else F.pad(probs, (0, 0, 1, 0), value=1 / self.symbols)
+        )  # (B, T + 1, q)
         return whole.clamp_min(torch.finfo(probs.dtype).tiny).log()
 
     def attention(self, symbols: Tensor) -> list[Tensor]:
@@ -134,11 +158,16 @@ class Disentangled(nn.Module):
             for weight in self.parameters():
                 nn.init.normal_(weight, std=0.1 / math.sqrt(weight.shape[-1]), generator=generator)
             first, *_, last = self._layers
-            for layer, near in ((first, slice(1, self.config.near + 1)), (last, slice(self.config.near))):
+            for layer, near in (
+                (first, slice(1, self.config.near + 1)),
+                (last, slice(self.config.near)),
+            ):
                 layer.distance_score[near, : self.config.tokens] += NEAR
             written = min(self.config.near, self.config.values)
             first.distance_value[1 : written + 1, :written] += torch.eye(written)
-            averaged = self.config.width(1) + 2 * self.config.tokens  # where the second layer puts what the first wrote there
+            averaged = (
+                self.config.width(1) + 2 * self.config.tokens
+            )  # where the second layer puts what the first wrote there
             last.distance_score[:written, averaged : averaged + written] += torch.eye(written)
         return self
 
@@ -155,13 +184,17 @@ class DisentangledAttention(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, 2 D + V)."""
         attention = self.attention(h)
-        values = torch.einsum("bij,ijv->biv", attention, self.distance_value[distances(h).clamp_min(0)])
+        values = torch.einsum(
+            "bij,ijv->biv", attention, self.distance_value[distances(h).clamp_min(0)]
+        )
         return torch.cat([h, attention @ h, values], dim=-1)
 
     def attention(self, h: Tensor) -> Tensor:
         """(B, T, T), rows sum to one."""
         distance = distances(h)
-        relative = (h @ self.distance_score.T).gather(2, distance.clamp_min(0).expand(len(h), -1, -1))
+        relative = (h @ self.distance_score.T).gather(
+            2, distance.clamp_min(0).expand(len(h), -1, -1)
+        )
         scores = h @ self.score @ h.mT + relative
         return scores.masked_fill(distance < 0, -torch.inf).softmax(-1)
 

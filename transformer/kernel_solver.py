@@ -67,9 +67,13 @@ class KernelSolverConfig:
         for name in ("reach", "tail_scale"):
             number(name, getattr(self, name), above=0)
         if self.layers < 2 or not isinstance(self.normalised, bool):
-            raise InputError("at least two layers, normalised or not", f"{self.layers}, {self.normalised!r}")
+            raise InputError(
+                "at least two layers, normalised or not", f"{self.layers}, {self.normalised!r}"
+            )
         if self.normalised and self.kernel != "rbf":
-            raise InputError("a kernel without negative values where attention is normalised", f"'{self.kernel}'")
+            raise InputError(
+                "a kernel without negative values where attention is normalised", f"'{self.kernel}'"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,7 +81,9 @@ class KernelSolverConfig:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> KernelSolverConfig:
         required = ["inputs", "cells", "reach", "tail_scale"]
-        return cls(**mapping("a network", plain, allowed=[f.name for f in fields(cls)], required=required))
+        return cls(
+            **mapping("a network", plain, allowed=[f.name for f in fields(cls)], required=required)
+        )
 
 
 class KernelSolver(nn.Module):
@@ -97,8 +103,13 @@ class KernelSolver(nn.Module):
 
     def moments(self, x: Tensor, y: Tensor, x_query: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of y at the queries, (B, Q) each."""
-        right = torch.cat([y[..., None], self.kernel(x, x_query)], dim=-1)  # (B, n, 1 + Q): y, then k_0 to each query
-        u, at_query = torch.zeros_like(right), x_query.new_zeros(2, *x_query.shape[:2])  # (2, B, Q): mean, reduction
+        right = torch.cat(
+            [y[..., None], self.kernel(x, x_query)], dim=-1
+        )  # (B, n, 1 + Q): y, then k_0 to each query
+        u, at_query = (
+            torch.zeros_like(right),
+            x_query.new_zeros(2, *x_query.shape[:2]),
+        )  # (2, B, Q): mean, reduction
         for step in self.steps:
             u, at_query = step(x, x_query, right, u, at_query)
         mean, reduction = at_query
@@ -139,7 +150,9 @@ class RBF(Kernel):
         """(B, n, d), (B, m, d) -> (B, n, m)."""
         x, z = self.scaled(x), self.scaled(z)
         lengths = x.square().sum(-1)[:, :, None] + z.square().sum(-1)[:, None]
-        return self.variance * (x @ z.mT - lengths / 2).clamp(max=0.0).exp()  # rounding must not make it larger than a^2
+        return (
+            self.variance * (x @ z.mT - lengths / 2).clamp(max=0.0).exp()
+        )  # rounding must not make it larger than a^2
 
     def at(self, x: Tensor) -> Tensor:
         """k(x, x), (B, m, d) -> (B, m)."""
@@ -168,7 +181,9 @@ class SolverLayer(nn.Module):
         super().__init__()
         self.normalised = config.normalised
         self.kernel = KERNELS[config.kernel](config.inputs)
-        self.log_step = nn.Parameter(torch.tensor(0.0 if config.normalised else -math.log(config.points)))
+        self.log_step = nn.Parameter(
+            torch.tensor(0.0 if config.normalised else -math.log(config.points))
+        )
         self.log_ridge = nn.Parameter(torch.tensor(-3.0))
 
     def forward(
@@ -178,7 +193,9 @@ class SolverLayer(nn.Module):
         among, across = self.kernel(x, x), self.kernel(x, x_query)  # (B, n, n), (B, n, Q)
         rest = right - u  # (B, n, 1 + Q)
         ridge = self.log_ridge.exp()
-        pull = torch.stack([torch.einsum("bnq,bn->bq", across, rest[..., 0]), (across * rest[..., 1:]).sum(1)])
+        pull = torch.stack(
+            [torch.einsum("bnq,bn->bq", across, rest[..., 0]), (across * rest[..., 1:]).sum(1)]
+        )
         u = u + self.size(among)[..., None] * (among @ rest - ridge * u)
         return u, at_query + self.size(across) * (pull - ridge * at_query)
 
@@ -187,4 +204,6 @@ class SolverLayer(nn.Module):
         step = self.log_step.exp()
         if not self.normalised:
             return step.expand(scores.shape[0], scores.shape[2])
-        return step / torch.maximum(scores.sum(1), self.kernel.variance)  # k(x, x) of a stationary kernel
+        return step / torch.maximum(
+            scores.sum(1), self.kernel.variance
+        )  # k(x, x) of a stationary kernel

@@ -38,7 +38,11 @@ Family = Literal["rows", "nodes", "symbols", "points"]
 # radians per unit of x: wavelengths from 12 to 1.6, the scales of inputs near [-3, 3]
 FREQUENCIES = (0.5, 1.0, 2.0, 4.0)
 LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory
-LATER: Mapping[str, Any] = {"head": "bins", "components": 1, "latents": {}}  # what older cards do not have, and mean
+LATER: Mapping[str, Any] = {
+    "head": "bins",
+    "components": 1,
+    "latents": {},
+}  # what older cards do not have, and mean
 ROTARY_BASE = 1000.0  # contexts are at most some hundred tokens; the usual 10,000 would leave the slow pairs unused
 
 
@@ -73,18 +77,30 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         choice("family", self.family, get_args(Family))
-        states = tuple(integer("states", k, at_least=2, at_most=LARGEST) for k in sequence("states", self.states))
+        states = tuple(
+            integer("states", k, at_least=2, at_most=LARGEST)
+            for k in sequence("states", self.states)
+        )
         object.__setattr__(self, "states", states)
         points = self.family == "points"
         self._check_heads(points)
-        for name in ("width", "layers", "heads", "expansion", "components", *(("inputs",) if points else ())):
+        for name in (
+            "width",
+            "layers",
+            "heads",
+            "expansion",
+            "components",
+            *(("inputs",) if points else ()),
+        ):
             integer(name, getattr(self, name), at_least=1, at_most=LARGEST)
         if points and self.head == "bins":
             self._check_cells()
         if self.width % (2 * self.heads):
             raise InputError("an even width per head", f"width {self.width} for {self.heads} heads")
         if points != (not states) or (self.family == "symbols" and len(states) > 1):
-            raise InputError("states of each node, or of the one symbol, and none for points", f"{states}")
+            raise InputError(
+                "states of each node, or of the one symbol, and none for points", f"{states}"
+            )
 
     def _check_cells(self) -> None:
         integer("cells", self.cells, at_least=1, at_most=LARGEST)
@@ -103,9 +119,14 @@ class NetworkConfig:
         if not points and (self.head != "bins" or self.components != 1 or latents):
             raise InputError("heads and latents for points", f"the family '{self.family}'")
         if self.components != 1 and self.head != "mixture":
-            raise InputError("components of a mixture", f"{self.components} for the head '{self.head}'")
+            raise InputError(
+                "components of a mixture", f"{self.components} for the head '{self.head}'"
+            )
         if not all(0 < len(values) <= LARGEST for values in latents.values()):
-            raise InputError(f"1 to {LARGEST} values of each latent", f"{ {n: len(v) for n, v in latents.items()} }")
+            raise InputError(
+                f"1 to {LARGEST} values of each latent",
+                f"{ {n: len(v) for n, v in latents.items()} }",
+            )
 
     @property
     def outputs(self) -> int:
@@ -122,7 +143,11 @@ class NetworkConfig:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> NetworkConfig:
-        return cls(**mapping("a network", plain, allowed=[f.name for f in fields(cls)], required=["family"]))
+        return cls(
+            **mapping(
+                "a network", plain, allowed=[f.name for f in fields(cls)], required=["family"]
+            )
+        )
 
 
 class Network(nn.Module):
@@ -131,7 +156,12 @@ class Network(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        tokens = {"rows": RowTokens, "nodes": NodeTokens, "symbols": SymbolTokens, "points": PointTokens}
+        tokens = {
+            "rows": RowTokens,
+            "nodes": NodeTokens,
+            "symbols": SymbolTokens,
+            "points": PointTokens,
+        }
         self.tokens = tokens[config.family](config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
@@ -155,7 +185,9 @@ class Network(nn.Module):
     def raw(self, *arrays: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the heads put out, (B, Q, outputs), and the log posterior of the latents."""
         tokens, readable = self.tokens(*arrays)  # (B, N + Q, D); the first N may be read
-        asked = readable if self.config.family in ("rows", "points") and not self.config.latents else 0
+        asked = (
+            readable if self.config.family in ("rows", "points") and not self.config.latents else 0
+        )
         for i, block in enumerate(self.blocks, 1):
             tokens = block(tokens, readable, asked if i == len(self.blocks) else 0)
         tokens, latents = self.norm(tokens), None
@@ -190,7 +222,9 @@ class Network(nn.Module):
         for name, weight in self.named_parameters():
             if weight.ndim >= 2:
                 depth = math.sqrt(2 * self.config.layers) if name.endswith("out.weight") else 1.0
-                nn.init.normal_(weight, std=1 / (math.sqrt(weight.shape[-1]) * depth), generator=generator)
+                nn.init.normal_(
+                    weight, std=1 / (math.sqrt(weight.shape[-1]) * depth), generator=generator
+                )
             elif name.endswith("bias"):
                 nn.init.zeros_(weight)
         return self
@@ -239,12 +273,16 @@ class Attention(nn.Module):
         q, k, _ = self._heads(x, readable)
         scores = q @ k.mT / math.sqrt(q.shape[-1])
         if self.causal:
-            scores = scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -torch.inf)
+            scores = scores.masked_fill(
+                torch.ones_like(scores, dtype=torch.bool).triu(1), -torch.inf
+            )
         return scores.softmax(-1)
 
     def _heads(self, x: Tensor, readable: int, first: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         q = self._split(self.query(x[:, first:]))  # (B, H, N + Q - first, D / H)
-        k, v = (self._split(half) for half in self.key_value(x[:, :readable]).chunk(2, dim=-1))  # (B, H, N, D / H)
+        k, v = (
+            self._split(half) for half in self.key_value(x[:, :readable]).chunk(2, dim=-1)
+        )  # (B, H, N, D / H)
         return (rotate(q), rotate(k), v) if self.causal else (q, k, v)
 
     def _split(self, x: Tensor) -> Tensor:
@@ -284,12 +322,16 @@ class RowTokens(nn.Module):
         self.nodes, self.categories = len(config.states), max(config.states)
         self.sink = Sink(config.width)
         self.context = nn.Linear(self.nodes * self.categories, config.width)
-        self.query = nn.Parameter(torch.zeros(self.nodes, config.width, self.nodes * self.categories + 1))
+        self.query = nn.Parameter(
+            torch.zeros(self.nodes, config.width, self.nodes * self.categories + 1)
+        )
 
     def forward(self, rows: Tensor, query: Tensor, target: Tensor) -> tuple[Tensor, int]:
         """Rows (B, n, M), query prefixes (B, Q, M) with -1 = not given, target nodes (B, Q)."""
         context = self.sink(self.context(self.one_hot(rows)))
-        given = F.pad(self.one_hot(query), (0, 1), value=1.0)  # (B, Q, M K + 1); the last one carries the target itself
+        given = F.pad(
+            self.one_hot(query), (0, 1), value=1.0
+        )  # (B, Q, M K + 1); the last one carries the target itself
         asked = F.one_hot(target, self.nodes).to(given.dtype)  # (B, Q, M)
         gated = (asked[..., :, None] * given[..., None, :]).flatten(2)  # (B, Q, M (M K + 1))
         queries = gated @ self.query.transpose(1, 2).flatten(0, 1)

@@ -47,7 +47,10 @@ class Job(ABC):
     def blocks(self) -> list[Self]:
         """The job in parts that are kept."""
         end = self.first + self.replicates
-        return [replace(self, first=i, replicates=min(BLOCK, end - i)) for i in range(self.first, end, BLOCK)]
+        return [
+            replace(self, first=i, replicates=min(BLOCK, end - i))
+            for i in range(self.first, end, BLOCK)
+        ]
 
     def path(self, out: Path) -> Path:
         """The file of a block."""
@@ -57,7 +60,9 @@ class Job(ABC):
 J = TypeVar("J", bound=Job)
 
 
-def run(todo: Sequence[J], out: Path, progress: Callable[[int], None], *, workers: int | None = None) -> list[Counts]:
+def run(
+    todo: Sequence[J], out: Path, progress: Callable[[int], None], *, workers: int | None = None
+) -> list[Counts]:
     """Counts of all jobs, in their order; blocks without a file of these sources are measured in spawned processes.
 
     First blocks of all jobs come first: an interrupted run has everything with fewer replicates. `progress` is told how many
@@ -67,7 +72,9 @@ def run(todo: Sequence[J], out: Path, progress: Callable[[int], None], *, worker
     parts = sorted((block for job in todo for block in job.blocks()), key=lambda block: block.first)
     found = {block: kept for block in parts if (kept := _kept(block, out)) is not None}
     progress(len(found))
-    for block, counts in _measured([block for block in parts if block not in found], workers or os.cpu_count() or 1):
+    for block, counts in _measured(
+        [block for block in parts if block not in found], workers or os.cpu_count() or 1
+    ):
         _keep(block, counts, out)
         found[block] = counts
         progress(len(found))

@@ -23,14 +23,22 @@ def checked(weights: Array) -> Array:
         ShapeError: not (dataset, head, reader, read), or rows that are no distributions.
     """
     found = np.asarray(weights, dtype=np.float64)
-    if found.ndim != 4 or not np.all(found >= 0) or np.abs(found.sum(-1) - 1).max(initial=0.0) > ROW_SUM:
-        raise ShapeError("attention (dataset, head, reader, read) with rows that sum to one", f"{found.shape}")
+    if (
+        found.ndim != 4
+        or not np.all(found >= 0)
+        or np.abs(found.sum(-1) - 1).max(initial=0.0) > ROW_SUM
+    ):
+        raise ShapeError(
+            "attention (dataset, head, reader, read) with rows that sum to one", f"{found.shape}"
+        )
     return found
 
 
 def tokens_read(weights: Array) -> Array:
     """exp of the entropy of a row: how many tokens an even spread over would have this entropy, (dataset,)."""
-    entropy = -np.where(weights > 0, weights * np.log(np.where(weights > 0, weights, 1.0)), 0.0).sum(-1)
+    entropy = -np.where(
+        weights > 0, weights * np.log(np.where(weights > 0, weights, 1.0)), 0.0
+    ).sum(-1)
     return np.asarray(np.exp(entropy).mean((1, 2)))
 
 
@@ -65,12 +73,16 @@ def observed(weights: Array, leading: int) -> Array:
     """A map over the observations alone, its rows made to sum to one; an even spread where they have no mass."""
     rest = weights[..., leading:]
     total = rest.sum(-1, keepdims=True)
-    return np.asarray(np.divide(rest, total, out=np.full_like(rest, 1 / rest.shape[-1]), where=total > 0))
+    return np.asarray(
+        np.divide(rest, total, out=np.full_like(rest, 1 / rest.shape[-1]), where=total > 0)
+    )
 
 
 def apart(weights: Array, other: Array) -> Array:
     """Total variation of each head from a map of one head, (dataset, head)."""
-    return np.stack([variation(weights[:, head], other[:, 0]) for head in range(weights.shape[1])], axis=1)
+    return np.stack(
+        [variation(weights[:, head], other[:, 0]) for head in range(weights.shape[1])], axis=1
+    )
 
 
 def variation(one: Array, other: Array) -> Array:

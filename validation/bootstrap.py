@@ -61,7 +61,10 @@ class Interval:
 
     def plain(self) -> dict[str, Any]:
         """Estimate, low and high as JSON; a limit without support is null, with the `reason` beside it."""
-        low, high = (v if holds else None for v, holds in zip((self.low, self.high), self.supported, strict=True))
+        low, high = (
+            v if holds else None
+            for v, holds in zip((self.low, self.high), self.supported, strict=True)
+        )
         limits = {"estimate": _number(self.estimate), "low": _number(low), "high": _number(high)}
         return limits if self.reason is None else {**limits, "reason": self.reason}
 
@@ -95,7 +98,9 @@ class Studentised:
             return np.where(self.log, lifted, self.mean - step)
 
 
-def interval(values: Array, *, seed: int = 0, within: tuple[float, float] = (-np.inf, np.inf)) -> Interval:
+def interval(
+    values: Array, *, seed: int = 0, within: tuple[float, float] = (-np.inf, np.inf)
+) -> Interval:
     """Mean of one value a data set, with its log bootstrap-t interval (its own scale for signed quantities).
 
     Args:
@@ -109,7 +114,9 @@ def interval(values: Array, *, seed: int = 0, within: tuple[float, float] = (-np
     return stated(column, float(low), float(high), within)
 
 
-def stated(values: Array, low: float, high: float, within: tuple[float, float] = (-np.inf, np.inf)) -> Interval:
+def stated(
+    values: Array, low: float, high: float, within: tuple[float, float] = (-np.inf, np.inf)
+) -> Interval:
     """The mean of some values, (dataset,), with limits that were found for it, and whether the values support them."""
     estimate = float(values.mean())
     ends = (np.asarray(v) for v in (estimate, low, high, values.min(), values.max()))
@@ -130,7 +137,8 @@ def recovery(divergence: Array, baseline: Array, *, seed: int = 0) -> Interval |
     """
     if divergence.shape != baseline.shape or np.isnan(divergence).any() or np.isnan(baseline).any():
         raise InputError(
-            "one divergence and one baseline a data set", f"shapes {divergence.shape}, {baseline.shape}, or NaN"
+            "one divergence and one baseline a data set",
+            f"shapes {divergence.shape}, {baseline.shape}, or NaN",
         )
     if not np.isfinite(baseline).all() or baseline.mean() <= 0:
         return None
@@ -183,7 +191,9 @@ def studentised(values: Array, *, seed: int) -> Studentised:
     mean = np.where(present, flat, 0.0).sum(0) / np.maximum(clusters, 1)
     lift = _lift(mean, np.where(present, flat, np.inf).min(0))
     centred = _rounded_off(np.where(present, flat, mean) - mean, mean)
-    count, first, second = np.split(resampled(np.concatenate([present, centred, centred**2], -1), seed), 3, axis=-1)
+    count, first, second = np.split(
+        resampled(np.concatenate([present, centred, centred**2], -1), seed), 3, axis=-1
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = first / count
         spread = np.sqrt(np.maximum(second - count * shift**2, 0.0) / (count - 1) / count)
@@ -214,7 +224,9 @@ def _with_tails(found: Studentised, deviations: Array) -> tuple[Array, Array]:
     """
     low, high = (found.at(_order(found.t, level)) for level in (0.5 + LEVEL / 2, 0.5 - LEVEL / 2))
     above = _one_more(deviations)
-    farthest = np.where(found.log & (found.clusters >= ENOUGH), found.mean + found.clusters * above, np.inf)
+    farthest = np.where(
+        found.log & (found.clusters >= ENOUGH), found.mean + found.clusters * above, np.inf
+    )
     below = 0.0 if found.log.all() else np.where(found.log, 0.0, _one_more(-deviations))
     return low - below, np.minimum(high + above, farthest)
 
@@ -224,7 +236,9 @@ def _one_more(deviations: Array) -> Array:
     columns = deviations.reshape(len(deviations), -1)
     missing = np.isnan(columns)
     out = np.zeros(columns.shape[1])
-    for few in np.unique(missing.sum(0)):  # columns with as many values together; NaN is sorted to the end
+    for few in np.unique(
+        missing.sum(0)
+    ):  # columns with as many values together; NaN is sorted to the end
         same = missing.sum(0) == few
         values = np.sort(columns[:, same], axis=0)[: len(columns) - few]
         if len(values):
@@ -266,7 +280,9 @@ def _weights(n: int, seed: int) -> Iterator[Array]:
         yield np.bincount(cells.ravel(), minlength=size * n).reshape(size, n).astype(float)
 
 
-def posterior_point(values: Array, further: Array, seed: int, level: float = 0.5 + LEVEL / 2) -> Array:
+def posterior_point(
+    values: Array, further: Array, seed: int, level: float = 0.5 + LEVEL / 2
+) -> Array:
     """The `level` point of each column's mean with one further value, under weights Dirichlet(1, ..., 1), (*column,).
 
     The further value's weight is Beta(1, n) and independent of how the others share the rest: it runs through the
@@ -290,15 +306,21 @@ def _ratio(divergence: Array, baseline: Array, seed: int) -> tuple[Studentised, 
     """Bootstrap-t of mean(divergence) / mean(baseline), and each data set's influence on it (the delta method)."""
     n, ratio = divergence.size, divergence.mean() / baseline.mean()
     b = baseline / baseline.mean()
-    rest = _rounded_off(divergence / baseline.mean() - ratio * b, ratio * b.max())  # what proportionality leaves
+    rest = _rounded_off(
+        divergence / baseline.mean() - ratio * b, ratio * b.max()
+    )  # what proportionality leaves
     sums = resampled(np.stack([b, rest, rest**2, rest * b, b**2], -1), seed) / n
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = sums[:, 1] / sums[:, 0]
         squares = sums[:, 2] - 2 * shift * sums[:, 3] + shift**2 * sums[:, 4]
         spread = np.sqrt(np.maximum(squares, 0.0) / (n - 1)) / sums[:, 0]
     error = np.sqrt((rest**2).mean() / (n - 1))
-    lift = _lift(ratio, (divergence / baseline.mean()).min())[None]  # as if that share of the baseline were added
-    return _scaled(ratio[None], lift, ratio + shift[:, None], error[None], spread[:, None], np.array([n]), ()), rest
+    lift = _lift(ratio, (divergence / baseline.mean()).min())[
+        None
+    ]  # as if that share of the baseline were added
+    return _scaled(
+        ratio[None], lift, ratio + shift[:, None], error[None], spread[:, None], np.array([n]), ()
+    ), rest
 
 
 def _scaled(
@@ -341,7 +363,9 @@ def _usable(values: Array) -> npt.NDArray[np.bool_]:
 def _mean(values: Array) -> Array:
     present = np.isfinite(values)
     with np.errstate(invalid="ignore"):
-        return np.where(present, values, 0.0).sum(0) / np.where(present.any(0), present.sum(0), np.nan)
+        return np.where(present, values, 0.0).sum(0) / np.where(
+            present.any(0), present.sum(0), np.nan
+        )
 
 
 def _column(values: Array) -> Array:

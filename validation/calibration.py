@@ -40,7 +40,9 @@ def rare(rate: float, elsewhere: float = 0.0, sd: float = 0.5) -> Law:
 
 def left_tailed(sd: float = 1.0) -> Law:
     """2 - log-normal, mean 1: a debiased divergence whose noise has its long tail below."""
-    return Law(f"2 - log-normal sd {sd:g}", 1.0, lambda rng, shape: 2 - lognormal(sd).draw(rng, shape))
+    return Law(
+        f"2 - log-normal sd {sd:g}", 1.0, lambda rng, shape: 2 - lognormal(sd).draw(rng, shape)
+    )
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,19 @@ class Rates:
 
 def lognormal(sd: float) -> Law:
     """exp(sd Z - sd^2 / 2), mean 1."""
-    return Law(f"log-normal sd {sd:g}", 1.0, lambda rng, shape: np.exp(sd * rng.standard_normal(shape) - sd * sd / 2))
+    return Law(
+        f"log-normal sd {sd:g}",
+        1.0,
+        lambda rng, shape: np.exp(sd * rng.standard_normal(shape) - sd * sd / 2),
+    )
 
 
 def gamma(shape_parameter: float) -> Law:
     """Gamma with mean 1; 0.5 is the law of a squared normal error."""
     return Law(
-        f"gamma {shape_parameter:g}", 1.0, lambda rng, shape: rng.gamma(shape_parameter, 1 / shape_parameter, shape)
+        f"gamma {shape_parameter:g}",
+        1.0,
+        lambda rng, shape: rng.gamma(shape_parameter, 1 / shape_parameter, shape),
     )
 
 
@@ -128,13 +136,19 @@ class Experiments:
         below, above = float((high < self.law.mean).mean()), float((low > self.law.mean).mean())
         return Coverage(1 - below - above, below, above, float((high - low).mean()))
 
-    def rates(self, ratio: float, reference_error: float = 0.0, fewest: int = FEWEST_EQUIVALENT) -> Rates:
+    def rates(
+        self, ratio: float, reference_error: float = 0.0, fewest: int = FEWEST_EQUIVALENT
+    ) -> Rates:
         """How often each verdict is given when the tolerance is the true mean divided by `ratio`, one that was asked for.
 
         ratio 1: every `equivalent` or `different` is false. ratio 0.5: `equivalent` is power. ratio 2: `different` is.
         """
-        verdict = verdicts(self.bounds[ratio], self.clusters, self.law.mean / ratio, reference_error, fewest)
-        return Rates(*(float((verdict == name).mean()) for name in ("equivalent", "different", "undecided")))
+        verdict = verdicts(
+            self.bounds[ratio], self.clusters, self.law.mean / ratio, reference_error, fewest
+        )
+        return Rates(
+            *(float((verdict == name).mean()) for name in ("equivalent", "different", "undecided"))
+        )
 
 
 def experiments(
@@ -158,14 +172,18 @@ def experiments(
         rng = np.random.default_rng([seed, clusters, start // COLUMNS])
         values = law.draw(rng, (clusters, min(COLUMNS, first + nulls - start)))
         low, high = bootstrap.limits(values, seed=seed)
-        blocks.append([allowed(values, low, high, prior * law.mean / ratio, seed) for ratio in ratios])
+        blocks.append(
+            [allowed(values, low, high, prior * law.mean / ratio, seed) for ratio in ratios]
+        )
     by_ratio = zip(ratios, zip(*blocks, strict=True), strict=True)
     return Experiments(law, clusters, {ratio: _joined(parts) for ratio, parts in by_ratio})
 
 
 def _joined(parts: Sequence[Bounds]) -> Bounds:
     names = ("low", "high", "lower", "upper")
-    return Bounds(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    return Bounds(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    )
 
 
 LAWS = (

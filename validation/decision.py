@@ -151,18 +151,28 @@ def verdicts(
     unheld: float = 0.0,
 ) -> npt.NDArray[Any]:
     """The verdict of each run; one whose interval lies below zero, where no divergence can lie, gets none."""
-    possible = (reference_error <= LARGEST_ERROR * tolerance) & ~below_zero(found.high, tolerance, reference_error)
-    equivalent = possible & (clusters >= fewest) & (found.upper + reference_error + unheld < tolerance)
-    different = possible & (clusters >= FEWEST_DIFFERENT) & (found.lower - reference_error > tolerance)
+    possible = (reference_error <= LARGEST_ERROR * tolerance) & ~below_zero(
+        found.high, tolerance, reference_error
+    )
+    equivalent = (
+        possible & (clusters >= fewest) & (found.upper + reference_error + unheld < tolerance)
+    )
+    different = (
+        possible & (clusters >= FEWEST_DIFFERENT) & (found.lower - reference_error > tolerance)
+    )
     return np.select([equivalent, different], ["equivalent", "different"], "undecided")
 
 
-def below_zero(high: Array | float, tolerance: float, reference_error: float) -> npt.NDArray[np.bool_]:
+def below_zero(
+    high: Array | float, tolerance: float, reference_error: float
+) -> npt.NDArray[np.bool_]:
     """Whether a whole interval lies below zero by more than rounding and the reference's error explain."""
     return np.asarray(high < -(reference_error + ROUNDING * tolerance))
 
 
-def exceeds(cluster_values: Array, *, tolerance: float, reference_error: float = 0.0, seed: int = 0) -> float:
+def exceeds(
+    cluster_values: Array, *, tolerance: float, reference_error: float = 0.0, seed: int = 0
+) -> float:
     """One-sided p-value of the null that the mean is at most the tolerance: the limit of `different`, inverted.
 
     1 where no verdict could be `different`: fewer than thirty data sets, or a reference that may be wrong by too much.
@@ -180,7 +190,9 @@ def exceeds(cluster_values: Array, *, tolerance: float, reference_error: float =
 def left_tail(values: Array) -> Array:
     """What the lower limit of each column's mean is lowered by for a tail below; 0 where no value is negative."""
     smallest = values.min(0)
-    return np.asarray(np.where(smallest < 0, LEFT_TAIL * (values.mean(0) - smallest) / len(values), 0.0))
+    return np.asarray(
+        np.where(smallest < 0, LEFT_TAIL * (values.mean(0) - smallest) / len(values), 0.0)
+    )
 
 
 def unseen(values: Array, worst: float, *, seed: int = 0) -> Array:
@@ -218,7 +230,9 @@ def datasets_needed(
     if mean > tolerance + reference_error:
         signed, least = float(values.min()) < 0, tolerance + reference_error
         gap = mean - least if signed else math.log(mean / least) * mean
-        tail = float(left_tail(values)) * values.size  # is lost from the lower limit, divided by the number of data sets
+        tail = (
+            float(left_tail(values)) * values.size
+        )  # is lost from the lower limit, divided by the number of data sets
         return _whole(max(FEWEST_DIFFERENT, (DETECTABLE * spread / gap) ** 2 + tail / gap))
     most, mean = max(PRIOR * tolerance if worst is None else worst, top), max(mean, 0.0)
 
@@ -245,17 +259,25 @@ def _checked(values: Array, tolerance: float, reference_error: float) -> Array:
         raise ShapeError("one value a data set, (dataset,)", f"{values.shape}")
     if np.isnan(values).any() or np.isneginf(values).any():
         raise InputError(
-            "a divergence for every data set", f"NaN or -inf in {int((~(values > -np.inf)).sum())} of {values.size}"
+            "a divergence for every data set",
+            f"NaN or -inf in {int((~(values > -np.inf)).sum())} of {values.size}",
         )
     if not (0 < tolerance < math.inf and 0 <= reference_error < math.inf):
         raise InputError(
-            "a positive tolerance and a reference error that is not negative", f"{tolerance} and {reference_error}"
+            "a positive tolerance and a reference error that is not negative",
+            f"{tolerance} and {reference_error}",
         )
     return values
 
 
 def _finite(
-    values: Array, tolerance: float, reference_error: float, seed: int, worst: float, fewest: int, unheld: float
+    values: Array,
+    tolerance: float,
+    reference_error: float,
+    seed: int,
+    worst: float,
+    fewest: int,
+    unheld: float,
 ) -> Decision:
     n, mean = values.size, float(values.mean())
     found = _bounds(values, reference_error, worst, seed)
@@ -301,7 +323,9 @@ def _tail_findings(values: Array, reason: str | None) -> list[str]:
     found = [] if reason is None else [f"no_stable_limit: {reason}"]
     if shape > HEAVY:
         law = f"the largest divergences fall off like a Pareto law of shape {shape:.2f}"
-        found.append(f"heavy_tail: {law}; above {HEAVY} the limits may miss the mean more often than in 5 %")
+        found.append(
+            f"heavy_tail: {law}; above {HEAVY} the limits may miss the mean more often than in 5 %"
+        )
     return found
 
 
@@ -330,7 +354,9 @@ def allowed(values: Array, low: Array, high: Array, worst: float, seed: int) -> 
     """The limits of each column's mean with their allowances; arguments as in `bounds`."""
     farthest = np.maximum(values.max(0), 0.0) / len(values)
     rare = high + (RULE_OF_THREE - 1) * farthest  # `high` holds a third of the rule of three
-    return Bounds(low, high, low - left_tail(values), np.maximum(rare, unseen(values, worst, seed=seed)))
+    return Bounds(
+        low, high, low - left_tail(values), np.maximum(rare, unseen(values, worst, seed=seed))
+    )
 
 
 def _infinite(values: Array, tolerance: float, zero_mass: float | None) -> Decision:
@@ -340,7 +366,20 @@ def _infinite(values: Array, tolerance: float, zero_mass: float | None) -> Decis
         finding = f"{wrong}; the exact mass concerned is {zero_mass:.3g}"
     else:  # draws of what is impossible, or numbers so far apart that float64 does not hold their divergence
         finding = f"infinite_divergence: the divergence is infinite in {share:.1%} of the data sets"
-    return Decision("different", None, None, None, None, tolerance, None, None, n, share, (finding,), (not_excluded(n),))
+    return Decision(
+        "different",
+        None,
+        None,
+        None,
+        None,
+        tolerance,
+        None,
+        None,
+        n,
+        share,
+        (finding,),
+        (not_excluded(n),),
+    )
 
 
 def missed_share(n: int) -> float:
@@ -359,7 +398,9 @@ def _unseen_planned(mean: float, spread: float, most: float, n: int) -> float:
     return mean + POWER * error + math.hypot(TWO_SIDED * error, MISSED * most / n)
 
 
-def _more(values: Array, tolerance: float, reference_error: float, worst: float, fewest: int) -> int | None:
+def _more(
+    values: Array, tolerance: float, reference_error: float, worst: float, fewest: int
+) -> int | None:
     """What an undecided run still needs: twice what it has, where a normal approximation would have settled it already."""
     needed = datasets_needed(values, tolerance, reference_error, worst=worst, fewest=fewest)
     return needed if needed is None or needed > values.size else 2 * values.size

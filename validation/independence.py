@@ -85,8 +85,13 @@ def judge(found: Mapping[str, Array], shard: int) -> Independence | None:
     if "draw_scatter" in found:
         means = {name: decision.cluster_means(found[name]) for name in TWO}
         statement = bool((means["draw_repeat"] == 1).all())
-        p = {"draw_scatter": _mean_zero(means["draw_scatter"]), "draw_shift": _together(means["draw_shift"], shard)}
-        return Independence(2, statement, {} if statement else _adjusted(p), float(means["draw_scatter"].mean()))
+        p = {
+            "draw_scatter": _mean_zero(means["draw_scatter"]),
+            "draw_shift": _together(means["draw_shift"], shard),
+        }
+        return Independence(
+            2, statement, {} if statement else _adjusted(p), float(means["draw_scatter"].mean())
+        )
     if "draw_halves" in found:
         means = {name: decision.cluster_means(found[name]) for name in ONE}
         p = {name: _mean_zero(values) for name, values in means.items()}
@@ -106,7 +111,9 @@ def _kernel(candidate: Draws, reference: Predictive) -> Array:
         return np.stack([_lag(first), _scatter(first[:, :half], first[:, half:])], -1).ravel()
     second = places(candidate.again, reference)
     shift = (first**2).mean(-1) - (second**2).mean(-1)
-    return np.stack([_scatter(first, second), shift, _same(candidate.draws, candidate.again)], -1).ravel()
+    return np.stack(
+        [_scatter(first, second), shift, _same(candidate.draws, candidate.again)], -1
+    ).ravel()
 
 
 def places(draws: Array, reference: Predictive) -> Array:
@@ -139,7 +146,9 @@ def _mean_zero(values: Array) -> float | None:
     spread = float(values.std(ddof=1)) if values.size >= FEWEST else 0.0
     if not spread > 0:
         return None
-    return float(2 * student.sf(abs(values.mean()) / spread * np.sqrt(values.size), values.size - 1))
+    return float(
+        2 * student.sf(abs(values.mean()) / spread * np.sqrt(values.size), values.size - 1)
+    )
 
 
 def _together(values: Array, shard: int) -> float | None:

@@ -41,8 +41,14 @@ def _mean(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
     """Intervals and verdicts of a mean divergence that is 1, where that or twice that is the tolerance."""
     found = calibration.experiments(_law(law), n, nulls=runs, seed=seed, first=first)
     at, half = found.rates(1.0), found.rates(0.5)
-    said = {"false_equivalent": at.equivalent, "false_different": at.different, "power_at_half": half.equivalent}
-    return counts((found.low, found.high), found.law.mean) | {event: round(share * runs) for event, share in said.items()}
+    said = {
+        "false_equivalent": at.equivalent,
+        "false_different": at.different,
+        "power_at_half": half.equivalent,
+    }
+    return counts((found.low, found.high), found.law.mean) | {
+        event: round(share * runs) for event, share in said.items()
+    }
 
 
 def _law(name: str) -> Law:
@@ -62,7 +68,9 @@ def _recovery(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Cou
     for i in range(runs):
         rng = generator(seed, f"recovery/{law}", n, first + i)
         baseline = gamma(2.0).draw(rng, (n,))
-        found = bootstrap.recovery(0.005 * (baseline + _law(law).draw(rng, (n,))), baseline, seed=seed)
+        found = bootstrap.recovery(
+            0.005 * (baseline + _law(law).draw(rng, (n,))), baseline, seed=seed
+        )
         assert found is not None
         low[i], high[i] = found.low, found.high
     return counts((low, high), 0.99)
@@ -84,14 +92,18 @@ def _sequences(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Co
     del law
     by_sequence, by_position = [], []
     for start in range(first, first + runs, step := COLUMNS // 2):
-        z = generator(seed, "sequences", n, start).standard_normal((LENGTH, n, min(step, first + runs - start)))
+        z = generator(seed, "sequences", n, start).standard_normal(
+            (LENGTH, n, min(step, first + runs - start))
+        )
         for i in range(1, LENGTH):
             z[i] = RHO * z[i - 1] + math.sqrt(1 - RHO**2) * z[i]
         scores = np.exp(z)
         by_sequence.append(bootstrap.limits(scores.mean(0), seed=seed))
         by_position.append(bootstrap.limits(scores.reshape(-1, z.shape[-1]), seed=seed))
     truth = math.exp(0.5)
-    return counts(_joined(by_sequence), truth) | {"by_position": counts(_joined(by_position), truth)["covered"]}
+    return counts(_joined(by_sequence), truth) | {
+        "by_position": counts(_joined(by_position), truth)["covered"]
+    }
 
 
 def _coverage(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
@@ -99,7 +111,9 @@ def _coverage(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Cou
     level, found = float(law.split("%")[0]) / 100, []
     for i in range(first, first + runs):
         place = _together(generator(seed, f"coverage/{law}", n, i), n)
-        found.append(next(c for c in summaries.coverage({"pit": place}, seed=seed) if c.level == level))
+        found.append(
+            next(c for c in summaries.coverage({"pit": place}, seed=seed) if c.level == level)
+        )
     limits = np.array([c.limits.low for c in found]), np.array([c.limits.high for c in found])
     return counts(limits, level) | {"rejected": sum(c.p_value <= 0.05 for c in found)}
 
@@ -116,7 +130,9 @@ def _reliability(law: str, n: int, first: int, runs: int, seed: int) -> _shards.
     for i in range(first, first + runs):
         rng = generator(seed, f"reliability/{law}", n, i)
         said = rng.dirichlet(np.ones(4), (n, 1, QUERIES)).max(-1)
-        luck = _together(rng, n) if law == "queries that share an outcome" else rng.random(said.shape)
+        luck = (
+            _together(rng, n) if law == "queries that share an outcome" else rng.random(said.shape)
+        )
         found = summaries.reliability(said, np.where(luck < said, 1.0, 0.0), seed=seed)
         low.append(found.low - found.hit)
         high.append(found.high - found.hit)
@@ -131,7 +147,9 @@ def _proven(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Count
     low = np.empty(runs)
     for i in range(runs):
         x, y = generator(seed, f"proven/{law}", n, first + i).standard_normal((2, n, 4))
-        low[i] = c2st.PART.run(x, y + apart, thin=False, permutations=1, seed=first + i).measured["total_variation_low"]
+        low[i] = c2st.PART.run(x, y + apart, thin=False, permutations=1, seed=first + i).measured[
+            "total_variation_low"
+        ]
     return counts((low, np.full(runs, np.inf)), distance)
 
 
@@ -139,7 +157,11 @@ def counts(limits: Limits, truth: float | Array) -> _shards.Counts:
     """Runs whose limits hold the truth; whose lower limit lies above it somewhere; whose upper limit lies below it."""
     low, high = (np.reshape(limit, (len(limit), -1)) for limit in limits)
     above, below = (low > truth).any(-1), (high < truth).any(-1)
-    return {"covered": int((~above & ~below).sum()), "above": int(above.sum()), "below": int(below.sum())}
+    return {
+        "covered": int((~above & ~below).sum()),
+        "above": int(above.sum()),
+        "below": int(below.sum()),
+    }
 
 
 def _joined(parts: Sequence[Limits]) -> Limits:
@@ -194,7 +216,9 @@ class Job(_shards.Job):
         return source_digest(self.interval)
 
     def measure(self) -> _shards.Counts:
-        return INTERVALS[self.interval].counts(self.law, self.n, self.first, self.replicates, self.seed)
+        return INTERVALS[self.interval].counts(
+            self.law, self.n, self.first, self.replicates, self.seed
+        )
 
 
 def source_digest(interval: str) -> str:
@@ -221,17 +245,27 @@ class Measured:
         title, runs = INTERVALS[self.job.interval].title, self.job.replicates
         found = stats.binomtest(self.counts["covered"], runs).proportion_ci(0.95)
         limits = {"covered_low": float(found.low), "covered_high": float(found.high)}
-        return asdict(self.job) | {"title": title} | {event: self.share(event) for event in self.counts} | limits
+        return (
+            asdict(self.job)
+            | {"title": title}
+            | {event: self.share(event) for event in self.counts}
+            | limits
+        )
 
 
 def jobs(runs: int, seed: int, names: Sequence[str] | None = None) -> list[Job]:
     """Every interval on all its laws at three numbers of data sets."""
     return [
-        Job(n, runs, seed, interval=name, law=law) for name in names or INTERVALS for law in INTERVALS[name].laws for n in SIZES
+        Job(n, runs, seed, interval=name, law=law)
+        for name in names or INTERVALS
+        for law in INTERVALS[name].laws
+        for n in SIZES
     ]
 
 
-def run(todo: Sequence[Job], out: Path, progress: Callable[[int], None], *, workers: int | None = None) -> list[Measured]:
+def run(
+    todo: Sequence[Job], out: Path, progress: Callable[[int], None], *, workers: int | None = None
+) -> list[Measured]:
     """Measure all jobs, in their order."""
     found = _shards.run(todo, out, progress, workers=workers)
     return [Measured(job, counts) for job, counts in zip(todo, found, strict=True)]
@@ -260,7 +294,10 @@ def tables(found: Sequence[Measured]) -> str:
 def _table(found: Sequence[Measured], head: str, events: Mapping[str, str]) -> str:
     if not found:
         return ""
-    lines = [f"| {head} | data | n | {' | '.join(events)} | runs |", "| --- " * (len(events) + 4) + "|"]
+    lines = [
+        f"| {head} | data | n | {' | '.join(events)} | runs |",
+        "| --- " * (len(events) + 4) + "|",
+    ]
     for m in found:
         shares = " | ".join(f"{m.share(event):.4f}" for event in events.values())
         title = INTERVALS[m.job.interval].title

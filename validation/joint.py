@@ -32,11 +32,15 @@ def energy_divergence(draws: Array, reference: Array) -> Array:
     Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018.
     """
     _require(draws, reference)
-    across = np.linalg.norm(draws[..., :, None, :] - reference[..., None, :, :], axis=-1).mean((-1, -2))
+    across = np.linalg.norm(draws[..., :, None, :] - reference[..., None, :, :], axis=-1).mean(
+        (-1, -2)
+    )
     return np.asarray(2 * across - _fair(draws) - _fair(reference))
 
 
-def sliced_wasserstein(draws: Array, reference: Array, *, directions: int = 64, seed: int = 0) -> Array:
+def sliced_wasserstein(
+    draws: Array, reference: Array, *, directions: int = 64, seed: int = 0
+) -> Array:
     """Sliced W2: root mean square over random directions of the W2 distance of projections, in the unit of y.
 
     Both sides need the same number of draws S, and two samples of one law are at a distance of order sd / sqrt(S): compare it
@@ -67,7 +71,9 @@ def covariance_error(draws: Array, mean: Array, covariance: Array) -> Array:
     z = (draws - mean[..., None, :]) / sd[..., None, :]
     exact = covariance / sd[..., None] / sd[..., None, :]
     error = (z.mT @ z / count - exact) / d
-    noise = (1 + (exact**2).sum((-1, -2)) / d**2) / count  # Isserlis: E of each squared entry is (1 + r^2) / S
+    noise = (
+        1 + (exact**2).sum((-1, -2)) / d**2
+    ) / count  # Isserlis: E of each squared entry is (1 + r^2) / S
     return np.sqrt(np.maximum((error**2).sum((-1, -2)) - noise, 0.0))
 
 

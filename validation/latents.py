@@ -46,7 +46,10 @@ def leaked_mass(draws: Array, support: str, applies: npt.NDArray[np.bool_] | Non
         raise ShapeError("draws (dataset, position, chain, draw, *event)", f"{draws.shape}")
     shape = (*draws.shape[:2], *draws.shape[4:])
     if applies is not None and applies.shape != shape:
-        raise ShapeError(f"draws of an event of shape {applies.shape[2:]} for {applies.shape[:2]}", f"{draws.shape}")
+        raise ShapeError(
+            f"draws of an event of shape {applies.shape[2:]} for {applies.shape[:2]}",
+            f"{draws.shape}",
+        )
     low, high = SUPPORTS[support]
     inside = np.isfinite(draws) & (draws >= low) & (draws <= high)
     outside = 1 - inside.mean((2, 3))
@@ -68,11 +71,15 @@ def normal_kl(exact: Mapping[str, Array], candidate: Mapping[str, Array]) -> Arr
     """
     lead = exact["mean"].shape[:2]
     _same_shapes(exact, candidate, ("mean", "sd"))
-    mean, sd, other_mean, other_sd = (side[k].reshape(*lead, -1) for side in (exact, candidate) for k in ("mean", "sd"))
+    mean, sd, other_mean, other_sd = (
+        side[k].reshape(*lead, -1) for side in (exact, candidate) for k in ("mean", "sd")
+    )
     known = np.isfinite(mean) & np.isfinite(sd) & (sd > 0)
     proper = known & np.isfinite(other_mean) & np.isfinite(other_sd) & (other_sd > 0)
     values = np.where(known, np.inf, np.nan)
-    values[proper] = normals(Normal(other_mean[proper], other_sd[proper]), Normal(mean[proper], sd[proper]))
+    values[proper] = normals(
+        Normal(other_mean[proper], other_sd[proper]), Normal(mean[proper], sd[proper])
+    )
     return values
 
 
@@ -89,7 +96,9 @@ def probability_kl(exact: Array, candidate: Array) -> Array:
         ShapeError: another shape than the exact ones have.
     """
     _same_shapes({"probs": exact}, {"probs": candidate}, ("probs",))
-    rows, others = (side.reshape(*exact.shape[:2], -1, exact.shape[-1]) for side in (exact, candidate))
+    rows, others = (
+        side.reshape(*exact.shape[:2], -1, exact.shape[-1]) for side in (exact, candidate)
+    )
     known = np.isfinite(rows).all(-1)
     proper = known & np.isfinite(others).all(-1)
     values = np.where(known, np.inf, np.nan)
@@ -97,7 +106,9 @@ def probability_kl(exact: Array, candidate: Array) -> Array:
     return values
 
 
-def _same_shapes(exact: Mapping[str, Array], candidate: Mapping[str, Array], names: tuple[str, ...]) -> None:
+def _same_shapes(
+    exact: Mapping[str, Array], candidate: Mapping[str, Array], names: tuple[str, ...]
+) -> None:
     for name in names:
         wanted, came = exact[names[0]].shape, candidate[name].shape
         if came != wanted:

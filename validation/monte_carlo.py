@@ -43,7 +43,11 @@ class Corrected:
 
 
 def corrected_kl(
-    candidate: Predictive | Runs, reference: Predictive | Runs, outcome: Array, *, masses: bool = False
+    candidate: Predictive | Runs,
+    reference: Predictive | Runs,
+    outcome: Array,
+    *,
+    masses: bool = False,
 ) -> Corrected:
     """KL between the averages of the runs, less the bias of each side that was run twice.
 
@@ -71,7 +75,8 @@ def average(first: Predictive, second: Predictive) -> Predictive:
         return Bins(0.5 * (first.probs + second.probs), first.edges, first.tail_scale)
     if isinstance(first, Normal | NormalMixture) and isinstance(second, Normal | NormalMixture):
         weights, mean, sd = (
-            np.concatenate(pair, -1) for pair in zip(components(first), components(second), strict=True)
+            np.concatenate(pair, -1)
+            for pair in zip(components(first), components(second), strict=True)
         )
         return NormalMixture(0.5 * weights, mean, sd)
     raise InputError(
@@ -82,7 +87,11 @@ def average(first: Predictive, second: Predictive) -> Predictive:
 
 
 def _excess(
-    candidate: Predictive, reference: Predictive, runs: Runs, asked: npt.NDArray[np.bool_], masses: bool
+    candidate: Predictive,
+    reference: Predictive,
+    runs: Runs,
+    asked: npt.NDArray[np.bool_],
+    masses: bool,
 ) -> Array:
     """Bias and remainder that the noise between two runs causes, (2, dataset, position, query)."""
     kernel = _between_masses if masses else _between_densities
@@ -92,14 +101,18 @@ def _excess(
     return out
 
 
-def _between_masses(candidate: Predictive, reference: Predictive, first: Predictive, second: Predictive) -> Array:
+def _between_masses(
+    candidate: Predictive, reference: Predictive, first: Predictive, second: Predictive
+) -> Array:
     """Over the candidate's cells."""
     if isinstance(candidate, Categorical | Bins):
         return _over_cells(reference, first, second, candidate)
     return _over_line(reference, first, second)
 
 
-def _between_densities(candidate: Predictive, reference: Predictive, first: Predictive, second: Predictive) -> Array:
+def _between_densities(
+    candidate: Predictive, reference: Predictive, first: Predictive, second: Predictive
+) -> Array:
     """Over the line; runs that are bins differ by one factor in each of their own cells."""
     if isinstance(first, Categorical | Bins):
         return _over_cells(reference, first, second, first)
@@ -110,13 +123,18 @@ def _between_densities(candidate: Predictive, reference: Predictive, first: Pred
     return _over_line(reference, first, second, borders) / (ends[:, 1] - ends[:, 0])[:, None]
 
 
-def _over_cells(reference: Predictive, first: Predictive, second: Predictive, cells: Categorical | Bins) -> Array:
+def _over_cells(
+    reference: Predictive, first: Predictive, second: Predictive, cells: Categorical | Bins
+) -> Array:
     logs = [_log_cells(law, cells) for law in (reference, first, second)]
     return np.stack([_bias(*logs).sum(-1), _remainder(*logs).sum(-1)], -1)
 
 
 def _over_line(
-    reference: Predictive, first: Predictive, second: Predictive, borders: tuple[float, float] = (-np.inf, np.inf)
+    reference: Predictive,
+    first: Predictive,
+    second: Predictive,
+    borders: tuple[float, float] = (-np.inf, np.inf),
 ) -> Array:
     laws = [reference, first, second]
     return np.stack([integrate(_bias, laws, borders), integrate(_remainder, laws, borders)], -1)
@@ -133,7 +151,9 @@ def _remainder(log_p: Array, first: Array, second: Array) -> Array:
 def _contrast(first: Array, second: Array) -> Array:
     """(a - b) / (a + b) from the logarithms; zero where both are zero."""
     with np.errstate(invalid="ignore"):
-        return np.where(np.isneginf(first) & np.isneginf(second), 0.0, np.tanh(0.5 * (first - second)))
+        return np.where(
+            np.isneginf(first) & np.isneginf(second), 0.0, np.tanh(0.5 * (first - second))
+        )
 
 
 def _log_cells(law: Predictive, candidate: Categorical | Bins) -> Array:

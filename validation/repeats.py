@@ -30,11 +30,16 @@ from veribayes.validation.metrics._metric import rowwise
 from veribayes.validation.metrics._quadrature import integrate
 from veribayes.validation.metrics.kl import normals, relative_entropy
 
-TINY = float(np.finfo(np.float32).tiny)  # a float32 softmax holds less as zero or not at all: it is no mass that moves
+TINY = float(
+    np.finfo(np.float32).tiny
+)  # a float32 softmax holds less as zero or not at all: it is no mass that moves
 
 
 def divergence(
-    one: Predictive, other: Predictive, applies: npt.NDArray[np.bool_], categories: int | None = None
+    one: Predictive,
+    other: Predictive,
+    applies: npt.NDArray[np.bool_],
+    categories: int | None = None,
 ) -> Array:
     """Symmetric divergence J of two answers, (dataset, position, query); NaN where a query does not apply.
 
@@ -77,7 +82,9 @@ def beyond_repeat(across: Sequence[Array], within: Sequence[Array]) -> Array:
 
 def _kernel(one: Predictive, other: Predictive, categories: int | None) -> Callable[..., Array]:
     if one.form != other.form:
-        raise InputError(f"answers in the form '{one.form}' whenever it is asked", f"'{other.form}'")
+        raise InputError(
+            f"answers in the form '{one.form}' whenever it is asked", f"'{other.form}'"
+        )
     for name in one.shared:
         first, second = (side.variables().get(name) for side in (one, other))
         if not np.array_equal(_or_nothing(first), _or_nothing(second)):
@@ -140,7 +147,9 @@ def _below(law: Quantiles, points: Array) -> Array:
     inside = (last > 0) & (last < knots.shape[-1])
     low = np.take_along_axis(knots, np.maximum(last - 1, 0), -1)
     high = np.take_along_axis(knots, np.minimum(last, knots.shape[-1] - 1), -1)
-    share = np.divide(points - low, high - low, out=np.zeros(points.shape), where=inside & (high > low))
+    share = np.divide(
+        points - low, high - low, out=np.zeros(points.shape), where=inside & (high > low)
+    )
     between = levels[last] + share * (levels[np.minimum(last + 1, levels.size - 1)] - levels[last])
     return np.where(last == 0, 0.0, np.where(inside, between, 1.0))
 

@@ -59,19 +59,30 @@ def concentration(scores: Array, groups: Mapping[str, Mask], *, seed: int = 0) -
     inside = {name: mask & applies for name, mask in groups.items()}
     if any(mask.shape != scores.shape for mask in groups.values()):
         raise ShapeError(f"groups of the scores' shape {scores.shape}", "others")
-    inside = {n: m for n, m in inside.items() if min(_datasets(m), _datasets(applies & ~m)) >= FEWEST}
+    inside = {
+        n: m for n, m in inside.items() if min(_datasets(m), _datasets(applies & ~m)) >= FEWEST
+    }
     if not inside or not np.nan_to_num(scores).any():  # nothing, or nothing that could concentrate
         return ()
     names = list(inside)
-    parts = [_batch(scores, [inside[n] for n in names[i : i + GROUPS]], seed) for i in range(0, len(names), GROUPS)]
-    ratio, error, t, replicates, weight, share = (np.concatenate(column, axis=-1) for column in zip(*parts, strict=True))
+    parts = [
+        _batch(scores, [inside[n] for n in names[i : i + GROUPS]], seed)
+        for i in range(0, len(names), GROUPS)
+    ]
+    ratio, error, t, replicates, weight, share = (
+        np.concatenate(column, axis=-1) for column in zip(*parts, strict=True)
+    )
     largest = np.sort(replicates.max(-1))
     p = (1 + largest.size - np.searchsorted(largest, t)) / (1 + largest.size)
     critical = largest[round((largest.size + 1) * bootstrap.LEVEL) - 1]
     low = ratio * np.exp(-critical * error)
     columns = {"ratio": ratio, "low": low, "weight": weight, "share": share, "p_value": p}
     found = [
-        Found(name, datasets=_datasets(inside[name]), **{key: float(column[i]) for key, column in columns.items()})
+        Found(
+            name,
+            datasets=_datasets(inside[name]),
+            **{key: float(column[i]) for key, column in columns.items()},
+        )
         for i, name in enumerate(names)
     ]
     return tuple(found[i] for i in np.argsort(-t, kind="stable"))
@@ -91,13 +102,22 @@ def _batch(scores: Array, masks: list[Mask], seed: int) -> tuple[Array, ...]:
     resampled = bootstrap.resampled(columns, seed).reshape(-1, groups, width + upper[0].size)
     observed = columns.sum(0).reshape(1, groups, -1)
     log = _positive(observed)[0] & _positive(resampled).all(0)
-    (effect, error), (effects, errors) = (_effect(sums, log, upper) for sums in (observed, resampled))
+    (effect, error), (effects, errors) = (
+        _effect(sums, log, upper) for sums in (observed, resampled)
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         t, replicates = effect[0] / error[0], (effects - effect) / errors
     total = observed[0, :, :4]
     ratio = np.where(log, np.exp(np.where(log, effect[0], 0.0)), np.nan)
     weight, share = (total[:, i] / (total[:, i] + total[:, i + 2]) for i in (1, 0))
-    return ratio, error[0], np.nan_to_num(t, nan=0.0), np.nan_to_num(replicates, nan=0.0, posinf=0.0), weight, share
+    return (
+        ratio,
+        error[0],
+        np.nan_to_num(t, nan=0.0),
+        np.nan_to_num(replicates, nan=0.0, posinf=0.0),
+        weight,
+        share,
+    )
 
 
 def _terms(scores: Array, mask: Mask) -> Array:
@@ -111,7 +131,9 @@ def _positive(sums: Array) -> Mask:
     return np.asarray((sums[..., 0] > 0) & (sums[..., 2] > 0))
 
 
-def _effect(sums: Array, log: Mask, upper: tuple[npt.NDArray[np.int64], ...]) -> tuple[Array, Array]:
+def _effect(
+    sums: Array, log: Mask, upper: tuple[npt.NDArray[np.int64], ...]
+) -> tuple[Array, Array]:
     """log of the ratio of the two means, or their difference, and its standard error by the delta method.
 
     The influence of a data set is linear in its four terms; its square is a sum of their products.
@@ -121,7 +143,15 @@ def _effect(sums: Array, log: Mask, upper: tuple[npt.NDArray[np.int64], ...]) ->
         one, other = inside / count, outside / others
         effect = np.where(log, np.log(np.where(log, one / other, 1.0)), one - other)
         scale = [np.where(log, 1 / mean, 1.0) for mean in (one, other)]
-        slope = np.stack([1 / count * scale[0], -one / count * scale[0], -1 / others * scale[1], other / others * scale[1]], -1)
+        slope = np.stack(
+            [
+                1 / count * scale[0],
+                -one / count * scale[0],
+                -1 / others * scale[1],
+                other / others * scale[1],
+            ],
+            -1,
+        )
         twice = np.where(upper[0] == upper[1], 1.0, 2.0)
         square = (slope[..., upper[0]] * slope[..., upper[1]] * twice * sums[..., 4:]).sum(-1)
         return effect, np.sqrt(np.maximum(square, 0.0))

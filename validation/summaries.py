@@ -22,7 +22,13 @@ from veribayes.tree import IntArray
 from veribayes.validation import bootstrap, decision
 from veribayes.validation.tests._null import generator, resamples
 
-INGREDIENTS = ("pit", "hpd", "confidence", "hit", "zero_limit")  # metrics whose mean says nothing; these are made of them
+INGREDIENTS = (
+    "pit",
+    "hpd",
+    "confidence",
+    "hit",
+    "zero_limit",
+)  # metrics whose mean says nothing; these are made of them
 LEVELS = (0.5, 0.9)
 SYMMETRIC = 1e-9  # by which two levels may miss a sum of one
 OUTSIDE = 20  # data sets expected outside a region from which the normal law holds in its tails
@@ -51,7 +57,12 @@ class Coverage:
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
-        return {"kind": self.kind, "level": self.level, **self.limits.plain(), "p_value": self.p_value}
+        return {
+            "kind": self.kind,
+            "level": self.level,
+            **self.limits.plain(),
+            "p_value": self.p_value,
+        }
 
 
 @dataclass(frozen=True)
@@ -96,13 +107,19 @@ def coverage(
     if "hpd" in scores:
         nested["hpd"] = scores["hpd"]
     stated = LEVELS if levels is None else central_levels(levels)
-    return tuple(_covered(kind, place, level, seed) for kind, place in nested.items() for level in stated)
+    return tuple(
+        _covered(kind, place, level, seed) for kind, place in nested.items() for level in stated
+    )
 
 
 def central_levels(levels: Sequence[float]) -> tuple[float, ...]:
     """Levels of the central intervals between two quantiles that come nearest to those of `LEVELS`, each once."""
     below = [level for level in levels if level < 0.5]
-    central = [1 - 2 * low for low in below if any(math.isclose(1 - low, high, abs_tol=SYMMETRIC) for high in levels)]
+    central = [
+        1 - 2 * low
+        for low in below
+        if any(math.isclose(1 - low, high, abs_tol=SYMMETRIC) for high in levels)
+    ]
     if not central:
         return ()
     nearest = [central[int(np.argmin(np.abs(np.array(central) - wanted)))] for wanted in LEVELS]
@@ -112,7 +129,9 @@ def central_levels(levels: Sequence[float]) -> tuple[float, ...]:
 def _covered(kind: Literal["central", "hpd"], place: Array, level: float, seed: int) -> Coverage:
     share = decision.cluster_means(np.where(np.isnan(place), np.nan, place <= level))
     found = bootstrap.interval(share, seed=seed, within=(0.0, 1.0))
-    error = float(((share - level) ** 2).mean() / share.size) ** 0.5  # about the level, as the null has it
+    error = (
+        float(((share - level) ** 2).mean() / share.size) ** 0.5
+    )  # about the level, as the null has it
     enough = share.size * (1 - level) >= OUTSIDE * (1 - ROUNDING)
     z = abs(found.estimate - level) / error if error > 0 and enough else 0.0
     return Coverage(kind, level, found, float(2 * norm.sf(z)))
@@ -130,7 +149,9 @@ def reliability(confidence: Array, hit: Array, *, seed: int = 0, family: int = 1
     dataset, *_ = np.nonzero(~np.isnan(confidence))
     said, happened = confidence[~np.isnan(confidence)], hit[~np.isnan(confidence)]
     residual = happened - said
-    signs = generator(seed, "reliability").choice([-1.0, 1.0], (replicates(family), len(confidence)))
+    signs = generator(seed, "reliability").choice(
+        [-1.0, 1.0], (replicates(family), len(confidence))
+    )
     own, null = (smooth_errors(r) for r in _on_grid(said, residual, dataset, signs))
     order = np.argsort(said, kind="stable")
     groups = np.array_split(order, min(BINS, said.size))
@@ -150,7 +171,10 @@ def smooth_errors(residual: Array) -> Array:
     never makes it larger, so that width is found by bisection.
     """
     kernels, count = _kernels(), len(WIDTHS)
-    below, above = np.full(len(residual), -1), np.full(len(residual), count)  # numbers of widths: error above it, and not
+    below, above = (
+        np.full(len(residual), -1),
+        np.full(len(residual), count),
+    )  # numbers of widths: error above it, and not
     size = np.zeros(len(residual))  # at `above`
     for _ in range(math.ceil(math.log2(count + 1))):
         middle = (below + above) // 2
@@ -174,14 +198,18 @@ def _kernels() -> tuple[Array, ...]:
 def _on_grid(said: Array, residual: Array, dataset: IntArray, signs: Array) -> tuple[Array, Array]:
     """Mean residual by grid point: as it is, and with random signs, (row, grid point)."""
     point = np.rint(said * (GRID.size - 1)).astype(np.int64)
-    cells = np.bincount(dataset * GRID.size + point, residual, signs.shape[1] * GRID.size) / said.size
+    cells = (
+        np.bincount(dataset * GRID.size + point, residual, signs.shape[1] * GRID.size) / said.size
+    )
     by_dataset = cells.reshape(-1, GRID.size)
     return by_dataset.sum(0, keepdims=True), signs @ by_dataset
 
 
 def _band(residual: Array, dataset: IntArray, signs: Array, groups: list[IntArray]) -> Array:
     """Half width of the simultaneous band over the groups, from the largest studentised null residual."""
-    sums = np.stack([np.bincount(dataset[g], residual[g], signs.shape[1]) / g.size for g in groups], -1)
+    sums = np.stack(
+        [np.bincount(dataset[g], residual[g], signs.shape[1]) / g.size for g in groups], -1
+    )
     error = np.sqrt((sums**2).sum(0))
     scaled = np.divide(signs @ sums, error, out=np.zeros((len(signs), error.size)), where=error > 0)
     return np.asarray(np.quantile(np.abs(scaled).max(-1), 0.95, method="higher") * error)
@@ -193,7 +221,9 @@ def _corp(said: Array, happened: Array) -> tuple[float, float, float]:
     size = np.bincount(ties)
     recalibrated = isotonic_regression(np.bincount(ties, happened) / size, weights=size).x[ties]
     rate = happened.mean()
-    plain, best, flat = (float(((p - happened) ** 2).mean()) for p in (said, recalibrated, np.full(said.shape, rate)))
+    plain, best, flat = (
+        float(((p - happened) ** 2).mean()) for p in (said, recalibrated, np.full(said.shape, rate))
+    )
     return plain - best, flat - best, flat
 
 

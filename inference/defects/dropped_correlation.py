@@ -32,7 +32,9 @@ class DroppedCorrelation:
         branch = Cholesky(latents=False, joint=True)(task, data, seed=seed)
         exact = branch.joint
         if exact is None or exact.weights.shape[-1] != 1:
-            raise InputError(f"known hyperparameters for the engine '{name_of(self)}'", f"the task '{task.name}'")
+            raise InputError(
+                f"known hyperparameters for the engine '{name_of(self)}'", f"the task '{task.name}'"
+            )
         alone = exact.covariance * np.eye(exact.covariance.shape[-1])
         return replace(branch, joint=Joint(exact.weights, exact.mean, alone))
 

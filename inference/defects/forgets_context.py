@@ -33,7 +33,9 @@ class ForgetsContext:
         require_positive(self, keep=self.keep)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        return reread(self, self.of, task, data, seed, lambda n: np.arange(max(n - self.keep, 0), n))
+        return reread(
+            self, self.of, task, data, seed, lambda n: np.arange(max(n - self.keep, 0), n)
+        )
 
 
 PART = ForgetsContext

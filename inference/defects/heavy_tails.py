@@ -47,10 +47,14 @@ class HeavyTails:
         if not isinstance(law, Normal | NormalMixture):
             raise InputError("a normal or a mixture to widen the tails of", f"'{law.form}'")
         weights = law.weights if isinstance(law, NormalMixture) else np.ones((*law.shape, 1))
-        mean, sd = (a if isinstance(law, NormalMixture) else a[..., None] for a in (law.mean, law.sd))
+        mean, sd = (
+            a if isinstance(law, NormalMixture) else a[..., None] for a in (law.mean, law.sd)
+        )
         inside = sd / np.sqrt(1 + self.share * (self.times**2 - 1))
         return NormalMixture(
-            _both((1 - self.share) * weights, self.share * weights), _both(mean, mean), _both(inside, self.times * inside)
+            _both((1 - self.share) * weights, self.share * weights),
+            _both(mean, mean),
+            _both(inside, self.times * inside),
         )
 
 

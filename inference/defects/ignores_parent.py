@@ -27,7 +27,9 @@ class IgnoresParent:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         require_served(self, task, data)
-        poorer = replace(task, model=without_last_parents(cast(BayesianNetwork, task.model)), wrong_prior={})
+        poorer = replace(
+            task, model=without_last_parents(cast(BayesianNetwork, task.model)), wrong_prior={}
+        )
         return replace(inner(self.of, poorer, data, seed), posterior={})
 
 
@@ -35,9 +37,16 @@ def without_last_parents(model: BayesianNetwork) -> BayesianNetwork:
     """The network without the last parent of every node."""
     left = [parents[:-1] for parents in model.parents]
     if model.cpts is None:
-        return BayesianNetwork(model.nodes, left, dict(zip(model.nodes, model.states, strict=True)), prior=model.prior)
-    tables = [model.table(i).mean(-2) if model.parents[i] else model.table(i) for i in range(len(model.nodes))]
-    return BayesianNetwork(model.nodes, left, dict(zip(model.nodes, model.states, strict=True)), cpts=tables)
+        return BayesianNetwork(
+            model.nodes, left, dict(zip(model.nodes, model.states, strict=True)), prior=model.prior
+        )
+    tables = [
+        model.table(i).mean(-2) if model.parents[i] else model.table(i)
+        for i in range(len(model.nodes))
+    ]
+    return BayesianNetwork(
+        model.nodes, left, dict(zip(model.nodes, model.states, strict=True)), cpts=tables
+    )
 
 
 PART = IgnoresParent

@@ -47,14 +47,22 @@ class LatentLeakage:
         require_served(self, task, data)
         branch = inner(self.of or task.reference, task, data, seed)
         if not branch.posterior:
-            raise InputError(f"a posterior of latents for the engine '{name_of(self)}'", f"the task '{task.name}'")
-        posterior = {name: self._normal(found["mean"], found["sd"], data, seed) for name, found in branch.posterior.items()}
+            raise InputError(
+                f"a posterior of latents for the engine '{name_of(self)}'",
+                f"the task '{task.name}'",
+            )
+        posterior = {
+            name: self._normal(found["mean"], found["sd"], data, seed)
+            for name, found in branch.posterior.items()
+        }
         return replace(branch, posterior=posterior, replicates=None)
 
     def _normal(self, mean: Array, sd: Array, data: Data, seed: int) -> dict[str, Array]:
         streams = (np.random.default_rng([seed, STREAM, number]) for number in data.index.tolist())
         positions, *event = mean.shape[1:]
-        noise = np.stack([rng.standard_normal((positions, 1, self.draws, *event)) for rng in streams])
+        noise = np.stack(
+            [rng.standard_normal((positions, 1, self.draws, *event)) for rng in streams]
+        )
         centre, spread = (a[:, :, None, None] for a in (mean, self.spread * sd))
         return {"mean": mean, "sd": self.spread * sd, "draws": centre + spread * noise}
 

@@ -33,7 +33,9 @@ class Narrow:
         require_positive(self, times=self.times)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        return reread(self, self.of, task, data, seed, lambda n: np.repeat(np.arange(n), self.times))
+        return reread(
+            self, self.of, task, data, seed, lambda n: np.repeat(np.arange(n), self.times)
+        )
 
 
 PART = Narrow

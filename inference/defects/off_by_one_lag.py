@@ -26,7 +26,9 @@ class OffByOneLag:
     families: ClassVar[tuple[str, ...]] = ("mtd",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        return reweighted(self, self.of, task, data, seed, lambda weights: np.roll(weights, 1, axis=-1))
+        return reweighted(
+            self, self.of, task, data, seed, lambda weights: np.roll(weights, 1, axis=-1)
+        )
 
 
 PART = OffByOneLag

@@ -33,7 +33,9 @@ class OrderDependent:
         require_positive(self, skipped=self.skipped)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        return reread(self, self.of, task, data, seed, lambda n: np.arange(max(n - self.skipped, 0)))
+        return reread(
+            self, self.of, task, data, seed, lambda n: np.arange(max(n - self.skipped, 0))
+        )
 
 
 PART = OrderDependent

@@ -45,7 +45,9 @@ def tempered(predictive: Predictive, temperature: float) -> Predictive:
         return Categorical(powers / powers.sum(-1, keepdims=True))
     if isinstance(predictive, Normal | NormalMixture):
         return replace(predictive, sd=predictive.sd * np.sqrt(temperature))
-    raise InputError("probabilities, a normal or a mixture to change the temperature of", f"'{predictive.form}'")
+    raise InputError(
+        "probabilities, a normal or a mixture to change the temperature of", f"'{predictive.form}'"
+    )
 
 
 PART = Temperature

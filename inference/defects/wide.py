@@ -33,7 +33,9 @@ class Wide:
         require_positive(self, out_of=self.out_of)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        return reread(self, self.of, task, data, seed, lambda n: np.arange(self.out_of - 1, n, self.out_of))
+        return reread(
+            self, self.of, task, data, seed, lambda n: np.arange(self.out_of - 1, n, self.out_of)
+        )
 
 
 PART = Wide

@@ -27,7 +27,9 @@ class AllPredecessors:
         del seed  # deterministic
         model, prior = learning(self, task, data)
         query = query_of(data)
-        probs, _, bound = row_posterior(prior, predecessor_counts(model, data), inside(model, query))
+        probs, _, bound = row_posterior(
+            prior, predecessor_counts(model, data), inside(model, query)
+        )
         return Branch(Categorical(probs), certify(self.method, bound))
 
 

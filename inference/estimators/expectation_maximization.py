@@ -49,7 +49,9 @@ class ExpectationMaximization:
         a = terms(model, data)
         found = [maximise(a[:, model.m : n], self.steps) for n in data.positions]
         weights, gaps = (np.stack(column, axis=1) for column in zip(*found, strict=True))
-        certificate = certify(self.method, 8 * EPS * a.shape[1] * max(self.steps, 1), gap=float(gaps.max()))
+        certificate = certify(
+            self.method, 8 * EPS * a.shape[1] * max(self.steps, 1), gap=float(gaps.max())
+        )
         return Branch(next_symbol(model, data, weights), certificate)
 
 

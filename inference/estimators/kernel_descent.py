@@ -13,7 +13,15 @@ from typing import ClassVar
 import numpy as np
 
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.inference._engine import EPS, Fitted, Variants, certify, float64, name_of, require_positive
+from veribayes.inference._engine import (
+    EPS,
+    Fitted,
+    Variants,
+    certify,
+    float64,
+    name_of,
+    require_positive,
+)
 from veribayes.inference._gaussian import LIMIT, chebyshev_steps, fixed_gaussian, kernels
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Normal
@@ -35,7 +43,14 @@ class KernelDescent:
     chebyshev: bool = False
     method: ClassVar[str] = "estimator"
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
-    variants: ClassVar[Variants] = ({"steps": 1}, {"steps": 2}, {"steps": 4}, {"steps": 8}, {"steps": 16}, {"steps": 32})
+    variants: ClassVar[Variants] = (
+        {"steps": 1},
+        {"steps": 2},
+        {"steps": 4},
+        {"steps": 8},
+        {"steps": 16},
+        {"steps": 32},
+    )
     fitted: ClassVar[Fitted] = {"eta": (1e-3, 1.0)}
 
     def __post_init__(self) -> None:
@@ -48,11 +63,25 @@ class KernelDescent:
         model, noise = fixed_gaussian(self, task, data)
         k, across, prior = kernels(model, data)
         with float64():
-            found = [self._descend(k[:, :n, :n], across[:, :n], data.arrays["y"][:, :n], noise) for n in data.positions]
+            found = [
+                self._descend(k[:, :n, :n], across[:, :n], data.arrays["y"][:, :n], noise)
+                for n in data.positions
+            ]
         mean, reduction = (np.stack(column, axis=1) for column in zip(*found, strict=True))
-        condition = 1 + k.shape[1] * float(k.max()) / noise  # of A; eigenvectors are known to a rounding times this
-        certificate = certify(self.method, EPS * k.shape[1] * condition, kind="estimate", limit=LIMIT, steps=self.steps)
-        return Branch(Normal(mean, np.sqrt(np.maximum(prior[:, None] + noise - reduction, noise))), certificate)
+        condition = (
+            1 + k.shape[1] * float(k.max()) / noise
+        )  # of A; eigenvectors are known to a rounding times this
+        certificate = certify(
+            self.method,
+            EPS * k.shape[1] * condition,
+            kind="estimate",
+            limit=LIMIT,
+            steps=self.steps,
+        )
+        return Branch(
+            Normal(mean, np.sqrt(np.maximum(prior[:, None] + noise - reduction, noise))),
+            certificate,
+        )
 
     def _descend(self, k: Array, across: Array, y: Array, noise: float) -> tuple[Array, Array]:
         """Mean and reduction of the variance (dataset, query) after the steps, along the eigenvectors of A."""
@@ -60,7 +89,9 @@ class KernelDescent:
         values = values + noise
         reached = (1 - self._left(values, y.shape[1])) / values
         rotated, projected = vectors.mT @ across, (vectors.mT @ y[..., None])[..., 0]
-        return np.einsum("bnq,bn->bq", rotated, reached * projected), np.einsum("bnq,bn->bq", rotated**2, reached)
+        return np.einsum("bnq,bn->bq", rotated, reached * projected), np.einsum(
+            "bnq,bn->bq", rotated**2, reached
+        )
 
     def _left(self, values: Array, n: int) -> Array:
         """Share of each direction that the steps leave undone, for eigenvalues (dataset, n) of A."""
@@ -70,7 +101,10 @@ class KernelDescent:
         eta = self.eta or 1 / values[:, -1:]
         if np.any(eta * values >= 2):
             limit = 2 / values.max()
-            raise ReferenceRefused(name_of(self), [f"the iteration diverges: eta {eta:g} must be below {limit:.3g} at n = {n}"])
+            raise ReferenceRefused(
+                name_of(self),
+                [f"the iteration diverges: eta {eta:g} must be below {limit:.3g} at n = {n}"],
+            )
         return np.asarray((1 - eta * values) ** self.steps)
 
 

@@ -17,7 +17,14 @@ from typing import ClassVar, cast
 import numpy as np
 from scipy.special import softmax
 
-from veribayes.inference._engine import EPS, Fitted, Variants, certify, require_positive, require_served
+from veribayes.inference._engine import (
+    EPS,
+    Fitted,
+    Variants,
+    certify,
+    require_positive,
+    require_served,
+)
 from veribayes.inference._simplex import next_symbol, terms
 from veribayes.inference.lag_quasi_monte_carlo import LagQuasiMonteCarlo
 from veribayes.inference.simplex_quadrature import SimplexQuadrature
@@ -55,17 +62,33 @@ class MirrorDescent:
         require_served(self, task, data)
         model = cast(MTD, task.model)
         a, positions = terms(model, data), tuple(data.positions.tolist())
-        etas = (self.eta,) * len(positions) if self.eta else best_etas(model, positions, self.steps, seed)
-        weights = [descend(a[:, model.m : n], eta, self.steps) for n, eta in zip(positions, etas, strict=True)]
+        etas = (
+            (self.eta,) * len(positions)
+            if self.eta
+            else best_etas(model, positions, self.steps, seed)
+        )
+        weights = [
+            descend(a[:, model.m : n], eta, self.steps)
+            for n, eta in zip(positions, etas, strict=True)
+        ]
         answer = next_symbol(model, data, np.stack(weights, axis=1))
         return Branch(
-            answer, certify(self.method, 8 * EPS * a.shape[1] * self.steps, eta_first=etas[0], eta_last=etas[-1])
+            answer,
+            certify(
+                self.method, 8 * EPS * a.shape[1] * self.steps, eta_first=etas[0], eta_last=etas[-1]
+            ),
         )
 
-    def best_options(self, task: Task, positions: Sequence[int], seed: int) -> dict[str, dict[int, float]]:
+    def best_options(
+        self, task: Task, positions: Sequence[int], seed: int
+    ) -> dict[str, dict[int, float]]:
         """The best step size for each prefix length, as the option of a construction that makes the same steps."""
         model = cast(MTD, task.model)
-        return {"eta": dict(zip(positions, best_etas(model, tuple(positions), self.steps, seed), strict=True))}
+        return {
+            "eta": dict(
+                zip(positions, best_etas(model, tuple(positions), self.steps, seed), strict=True)
+            )
+        }
 
 
 def descend(a: Array, eta: float, steps: int) -> Array:
@@ -83,7 +106,10 @@ def best_etas(model: MTD, positions: tuple[int, ...], steps: int, seed: int) -> 
     """For each prefix length, the step size with the smallest mean KL(exact || descent)."""
     longest = max(*positions, model.m + 1)
     task = Task("tuning", model, Design((longest,)), "simplex_quadrature", "lag_counts")
-    data = replace(task.simulate(range(TUNING), seed=seed, stream="replicate").data, positions=np.array(positions))
+    data = replace(
+        task.simulate(range(TUNING), seed=seed, stream="replicate").data,
+        positions=np.array(positions),
+    )
     engine = SimplexQuadrature() if model.m <= 4 else LagQuasiMonteCarlo()
     exact, a = engine(task, data, seed=seed).predictive, terms(model, data)
     return tuple(_best(model, data.select(positions=slice(i, i + 1)), exact[:, i : i + 1], a[:, model.m : n], steps)
@@ -92,7 +118,12 @@ def best_etas(model: MTD, positions: tuple[int, ...], steps: int, seed: int) -> 
 
 def _best(model: MTD, data: Data, exact: Predictive, a: Array, steps: int) -> float:
     """The vertex in log eta of the parabola through the best point of the grid and its neighbours."""
-    losses = np.array([_divergence(exact, next_symbol(model, data, descend(a, eta, steps)[:, None])) for eta in GRID])
+    losses = np.array(
+        [
+            _divergence(exact, next_symbol(model, data, descend(a, eta, steps)[:, None]))
+            for eta in GRID
+        ]
+    )
     best, x = int(np.argmin(losses)), np.log(GRID)
     if not 0 < best < len(x) - 1 or not np.all(np.isfinite(losses[best - 1 : best + 2])):
         return float(GRID[best])

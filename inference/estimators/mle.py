@@ -51,8 +51,12 @@ class MaximumLikelihood:
         if self.backoff == "nearest":
             counts = closest_counts(model, data, parents_of(model, query))
         else:
-            counts = at_query(model, prefix_counts(model, data.arrays["rows"], data.positions), query)
-        return Branch(Categorical(frequencies(counts, inside(model, query))), certify(self.method, EPS))
+            counts = at_query(
+                model, prefix_counts(model, data.arrays["rows"], data.positions), query
+            )
+        return Branch(
+            Categorical(frequencies(counts, inside(model, query))), certify(self.method, EPS)
+        )
 
 
 PART = MaximumLikelihood

@@ -12,7 +12,15 @@ from typing import ClassVar, cast
 import numpy as np
 
 from veribayes.errors import InputError
-from veribayes.inference._engine import EPS, Fitted, Variants, certify, name_of, require_positive, require_served
+from veribayes.inference._engine import (
+    EPS,
+    Fitted,
+    Variants,
+    certify,
+    name_of,
+    require_positive,
+    require_served,
+)
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, Categorical
@@ -38,14 +46,19 @@ class NGram:
     def __post_init__(self) -> None:
         require_positive(self, concentration=self.concentration)
         if self.order < 0:
-            raise InputError(f"an order of at least 0 for the engine '{name_of(self)}'", f"{self.order}")
+            raise InputError(
+                f"an order of at least 0 for the engine '{name_of(self)}'", f"{self.order}"
+            )
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         require_served(self, task, data)
         q = cast(MTD, task.model).q
         probs = [self._after(data.arrays["y"][:, :n], q) for n in data.positions]
-        return Branch(Categorical(np.stack(probs, axis=1)[:, :, None]), certify(self.method, 8 * EPS * (self.order + 1)))
+        return Branch(
+            Categorical(np.stack(probs, axis=1)[:, :, None]),
+            certify(self.method, 8 * EPS * (self.order + 1)),
+        )
 
     def _after(self, y: IntArray, q: int) -> Array:
         """Probabilities (dataset, q) of the symbol after y (dataset, n)."""
@@ -57,7 +70,9 @@ class NGram:
                 agrees[:, :k] = False
                 agrees[:, k:] &= y[:, :-k] == y[:, n - k, None]
             counts = (symbols & agrees[..., None]).sum(1)
-            probs = (counts + self.concentration * probs) / (counts.sum(-1, keepdims=True) + self.concentration)
+            probs = (counts + self.concentration * probs) / (
+                counts.sum(-1, keepdims=True) + self.concentration
+            )
         return probs
 
 

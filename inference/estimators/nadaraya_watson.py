@@ -33,7 +33,10 @@ class NadarayaWatson:
         near, y = np.maximum(across, 0.0), data.arrays["y"]
         found = [_smoothed(near[:, :n], y[:, :n], prior) for n in data.positions]
         mean, spread = (np.stack(column, axis=1) for column in zip(*found, strict=True))
-        return Branch(Normal(mean, np.sqrt(noise + spread)), certify(self.method, 8 * EPS * max(y.shape[1], 1)))
+        return Branch(
+            Normal(mean, np.sqrt(noise + spread)),
+            certify(self.method, 8 * EPS * max(y.shape[1], 1)),
+        )
 
 
 def _smoothed(near: Array, y: Array, prior: Array) -> tuple[Array, Array]:

@@ -50,7 +50,9 @@ class NaiveMLE:
             counts = closest_counts(model, data, predecessors_of(model, query))
         else:
             counts = predecessor_counts(model, data)
-        return Branch(Categorical(frequencies(counts, inside(model, query))), certify(self.method, EPS))
+        return Branch(
+            Categorical(frequencies(counts, inside(model, query))), certify(self.method, EPS)
+        )
 
 
 PART = NaiveMLE

@@ -39,7 +39,12 @@ class PriorOnly:
         nothing = task.model.without_context(data.select(rows))
         branch = _exact(task)(task, nothing, seed=seed)
         alike = branch.predictive[np.arange(data.index.size) % rows.size, 0]
-        return replace(branch, predictive=stack([alike] * data.positions.size, axis=1), posterior={}, joint=None)
+        return replace(
+            branch,
+            predictive=stack([alike] * data.positions.size, axis=1),
+            posterior={},
+            joint=None,
+        )
 
 
 def _distinct(model: Model, data: Data) -> IntArray:
@@ -53,7 +58,9 @@ def _exact(task: Task) -> Engine:
     part = registry.load("engine", task.reference.replace("-", "_"))
     if part.method == "mcmc":
         part = registry.load("engine", task.model.defaults()["reference"])
-    given: dict[str, Any] = {"latents": False} if any(field.name == "latents" for field in fields(part)) else {}
+    given: dict[str, Any] = (
+        {"latents": False} if any(field.name == "latents" for field in fields(part)) else {}
+    )
     made: Engine = part(**given)
     return made
 

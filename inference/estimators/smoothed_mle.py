@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from veribayes.inference._engine import EPS, Fitted, Variants, certify, require_positive
-from veribayes.inference._rows import at_query, inside, learning, predecessor_counts, prefix_counts, query_of
+from veribayes.inference._rows import (
+    at_query,
+    inside,
+    learning,
+    predecessor_counts,
+    prefix_counts,
+    query_of,
+)
 from veribayes.models._task import Task
 from veribayes.predictive import Categorical
 from veribayes.tree import Branch, Data
@@ -38,10 +45,16 @@ class SmoothedMLE:
         del seed  # deterministic
         model, _ = learning(self, task, data)
         query = query_of(data)
-        by_row = None if self.predecessors else prefix_counts(model, data.arrays["rows"], data.positions)
-        counts = predecessor_counts(model, data) if by_row is None else at_query(model, by_row, query)
+        by_row = (
+            None if self.predecessors else prefix_counts(model, data.arrays["rows"], data.positions)
+        )
+        counts = (
+            predecessor_counts(model, data) if by_row is None else at_query(model, by_row, query)
+        )
         share = counts + self.concentration * inside(model, query)
-        return Branch(Categorical(share / share.sum(-1, keepdims=True)), certify(self.method, 4 * EPS))
+        return Branch(
+            Categorical(share / share.sum(-1, keepdims=True)), certify(self.method, 4 * EPS)
+        )
 
 
 PART = SmoothedMLE

@@ -25,7 +25,9 @@ class WrongPrior:
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         if not task.wrong_prior:
             raise InputError(
-                "a task with 'wrong_prior'", f"'{task.name}' without one", "name the fields of the model to replace"
+                "a task with 'wrong_prior'",
+                f"'{task.name}' without one",
+                "name the fields of the model to replace",
             )
         family: Any = type(task.model)
         model = family.from_spec({**task.model.spec(), **task.wrong_prior})

@@ -27,7 +27,14 @@ from veribayes.models._layout import Layout
 from veribayes.models._model import Distance, Draw, Groups, Model, Variable
 from veribayes.models._model import Table as KnownTable
 from veribayes.models._names import name_notes
-from veribayes.models._priors import BIMODAL, Dirichlet, RowPrior, UniformInterval, UniformMixture, prior_from_spec
+from veribayes.models._priors import (
+    BIMODAL,
+    Dirichlet,
+    RowPrior,
+    UniformInterval,
+    UniformMixture,
+    prior_from_spec,
+)
 from veribayes.models._random import integers, keys, uniforms
 from veribayes.models._task import Design
 from veribayes.models.bayesian_network import _views
@@ -38,8 +45,12 @@ from veribayes.tree import Data, IntArray, Simulation
 if TYPE_CHECKING:
     import jax
 
-ROW_SUM_TOLERANCE = 1e-4  # published networks are rounded: off by 1e-7 (alarm) to 3.5e-5 (insurance)
-ROUNDING = 1e-12  # rows this close to one are left alone, so that storing and reading changes no digit
+ROW_SUM_TOLERANCE = (
+    1e-4  # published networks are rounded: off by 1e-7 (alarm) to 3.5e-5 (insurance)
+)
+ROUNDING = (
+    1e-12  # rows this close to one are left alone, so that storing and reading changes no digit
+)
 MAX_ENTRIES = 2**21  # four times the largest published network
 
 UNKNOWN = "unknown"  # instead of parents
@@ -108,7 +119,9 @@ class BayesianNetwork(Model):
     cpts: tuple[Table, ...] | None
     prior: RowPrior | None
     edges: Edges | None
-    notes: tuple[str, ...] = field(compare=False)  # what a reader of results has to know, one sentence each
+    notes: tuple[str, ...] = field(
+        compare=False
+    )  # what a reader of results has to know, one sentence each
     kind: ClassVar[str] = "bayesian_network"
 
     def __init__(self, nodes: Sequence[str], parents: Parents, states: States = 2, *, cpts: Tables | None = None,
@@ -129,7 +142,9 @@ class BayesianNetwork(Model):
         put(self, "cpts", None)
         put(self, "notes", (*notes, *name_notes(self.nodes, self.states)))
         if (cpts is None) == (prior is None):
-            raise ModelError("either cpts or a prior over their rows", "both" if prior else "neither")
+            raise ModelError(
+                "either cpts or a prior over their rows", "both" if prior else "neither"
+            )
         if self.n_rows * self.width > MAX_ENTRIES:
             raise ModelError(f"at most {MAX_ENTRIES} table entries", f"{self.n_rows * self.width}")
         if prior is not None:
@@ -194,7 +209,9 @@ class BayesianNetwork(Model):
         for i, parents in enumerate(self.parents):
             sizes = self.cardinalities[list(parents)]
             index[i, : len(parents)] = parents
-            stride[i, : len(parents)] = [math.prod(sizes[j + 1 :].tolist()) for j in range(len(parents))]
+            stride[i, : len(parents)] = [
+                math.prod(sizes[j + 1 :].tolist()) for j in range(len(parents))
+            ]
         return index, stride
 
     @cached_property
@@ -232,7 +249,9 @@ class BayesianNetwork(Model):
         batch = rows.shape[:-2]
         number, size = math.prod(batch), self.n_rows * self.width
         flat = cell.reshape(number, -1) + size * np.arange(number)[:, None]
-        return np.bincount(flat.ravel(), minlength=number * size).reshape(*batch, self.n_rows, self.width)
+        return np.bincount(flat.ravel(), minlength=number * size).reshape(
+            *batch, self.n_rows, self.width
+        )
 
     def query_rows(self, query: RowQuery) -> IntArray:
         """Row of theta that answers each query, (dataset, query): the target's parents all come before it."""
@@ -243,29 +262,49 @@ class BayesianNetwork(Model):
 
     @property
     def latents(self) -> tuple[Variable, ...]:
-        return (Variable("theta", ("row", "category"), "simplex"),) if self.prior and not self.edges else ()
+        return (
+            (Variable("theta", ("row", "category"), "simplex"),)
+            if self.prior and not self.edges
+            else ()
+        )
 
     def spec(self) -> dict[str, Any]:
         out: dict[str, Any] = {
             "nodes": list(self.nodes),
-            "parents": {n: [self.nodes[p] for p in ps] for n, ps in zip(self.nodes, self.parents, strict=True) if ps},
+            "parents": {
+                n: [self.nodes[p] for p in ps]
+                for n, ps in zip(self.nodes, self.parents, strict=True)
+                if ps
+            },
             "states": {n: list(s) for n, s in zip(self.nodes, self.states, strict=True)},
         }
         if self.edges:
             out |= {"parents": UNKNOWN, "edges": self.edges.spec()}
         if self.prior:
             return {**out, "prior": self.prior.spec()}
-        return {**out, "cpts": {n: [list(r) for r in t] for n, t in zip(self.nodes, self._known(), strict=True)}}
+        return {
+            **out,
+            "cpts": {
+                n: [list(r) for r in t] for n, t in zip(self.nodes, self._known(), strict=True)
+            },
+        }
 
     @classmethod
     def from_spec(cls, spec: Any) -> BayesianNetwork:
         """The model that `spec` describes."""
         allowed = ["nodes", "parents", "states", "cpts", "prior", "edges"]
-        given = {"parents": {}, **mapping("a bayesian_network", spec, allowed=allowed, required=["nodes"])}
+        given = {
+            "parents": {},
+            **mapping("a bayesian_network", spec, allowed=allowed, required=["nodes"]),
+        }
         if given.get("prior") is not None:
             given["prior"] = prior_from_spec(given["prior"])
         if given.get("edges") is not None:
-            given["edges"] = Edges(**mapping("edges", given["edges"], allowed=["low", "high"], required=["low", "high"]))
+            given["edges"] = Edges(
+                **mapping(
+                    "edges", given["edges"], allowed=["low", "high"], required=["low", "high"]
+                )
+            )
         return cls(**given)
 
     def default_design(self) -> Design:
@@ -274,7 +313,11 @@ class BayesianNetwork(Model):
     def defaults(self) -> dict[str, Any]:
         if self.prior is None:
             return {"reference": "junction_tree", "second_route": "elimination"}
-        routes = ("structure_averaging", "graph_enumeration") if self.edges else ("conjugate", "row_quadrature")
+        routes = (
+            ("structure_averaging", "graph_enumeration")
+            if self.edges
+            else ("conjugate", "row_quadrature")
+        )
         other = 4.0 * self.prior.concentration if isinstance(self.prior, Dirichlet) else 1.0
         return {
             "reference": routes[0],
@@ -333,10 +376,16 @@ class BayesianNetwork(Model):
         import numpyro
 
         if self.edges:
-            raise InputError("a known graph for a program", "unknown parents", "average over them by structure_averaging")
+            raise InputError(
+                "a known graph for a program",
+                "unknown parents",
+                "average over them by structure_averaging",
+            )
         theta = numpyro.deterministic("theta", self._unknown().program(self.row_states, self.width))
         seen = counts > 0  # log 0 where nothing was counted would poison the gradient
-        numpyro.factor("rows", jnp.sum(jnp.where(seen, counts * jnp.log(jnp.where(seen, theta, 1.0)), 0.0)))
+        numpyro.factor(
+            "rows", jnp.sum(jnp.where(seen, counts * jnp.log(jnp.where(seen, theta, 1.0)), 0.0))
+        )
 
     def program_data(self, data: Data, position: int) -> dict[str, npt.NDArray[Any]]:
         """`counts` (B, R, K)."""
@@ -346,9 +395,15 @@ class BayesianNetwork(Model):
 
     def latent_mask(self, data: Data, position: int) -> dict[str, npt.NDArray[np.bool_]]:
         inside = np.arange(self.width) < self.row_states[:, None]
-        return {"theta": np.broadcast_to(inside, (data.index.size, *inside.shape))} if self.latents else {}
+        return (
+            {"theta": np.broadcast_to(inside, (data.index.size, *inside.shape))}
+            if self.latents
+            else {}
+        )
 
-    def conditional(self, latent_draws: Mapping[str, Array], data: Data, position: int) -> Predictive:
+    def conditional(
+        self, latent_draws: Mapping[str, Array], data: Data, position: int
+    ) -> Predictive:
         """Probabilities (B, Q, K) averaged over the draws of theta (B, S, R, K)."""
         self._unknown()
         _, query = self.inputs(data, position)
@@ -408,10 +463,16 @@ class BayesianNetwork(Model):
 
     def _simulate_learning(self, design: Design, key: jax.Array, index: IntArray) -> Simulation:
         n, m = max(design.positions), len(self.nodes)
-        theta, rows, edges = (np.array(a) for a in _learning_simulator(self, n, design.queries)(key))
+        theta, rows, edges = (
+            np.array(a) for a in _learning_simulator(self, n, design.queries)(key)
+        )
         fresh = np.repeat(rows[:, n:], m, axis=1)
         target = np.tile(np.arange(m), design.queries)
-        arrays = {"rows": rows[:, :n], "query": np.where(np.arange(m) < target[:, None], fresh, -1), "target": target}
+        arrays = {
+            "rows": rows[:, :n],
+            "query": np.where(np.arange(m) < target[:, None], fresh, -1),
+            "target": target,
+        }
         positions = np.array(design.positions, dtype=np.int64)
         shape = (index.size, positions.size)
         value = np.take_along_axis(fresh, target[None, :, None], axis=-1)[..., 0].astype(np.float64)
@@ -423,7 +484,9 @@ class BayesianNetwork(Model):
     def _simulate_inference(self, design: Design, key: jax.Array, index: IntArray) -> Simulation:
         if len(design.positions) != 1:
             raise InputError(
-                "one position where the tables are known", f"{design.positions}", "the evidence is the context"
+                "one position where the tables are known",
+                f"{design.positions}",
+                "the evidence is the context",
             )
         row, observed = (np.array(a) for a in _inference_simulator(self)(key, self.theta))
         arrays = {"evidence": np.where(observed, row, -1), "target": np.arange(len(self.nodes))}
@@ -442,7 +505,9 @@ class BayesianNetwork(Model):
         number = (np.arange(self.n_rows) - self.offsets[node])[:, None]  # of the configuration
         states = number // np.maximum(stride[node], 1) % self.cardinalities[index[node]]
         used = jnp.take_along_axis(chosen, index, axis=1)[node]
-        return chosen & np.tri(len(self.nodes), k=-1, dtype=bool), self.offsets[node] + (used * states * stride[node]).sum(-1)
+        return chosen & np.tri(len(self.nodes), k=-1, dtype=bool), self.offsets[node] + (
+            used * states * stride[node]
+        ).sum(-1)
 
     def _sample_rows(self, theta: jax.Array, uniform: jax.Array) -> jax.Array:
         """Complete rows (n, M) by inversion from theta (R, K) and uniforms (n, M), node after node."""
@@ -450,7 +515,9 @@ class BayesianNetwork(Model):
         import jax.numpy as jnp
 
         above = jnp.cumsum(theta, axis=-1)
-        above = above / above[:, -1:]  # exactly one from the last possible state on: it is never overshot
+        above = (
+            above / above[:, -1:]
+        )  # exactly one from the last possible state on: it is never overshot
 
         def step(rows: jax.Array, node: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
             i, offset, parents, stride, u = node
@@ -467,7 +534,9 @@ class BayesianNetwork(Model):
     def _take_tables(self, tables: list[Any]) -> None:
         found, off = [], {}
         for i, given in enumerate(tables):
-            table, off[self.nodes[i]] = checked_table(self.nodes[i], given, self.configurations[i], len(self.states[i]))
+            table, off[self.nodes[i]] = checked_table(
+                self.nodes[i], given, self.configurations[i], len(self.states[i])
+            )
             found.append(tuple(map(tuple, table.tolist())))
         object.__setattr__(self, "cpts", tuple(found))
         worst = max(off, key=off.__getitem__)
@@ -478,7 +547,9 @@ class BayesianNetwork(Model):
 
     def _unknown(self) -> RowPrior:
         if self.prior is None:
-            raise InputError("a network with a prior over its tables", "known tables", "nothing is left to learn")
+            raise InputError(
+                "a network with a prior over its tables", "known tables", "nothing is left to learn"
+            )
         return self.prior
 
     def _known(self) -> tuple[Table, ...]:
@@ -494,18 +565,28 @@ def checked_table(node: str, given: Any, configurations: int, states: int) -> tu
         table = np.array(given, dtype=np.float64)
     except (TypeError, ValueError):
         raise ModelError(f"numbers in {where}", shown(given)) from None
-    if table.size != configurations * states or table.ndim == 0 or (table.ndim > 1 and table.shape[-1] != states):
-        raise ModelError(f"{configurations} rows of {states} probabilities in {where}", f"shape {table.shape}")
+    if (
+        table.size != configurations * states
+        or table.ndim == 0
+        or (table.ndim > 1 and table.shape[-1] != states)
+    ):
+        raise ModelError(
+            f"{configurations} rows of {states} probabilities in {where}", f"shape {table.shape}"
+        )
     table = table.reshape(configurations, states)
     total = table.sum(1)
-    if table.min() >= 0 and abs(total.min() - 1) <= ROUNDING and abs(total.max() - 1) <= ROUNDING:  # most tables; no NaN is
+    if (
+        table.min() >= 0 and abs(total.min() - 1) <= ROUNDING and abs(total.max() - 1) <= ROUNDING
+    ):  # most tables; no NaN is
         return table, float(max(abs(total.min() - 1), abs(total.max() - 1)))
     if not np.all(np.isfinite(table)) or np.any(table < 0):
         bad = table[~np.isfinite(table) | (table < 0)][0]
         raise ModelError(f"finite probabilities >= 0 in {where}", f"{bad:g}")
     off = np.abs(total - 1)
     if off.max() > ROW_SUM_TOLERANCE:
-        raise ModelError(f"rows that sum to one in {where}", f"{total[off.argmax()]:g} in row {off.argmax() + 1}")
+        raise ModelError(
+            f"rows that sum to one in {where}", f"{total[off.argmax()]:g} in row {off.argmax() + 1}"
+        )
     return np.where(off[:, None] > ROUNDING, table / total[:, None], table), float(off.max())
 
 
@@ -522,13 +603,19 @@ def _learning_simulator(model: BayesianNetwork, context: int, queries: int) -> A
     import jax
     import jax.numpy as jnp
 
-    shapes: list[tuple[int, ...]] = [(model.n_rows, model.width), (context + queries, len(model.nodes))]
+    shapes: list[tuple[int, ...]] = [
+        (model.n_rows, model.width),
+        (context + queries, len(model.nodes)),
+    ]
     if model.edges:
         shapes += [(len(model.nodes), len(model.nodes)), ()]
 
     def one(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         for_theta, for_rows, *for_edges = uniforms(key, *shapes)
-        theta, edges = model._unknown().sample(key, for_theta, model.row_states), jnp.zeros(0, dtype=bool)
+        theta, edges = (
+            model._unknown().sample(key, for_theta, model.row_states),
+            jnp.zeros(0, dtype=bool),
+        )
         if model.edges:
             edges, row = model._tied(*for_edges)
             theta = theta[row]
@@ -581,7 +668,10 @@ def _links(names: tuple[str, ...], parents: Any) -> list[tuple[int, ...]]:
         if len(each) != len(names):
             raise ModelError(f"parents of {len(names)} nodes", f"{len(each)}")
         last = len(names) - 1
-        links = [tuple(integer("parents", p, at_least=0, at_most=last) for p in sequence("parents", ps)) for ps in each]
+        links = [
+            tuple(integer("parents", p, at_least=0, at_most=last) for p in sequence("parents", ps))
+            for ps in each
+        ]
     for name, link in zip(names, links, strict=True):
         if len(set(link)) < len(link):
             raise ModelError(f"each parent of {shown(name)} once", shown([names[p] for p in link]))
@@ -631,7 +721,10 @@ def _labels(names: tuple[str, ...], states: Any) -> list[tuple[str, ...]]:
     """State names of each node, in the given order."""
     if isinstance(states, Mapping):
         given = mapping(
-            "states", {_text("node", k): v for k, v in states.items()}, allowed=dict.fromkeys(names), required=names
+            "states",
+            {_text("node", k): v for k, v in states.items()},
+            allowed=dict.fromkeys(names),
+            required=names,
         )
         each: Iterable[Any] = [given[n] for n in names]
     elif isinstance(states, int):
@@ -646,7 +739,9 @@ def _labels(names: tuple[str, ...], states: Any) -> list[tuple[str, ...]]:
 
 def _state_names(name: str, given: Any) -> tuple[str, ...]:
     if isinstance(given, int | np.integer):
-        return tuple(str(k) for k in range(integer(f"states of {name}", given, at_least=1, at_most=2**16)))
+        return tuple(
+            str(k) for k in range(integer(f"states of {name}", given, at_least=1, at_most=2**16))
+        )
     labels = tuple(_text(f"state of {name}", s) for s in sequence(f"states of {name}", given))
     if not labels or len(set(labels)) < len(labels):
         raise ModelError(f"different states of {shown(name)}, at least one", shown(list(labels)))
@@ -663,7 +758,10 @@ def _text(what: str, value: Any) -> str:
 def _in_order(names: tuple[str, ...], cpts: Any, order: Sequence[int]) -> list[Any]:
     if isinstance(cpts, Mapping):
         given = mapping(
-            "cpts", {_text("node", k): v for k, v in cpts.items()}, allowed=dict.fromkeys(names), required=names
+            "cpts",
+            {_text("node", k): v for k, v in cpts.items()},
+            allowed=dict.fromkeys(names),
+            required=names,
         )
         return [given[names[i]] for i in order]
     tables = sequence("cpts", cpts)

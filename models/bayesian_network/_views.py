@@ -49,14 +49,20 @@ def sentence(model: BayesianNetwork) -> str:
     """The graph, where it is small, and what is known of the tables."""
     spec = model.spec()
     nodes, parents = spec["nodes"], spec["parents"]
-    tables = f"tables unknown, every row with the prior {plain(spec['prior'])}" if model.prior else "tables known"
+    tables = (
+        f"tables unknown, every row with the prior {plain(spec['prior'])}"
+        if model.prior
+        else "tables known"
+    )
     if model.edges is not None:
         law = f"each earlier node is a parent with one probability, uniform on [{model.edges.low:g}, {model.edges.high:g}]"
         return f"Bayesian network of {len(nodes)} nodes with an unknown graph: {law}; {tables}"
     size = f"Bayesian network of {len(nodes)} nodes and {sum(map(len, parents.values()))} edges"
     if len(nodes) > NODES_NAMED:
         return f"{size}; {tables}"
-    graph = ", ".join(f"{n} ← ({', '.join(map(str, parents[n]))})" if parents.get(n) else str(n) for n in nodes)
+    graph = ", ".join(
+        f"{n} ← ({', '.join(map(str, parents[n]))})" if parents.get(n) else str(n) for n in nodes
+    )
     return f"{size}: {graph}; {tables}"
 
 
@@ -68,11 +74,17 @@ def example(model: BayesianNetwork, seen: Example) -> Shown:
         return Shown(f"Observed: {', '.join(known) or 'nothing'}; asked: {target}.")
     known = _known(model, seen.arrays["query"][seen.query])
     text = f"New row with {', '.join(known) or 'nothing known'}; asked: {target}."
-    return Shown(text, (*model.nodes, "rows"), _counted_rows(model, seen.arrays["rows"][: seen.context]))
+    return Shown(
+        text, (*model.nodes, "rows"), _counted_rows(model, seen.arrays["rows"][: seen.context])
+    )
 
 
 def _known(model: BayesianNetwork, states: IntArray) -> list[str]:
-    return [f"{model.nodes[i]} = {_state(model, i, state)}" for i, state in enumerate(states.tolist()) if state >= 0]
+    return [
+        f"{model.nodes[i]} = {_state(model, i, state)}"
+        for i, state in enumerate(states.tolist())
+        if state >= 0
+    ]
 
 
 def _state(model: BayesianNetwork, node: int, state: int) -> str:
@@ -100,7 +112,10 @@ def groups(model: BayesianNetwork, data: Data, sizes: Groups) -> Groups:
     """The variable asked for; tables that are learnt: whether the parents' configuration occurs; else what is observed."""
     target = data.arrays["target"]
     variables = {f"variable {model.nodes[i]}": (target == i)[None, None] for i in np.unique(target)}
-    return {**variables, **(_seen(model, data, variables, sizes) if model.prior else _observed(model, data))}
+    return {
+        **variables,
+        **(_seen(model, data, variables, sizes) if model.prior else _observed(model, data)),
+    }
 
 
 def _seen(model: BayesianNetwork, data: Data, variables: Groups, sizes: Groups) -> Groups:
@@ -124,7 +139,9 @@ def times_seen(model: BayesianNetwork, data: Data) -> IntArray:
     for q, node in enumerate(target):
         parents = list(model.parents[node])
         agree = (rows[..., parents] == asked[:, None, q][..., parents]).all(-1)
-        every[:, q] = np.concatenate([np.zeros((len(rows), 1), dtype=np.int64), agree.cumsum(1)], axis=1)
+        every[:, q] = np.concatenate(
+            [np.zeros((len(rows), 1), dtype=np.int64), agree.cumsum(1)], axis=1
+        )
     return np.moveaxis(every[..., data.positions], -1, 1)
 
 
@@ -146,9 +163,13 @@ def distance(model: BayesianNetwork, context: Any, query: Any) -> Distance:
     if model.prior is None:
         edges = edges_between(model)
         return Distance("edges away", _numbers(int(edges.max()) + 1), edges[None])
-    relevant = np.array([np.isin(np.arange(len(model.nodes)), model.parents[t]) for t in query.target])  # (Q, M)
+    relevant = np.array(
+        [np.isin(np.arange(len(model.nodes)), model.parents[t]) for t in query.target]
+    )  # (Q, M)
     differ = ((context[:, None] != query.row[:, :, None]) & relevant[:, None]).sum(-1)  # (B, Q, n)
-    return Distance("parents on which the row differs", _numbers(int(relevant.sum(-1).max()) + 1), differ)
+    return Distance(
+        "parents on which the row differs", _numbers(int(relevant.sum(-1).max()) + 1), differ
+    )
 
 
 def edges_between(model: BayesianNetwork) -> IntArray:
@@ -186,7 +207,17 @@ def _table(model: BayesianNetwork, node: int) -> Table:
     if parents:
         sizes = [len(model.states[p]) for p in parents]
         evidence[:, parents] = np.indices(sizes).reshape(len(parents), -1).T
-    rows = [", ".join(f"{model.nodes[p]}={_state(model, p, row[p])}" for p in parents) for row in evidence.tolist()]
+    rows = [
+        ", ".join(f"{model.nodes[p]}={_state(model, p, row[p])}" for p in parents)
+        for row in evidence.tolist()
+    ]
     first = int(model.offsets[node])
     true = model.theta[first : first + len(evidence)]
-    return Table(model.nodes[node], rows, true, evidence, np.arange(len(model.nodes)), np.full(len(evidence), node))
+    return Table(
+        model.nodes[node],
+        rows,
+        true,
+        evidence,
+        np.arange(len(model.nodes)),
+        np.full(len(evidence), node),
+    )

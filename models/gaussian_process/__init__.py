@@ -51,8 +51,12 @@ from veribayes.tree import Data, IntArray, Simulation
 if TYPE_CHECKING:
     import jax
 
-SPLIT = 1e-6  # share of the noise variance that keeps the factorisation of K proper; see `_simulator`
-RANK_TOLERANCE = 1e-12  # eigenvalues of K below this share of the largest are rounding, not information
+SPLIT = (
+    1e-6  # share of the noise variance that keeps the factorisation of K proper; see `_simulator`
+)
+RANK_TOLERANCE = (
+    1e-12  # eigenvalues of K below this share of the largest are rounding, not information
+)
 
 
 class PointsContext(NamedTuple):
@@ -87,7 +91,11 @@ class GaussianProcess(Model):
         object.__setattr__(self, "noise_sd", hyper("noise_sd", self.noise_sd))
         choice("input_law", self.input_law, ("normal", "uniform"))
         if not isinstance(self.kernel, Kernel):
-            raise ModelError("a Kernel", type(self.kernel).__name__, "for example RBF(amplitude=1.0, lengthscale=0.8)")
+            raise ModelError(
+                "a Kernel",
+                type(self.kernel).__name__,
+                "for example RBF(amplitude=1.0, lengthscale=0.8)",
+            )
         self.kernel.check(self.d)
 
     @property
@@ -131,7 +139,11 @@ class GaussianProcess(Model):
         return self.kernel.variance(x, below("kernel.", theta))
 
     def _with_noise(self, theta: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
-        return dict(theta) if "noise_sd" in self.priors else {**theta, "noise_sd": np.full(shape, self.noise_sd)}
+        return (
+            dict(theta)
+            if "noise_sd" in self.priors
+            else {**theta, "noise_sd": np.full(shape, self.noise_sd)}
+        )
 
     # -- the protocol of a model --------------------------------------------------------------------------------------
 
@@ -169,7 +181,9 @@ class GaussianProcess(Model):
         return {
             "reference": "cholesky",
             "second_route": "sequential",
-            "rivals": ("kernel_descent",) if self.fixed else (),  # which needs to know the kernel and the noise
+            "rivals": ("kernel_descent",)
+            if self.fixed
+            else (),  # which needs to know the kernel and the noise
             "wrong_prior": self._wrong_hyperparameters(),
         }
 
@@ -208,7 +222,9 @@ class GaussianProcess(Model):
     def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
         """(PointsContext of the first n points, x_query)."""
         n = data.positions[position]
-        return PointsContext(data.arrays["x"][:, :n], data.arrays["y"][:, :n]), data.arrays["x_query"]
+        return PointsContext(data.arrays["x"][:, :n], data.arrays["y"][:, :n]), data.arrays[
+            "x_query"
+        ]
 
     def require_data(self, data: Data) -> None:
         """Refuse points and values that are no finite numbers.
@@ -251,9 +267,13 @@ class GaussianProcess(Model):
         n = data.arrays["y"].shape[1]
         return {"f": np.broadcast_to(np.arange(n) < data.positions[position], (size, n)).copy()}
 
-    def conditional(self, latent_draws: Mapping[str, Array], data: Data, position: int) -> Predictive:
+    def conditional(
+        self, latent_draws: Mapping[str, Array], data: Data, position: int
+    ) -> Predictive:
         """Equal mixture (B, Q, S) of the normal predictives given each draw of `f` (B, S, N) or of hyperparameters (B, S)."""
-        mean, variance = (self._given_f if self.fixed else self._given_theta)(latent_draws, data, position)
+        mean, variance = (self._given_f if self.fixed else self._given_theta)(
+            latent_draws, data, position
+        )
         return NormalMixture(np.full(mean.shape, 1 / mean.shape[-1]), mean, np.sqrt(variance))
 
     def extended(self, data: Data, size: int, draw: Draw) -> Data:
@@ -264,7 +284,11 @@ class GaussianProcess(Model):
 
     def latent_values(self) -> dict[str, tuple[float, ...]]:
         grids = {name: prior for name, prior in self.priors.items() if isinstance(prior, Grid)}
-        return {name: grid.values for name, grid in grids.items()} if len(grids) == len(self.priors) else {}
+        return (
+            {name: grid.values for name, grid in grids.items()}
+            if len(grids) == len(self.priors)
+            else {}
+        )
 
     def latent_nodes(self) -> dict[str, Array]:
         return self.hyper_nodes()[0]
@@ -298,13 +322,21 @@ class GaussianProcess(Model):
         import jax.numpy as jnp
         import numpyro
 
-        theta = self._with_noise({n: numpyro.sample(n, p.distribution()) for n, p in self.priors.items()}, ())
+        theta = self._with_noise(
+            {n: numpyro.sample(n, p.distribution()) for n, p in self.priors.items()}, ()
+        )
         both = mask[:, None] & mask[None, :]
         padded = jnp.where(both, self.covariance(x, x, theta), 0.0)
-        noise = jnp.where(mask, theta["noise_sd"] ** 2, 1.0)  # ones outside the mask contribute log 1 = 0
+        noise = jnp.where(
+            mask, theta["noise_sd"] ** 2, 1.0
+        )  # ones outside the mask contribute log 1 = 0
         factor = jnp.linalg.cholesky(padded + jnp.diag(noise))
         white = jnp.linalg.solve(factor, jnp.where(mask, y, 0.0))
-        log_density = -0.5 * white @ white - jnp.log(jnp.diag(factor)).sum() - 0.5 * mask.sum() * jnp.log(2 * jnp.pi)
+        log_density = (
+            -0.5 * white @ white
+            - jnp.log(jnp.diag(factor)).sum()
+            - 0.5 * mask.sum() * jnp.log(2 * jnp.pi)
+        )
         numpyro.factor("y", log_density)
 
     # -- predictives given latents ------------------------------------------------------------------------------------
@@ -328,7 +360,9 @@ class GaussianProcess(Model):
         values, vectors = np.linalg.eigh(k)
         return np.maximum(values, 0.0), vectors
 
-    def _given_f(self, draws: Mapping[str, Array], data: Data, position: int) -> tuple[Array, Array]:
+    def _given_f(
+        self, draws: Mapping[str, Array], data: Data, position: int
+    ) -> tuple[Array, Array]:
         """Mean and variance (B, Q, S), conditioned on what f carries above rounding: its leading eigencoordinates."""
         import jax
 
@@ -337,7 +371,9 @@ class GaussianProcess(Model):
         f = np.asarray(draws["f"], dtype=np.float64)[:, :, :n]
         values, vectors = self._spectrum(x)
         with jax.enable_x64(True):
-            across = np.array(jax.vmap(lambda a, b: self.covariance(a, b, {}))(x, query))  # (B, n, Q)
+            across = np.array(
+                jax.vmap(lambda a, b: self.covariance(a, b, {}))(x, query)
+            )  # (B, n, Q)
             prior = np.array(jax.vmap(lambda a: self.variance(a, {}))(query))
         kept = values > RANK_TOLERANCE * values.max(-1, keepdims=True, initial=0.0)
         inverse = np.divide(1.0, values, out=np.zeros_like(values), where=kept)
@@ -345,21 +381,29 @@ class GaussianProcess(Model):
         weights = rotated * inverse[..., None]
         mean = np.einsum("bnq,bsn->bqs", weights, f @ vectors)
         variance = prior - (rotated * weights).sum(1)
-        return mean, np.broadcast_to((np.maximum(variance, 0.0) + _square(self.noise_sd))[..., None], mean.shape)
+        return mean, np.broadcast_to(
+            (np.maximum(variance, 0.0) + _square(self.noise_sd))[..., None], mean.shape
+        )
 
-    def _given_theta(self, draws: Mapping[str, Array], data: Data, position: int) -> tuple[Array, Array]:
+    def _given_theta(
+        self, draws: Mapping[str, Array], data: Data, position: int
+    ) -> tuple[Array, Array]:
         import jax
 
         (x, y), query = self.inputs(data, position)
         first = np.asarray(draws[next(iter(self.priors))])
         if first.ndim != 2:
             raise ShapeError("draws (dataset, draw)", f"{first.shape}")
-        theta = self._with_noise({n: np.asarray(draws[n], dtype=np.float64) for n in self.priors}, first.shape)
+        theta = self._with_noise(
+            {n: np.asarray(draws[n], dtype=np.float64) for n in self.priors}, first.shape
+        )
         with jax.enable_x64(True):
             mean, variance = _predictor(self)(theta, x, y, query)
         return np.array(mean).mT, np.array(variance).mT
 
-    def predict(self, theta: Theta, x: jax.Array, y: jax.Array, query: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def predict(
+        self, theta: Theta, x: jax.Array, y: jax.Array, query: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         """Mean and variance (Q,) of a noisy y at `query` (Q, d) given x (n, d), y (n,): pure JAX, by Cholesky."""
         import jax.numpy as jnp
         from jax.scipy.linalg import solve_triangular
@@ -387,8 +431,12 @@ def _simulator(model: GaussianProcess, context: int, queries: int) -> Any:
     n = context + queries
 
     def draw(key: jax.Array) -> tuple[Any, ...]:
-        for_theta, for_x, for_f, for_noise = uniforms(key, (len(model.priors),), (n, model.d), (n,), (n,))
-        drawn = {name: prior.sample(for_theta[i]) for i, (name, prior) in enumerate(model.priors.items())}
+        for_theta, for_x, for_f, for_noise = uniforms(
+            key, (len(model.priors),), (n, model.d), (n,), (n,)
+        )
+        drawn = {
+            name: prior.sample(for_theta[i]) for i, (name, prior) in enumerate(model.priors.items())
+        }
         x = for_x if model.input_law == "uniform" else normal(for_x) / np.sqrt(model.d)
         return model._with_noise(drawn, ()), x, normal(for_f), normal(for_noise)
 

@@ -56,7 +56,9 @@ def example(seen: Example) -> Shown:
 
 
 def _vector(x: npt.NDArray[Any]) -> str:
-    parts = [_number(v) for v in x[:COORDINATES_SHOWN]] + (["…"] if x.size > COORDINATES_SHOWN else [])
+    parts = [_number(v) for v in x[:COORDINATES_SHOWN]] + (
+        ["…"] if x.size > COORDINATES_SHOWN else []
+    )
     return parts[0] if x.size == 1 else f"({', '.join(parts)})"
 
 
@@ -67,21 +69,29 @@ def _number(x: float) -> str:
 def groups(data: Data) -> Groups:
     """How far the query lies from the nearest input of the context, and from the middle."""
     x, query = data.arrays["x"], data.arrays["x_query"]
-    distance = np.linalg.norm(query[:, :, None] - x[:, None], axis=-1)  # (dataset, query, observation)
+    distance = np.linalg.norm(
+        query[:, :, None] - x[:, None], axis=-1
+    )  # (dataset, query, observation)
     running = np.minimum.accumulate(distance, axis=-1)
     alone = np.full((*distance.shape[:2], 1), np.inf)
     nearest = np.moveaxis(np.concatenate([alone, running], -1)[..., data.positions], -1, 1)
     return {
         **_extremes("nearest input of the context", "away", nearest),
         **_extremes("query", "from the origin", np.linalg.norm(query, axis=-1)[:, None]),
-        **{f"query with negative input {i + 1}": (query[:, None, :, i] < 0) for i in range(query.shape[-1])},
+        **{
+            f"query with negative input {i + 1}": (query[:, None, :, i] < 0)
+            for i in range(query.shape[-1])
+        },
     }
 
 
 def _extremes(what: str, how: str, size: Array) -> Groups:
     """The lowest and the highest quarter."""
     low, high = np.quantile(size[np.isfinite(size)], QUARTILES)
-    return {f"{what} at most {low:.2g} {how}": size <= low, f"{what} more than {high:.2g} {how}": size > high}
+    return {
+        f"{what} at most {low:.2g} {how}": size <= low,
+        f"{what} more than {high:.2g} {how}": size > high,
+    }
 
 
 def distance(context: Any, query: Any) -> Distance:
@@ -89,4 +99,6 @@ def distance(context: Any, query: Any) -> Distance:
     apart = np.linalg.norm(query[:, :, None] - context.x[:, None], axis=-1)  # (B, Q, n)
     labels = [f"{STEP * i:g}–{STEP * (i + 1):g}" for i in range(STEPS - 1)]
     last = f"{STEP * (STEPS - 1):g}+"
-    return Distance("distance in x", [*labels, last], np.minimum(apart // STEP, STEPS - 1).astype(np.int64))
+    return Distance(
+        "distance in x", [*labels, last], np.minimum(apart // STEP, STEPS - 1).astype(np.int64)
+    )

@@ -102,7 +102,9 @@ class MTD(Model):
         """a[t, g] = pi_g(y_{t-g}, y_t), (B, T) -> (B, T, m); ones for t < m, where the weights play no part."""
         out = np.ones((*y.shape, self.m))
         for g in range(self.m):
-            out[:, self.m :, g] = self.matrices[g][y[:, self.m - g - 1 : y.shape[1] - g - 1], y[:, self.m :]]
+            out[:, self.m :, g] = self.matrices[g][
+                y[:, self.m - g - 1 : y.shape[1] - g - 1], y[:, self.m :]
+            ]
         return out
 
     def next_rows(self, y: IntArray, t: int) -> Array:
@@ -116,7 +118,12 @@ class MTD(Model):
     # -- the protocol of a model --------------------------------------------------------------------------------------
 
     def spec(self) -> dict[str, Any]:
-        out: dict[str, Any] = {"q": self.q, "m": self.m, "concentration": self.concentration, "per_lag": self.per_lag}
+        out: dict[str, Any] = {
+            "q": self.q,
+            "m": self.m,
+            "concentration": self.concentration,
+            "per_lag": self.per_lag,
+        }
         if self.matrix is None:
             return {**out, "matrix_seed": self.matrix_seed}
         return {**out, "matrix": np.array(self.matrix).tolist()}
@@ -128,10 +135,16 @@ class MTD(Model):
         return cls(**mapping("an mtd", spec, allowed=allowed, required=["q", "m"]))
 
     def default_design(self) -> Design:
-        return Design(tuple(t for t in (4, 8, 16, 32, 64, 128) if t >= self.m) or (self.m, 2 * self.m))
+        return Design(
+            tuple(t for t in (4, 8, 16, 32, 64, 128) if t >= self.m) or (self.m, 2 * self.m)
+        )
 
     def defaults(self) -> dict[str, Any]:
-        routes = ("simplex_quadrature", "lag_counts") if self.m <= MOST_LAGS else ("lag_quasi_monte_carlo", "nuts")
+        routes = (
+            ("simplex_quadrature", "lag_counts")
+            if self.m <= MOST_LAGS
+            else ("lag_quasi_monte_carlo", "nuts")
+        )
         return {
             "reference": routes[0],
             "second_route": routes[1],
@@ -145,7 +158,9 @@ class MTD(Model):
 
         if design.positions[0] < self.m:
             raise InputError(
-                f"positions of at least m = {self.m}", f"{design.positions[0]}", "the first m symbols are uniform"
+                f"positions of at least m = {self.m}",
+                f"{design.positions[0]}",
+                "the first m symbols are uniform",
             )
         positions = np.array(design.positions, dtype=np.int64)
         with jax.enable_x64(True):
@@ -153,7 +168,9 @@ class MTD(Model):
             weights, y = (np.array(a) for a in simulator(keys(seed, stream, index), self.matrices))
         context = np.broadcast_to(positions, (index.size, positions.size)).copy()
         outcome = y[:, positions, None].astype(np.float64)
-        return Simulation(Data({"y": y[:, :-1]}, positions, index), {"weights": weights}, outcome, context)
+        return Simulation(
+            Data({"y": y[:, :-1]}, positions, index), {"weights": weights}, outcome, context
+        )
 
     def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
         """(the prefix y[:, :t], None)."""
@@ -188,10 +205,14 @@ class MTD(Model):
         del position  # every weight is meaningful at every prefix
         return {"weights": np.ones((data.index.size, self.m), dtype=bool)}
 
-    def conditional(self, latent_draws: Mapping[str, Array], data: Data, position: int) -> Predictive:
+    def conditional(
+        self, latent_draws: Mapping[str, Array], data: Data, position: int
+    ) -> Predictive:
         """Probabilities (B, 1, q) averaged over the draws of the weights (B, S, m)."""
         mean = np.asarray(latent_draws["weights"], dtype=np.float64).mean(1)
-        return Categorical(self.next_symbol(mean, data.arrays["y"], int(data.positions[position]))[:, None])
+        return Categorical(
+            self.next_symbol(mean, data.arrays["y"], int(data.positions[position]))[:, None]
+        )
 
     def prior_predictive(self, data: Data) -> Predictive:
         """Equal weights of all lags on the last m symbols; a uniform symbol after a shorter prefix."""
@@ -230,9 +251,14 @@ class MTD(Model):
         if matrix.shape != shape:
             raise ModelError(f"a matrix of shape {shape}", f"{matrix.shape}")
         total = matrix.sum(-1)
-        if not np.all(np.isfinite(matrix)) or np.any(matrix < 0) or np.any(np.abs(total - 1) > ROW_SUM_TOLERANCE):
+        if (
+            not np.all(np.isfinite(matrix))
+            or np.any(matrix < 0)
+            or np.any(np.abs(total - 1) > ROW_SUM_TOLERANCE)
+        ):
             raise ModelError(
-                "matrix rows that are >= 0 and sum to one", f"sums from {total.min():g} to {total.max():g}"
+                "matrix rows that are >= 0 and sum to one",
+                f"sums from {total.min():g} to {total.max():g}",
             )
         return matrix
 
@@ -249,11 +275,15 @@ def _simulator(model: MTD, length: int) -> Any:
     import jax.numpy as jnp
 
     def one(key: jax.Array, matrices: jax.Array) -> tuple[jax.Array, jax.Array]:
-        for_weights, for_start, for_rest = uniforms(key, (model.m,), (model.m,), (length - model.m,))
+        for_weights, for_start, for_rest = uniforms(
+            key, (model.m,), (model.m,), (length - model.m,)
+        )
         weights = jax.nn.softmax(log_gamma(key, for_weights, model.concentration))
         start = integers(for_start, model.q)
 
-        def step(recent: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array]:  # recent[g] = y_{t-1-g}
+        def step(
+            recent: jax.Array, u: jax.Array
+        ) -> tuple[jax.Array, jax.Array]:  # recent[g] = y_{t-1-g}
             above = jnp.cumsum(weights @ matrices[jnp.arange(model.m), recent])
             symbol = (u >= above[:-1] / above[-1]).sum()
             return jnp.concatenate([symbol[None], recent[:-1]]), symbol

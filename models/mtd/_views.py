@@ -28,7 +28,11 @@ SYMBOLS = Layout(
 
 def sentence(model: MTD) -> str:
     """What is known and what is not."""
-    matrices = "one known transition matrix for each lag" if model.per_lag else "one known transition matrix for all lags"
+    matrices = (
+        "one known transition matrix for each lag"
+        if model.per_lag
+        else "one known transition matrix for all lags"
+    )
     weights = f"lag weights unknown, with the prior Dirichlet({model.concentration:g})"
     return f"mixture of transition distributions over {model.q} symbols and {model.m} lags; {matrices}; {weights}"
 
@@ -44,7 +48,11 @@ def groups(model: MTD, data: Data) -> Groups:
     """The last symbol, and whether the last two are equal."""
     y, positions = data.arrays["y"], data.positions
     last, before = (y[:, np.maximum(positions - back, 0)][..., None] for back in (1, 2))
-    symbols = {f"last symbol {s}": last == s for s in range(model.q)} if model.q <= SYMBOLS_GROUPED else {}
+    symbols = (
+        {f"last symbol {s}": last == s for s in range(model.q)}
+        if model.q <= SYMBOLS_GROUPED
+        else {}
+    )
     return {**symbols, "last two symbols equal": last == before}
 
 
@@ -62,4 +70,13 @@ def tables(model: MTD, length: int) -> Sequence[Table]:
         return ()
     constant = np.repeat(np.arange(model.q)[:, None], length, axis=1)
     rows = [str(symbol) for symbol in range(model.q)]
-    return [Table("transition matrix", rows, model.matrices[0], constant, None, np.zeros(model.q, dtype=np.int64))]
+    return [
+        Table(
+            "transition matrix",
+            rows,
+            model.matrices[0],
+            constant,
+            None,
+            np.zeros(model.q, dtype=np.int64),
+        )
+    ]

@@ -20,7 +20,14 @@ import numpy as np
 from veribayes.errors import ModelError
 from veribayes.models._check import shown
 from veribayes.models._dialects import UNQUOTED, looks_like
-from veribayes.models._files import MAX_NAMES, line_of, numbers, other_order, read_text, require_entries
+from veribayes.models._files import (
+    MAX_NAMES,
+    line_of,
+    numbers,
+    other_order,
+    read_text,
+    require_entries,
+)
 from veribayes.models._reader import Reader
 from veribayes.models._scan import SIGN, Syntax, Token, Tokens
 from veribayes.models.bayesian_network import BayesianNetwork, checked_table
@@ -75,7 +82,9 @@ class _Reader:
                 self._probability(token.start)
             else:
                 remedy = looks_like(self.text) if not self.states else ""
-                self._fail("network, variable or probability", shown(token.text), token.start, remedy)
+                self._fail(
+                    "network, variable or probability", shown(token.text), token.start, remedy
+                )
         self._check_names()
         parents = {child: block.parents for child, block in self.blocks.items()}
         require_entries(self.states, parents, self.name)
@@ -97,7 +106,10 @@ class _Reader:
                     self._fail("a declared variable", shown(name), block.start)
         for name in self.states:
             if name not in self.blocks:
-                raise ModelError(f"a probability block for each variable in {self.name}", f"none for {shown(name)}")
+                raise ModelError(
+                    f"a probability block for each variable in {self.name}",
+                    f"none for {shown(name)}",
+                )
 
     # -- blocks -------------------------------------------------------------------------------------------------------
 
@@ -133,7 +145,9 @@ class _Reader:
     def _type(self, name: str) -> list[str]:
         kind = self.tokens.next("discrete")
         if not kind.is_word("discrete"):
-            self._fail("type discrete", shown(kind.text), kind.start, "only finite variables are read")
+            self._fail(
+                "type discrete", shown(kind.text), kind.start, "only finite variables are read"
+            )
         self.tokens.expect("[")
         declared = self.tokens.next("number of states").text
         self.tokens.expect("]")
@@ -164,7 +178,9 @@ class _Reader:
         if token.is_word("property"):
             self._property(refuse_function=True)
         elif token.is_sign("("):
-            block.rows.append((self._names(")", "states of the parents"), self.tokens.raw(";{}"), start))
+            block.rows.append(
+                (self._names(")", "states of the parents"), self.tokens.raw(";{}"), start)
+            )
         elif token.is_word("table") and block.table is None:
             block.table = self.tokens.raw(";{}"), start
         elif token.is_word("default") and block.default is None:
@@ -212,7 +228,10 @@ class _Reader:
             found[where] = self._floats(raw, start, shape[1])
         if block.default is None and len(found) < shape[0]:
             self._fail(
-                f"{shape[0]} rows for {shown(child)}", f"{len(found)}", block.start, "a missing row is not guessed"
+                f"{shape[0]} rows for {shown(child)}",
+                f"{len(found)}",
+                block.start,
+                "a missing row is not guessed",
             )
         values = np.empty(shape)
         if block.default is not None:

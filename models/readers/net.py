@@ -24,7 +24,9 @@ from veribayes.models._scan import SIGN, Syntax, Tokens
 from veribayes.models.bayesian_network import BayesianNetwork
 
 NET = Syntax(signs="{}()=;|", line="%", escapes=True)
-LIST = Syntax(signs="()", line="%", escapes=True, ends_words=False)  # of states: pyAgrum writes [0;1[ and 10% without quotes
+LIST = Syntax(
+    signs="()", line="%", escapes=True, ends_words=False
+)  # of states: pyAgrum writes [0;1[ and 10% without quotes
 KINDS: Mapping[str, str] = {
     "class": "HUGIN's object-oriented networks are not read; save the network without classes",
     "continuous": "continuous nodes are not read: only finite ones with tables",
@@ -82,7 +84,11 @@ class _Reader:
                 self._potential(token.start)
             else:
                 known = KINDS.get(kind.text, "only finite nodes with tables are read")
-                remedy = known if kind.text in KINDS or self.draft.states else looks_like(self.text) or known
+                remedy = (
+                    known
+                    if kind.text in KINDS or self.draft.states
+                    else looks_like(self.text) or known
+                )
                 self.draft.fail("net, node or potential", shown(kind.text), token.start, remedy)
         return self.draft.network(separators="()")
 
@@ -101,7 +107,9 @@ class _Reader:
             bar = token.is_sign("|")
             expected_bar = len(names) == 1 and not divided
             if (token.kind == SIGN and not bar) or bar != expected_bar or len(names) > MAX_NAMES:
-                self.draft.fail("one node, then '|' and its parents", shown(token.text), token.start)
+                self.draft.fail(
+                    "one node, then '|' and its parents", shown(token.text), token.start
+                )
             divided = divided or bar
             if not bar:
                 names.append(token.text)

@@ -26,7 +26,16 @@ import numpy as np
 
 from veribayes.models._check import shown
 from veribayes.models._dialects import looks_like
-from veribayes.models._files import MAX_NAMES, SUMS, Draft, in_layout, line_of, numbers, read_text, require_entries
+from veribayes.models._files import (
+    MAX_NAMES,
+    SUMS,
+    Draft,
+    in_layout,
+    line_of,
+    numbers,
+    read_text,
+    require_entries,
+)
 from veribayes.models._reader import Reader
 from veribayes.models.bayesian_network import MAX_ENTRIES, BayesianNetwork
 from veribayes.predictive import Array
@@ -38,7 +47,9 @@ DIGITS = re.compile(r"\d{1,9}", re.ASCII)
 MOST = 64  # variables in a table: with two states each it would have 2^64 entries
 
 Scope = tuple[int, ...]  # parents, child
-Layout = Callable[[Scope], Scope]  # the same variables as a table lists them, the last varying fastest
+Layout = Callable[
+    [Scope], Scope
+]  # the same variables as a table lists them, the last varying fastest
 
 
 def in_order(scope: Scope) -> Scope:
@@ -107,7 +118,9 @@ def parse_uai(text: str, name: str = "text") -> BayesianNetwork:
         size = math.prod(sizes[i] for i in (*parents, child))
         entries = words.integer(f"{size} entries of the table of x{child}", size, size)
         places.append(words.at)
-        tables.append(numbers(words.skip(entries), size, partial(draft.at, places[-1]), separators=""))
+        tables.append(
+            numbers(words.skip(entries), size, partial(draft.at, places[-1]), separators="")
+        )
     words.end()
     layout: Layout
     if child_first:
@@ -137,7 +150,11 @@ def _require_children(draft: Draft, scopes: Sequence[Scope], place: int) -> None
     seen = set[int]()
     for *_, child in scopes:
         if child in seen:
-            draft.fail("one table for each variable, which stands last in its scope", f"two for 'x{child}'", place)
+            draft.fail(
+                "one table for each variable, which stands last in its scope",
+                f"two for 'x{child}'",
+                place,
+            )
         seen.add(child)
 
 
@@ -146,7 +163,9 @@ def _scope(words: _Words, variables: int) -> Scope:
     return tuple(words.integer("a variable", 0, variables - 1) for _ in range(size))
 
 
-def _order(draft: Draft, scopes: Sequence[Scope], sizes: Sequence[int], tables: Sequence[Array]) -> Layout:
+def _order(
+    draft: Draft, scopes: Sequence[Scope], sizes: Sequence[int], tables: Sequence[Array]
+) -> Layout:
     """The format's layout or pgmpy's, whichever makes tables of all numbers; one file has one writer.
 
     Raises:
@@ -183,7 +202,9 @@ class _Words:
     def next(self, expected: str) -> str:
         match = WORD.search(self.text, self.at)
         if match is None:
-            self.draft.fail(expected, "the end of the file", self.at, "the file seems to be cut off")
+            self.draft.fail(
+                expected, "the end of the file", self.at, "the file seems to be cut off"
+            )
         self.at = match.end()
         return match[0]
 

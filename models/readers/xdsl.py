@@ -28,7 +28,9 @@ KINDS: Mapping[str, str] = {
     "DYNAMIC": "networks over time are not read: unroll it in GeNIe",
 }
 PYAGRUM = "aGrUM"  # as what it signs its files
-REVERSED = "tables are read in pyAgrum's order of parents, the first one varying faster than the last"
+REVERSED = (
+    "tables are read in pyAgrum's order of parents, the first one varying faster than the last"
+)
 
 
 def read_xdsl(path: str | Path) -> BayesianNetwork:
@@ -49,15 +51,29 @@ def parse_xdsl(text: str, name: str = "text") -> BayesianNetwork:
     if root.tag != "SMILE" or len(nodes) != 1:
         known = ROOTS.get(root.tag) if root.tag != "SMILE" else None
         remedy = f"it is {known.name}: {known.remedy}" if known else ""
-        draft.fail("one element 'nodes' in a smile element", f"{len(nodes)} in {shown(root.tag)}", root.line, remedy)
+        draft.fail(
+            "one element 'nodes' in a smile element",
+            f"{len(nodes)} in {shown(root.tag)}",
+            root.line,
+            remedy,
+        )
     for element in root.all("DYNAMIC"):
         draft.fail("a network without time", "'dynamic'", element.line, KINDS["DYNAMIC"])
-    signed = [genie.attributes.get("app", "") for extension in root.all("EXTENSIONS") for genie in extension.all("GENIE")]
+    signed = [
+        genie.attributes.get("app", "")
+        for extension in root.all("EXTENSIONS")
+        for genie in extension.all("GENIE")
+    ]
     reverse = any(app.startswith(PYAGRUM) for app in signed)
     for element in nodes[0].children:
         if element.tag not in ("CPT", "DETERMINISTIC"):
             remedy = KINDS.get(element.tag, FULL_TABLE)
-            draft.fail("a node of type cpt or deterministic", shown(element.tag.lower()), element.line, remedy)
+            draft.fail(
+                "a node of type cpt or deterministic",
+                shown(element.tag.lower()),
+                element.line,
+                remedy,
+            )
         _node(draft, element, reverse)
     if reverse and any(len(parents) > 1 for parents in draft.parents.values()):
         draft.notes.append(REVERSED)
@@ -69,7 +85,9 @@ def _node(draft: Draft, element: Element, reverse: bool) -> None:
     if not node:
         draft.fail("an id", "none", element.line)
     if len(node.split()) != 1 or node != node.strip():
-        remedy = "parents are listed by ids between blanks; pgmpy writes names as ids without a change"
+        remedy = (
+            "parents are listed by ids between blanks; pgmpy writes names as ids without a change"
+        )
         draft.fail("an id without blanks", shown(node), element.line, remedy)
     states = [state.attributes.get("id", "") for state in element.all("STATE")]
     draft.declare(node, states, element.line)
@@ -79,7 +97,9 @@ def _node(draft: Draft, element: Element, reverse: bool) -> None:
     if len(found) != 1:
         draft.fail(f"one element {tag.lower()} for {shown(node)}", f"{len(found)}", element.line)
     values = found[0] if element.tag == "CPT" else _certain(draft, element, states, found[0])
-    draft.define(node, parents, values, element.line, (*reversed(parents), node) if reverse else None)
+    draft.define(
+        node, parents, values, element.line, (*reversed(parents), node) if reverse else None
+    )
 
 
 def _certain(draft: Draft, element: Element, states: list[str], results: str) -> str:

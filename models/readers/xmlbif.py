@@ -36,7 +36,12 @@ def parse_xmlbif(text: str, name: str = "text") -> BayesianNetwork:
     if root.tag != "BIF" or len(networks) != 1:
         known = ROOTS.get(root.tag) if root.tag != "BIF" else None
         remedy = f"it is {known.name}: {known.remedy}" if known else ""
-        draft.fail("one NETWORK in a BIF element", f"{len(networks)} in {shown(root.tag)}", root.line, remedy)
+        draft.fail(
+            "one NETWORK in a BIF element",
+            f"{len(networks)} in {shown(root.tag)}",
+            root.line,
+            remedy,
+        )
     for element in networks[0].children:
         if element.tag == "VARIABLE":
             _variable(draft, element)
@@ -50,8 +55,17 @@ def parse_xmlbif(text: str, name: str = "text") -> BayesianNetwork:
 def _variable(draft: Draft, element: Element) -> None:
     kind = element.attributes.get("TYPE", "nature")
     if kind.lower() != "nature":
-        draft.fail("a variable of type nature", shown(kind), element.line, "only finite random variables are read")
-    draft.declare(_only(draft, element, "NAME"), element.texts("OUTCOME") or element.texts("VALUE"), element.line)
+        draft.fail(
+            "a variable of type nature",
+            shown(kind),
+            element.line,
+            "only finite random variables are read",
+        )
+    draft.declare(
+        _only(draft, element, "NAME"),
+        element.texts("OUTCOME") or element.texts("VALUE"),
+        element.line,
+    )
 
 
 def _definition(draft: Draft, element: Element) -> None:

@@ -65,7 +65,9 @@ class Requests:
 
     def mixed(self, rows: IntArray, shift: int = 2) -> Predictive:
         """The same data sets in another order and in two batches; their answers in the old order."""
-        order = generator(self.seed, "batch", int(self.data.index[rows[0]]), shift).permutation(len(rows))
+        order = generator(self.seed, "batch", int(self.data.index[rows[0]]), shift).permutation(
+            len(rows)
+        )
         parts = [part for part in np.array_split(order, 2) if part.size]
         answers = concatenate([self._answer(self.data.select(rows[part]), shift) for part in parts])
         return answers[np.argsort(np.concatenate(parts))]
@@ -73,7 +75,9 @@ class Requests:
     def turned(self, rows: IntArray, shift: int = 3) -> Predictive:
         """The observations of each context in an order of its own."""
         places = range(len(self.data.positions))
-        return stack([self._answer(self._permuted(rows, k, shift), shift)[:, 0] for k in places], axis=1)
+        return stack(
+            [self._answer(self._permuted(rows, k, shift), shift)[:, 0] for k in places], axis=1
+        )
 
     def alone(self, row: int) -> Predictive:
         """One data set, as a batch of one.
@@ -89,7 +93,9 @@ class Requests:
     def _not_alone(self, row: int, reason: str) -> InputError:
         wanted = f"from '{self.candidate.name}' the same form and shape for one data set alone as in a batch"
         return InputError(
-            wanted, f"at data set {int(self.data.index[row])}: {reason}", "keep the axis of the data sets"
+            wanted,
+            f"at data set {int(self.data.index[row])}: {reason}",
+            "keep the axis of the data sets",
         )
 
     def joined(self, first: Predictive, singles: Sequence[Predictive]) -> Predictive:
@@ -155,13 +161,17 @@ def ask(requests: Requests) -> Answers:
     turned = said.whole("turned") if requests.listed else None
     quick = requests.batch and time.monotonic() - start <= SECONDS
     scored = requests.first(np.arange(requests.batch)) if quick else None
-    return Answers(first, again, other, said.whole("mixed"), _singly(requests, first), turned, scored)
+    return Answers(
+        first, again, other, said.whole("mixed"), _singly(requests, first), turned, scored
+    )
 
 
 def ask_twice(requests: Requests, answers: Answers) -> Answers:
     """Second answers to the requests that are held against the repeated ones."""
     chunks = _chunks(len(requests.data.index))
-    ways: dict[str, Callable[[IntArray], Predictive]] = {"mixed": lambda rows: requests.mixed(rows, 5)}
+    ways: dict[str, Callable[[IntArray], Predictive]] = {
+        "mixed": lambda rows: requests.mixed(rows, 5)
+    }
     if answers.turned is not None:
         ways["turned"] = lambda rows: requests.turned(rows, 6)
     datasets, said = answers.first.shape[0], _Collected()
@@ -219,7 +229,9 @@ class Changes:
     exact: bool
 
 
-def changes(requests: Requests, answers: Answers, outcome: Array, tolerance: float) -> tuple[Answers, Changes]:
+def changes(
+    requests: Requests, answers: Answers, outcome: Array, tolerance: float
+) -> tuple[Answers, Changes]:
     """Measure the changes; where the noise is large the answers come back with second ones.
 
     Args:
@@ -231,7 +243,9 @@ def changes(requests: Requests, answers: Answers, outcome: Array, tolerance: flo
 
     def apart(one: Predictive, other: Predictive) -> Array:
         rows = other.shape[0]
-        return repeats.divergence(one[:rows], other, applies[:rows], requests.task.model.n_categories)
+        return repeats.divergence(
+            one[:rows], other, applies[:rows], requests.task.model.n_categories
+        )
 
     same, floor = apart(answers.first, answers.again), apart(answers.first, answers.other)
     repeat, noise = (decision.cluster_means(repeats.repeat(values)) for values in (same, floor))
@@ -251,7 +265,10 @@ def changes(requests: Requests, answers: Answers, outcome: Array, tolerance: flo
             within.append(apart(changed, seconds))
         return decision.cluster_means(repeats.beyond_repeat(across, within))
 
-    batch = {"in another batch": beyond("mixed", answers.mixed), "alone": beyond("alone", answers.alone)}
+    batch = {
+        "in another batch": beyond("mixed", answers.mixed),
+        "alone": beyond("alone", answers.alone),
+    }
     order = None if answers.turned is None else beyond("turned", answers.turned)
     return answers, Changes(repeat, noise, batch, order, exact)
 

@@ -84,13 +84,15 @@ class Result:
 
     def __repr__(self) -> str:
         e, kl = self.entry, self.entry["primary"]
-        return (
-            f"Result({e['task']!r}, {e['candidate']!r}, {self.verdict}, {kl['metric']}={kl['estimate']} {kl['unit']})"
-        )
+        return f"Result({e['task']!r}, {e['candidate']!r}, {self.verdict}, {kl['metric']}={kl['estimate']} {kl['unit']})"
 
 
 def task(
-    what: str | Path | Any, *, data: Mapping[str, Any] | None = None, simulated: bool = False, **design: Any
+    what: str | Path | Any,
+    *,
+    data: Mapping[str, Any] | None = None,
+    simulated: bool = False,
+    **design: Any,
 ) -> Task:
     """A task by shipped name, from a file, from `package.module:object`, or around a model.
 
@@ -113,7 +115,9 @@ def task(
         program = NumPyroModel(what, data or {}, simulated=simulated)
         return task(program, **{"name": _program_name(program), **design})
     if data:
-        raise InputError("data for a NumPyro program", f"{', '.join(data)} for '{getattr(what, 'name', what)}'")
+        raise InputError(
+            "data for a NumPyro program", f"{', '.join(data)} for '{getattr(what, 'name', what)}'"
+        )
     if is_pgmpy_network(what):
         what = from_pgmpy(what)
     if hasattr(what, "default_design"):
@@ -121,7 +125,11 @@ def task(
     if not isinstance(what, Task):
         raise InputError("a task, a model, or the name or file of one", type(what).__name__)
     if design:
-        raise InputError("a design for a model", f"{', '.join(design)} for the task '{what.name}'", "give task.model")
+        raise InputError(
+            "a design for a model",
+            f"{', '.join(design)} for the task '{what.name}'",
+            "give task.model",
+        )
     return what
 
 
@@ -218,8 +226,14 @@ def verify(
 def split_data(options: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     """Arguments of a program, from `data=FILE` and `data.NAME=VALUE`, and the other options."""
     found = read_arguments(options["data"]) if "data" in options else {}
-    single = {k.removeprefix("data."): parse_argument(v) for k, v in options.items() if k.startswith("data.")}
-    return {**found, **single}, {k: v for k, v in options.items() if k != "data" and not k.startswith("data.")}
+    single = {
+        k.removeprefix("data."): parse_argument(v)
+        for k, v in options.items()
+        if k.startswith("data.")
+    }
+    return {**found, **single}, {
+        k: v for k, v in options.items() if k != "data" and not k.startswith("data.")
+    }
 
 
 def split_options(options: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -229,7 +243,9 @@ def split_options(options: Mapping[str, str]) -> dict[str, dict[str, str]]:
         role, _, name = key.partition(".")
         if role not in out or not name:
             raise InputError(
-                "ROLE.OPTION with the role reference, candidate or audit", f"'{key}'", "for example reference.draws=20"
+                "ROLE.OPTION with the role reference, candidate or audit",
+                f"'{key}'",
+                "for example reference.draws=20",
             )
         out[role][name] = value
     return out
@@ -237,17 +253,25 @@ def split_options(options: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 def document(trees: Sequence[xr.DataTree], errors: Sequence[Mapping[str, Any]] = ()) -> str:
     """The JSON document of several runs, and of the tasks that came to no result."""
-    found = {"schema": results.SCHEMA, "results": [json.loads(t.attrs["result"]) for t in trees], "errors": [*errors]}
+    found = {
+        "schema": results.SCHEMA,
+        "results": [json.loads(t.attrs["result"]) for t in trees],
+        "errors": [*errors],
+    }
     return json.dumps(found, indent=1, allow_nan=False)
 
 
-def write_reports(trees: list[xr.DataTree], folder: Path, errors: Sequence[Mapping[str, Any]] = ()) -> None:
+def write_reports(
+    trees: list[xr.DataTree], folder: Path, errors: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """`result.json` and `report.html`, each written whole or not at all."""
     store.write_text(folder / "result.json", document(trees, errors) + "\n")
     report.write(trees, folder / "report.html")
 
 
-def write_folder(runs: Mapping[Path, xr.DataTree], out: Path, errors: Sequence[Mapping[str, Any]] = ()) -> None:
+def write_folder(
+    runs: Mapping[Path, xr.DataTree], out: Path, errors: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """The reports of a folder: the runs of this command, by their folders, and those of other tasks that are there.
 
     A run that cannot be read is left out, as `veribayes report` would refuse it.

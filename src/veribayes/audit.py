@@ -20,7 +20,12 @@ FALSE_ALARM = 1e-4  # chance that a correct engine fails the audit, over all lat
 
 
 def audited(
-    task: Task, truth: Candidate, datasets: int, *, seed: int, nuts_options: Mapping[str, str] | None = None
+    task: Task,
+    truth: Candidate,
+    datasets: int,
+    *,
+    seed: int,
+    nuts_options: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
     """Run NUTS beside an exact reference on a few data sets and compare the posterior mean of every latent.
 
@@ -39,13 +44,19 @@ def audited(
     exact = truth.infer(task, data, seed)
     if missing := {v.name for v in task.model.latents} - set(exact.posterior):
         wanted = f"a reference with the posterior of {', '.join(sorted(missing))}, to audit it"
-        raise InputError(wanted, f"'{truth.name}' without it", f"use '{task.reference}', or --audit 0")
+        raise InputError(
+            wanted, f"'{truth.name}' without it", f"use '{task.reference}', or --audit 0"
+        )
     nuts = registry.engine("nuts", nuts_options)(task, data, seed=seed)
     columns = {k: _flat(nuts.posterior, k) for k in ("mean", "mcse", "rank_r_hat", "ess_bulk")}
     truth_mean = _flat({name: exact.posterior[name] for name in nuts.posterior}, "mean")
-    sampled = {name: exact.posterior[name] for name in nuts.posterior if "mcse" in exact.posterior[name]}
+    sampled = {
+        name: exact.posterior[name] for name in nuts.posterior if "mcse" in exact.posterior[name]
+    }
     error = np.hypot(columns["mcse"], _flat(sampled, "mcse")) if sampled else columns["mcse"]
-    z = np.divide(columns["mean"] - truth_mean, error, out=np.full(truth_mean.shape, np.nan), where=error > 0)
+    z = np.divide(
+        columns["mean"] - truth_mean, error, out=np.full(truth_mean.shape, np.nan), where=error > 0
+    )
     limit = max(4.0, float(norm.isf(FALSE_ALARM / 2 / max(np.isfinite(z).sum(), 1))))
     worst = float(np.nanmax(np.abs(z))) if np.isfinite(z).any() else float("nan")
     verdict = (
@@ -54,7 +65,9 @@ def audited(
         else ("agrees" if worst <= limit else "disagrees")
     )
     if verdict == "disagrees":
-        reason = f"NUTS disagrees with '{truth.name}': |z| = {worst:.1f}, at most {limit:.1f} expected"
+        reason = (
+            f"NUTS disagrees with '{truth.name}': |z| = {worst:.1f}, at most {limit:.1f} expected"
+        )
         Certificate("refused", "audit", float("inf"), reasons=(reason,)).require(truth.name)
     dims = (DATASET, "latent")
     variables = {
@@ -76,4 +89,6 @@ def audited(
 
 def _flat(posterior: Mapping[str, Mapping[str, Array]], key: str) -> Array:
     """Latents side by side: (dataset, latent)."""
-    return np.concatenate([np.asarray(p[key]).reshape(len(p[key]), -1) for p in posterior.values()], axis=1)
+    return np.concatenate(
+        [np.asarray(p[key]).reshape(len(p[key]), -1) for p in posterior.values()], axis=1
+    )

@@ -27,7 +27,9 @@ DRAWS = 99  # thinned evenly from thousands: nearly independent, and ranks in a 
 LEVEL = 0.01  # below which an engine is called miscalibrated
 
 
-def calibrate(task: Task, engine: str, *, datasets: int, seed: int, options: dict[str, str] | None = None) -> dict[str, Any]:
+def calibrate(
+    task: Task, engine: str, *, datasets: int, seed: int, options: dict[str, str] | None = None
+) -> dict[str, Any]:
     """The JSON document of a calibration, schema `veribayes.calibration/1`; the middle design position is used.
 
     Raises:
@@ -37,7 +39,9 @@ def calibrate(task: Task, engine: str, *, datasets: int, seed: int, options: dic
     _require(datasets, seed)
     part = registry.load("engine", engine.replace("-", "_"))
     keeps = "keep" in part.__dataclass_fields__
-    made = registry.engine(engine.replace("-", "_"), {**({"keep": "true"} if keeps else {}), **(options or {})})
+    made = registry.engine(
+        engine.replace("-", "_"), {**({"keep": "true"} if keeps else {}), **(options or {})}
+    )
     simulation = task.simulate(range(datasets), seed=seed, stream="audit")
     middle = len(simulation.data.positions) // 2
     data = simulation.data.select(positions=np.array([middle]))
@@ -50,9 +54,15 @@ def calibrate(task: Task, engine: str, *, datasets: int, seed: int, options: dic
         tests["sbc_rank"] = _ranks_entry(outcomes["sbc_rank"], names)
     if not task.model.moments:
         outcomes["pit_uniform"] = _placed(simulation.outcome[:, [middle]], branch, data)
-        tests["pit_uniform"] = {"p_value": outcomes["pit_uniform"].p_value, "n": outcomes["pit_uniform"].n}
+        tests["pit_uniform"] = {
+            "p_value": outcomes["pit_uniform"].p_value,
+            "n": outcomes["pit_uniform"].n,
+        }
     if not tests:
-        raise InputError(f"an engine that draws latents, or a task that predicts outcomes, for '{task.name}'", f"'{engine}'")
+        raise InputError(
+            f"an engine that draws latents, or a task that predicts outcomes, for '{task.name}'",
+            f"'{engine}'",
+        )
     attainable(LEVEL, {name: o.least for name, o in outcomes.items()})
     adjusted = holm({name: o.p_value for name, o in outcomes.items()})
     calibrated = all(p > LEVEL for p in adjusted.values())
@@ -67,12 +77,18 @@ def _require(datasets: int, seed: int) -> None:
     """Refuse numbers of data sets for which no test has a p-value, before anything is computed."""
     least = max(registry.load("test", name).minimum for name in ("sbc_rank", "pit_uniform"))
     if datasets < least:
-        raise InputError(f"at least {least} data sets to calibrate an engine", f"{datasets}", f"use --datasets {least} or more")
+        raise InputError(
+            f"at least {least} data sets to calibrate an engine",
+            f"{datasets}",
+            f"use --datasets {least} or more",
+        )
     if seed < 0:
         raise InputError("a seed of at least 0", f"{seed}", "use --seed 0")
 
 
-def _ranked(task: Task, data: Data, simulation: Simulation, branch: Branch, seed: int) -> tuple[Outcome, list[str]]:
+def _ranked(
+    task: Task, data: Data, simulation: Simulation, branch: Branch, seed: int
+) -> tuple[Outcome, list[str]]:
     """Ranks of all latents that have a meaning in every data set, and of the likelihood of the data; their names."""
     from veribayes.inference._likelihood import log_likelihood
 
@@ -95,13 +111,22 @@ def _ranked(task: Task, data: Data, simulation: Simulation, branch: Branch, seed
 
 def _ranks_entry(outcome: Outcome, names: list[str]) -> dict[str, Any]:
     worst = min(outcome.components, key=outcome.components.__getitem__)
-    return {"p_value": outcome.p_value, "n": outcome.n, "worst": names[int(worst.split()[-1])], "quantities": len(names)}
+    return {
+        "p_value": outcome.p_value,
+        "n": outcome.n,
+        "worst": names[int(worst.split()[-1])],
+        "quantities": len(names),
+    }
 
 
 def _placed(outcome: Array, branch: Branch, data: Data) -> Outcome:
     """Positions of the outcomes of each data set's first query in the predictive, (dataset,): one a data set."""
-    pit = registry.load("metric", "pit").score(branch.predictive, branch.predictive, outcome, index=data.index)
+    pit = registry.load("metric", "pit").score(
+        branch.predictive, branch.predictive, outcome, index=data.index
+    )
     found = pit.reshape(len(pit), -1)
-    first = found[np.arange(len(found)), np.isfinite(found).argmax(1)]  # the first query that applies
+    first = found[
+        np.arange(len(found)), np.isfinite(found).argmax(1)
+    ]  # the first query that applies
     tested: Outcome = registry.load("test", "pit_uniform").run(first[np.isfinite(first)])
     return tested

@@ -31,7 +31,9 @@ from veribayes.predictive import Array, Predictive, as_predictive, concatenate, 
 from veribayes.store import by_labels, digest_of, predictive_of, read_tree, source_digest
 from veribayes.tree import DATASET, POSITION, Branch, Certificate, Data, IntArray
 
-PROBE = np.arange(2)  # data sets of the stream `replicate` that tell whether a callable is still the same
+PROBE = np.arange(
+    2
+)  # data sets of the stream `replicate` that tell whether a callable is still the same
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,9 @@ def of_engine(name: str, made: Any) -> Candidate:
     def infer(task: Task, data: Data, seed: int) -> Branch:
         return cast(Branch, made(task, data, seed=seed))
 
-    return Candidate(name, _identity("engine", name, made), infer, "engine", takes_seed=True, exposes=True)
+    return Candidate(
+        name, _identity("engine", name, made), infer, "engine", takes_seed=True, exposes=True
+    )
 
 
 def of_construction(name: str, made: Any) -> Candidate:
@@ -126,18 +130,24 @@ def searched(made: Any, task: Task, positions: Sequence[int], seed: int) -> Any:
 
 def _identity(kind: str, name: str, made: Any) -> str:
     """Hash of a part: its options, the file that defines it, and the package."""
-    return digest_of({kind: name, "options": repr(made), "file": _file_digest(made), "source": source_digest()})
+    return digest_of(
+        {kind: name, "options": repr(made), "file": _file_digest(made), "source": source_digest()}
+    )
 
 
 def of_callable(function: object) -> Candidate:
     """A callable (context, query) -> one of the six forms, or a torch module; either may take a keyword `seed`."""
     call, name = _as_function(function)
-    seeded = accepts_seed(getattr(function, "forward", function) if _is_module(function) else function)
+    seeded = accepts_seed(
+        getattr(function, "forward", function) if _is_module(function) else function
+    )
 
     def infer(task: Task, data: Data, seed: int) -> Branch:
         return predict(call, task, data, seed if seeded else None)
 
-    return Candidate(name, None, infer, "callable", takes_seed=seeded, exposes=hasattr(call, "posterior"))
+    return Candidate(
+        name, None, infer, "callable", takes_seed=seeded, exposes=hasattr(call, "posterior")
+    )
 
 
 def accepts_seed(function: object) -> bool:
@@ -153,7 +163,10 @@ def accepts_seed(function: object) -> bool:
     try:
         signature = inspect.signature(cast(Callable[..., object], function))
         signature.bind(None, None, seed=0)
-    except (TypeError, ValueError):  # it has no signature, or `seed` is the place of the context or of the query
+    except (
+        TypeError,
+        ValueError,
+    ):  # it has no signature, or `seed` is the place of the context or of the query
         return False
     return "seed" in signature.parameters
 
@@ -183,16 +196,24 @@ def predict(call: Callable[..., object], task: Task, data: Data, seed: int | Non
     return Branch(stack(parts, axis=1), Certificate("trusted", "candidate", 0.0), posterior)
 
 
-def _posterior(call: Callable[..., object], task: Task, data: Data, seed: int | None) -> dict[str, dict[str, Array]]:
+def _posterior(
+    call: Callable[..., object], task: Task, data: Data, seed: int | None
+) -> dict[str, dict[str, Array]]:
     """What is said about latents at each position -> latent -> moment -> (dataset, position, *event)."""
     seeded = seed is not None and accepts_seed(call)
-    parts = [_latents(call, task, data, k, seed if seeded else None) for k in range(len(data.positions))]
+    parts = [
+        _latents(call, task, data, k, seed if seeded else None) for k in range(len(data.positions))
+    ]
     names = {(latent, moment): values.shape for (latent, moment), values in parts[0].items()}
     if any({key: values.shape for key, values in part.items()} != names for part in parts):
-        raise InputError("the same latents in the same shapes at every context size", "others at some of them")
+        raise InputError(
+            "the same latents in the same shapes at every context size", "others at some of them"
+        )
     latents: dict[str, dict[str, Array]] = {}
     for latent, moment in names:
-        latents.setdefault(latent, {})[moment] = np.stack([part[latent, moment] for part in parts], axis=1)
+        latents.setdefault(latent, {})[moment] = np.stack(
+            [part[latent, moment] for part in parts], axis=1
+        )
     return latents
 
 
@@ -202,17 +223,27 @@ def _latents(
     """What is said at one position: (latent, moment) -> (dataset, *event); numbers that are not finite stay what they are."""
     said = _called(call, task, data, position, seed, "the latents")
     wanted = "a dict {latent: {'mean': ..., 'sd': ...}} from the candidate's `posterior`"
-    if not isinstance(said, Mapping) or not all(isinstance(moments, Mapping) for moments in said.values()):
+    if not isinstance(said, Mapping) or not all(
+        isinstance(moments, Mapping) for moments in said.values()
+    ):
         raise InputError(wanted, type(said).__name__)
-    arrays = {(str(n), str(k)): to_float64(v) for n, moments in said.items() for k, v in moments.items()}
+    arrays = {
+        (str(n), str(k)): to_float64(v) for n, moments in said.items() for k, v in moments.items()
+    }
     for (latent, moment), values in arrays.items():
         if values.shape[:1] != (len(data.index),):
-            lead = f"'{moment}' of the latent '{latent}' with the first axis dataset={len(data.index)}"
-            raise ShapeError(lead, f"shape {values.shape}", "answer for every data set of the batch")
+            lead = (
+                f"'{moment}' of the latent '{latent}' with the first axis dataset={len(data.index)}"
+            )
+            raise ShapeError(
+                lead, f"shape {values.shape}", "answer for every data set of the batch"
+            )
     return arrays
 
 
-def _answer(call: Callable[..., object], task: Task, data: Data, position: int, seed: int | None) -> Predictive:
+def _answer(
+    call: Callable[..., object], task: Task, data: Data, position: int, seed: int | None
+) -> Predictive:
     shape = (len(data.index), queries_of(task, data))
     said = _called(call, task, data, position, seed, "an answer")
     try:
@@ -230,7 +261,9 @@ def _called(
     call: Callable[..., object], task: Task, data: Data, position: int, seed: int | None, what: str
 ) -> object:
     """What a user's function returns at one position."""
-    context, query = copy.deepcopy(task.model.inputs(data, position))  # a candidate may write into what it is given
+    context, query = copy.deepcopy(
+        task.model.inputs(data, position)
+    )  # a candidate may write into what it is given
     options = {} if seed is None else {"seed": request_seed(seed, data, position)}
     try:
         return call(context, query, **options)
@@ -252,7 +285,11 @@ def _located(error: EntryError, axes: int, data: Data, position: int) -> EntryEr
     if len(error.index) != axes:
         return error
     size = int(data.positions[position])
-    return error.placed(lambda i: f"in data set {int(data.index[i[0]])}, position {position} (n = {size}), query {i[1]}")
+    return error.placed(
+        lambda i: (
+            f"in data set {int(data.index[i[0]])}, position {position} (n = {size}), query {i[1]}"
+        )
+    )
 
 
 def queries_of(task: Task, data: Data) -> int:
@@ -270,7 +307,9 @@ def _shipped_default(task: Task) -> Candidate:
     return _checkpoint(task.name, task)
 
 
-def _named(name: str, task: Task, options: Mapping[str, str] | None) -> tuple[Candidate, Mapping[str, str] | None]:
+def _named(
+    name: str, task: Task, options: Mapping[str, str] | None
+) -> tuple[Candidate, Mapping[str, str] | None]:
     """The candidate and the options that it has not used."""
     part = name.replace("-", "_")
     if part in registry.names("engine"):
@@ -339,7 +378,11 @@ def _file_digest(thing: Any) -> str | None:
         source = inspect.getsourcefile(thing if inspect.isfunction(thing) else type(thing))
     except (TypeError, OSError):  # built in, or typed in
         return None
-    return hashlib.sha256(Path(source).read_bytes()).hexdigest() if source and Path(source).is_file() else None
+    return (
+        hashlib.sha256(Path(source).read_bytes()).hexdigest()
+        if source and Path(source).is_file()
+        else None
+    )
 
 
 def _digest(predictive: Predictive) -> str:
@@ -362,9 +405,14 @@ def import_object(reference: str) -> Any:
     try:
         with redirect_stdout(sys.stderr):  # a module may greet its importer
             found = importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # whatever a user's module raises on import is the user's to read
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # whatever a user's module raises on import is the user's to read
         raise InputError(
-            f"an importable module '{module}'", f"{type(error).__name__}: {error}", "check PYTHONPATH and the name"
+            f"an importable module '{module}'",
+            f"{type(error).__name__}: {error}",
+            "check PYTHONPATH and the name",
         ) from error
     for part in name.split("."):
         if not hasattr(found, part):
@@ -385,26 +433,37 @@ def recorded(tree: xr.DataTree, name: str) -> Candidate:
     Raises:
         InputError: the tree holds no predictions, or (when they are asked for) holds them for other data sets.
     """
-    if not {"candidate", "observed_data"} <= set(tree.children) or "index" not in tree["observed_data"]:
+    if (
+        not {"candidate", "observed_data"} <= set(tree.children)
+        or "index" not in tree["observed_data"]
+    ):
         raise InputError(
             "predictions with the groups 'candidate' and 'observed_data'",
             f"'{name}' without them",
             "write them with 'veribayes verify --keep-predictions'",
         )
     index, answered = _numbers(tree, name), _made_for(tree, name)
-    labels = {DATASET: index, **({POSITION: answered["positions"]} if "positions" in answered else {})}
+    labels = {
+        DATASET: index,
+        **({POSITION: answered["positions"]} if "positions" in answered else {}),
+    }
     try:
         stored = predictive_of(by_labels(tree["candidate"].to_dataset(), labels, name))
     except EntryError as error:
         raise error.placed(lambda at: _recorded_place(at, index)) from None
     if stored.shape[0] != len(index):
-        raise InputError(f"predictions for {len(index)} data sets in '{name}'", f"{stored.shape[0]}")
+        raise InputError(
+            f"predictions for {len(index)} data sets in '{name}'", f"{stored.shape[0]}"
+        )
     row = {int(number): i for i, number in enumerate(index)}
 
     def infer(task: Task, data: Data, seed: int) -> Branch:
         for key, wanted in made_for(task, seed).items():
             if answered.get(key) != wanted:
-                raise InputError(f"predictions made for {key} {wanted}", f"those of '{name}' for {answered.get(key)}")
+                raise InputError(
+                    f"predictions made for {key} {wanted}",
+                    f"those of '{name}' for {answered.get(key)}",
+                )
         missing = [int(i) for i in data.index if int(i) not in row]
         if missing:
             raise InputError(
@@ -413,10 +472,14 @@ def recorded(tree: xr.DataTree, name: str) -> Candidate:
                 f"use --datasets {len(index)} at most and the seed they were made with",
             )
         shape = (len(data.index), len(data.positions), queries_of(task, data))
-        said = as_predictive(stored[np.array([row[int(i)] for i in data.index])], shape, task.model.n_categories)
+        said = as_predictive(
+            stored[np.array([row[int(i)] for i in data.index])], shape, task.model.n_categories
+        )
         return Branch(said, Certificate("trusted", "candidate", 0.0))
 
-    identity = digest_of({"answers": _digest(stored), "index": index.tolist(), "made_for": answered})
+    identity = digest_of(
+        {"answers": _digest(stored), "index": index.tolist(), "made_for": answered}
+    )
     return Candidate(name, identity, infer, "predictions", askable=False)
 
 
@@ -424,7 +487,9 @@ def _numbers(tree: xr.DataTree, name: str) -> IntArray:
     """Numbers of the recorded data sets, (dataset,): whole and different."""
     index = tree["observed_data/index"].to_numpy()
     if index.ndim != 1 or index.dtype.kind not in "iu" or np.unique(index).size < index.size:
-        raise InputError(f"whole and different numbers of data sets in '{name}'", f"{index.ravel()[:8].tolist()}")
+        raise InputError(
+            f"whole and different numbers of data sets in '{name}'", f"{index.ravel()[:8].tolist()}"
+        )
     return np.asarray(index, dtype=np.int64)
 
 
@@ -434,7 +499,9 @@ def _made_for(tree: xr.DataTree, name: str) -> dict[str, Any]:
     try:
         return dict(json.loads(text))
     except (ValueError, TypeError):
-        raise InputError(f"a JSON object as attribute 'made_for' in '{name}'", repr(text[:60])) from None
+        raise InputError(
+            f"a JSON object as attribute 'made_for' in '{name}'", repr(text[:60])
+        ) from None
 
 
 def _recorded_place(at: tuple[int, ...], index: Any) -> str:
@@ -446,7 +513,9 @@ def _recorded_place(at: tuple[int, ...], index: Any) -> str:
 
 def _is_module(value: object) -> bool:
     """Whether it is a torch module, said without torch."""
-    return any(c.__module__.startswith("torch.") and c.__name__ == "Module" for c in type(value).__mro__)
+    return any(
+        c.__module__.startswith("torch.") and c.__name__ == "Module" for c in type(value).__mro__
+    )
 
 
 def _as_function(value: object) -> tuple[Callable[..., object], str]:
@@ -467,4 +536,9 @@ def with_tolerance(task: Task, kl: float | None) -> Task:
     if not kl > 0:
         raise InputError("a positive tolerance", f"{kl}")
     given = Tolerance(kl, kl, quantiles=kl)
-    return replace(task, tolerance=replace(task.tolerance, kl=kl, draws=kl, quantiles=kl) if task.tolerance else given)
+    return replace(
+        task,
+        tolerance=replace(task.tolerance, kl=kl, draws=kl, quantiles=kl)
+        if task.tolerance
+        else given,
+    )

@@ -64,7 +64,11 @@ class Case:
     @cached_property
     def truth(self) -> Branch | None:
         """The reference on the first data sets."""
-        return None if self.reference is None else self.reference.infer(self.task, self.simulation.data, self.seed)
+        return (
+            None
+            if self.reference is None
+            else self.reference.infer(self.task, self.simulation.data, self.seed)
+        )
 
     @property
     def listed(self) -> tuple[str, ...]:

@@ -17,8 +17,12 @@ def number(name: str, value: Any, *, above: float = -math.inf, below: float = ma
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise InputError(f"a number for '{name}'", shown(value))
     if not (math.isfinite(value) and above < value < below):
-        limits = [f"above {above:g}"] * math.isfinite(above) + [f"below {below:g}"] * math.isfinite(below)
-        raise InputError(" ".join(["a finite", f"'{name}'", " and ".join(limits)]).strip(), shown(value))
+        limits = [f"above {above:g}"] * math.isfinite(above) + [f"below {below:g}"] * math.isfinite(
+            below
+        )
+        raise InputError(
+            " ".join(["a finite", f"'{name}'", " and ".join(limits)]).strip(), shown(value)
+        )
     return float(value)
 
 
@@ -40,12 +44,18 @@ def text(name: str, value: Any) -> str:
 
 def sequence(name: str, value: Any) -> tuple[Any, ...]:
     """The items of a list, a tuple or an array; text and mappings are refused."""
-    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__") or not hasattr(value, "__iter__"):
+    if (
+        isinstance(value, str | bytes | Mapping)
+        or not hasattr(value, "__len__")
+        or not hasattr(value, "__iter__")
+    ):
         raise InputError(f"a list for '{name}'", shown(value))
     return tuple(value)
 
 
-def mapping(where: str, value: Any, *, allowed: Collection[str], required: Collection[str] = ()) -> dict[str, Any]:
+def mapping(
+    where: str, value: Any, *, allowed: Collection[str], required: Collection[str] = ()
+) -> dict[str, Any]:
     """A mapping with known keys only."""
     if not isinstance(value, Mapping):
         raise InputError(f"a mapping for {where}", shown(value))
@@ -56,7 +66,10 @@ def mapping(where: str, value: Any, *, allowed: Collection[str], required: Colle
             raise InputError(f"known keys in {where}", shown(key), hint)
     for key in required:
         if key not in value:
-            raise InputError(f"the key '{key}' in {where}", f"only {', '.join(map(str, value)) or 'an empty mapping'}")
+            raise InputError(
+                f"the key '{key}' in {where}",
+                f"only {', '.join(map(str, value)) or 'an empty mapping'}",
+            )
     return dict(value)
 
 

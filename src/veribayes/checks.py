@@ -56,11 +56,21 @@ def examine(case: Case, level: str) -> Checked:
     """Everything that applies."""
     if level == "none":
         return Checked(again={"reason": "nothing is asked beside the primary endpoint"})
-    wanted = TESTS if level == "all" else {name: ask for name, ask in TESTS.items() if name not in EXPENSIVE}
+    wanted = (
+        TESTS
+        if level == "all"
+        else {name: ask for name, ask in TESTS.items() if name not in EXPENSIVE}
+    )
     endpoints = {name: sized for name, ask in ENDPOINTS.items() if (sized := ask(case)) is not None}
-    outcomes = {name: said for name, ask in wanted.items() if (said := _tested(name, ask(case), case.seed)) is not None}
+    outcomes = {
+        name: said
+        for name, ask in wanted.items()
+        if (said := _tested(name, ask(case), case.seed)) is not None
+    }
     how = repeated.how(case)
-    return Checked(endpoints, outcomes, joint_scores(case), len(case.simulation.data.index), how, _notes(case))
+    return Checked(
+        endpoints, outcomes, joint_scores(case), len(case.simulation.data.index), how, _notes(case)
+    )
 
 
 def _notes(case: Case) -> tuple[dict[str, Any], ...]:
@@ -101,7 +111,9 @@ def _joint_divergence(exact: Joint, mine: Joint, seed: int) -> Array:
     if exact.weights.shape[-1] == mine.weights.shape[-1] == 1:
         return exact.kl(mine)
     draws = exact.sample(generator(seed, "joint"), DRAWS)
-    each = [exact.log_prob(draws[..., i, :]) - mine.log_prob(draws[..., i, :]) for i in range(DRAWS)]
+    each = [
+        exact.log_prob(draws[..., i, :]) - mine.log_prob(draws[..., i, :]) for i in range(DRAWS)
+    ]
     return np.asarray(np.mean(each, axis=0))
 
 
@@ -110,10 +122,17 @@ def leaked(case: Case) -> Endpoint | None:
     if not case.judged.exposes:
         return None
     posterior = case.said.posterior
-    drawn = [v for v in case.task.model.latents if v.support in SUPPORTS and "draws" in posterior.get(v.name, {})]
+    drawn = [
+        v
+        for v in case.task.model.latents
+        if v.support in SUPPORTS and "draws" in posterior.get(v.name, {})
+    ]
     if not drawn:
         return None
-    masses = [_about(v.name, leaked_mass, posterior[v.name]["draws"], v.support, _applies(case, v.name)) for v in drawn]
+    masses = [
+        _about(v.name, leaked_mass, posterior[v.name]["draws"], v.support, _applies(case, v.name))
+        for v in drawn
+    ]
     return _latent(np.concatenate(masses, axis=-1), TOLERANCE, "1")
 
 
@@ -123,7 +142,9 @@ def _applies(case: Case, name: str) -> npt.NDArray[np.bool_]:
     if "mean" in exact.get(name, {}):
         return np.isfinite(exact[name]["mean"])
     data = case.simulation.data
-    return np.stack([case.task.model.latent_mask(data, k)[name] for k in range(len(data.positions))], axis=1)
+    return np.stack(
+        [case.task.model.latent_mask(data, k)[name] for k in range(len(data.positions))], axis=1
+    )
 
 
 def latent_kl(case: Case) -> Endpoint | None:
@@ -157,7 +178,9 @@ def _about(latent: str, measure: Callable[..., Array], *arrays: Any) -> Array:
     try:
         return measure(*arrays)
     except InputError as error:
-        raise type(error)(f"of the latent '{latent}' {error.expected}", error.got, error.remedy) from error
+        raise type(error)(
+            f"of the latent '{latent}' {error.expected}", error.got, error.remedy
+        ) from error
 
 
 def _latent(values: Array, tolerance: float, unit: str, error: float = 0.0) -> Endpoint | None:
@@ -187,7 +210,15 @@ def _single(case: Case, metric: str) -> tuple[Array, ...] | None:
         return None
     flat = case.scores[metric].reshape(len(case.scores[metric]), -1)
     places = [np.flatnonzero(~np.isnan(row)) for row in flat]
-    return (np.array([row[at[i % len(at)]] for i, (row, at) in enumerate(zip(flat, places, strict=True)) if len(at)]),)
+    return (
+        np.array(
+            [
+                row[at[i % len(at)]]
+                for i, (row, at) in enumerate(zip(flat, places, strict=True))
+                if len(at)
+            ]
+        ),
+    )
 
 
 def whitened(case: Case) -> tuple[Array, ...] | None:
@@ -206,7 +237,11 @@ def continued(case: Case) -> tuple[Array, ...] | None:
     data = case.simulation.data
     position = max(len(data.positions) // 2 - 1, 0)
     n = int(data.positions[position])
-    if not case.listed or n + 1 > data.positions.max() or case.said.predictive.form in ("quantiles", "draws"):
+    if (
+        not case.listed
+        or n + 1 > data.positions.max()
+        or case.said.predictive.form in ("quantiles", "draws")
+    ):
         return None
     many = data.select(np.repeat(np.arange(len(data.index)), PATHS), np.array([position]))
     many = replace(many, index=np.arange(len(many.index)))
@@ -215,7 +250,9 @@ def continued(case: Case) -> tuple[Array, ...] | None:
         return None
     after = case.answers(grown)
     steps = np.stack([_events(p, before) for p in (before, after)], axis=1)
-    steps[:, 0] = np.repeat(steps[::PATHS, 0], PATHS, axis=0)  # what it says twice it may have rounded twice
+    steps[:, 0] = np.repeat(
+        steps[::PATHS, 0], PATHS, axis=0
+    )  # what it says twice it may have rounded twice
     return (steps.reshape(len(data.index), PATHS, *steps.shape[1:]),)
 
 
@@ -242,7 +279,12 @@ def _events(predictive: Predictive, before: Predictive) -> Array:
 
 def _joints(case: Case) -> tuple[Joint, Joint] | None:
     """The exact joint and the candidate's, where both are known."""
-    if not case.judged.exposes or case.said.joint is None or case.truth is None or case.truth.joint is None:
+    if (
+        not case.judged.exposes
+        or case.said.joint is None
+        or case.truth is None
+        or case.truth.joint is None
+    ):
         return None
     exact, mine = case.truth.joint, case.said.joint
     if mine.shape != exact.shape or mine.mean.shape[-1] != exact.mean.shape[-1]:
@@ -276,15 +318,32 @@ def joint_scores(case: Case) -> dict[str, Any]:
 
 def _beside(mine: Array, floor: Array, unit: str, seed: int) -> dict[str, Any]:
     """Mean over data sets with its 95 % limits, the floor, and the difference."""
-    found, regret = bootstrap.interval(mine, seed=seed), bootstrap.difference(mine, floor, seed=seed)
+    found, regret = (
+        bootstrap.interval(mine, seed=seed),
+        bootstrap.difference(mine, floor, seed=seed),
+    )
     return {**found.plain(), "unit": unit, "floor": float(floor.mean()), "regret": regret.plain()}
 
 
-SCORES: dict[str, tuple[Callable[..., Array], str]] = {  # of (draws, exact draws, outcome, exact mean, exact covariance)
-    "energy_score": (lambda draws, exact, y, mean, covariance: joints.energy_score(draws, y), "unit of y"),
-    "energy_divergence": (lambda draws, exact, y, mean, covariance: joints.energy_divergence(draws, exact), "unit of y"),
-    "sliced_w2": (lambda draws, exact, y, mean, covariance: joints.sliced_wasserstein(draws, exact), "unit of y"),
-    "covariance_error": (lambda draws, exact, y, mean, covariance: joints.covariance_error(draws, mean, covariance), "1"),
+SCORES: dict[
+    str, tuple[Callable[..., Array], str]
+] = {  # of (draws, exact draws, outcome, exact mean, exact covariance)
+    "energy_score": (
+        lambda draws, exact, y, mean, covariance: joints.energy_score(draws, y),
+        "unit of y",
+    ),
+    "energy_divergence": (
+        lambda draws, exact, y, mean, covariance: joints.energy_divergence(draws, exact),
+        "unit of y",
+    ),
+    "sliced_w2": (
+        lambda draws, exact, y, mean, covariance: joints.sliced_wasserstein(draws, exact),
+        "unit of y",
+    ),
+    "covariance_error": (
+        lambda draws, exact, y, mean, covariance: joints.covariance_error(draws, mean, covariance),
+        "1",
+    ),
 }
 ENDPOINTS: dict[str, Callable[[Case], Endpoint | None]] = {
     "joint_kl": joint_kl,

@@ -29,7 +29,11 @@ IDENTIFY_DATASETS, PROBE_DATASETS = 500, 64
 DEVICES = ("auto", "cpu", "cuda")
 PAGES = (".html", ".htm")
 VERIFIED = Path("runs/verify")
-LEVELS = ("none", "standard", "all")  # of --tests; `checks` has them too, and is too heavy for a list of options
+LEVELS = (
+    "none",
+    "standard",
+    "all",
+)  # of --tests; `checks` has them too, and is too heavy for a list of options
 
 app = typer.Typer(
     add_completion=False,
@@ -40,22 +44,36 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 DATASETS_HELP = "Independent data sets; the unit of replication."
-Datasets = Annotated[int, typer.Option("--datasets", parser=whole_number(1), metavar="N", help=DATASETS_HELP)]
-Compared = Annotated[int, typer.Option("--datasets", parser=whole_number(2), metavar="N", help=DATASETS_HELP)]
+Datasets = Annotated[
+    int, typer.Option("--datasets", parser=whole_number(1), metavar="N", help=DATASETS_HELP)
+]
+Compared = Annotated[
+    int, typer.Option("--datasets", parser=whole_number(2), metavar="N", help=DATASETS_HELP)
+]
 Seed = Annotated[
     int,
-    typer.Option("--seed", parser=whole_number(0, MOST_SEED), metavar="N", help="Determines every number of the run."),
+    typer.Option(
+        "--seed",
+        parser=whole_number(0, MOST_SEED),
+        metavar="N",
+        help="Determines every number of the run.",
+    ),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="ROLE.OPTION=VALUE", help="An engine's option, e.g. reference.draws=20."),
+    typer.Option(
+        "--set", metavar="ROLE.OPTION=VALUE", help="An engine's option, e.g. reference.draws=20."
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="tasks, families, engines, candidates, metrics or tests; else all.")] = "all",
+    what: Annotated[
+        str,
+        typer.Argument(help="tasks, families, engines, candidates, metrics or tests; else all."),
+    ] = "all",
     as_json: Json = False,
 ) -> None:
     """What there is, by name."""
@@ -68,7 +86,9 @@ def list_(
             json.dumps(
                 {
                     "schema": "veribayes.list/1",
-                    **{k: [{"name": n, "summary": s} for n, s in rows] for k, rows in found.items()},
+                    **{
+                        k: [{"name": n, "summary": s} for n, s in rows] for k, rows in found.items()
+                    },
                 },
                 indent=1,
             )
@@ -84,16 +104,22 @@ def list_(
 @app.command()
 def verify(
     tasks: Annotated[
-        list[str], typer.Argument(metavar="TASK...", help="Shipped name, model file, or package.module:object.")
+        list[str],
+        typer.Argument(
+            metavar="TASK...", help="Shipped name, model file, or package.module:object."
+        ),
     ],
     candidate: Annotated[
         str | None,
         typer.Option(
-            "--candidate", metavar="C", help="Checkpoint, engine, predictions file, or package.module:callable."
+            "--candidate",
+            metavar="C",
+            help="Checkpoint, engine, predictions file, or package.module:callable.",
         ),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option("--reference", metavar="ENGINE", help="Engine that computes the truth.")
+        str | None,
+        typer.Option("--reference", metavar="ENGINE", help="Engine that computes the truth."),
     ] = None,
     datasets: Compared = 1000,
     tolerance: Annotated[
@@ -137,7 +163,10 @@ def verify(
         ),
     ] = "standard",
     sequential: Annotated[
-        bool, typer.Option("--sequential", help="Stop as soon as it is sure that the candidate is different.")
+        bool,
+        typer.Option(
+            "--sequential", help="Stop as soon as it is sure that the candidate is different."
+        ),
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -206,10 +235,16 @@ def _verify_one(
 def identify(
     task: Annotated[str, typer.Argument(metavar="TASK")],
     candidate: Annotated[
-        str | None, typer.Option("--candidate", metavar="C", help="As for verify; default: the shipped checkpoint.")
+        str | None,
+        typer.Option(
+            "--candidate", metavar="C", help="As for verify; default: the shipped checkpoint."
+        ),
     ] = None,
     against: Annotated[
-        list[str] | None, typer.Option("--against", metavar="ENGINE", help="A further engine to consider; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--against", metavar="ENGINE", help="A further engine to consider; repeatable."
+        ),
     ] = None,
     datasets: Compared = IDENTIFY_DATASETS,
     tolerance: Annotated[
@@ -223,7 +258,10 @@ def identify(
     ] = None,
     seed: Seed = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for identify.json and identify.md; default runs/identify.")
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for identify.json and identify.md; default runs/identify."
+        ),
     ] = None,
     set_: Set = None,
     as_json: Json = False,
@@ -240,9 +278,17 @@ def identify(
     choices = {"against": sorted(against or ()), "options": options}
     request = {"candidate": ownership.name_of(candidate, made), **numbers, **choices}
     if out is None:
-        defaults: dict[str, Any] = {"datasets": IDENTIFY_DATASETS, "seed": 0, "tolerance": None, "against": [], "options": {}}
+        defaults: dict[str, Any] = {
+            "datasets": IDENTIFY_DATASETS,
+            "seed": 0,
+            "tolerance": None,
+            "against": [],
+            "options": {},
+        }
         usual = request == {"candidate": made.name, **defaults}
-        out = ownership.default_folder(Path("runs/identify"), usual, candidate or "shipped", request)
+        out = ownership.default_folder(
+            Path("runs/identify"), usual, candidate or "shipped", request
+        )
     folder = out / store.folder_name(task, made)
     with ExitStack() as stack:
         stack.enter_context(folders.owned(folder, {"task": ownership.task_of(made), **request}))
@@ -253,7 +299,9 @@ def identify(
         entry = identification.identify(
             made, judged, datasets=datasets, seed=seed, against=against or (), progress=advance
         )
-        document = json.dumps({"schema": identification.SCHEMA, "results": [entry]}, indent=1, allow_nan=False)
+        document = json.dumps(
+            {"schema": identification.SCHEMA, "results": [entry]}, indent=1, allow_nan=False
+        )
         store.write_text(folder / "identify.json", document + "\n")
         store.write_text(folder / "identify.md", markdown(entry))
     print(document if as_json else markdown(entry))
@@ -263,16 +311,27 @@ def identify(
 @app.command()
 def probe(
     candidate: Annotated[
-        str, typer.Argument(metavar="CANDIDATE", help="Checkpoint, construction, or package.module:object with attention.")
+        str,
+        typer.Argument(
+            metavar="CANDIDATE",
+            help="Checkpoint, construction, or package.module:object with attention.",
+        ),
     ],
-    task: Annotated[str | None, typer.Option("--task", help="Default: the task that the checkpoint was trained for.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="Default: the task that the checkpoint was trained for."),
+    ] = None,
     against: Annotated[
-        str | None, typer.Option("--against", metavar="CONSTRUCTION", help="Default: the one of the task's family.")
+        str | None,
+        typer.Option(
+            "--against", metavar="CONSTRUCTION", help="Default: the one of the task's family."
+        ),
     ] = None,
     datasets: Compared = PROBE_DATASETS,
     seed: Seed = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for probe.json and probe.html; default runs/probe.")
+        Path | None,
+        typer.Option("--out", help="Folder for probe.json and probe.html; default runs/probe."),
     ] = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -285,12 +344,25 @@ def probe(
     with redirect_stdout(sys.stderr):
         name = task or probes.task_name(candidate)
         made = api.task(name)
-    request = {"candidate": ownership.name_of(candidate, made), "datasets": datasets, "seed": seed, "against": against}
+    request = {
+        "candidate": ownership.name_of(candidate, made),
+        "datasets": datasets,
+        "seed": seed,
+        "against": against,
+    }
     if out is None:
-        usual = request == {"candidate": made.name, "datasets": PROBE_DATASETS, "seed": 0, "against": None}
+        usual = request == {
+            "candidate": made.name,
+            "datasets": PROBE_DATASETS,
+            "seed": 0,
+            "against": None,
+        }
         out = ownership.default_folder(Path("runs/probe"), usual, candidate, request)
     folder = out / store.folder_name(name, made)
-    with folders.owned(folder, {"task": ownership.task_of(made), **request}), redirect_stdout(sys.stderr):
+    with (
+        folders.owned(folder, {"task": ownership.task_of(made), **request}),
+        redirect_stdout(sys.stderr),
+    ):
         entry = probes.probe(made, candidate, against=against, datasets=datasets, seed=seed)
         text = json.dumps(entry, indent=1, allow_nan=False)
         store.write_text(folder / "probe.json", text + "\n")
@@ -301,7 +373,9 @@ def probe(
 @app.command()
 def reference(
     task: Annotated[str, typer.Argument(metavar="TASK")],
-    engine: Annotated[str | None, typer.Option("--engine", help="Engine, instead of the task's.")] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="Engine, instead of the task's.")
+    ] = None,
     datasets: Annotated[
         int | None,
         typer.Option(
@@ -312,11 +386,16 @@ def reference(
         ),
     ] = None,
     seed: Seed = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="File to write; default TASK-reference.nc.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write; default TASK-reference.nc.")
+    ] = None,
     audit: Annotated[
         int,
         typer.Option(
-            "--audit", parser=whole_number(0), metavar="N", help="Data sets that NUTS recomputes, latent by latent."
+            "--audit",
+            parser=whole_number(0),
+            metavar="N",
+            help="Data sets that NUTS recomputes, latent by latent.",
         ),
     ] = 0,
     set_: Set = None,
@@ -356,8 +435,15 @@ def reference(
 
 @app.command()
 def compare(
-    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="Posterior that is trusted: .nc, .json, .json.zip.")],
-    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="Posterior that is judged.")],
+    reference: Annotated[
+        Path,
+        typer.Argument(
+            metavar="REFERENCE", help="Posterior that is trusted: .nc, .json, .json.zip."
+        ),
+    ],
+    candidate: Annotated[
+        Path, typer.Argument(metavar="CANDIDATE", help="Posterior that is judged.")
+    ],
     tolerance: Annotated[
         float,
         typer.Option(
@@ -387,12 +473,18 @@ def compare(
 @app.command()
 def train(
     task: Annotated[str, typer.Argument(metavar="TASK")],
-    preset: Annotated[str, typer.Option("--preset", help="A recipe of the task: quick or full.")] = "quick",
+    preset: Annotated[
+        str, typer.Option("--preset", help="A recipe of the task: quick or full.")
+    ] = "quick",
     device: Annotated[
-        str, typer.Option("--device", parser=one_of(*DEVICES), metavar="|".join(DEVICES), help="Where to train.")
+        str,
+        typer.Option(
+            "--device", parser=one_of(*DEVICES), metavar="|".join(DEVICES), help="Where to train."
+        ),
     ] = "auto",
     out: Annotated[
-        Path | None, typer.Option("--out", help="Checkpoint folder; an interrupted training resumes from it.")
+        Path | None,
+        typer.Option("--out", help="Checkpoint folder; an interrupted training resumes from it."),
     ] = None,
     seed: Seed = 0,
     threads: Annotated[
@@ -404,7 +496,9 @@ def train(
             help="CPU threads of torch; bit-exact resume needs the same number.",
         ),
     ] = None,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log to OUT/tensorboard.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Log to OUT/tensorboard.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Train a transformer on a task by one of its recipes; resumable."""
@@ -416,7 +510,13 @@ def train(
         if os.environ.get("RANK", "0") == "0":  # processes that learn together have one writer
             stack.enter_context(folders.locked(folder))
         card = training.train_task(
-            task, preset=preset, device=device, out=folder, seed=seed, threads=threads, tensorboard=tensorboard
+            task,
+            preset=preset,
+            device=device,
+            out=folder,
+            seed=seed,
+            threads=threads,
+            tensorboard=tensorboard,
         )
     metric = card["scores"].get("metric", "kl")
     size = _measured(card["scores"], metric, terminal.number)
@@ -431,7 +531,8 @@ def train(
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run.nc, or a folder with runs.")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="HTML file; default report.html in the folder of the run.")
+        Path | None,
+        typer.Option("--out", help="HTML file; default report.html in the folder of the run."),
     ] = None,
     debug: Debug = False,
 ) -> None:
@@ -444,7 +545,9 @@ def report(
     folder = run if run.is_dir() else run.parent
     path = out or folder / "report.html"
     if path.suffix.lower() not in PAGES:
-        raise InputError(f"a file {' or '.join(PAGES)} for --out", f"'{path}'", "the report is a page")
+        raise InputError(
+            f"a file {' or '.join(PAGES)} for --out", f"'{path}'", "the report is a page"
+        )
     folders.require_writable(path)
     with ExitStack() as stack:
         if path.parent == folder:  # a run that ends meanwhile writes the same page
@@ -458,23 +561,34 @@ def calibrate_tests(
     nulls: Annotated[
         int,
         typer.Option(
-            "--nulls", parser=whole_number(1), metavar="N", help="Null data for each test and sample size."
+            "--nulls",
+            parser=whole_number(1),
+            metavar="N",
+            help="Null data for each test and sample size.",
         ),
     ] = 10_000,
     out: Annotated[
-        Path, typer.Option("--out", help="Folder of finished parts; an interrupted run continues from it.")
+        Path,
+        typer.Option(
+            "--out", help="Folder of finished parts; an interrupted run continues from it."
+        ),
     ] = Path("runs/calibration"),
     seed: Seed = 0,
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", parser=whole_number(1, MOST_PROCESSES), metavar="N", help="Processes; default one a core."
+            "--workers",
+            parser=whole_number(1, MOST_PROCESSES),
+            metavar="N",
+            help="Processes; default one a core.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure how often every test rejects, under its null and under planted defects, and how often intervals cover."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers, before they import NumPy
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # inherited by the workers, before they import NumPy
     from dataclasses import asdict
 
     from veribayes import folders, store
@@ -492,7 +606,9 @@ def calibrate_tests(
         document = _measure.document(rates) | {
             "waiting": [asdict(w) for w in waits], "intervals": [found.plain() for found in covered]
         }  # fmt: skip
-        text = "\n\n".join((_measure.tables(rates), _measure.waiting_table(waits), intervals.tables(covered)))
+        text = "\n\n".join(
+            (_measure.tables(rates), _measure.waiting_table(waits), intervals.tables(covered))
+        )
         store.write_text(out / "calibration.json", json.dumps(document, indent=1))
         store.write_text(out / "calibration.md", text)
         store.write_text(out / "calibration.svg", drawn.svg(drawn.sizes(document)))
@@ -519,7 +635,9 @@ def calibrate_engine(
     with terminal.progress(task, datasets), redirect_stdout(sys.stderr):
         made = api.task(task, data=data, simulated=True)
         found = calibrate.calibrate(made, engine, datasets=datasets, seed=seed, options=options)
-    p_values = ", ".join(f"{name} p = {t['p_value']:.3g} (n = {t['n']})" for name, t in found["tests"].items())
+    p_values = ", ".join(
+        f"{name} p = {t['p_value']:.3g} (n = {t['n']})" for name, t in found["tests"].items()
+    )
     text = f"{found['task']}: {found['engine']} is {found['verdict']} on {datasets} data sets; {p_values}"
     print(json.dumps(found, indent=1) if as_json else text)
     raise typer.Exit(0 if found["verdict"] == "calibrated" else 1)
@@ -550,7 +668,11 @@ def _listing(kind: str) -> list[tuple[str, str]]:
     if kind == "candidates":
         shipped = [(n, "shipped checkpoint") for n in registry.names("checkpoint")]
         kinds = ("construction", "engine")
-        return shipped + [(n, f"{kind}: {registry.summary(kind, n)}") for kind in kinds for n in registry.usable(kind)]
+        return shipped + [
+            (n, f"{kind}: {registry.summary(kind, n)}")
+            for kind in kinds
+            for n in registry.usable(kind)
+        ]
     single = "family" if kind == "families" else kind.removesuffix("s")
     return [(name, registry.summary(single, name)) for name in registry.usable(single)]
 
@@ -560,7 +682,11 @@ def _description(name: str) -> str:
     path = registry.task_path(name)
     lines = path.read_text(encoding="utf-8").splitlines() if path else []
     return next(
-        (line.removeprefix("description:").strip().strip("\"'") for line in lines if line.startswith("description:")),
+        (
+            line.removeprefix("description:").strip().strip("\"'")
+            for line in lines
+            if line.startswith("description:")
+        ),
         "",
     )
 
@@ -570,7 +696,9 @@ def _settings(texts: list[str] | None) -> dict[str, str]:
     for text in texts or []:
         key, equals, value = text.partition("=")
         if not equals:
-            raise InputError("ROLE.OPTION=VALUE", f"'{text}'", "for example --set reference.draws=20")
+            raise InputError(
+                "ROLE.OPTION=VALUE", f"'{text}'", "for example --set reference.draws=20"
+            )
         out[key] = value
     return out
 

@@ -60,7 +60,13 @@ class Drawn:
     def entry(self) -> dict[str, Any]:
         """For the result's JSON."""
         if self.known is None:
-            found = {"answers": 1, "seeded": False, "statement": False, "level": independence.LEVEL, "tests": {}}
+            found = {
+                "answers": 1,
+                "seeded": False,
+                "statement": False,
+                "level": independence.LEVEL,
+                "tests": {},
+            }
         else:
             k = self.known
             found = {"answers": k.answers, "seeded": self.seeded, "statement": k.statement, "level": independence.LEVEL,
@@ -70,12 +76,24 @@ class Drawn:
     def findings(self, decided: Decision) -> list[tuple[str, str]]:
         """(name, sentence) of what a reader must know."""
         if self.known is not None and self.known.statement:
-            return [("draws_repeat", "both answers hold the same draws: they are judged as they stand, coarseness included")]
+            return [
+                (
+                    "draws_repeat",
+                    "both answers hold the same draws: they are judged as they stand, coarseness included",
+                )
+            ]
         if self.rejected:
             return [("draws_dependent", self._dependent())]
         if self.times is not None:
-            wanted = f"about {self.times:,} times as many draws would settle it on {self.on:,} data sets"
-            return [("more_draws", f"the noise of its draws hides a divergence as large as the tolerance: {wanted}")]
+            wanted = (
+                f"about {self.times:,} times as many draws would settle it on {self.on:,} data sets"
+            )
+            return [
+                (
+                    "more_draws",
+                    f"the noise of its draws hides a divergence as large as the tolerance: {wanted}",
+                )
+            ]
         if decided.verdict == "equivalent" and not self.seeded:
             word = WORD[1 if self.known is None else self.known.answers]
             return [("draws_on_trust", f"'equivalent' rests on the candidate's word: {word}")]
@@ -83,7 +101,10 @@ class Drawn:
 
     def _dependent(self) -> str:
         assert self.known is not None
-        reasons = "; ".join(f"{MEANINGS[name]} ({name}, p = {self.known.p_values[name]:.2g})" for name in self.rejected)
+        reasons = "; ".join(
+            f"{MEANINGS[name]} ({name}, p = {self.known.p_values[name]:.2g})"
+            for name in self.rejected
+        )
         return f"no verdict 'equivalent', whatever the estimate: {reasons}; {REMEDY}"
 
     def withheld(self, decided: Decision) -> Decision:
@@ -98,8 +119,9 @@ class Drawn:
             return decided
         return replace(decided, verdict="undecided", datasets_needed=None)
 
-
-    def limited(self, decided: Decision, values: Array, worst: float | None) -> tuple[Drawn, Decision]:
+    def limited(
+        self, decided: Decision, values: Array, worst: float | None
+    ) -> tuple[Drawn, Decision]:
         """The same with the number of draws that an undecided run needs, in place of data sets, where draws are what limits.
 
         Args:
@@ -115,7 +137,9 @@ class Drawn:
         return replace(self, times=found[0], on=found[1]), replace(decided, datasets_needed=None)
 
 
-def times_needed(values: Array, tolerance: float, worst: float | None = None) -> tuple[int, int] | None:
+def times_needed(
+    values: Array, tolerance: float, worst: float | None = None
+) -> tuple[int, int] | None:
     """How many times as many draws settle an exact candidate with probability 80 %, and on how many data sets.
 
     None where draws are not what limits.
@@ -161,7 +185,11 @@ def twice(candidate: Candidate) -> Candidate:
             return branch
         second = candidate.infer(task, data, another(seed)).predictive
         if second.form != Draws.form:
-            raise InputError("draws again when asked again", f"'{second.form}'", "return the same form at every request")
+            raise InputError(
+                "draws again when asked again",
+                f"'{second.form}'",
+                "return the same form at every request",
+            )
         return replace(branch, predictive=joined(branch.predictive, second))
 
     return replace(candidate, infer=infer)

@@ -52,16 +52,27 @@ class EntryError(InputError):
     """
 
     def __init__(
-        self, expected: str, problem: str, remedy: str, index: tuple[int, ...], concerned: int, size: int, place: str = ""
+        self,
+        expected: str,
+        problem: str,
+        remedy: str,
+        index: tuple[int, ...],
+        concerned: int,
+        size: int,
+        place: str = "",
     ) -> None:
         self.index, self.problem, self.concerned, self.size = index, problem, concerned, size
         first = f", first {place or f'at index {index}'}" if index else ""
-        super().__init__(expected, f"{problem} in {concerned:,} of {size:,} distributions{first}", remedy)
+        super().__init__(
+            expected, f"{problem} in {concerned:,} of {size:,} distributions{first}", remedy
+        )
 
     def placed(self, place: Callable[[tuple[int, ...]], str]) -> EntryError:
         """The same error with its place in words, for example `in data set 17, position 3 (n = 20), query 0`."""
         at = place(self.index)
-        return EntryError(self.expected, self.problem, self.remedy, self.index, self.concerned, self.size, at)
+        return EntryError(
+            self.expected, self.problem, self.remedy, self.index, self.concerned, self.size, at
+        )
 
 
 class CheckpointError(InputError):

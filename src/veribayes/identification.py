@@ -111,10 +111,14 @@ def identify(
         InputError: fewer than two data sets, or an engine that does not exist.
     """
     if not 2 <= datasets < 2**32:
-        raise InputError("datasets: at least two, for intervals over them", f"{datasets}", "set --datasets")
+        raise InputError(
+            "datasets: at least two, for intervals over them", f"{datasets}", "set --datasets"
+        )
     judged = twice(judged)
     known = predictors.known(task, against)
-    if judged.kind != "predictions":  # what was recorded was recorded for the data sets of the comparison alone
+    if (
+        judged.kind != "predictions"
+    ):  # what was recorded was recorded for the data sets of the comparison alone
         task, known = _fitted(task, judged, known, seed)
     measured = _distances(task, judged, known, datasets, seed, progress)
     chosen = _ordering(measured, seed)
@@ -139,12 +143,17 @@ def exit_code(entry: dict[str, Any]) -> int:
     return EXIT_CODES[entry["conclusion"]]
 
 
-def _fitted(task: Task, judged: Candidate, known: list[Predictor], seed: int) -> tuple[Task, list[Predictor]]:
+def _fitted(
+    task: Task, judged: Candidate, known: list[Predictor], seed: int
+) -> tuple[Task, list[Predictor]]:
     """The task with its tolerance, and the predictors with their free numbers, from data sets of their own."""
     simulation = task.simulate(range(FIT_DATASETS), seed=seed, stream="audit")
     answer = judged.infer(task, simulation.data, seed).predictive
     task = _frozen(task, answer, seed)
-    names = (_endpoint(task, answer).metric, "js")  # the second where the first is infinite throughout
+    names = (
+        _endpoint(task, answer).metric,
+        "js",
+    )  # the second where the first is infinite throughout
     losses = [_loss(registry.load("metric", name), answer, simulation.outcome) for name in names]
     return task, [p.fit(task, simulation.data, losses, seed) for p in known]
 
@@ -163,7 +172,12 @@ def _loss(metric: Metric, answer: Predictive, outcome: Array) -> predictors.Loss
 
 
 def _distances(
-    task: Task, judged: Candidate, known: list[Predictor], datasets: int, seed: int, progress: Progress | None
+    task: Task,
+    judged: Candidate,
+    known: list[Predictor],
+    datasets: int,
+    seed: int,
+    progress: Progress | None,
 ) -> list[Distances]:
     """By the endpoint's metric, and where that is infinite anywhere, by JS as well."""
     simulation = task.simulate(range(datasets), seed=seed)
@@ -177,7 +191,10 @@ def _distances(
     if not np.isinf(first.near).any():
         return [first]
     js = registry.load("metric", "js")
-    return [first, _measured(js, js, js.unit, endpoint.tolerance / JS_SHARE, answer, laws, outcome, report)]
+    return [
+        first,
+        _measured(js, js, js.unit, endpoint.tolerance / JS_SHARE, answer, laws, outcome, report),
+    ]
 
 
 def _frozen(task: Task, answer: Predictive, seed: int) -> Task:
@@ -212,10 +229,19 @@ def _measured(
     near, apart = [], []
     for number, law in enumerate(laws):
         near.append(metric.score(answer, law, outcome))
-        apart.append([_profile(between.score(_said(other, answer), law, outcome)) for other in laws])
+        apart.append(
+            [_profile(between.score(_said(other, answer), law, outcome)) for other in laws]
+        )
         report(number)
     clusters = np.stack([decision.cluster_means(scores) for scores in near])
-    return Distances(metric.name, unit, tolerance, np.stack([_queries(s) for s in near]), np.array(apart), clusters)
+    return Distances(
+        metric.name,
+        unit,
+        tolerance,
+        np.stack([_queries(s) for s in near]),
+        np.array(apart),
+        clusters,
+    )
 
 
 def _said(law: Predictive, answer: Predictive) -> Predictive:
@@ -239,7 +265,9 @@ def _over_datasets(values: Array) -> Array:
     """Mean over the data sets that say something, axis -2; NaN where none does."""
     present = ~np.isnan(values)
     count = present.sum(-2)
-    return np.where(count > 0, np.where(present, values, 0.0).sum(-2) / np.maximum(count, 1), np.nan)
+    return np.where(
+        count > 0, np.where(present, values, 0.0).sum(-2) / np.maximum(count, 1), np.nan
+    )
 
 
 def _ordering(measured: list[Distances], seed: int) -> Distances:
@@ -258,10 +286,14 @@ def _fit(distances: Distances, best: int, seed: int) -> str:
     """
     few = decision.FEWEST_SECONDARY
     values = distances.clusters[best]
-    return decision.decide(values, tolerance=distances.tolerance, seed=seed, worst=0.0, fewest=few).verdict
+    return decision.decide(
+        values, tolerance=distances.tolerance, seed=seed, worst=0.0, fewest=few
+    ).verdict
 
 
-def _conclude(known: list[Predictor], measured: list[Distances], chosen: Distances, seed: int) -> dict[str, Any]:
+def _conclude(
+    known: list[Predictor], measured: list[Distances], chosen: Distances, seed: int
+) -> dict[str, Any]:
     """The name, on the mean over context lengths."""
     best = _nearest(chosen.clusters.mean(1))
     assert best is not None  # the metric that orders the predictors is finite for one of them
@@ -269,7 +301,9 @@ def _conclude(known: list[Predictor], measured: list[Distances], chosen: Distanc
     fit = _fit(chosen, best, seed)
     leads = [_lead(chosen, best, j, seed) for j in others]
     reason = _reason(measured, chosen)
-    conclusion = _conclusion(fit, all(lead.beaten for lead in leads), 0 in (best, *same), bool(reason))
+    conclusion = _conclusion(
+        fit, all(lead.beaten for lead in leads), 0 in (best, *same), bool(reason)
+    )
     following = min(leads, key=lambda lead: lead.estimate, default=None)
     return {
         "conclusion": conclusion,
@@ -280,12 +314,16 @@ def _conclude(known: list[Predictor], measured: list[Distances], chosen: Distanc
         "reason": reason,
         "runner_up": None if following is None else _lead_entry(known, following),
         "rivals": [_lead_entry(known, lead) for lead in leads],
-        "sentence": _sentence(conclusion, fit, known, best, same, [lead for lead in leads if not lead.beaten], reason),
+        "sentence": _sentence(
+            conclusion, fit, known, best, same, [lead for lead in leads if not lead.beaten], reason
+        ),
     }
 
 
 def _lead_entry(known: list[Predictor], lead: Lead) -> dict[str, Any]:
-    numbers = {name: store.number(getattr(lead, name)) for name in ("estimate", "low", "high", "needed")}
+    numbers = {
+        name: store.number(getattr(lead, name)) for name in ("estimate", "low", "high", "needed")
+    }
     infinite = math.isinf(lead.estimate)
     return {"name": known[lead.rival].name, **numbers, "infinite": infinite, "beaten": lead.beaten}
 
@@ -305,7 +343,11 @@ def _reason(measured: list[Distances], chosen: Distances) -> str:
         return ""
     infinite = np.isinf(measured[0].clusters).any(1)
     share = f"{np.isinf(measured[0].clusters).mean(1).min():.0%} or more of the data sets"
-    which = "every predictor" if infinite.all() else "some predictors, and the others are beyond the tolerance"
+    which = (
+        "every predictor"
+        if infinite.all()
+        else "some predictors, and the others are beyond the tolerance"
+    )
     because = f", in {share}" if infinite.all() else ""
     return (
         f"KL is infinite for {which}{because}: the candidate calls impossible what they do not, so that all are compared by "
@@ -323,7 +365,13 @@ def _conclusion(fit: str, beaten: bool, bayes: bool, excluded: bool) -> str:
 
 
 def _sentence(
-    conclusion: str, fit: str, known: list[Predictor], best: int, same: list[int], unbeaten: list[Lead], reason: str
+    conclusion: str,
+    fit: str,
+    known: list[Predictor],
+    best: int,
+    same: list[int],
+    unbeaten: list[Lead],
+    reason: str,
 ) -> str:
     """What is said to a reader."""
     name, others = known[best].name, ", ".join(known[j].name for j in same)
@@ -334,15 +382,25 @@ def _sentence(
         return f"none of these: the nearest, {name}, is farther away than the tolerance{because}"
     if conclusion == "undecided":
         between = ", ".join(known[lead.rival].name for lead in unbeaten)
-        return f"undecided: nearest to {name}" + (f", not separated from {between}" if between else "") + because
-    return f"{name}" + (f", which the tolerance does not tell from {others}" if others else "") + because
+        return (
+            f"undecided: nearest to {name}"
+            + (f", not separated from {between}" if between else "")
+            + because
+        )
+    return (
+        f"{name}"
+        + (f", which the tolerance does not tell from {others}" if others else "")
+        + because
+    )
 
 
 def _split(apart: Array, best: int, tolerance: float) -> tuple[list[int], list[int]]:
     """Predictors nearer to the best one than the tolerance, in either direction, and the others."""
     distance = np.minimum(apart[best], apart[:, best])
     others = [j for j in range(len(apart)) if j != best]
-    return [j for j in others if distance[j] < tolerance], [j for j in others if not distance[j] < tolerance]
+    return [j for j in others if distance[j] < tolerance], [
+        j for j in others if not distance[j] < tolerance
+    ]
 
 
 def _lead(distances: Distances, best: int, rival: int, seed: int) -> Lead:
@@ -367,7 +425,9 @@ def _interval(clusters: Array, seed: int) -> dict[str, Any]:
     return bootstrap.interval(clusters, seed=seed).plain()
 
 
-def _rows(task: Task, known: list[Predictor], measured: list[Distances], seed: int) -> list[dict[str, Any]]:
+def _rows(
+    task: Task, known: list[Predictor], measured: list[Distances], seed: int
+) -> list[dict[str, Any]]:
     """One row a predictor: nearness overall and at each context length, and what was fitted."""
     first, second = measured[0], measured[1] if len(measured) > 1 else None
     rows = []
@@ -379,7 +439,8 @@ def _rows(task: Task, known: list[Predictor], measured: list[Distances], seed: i
                 "js": None if second is None else _interval(second.clusters[number], seed),
                 "infinite_share": float(np.isinf(first.clusters[number]).mean()),
                 "fitted": [dict(options) for options in predictor.fitted],
-                "curve": {"context": list(task.design.positions)} | _curve(first.near[number], seed),
+                "curve": {"context": list(task.design.positions)}
+                | _curve(first.near[number], seed),
             }
         )
     return rows
@@ -393,7 +454,9 @@ def _curve(near: Array, seed: int) -> dict[str, list[float | None]]:
     return {name: [store.number(float(v)) for v in values] for name, values in columns.items()}
 
 
-def _by_context(task: Task, known: list[Predictor], measured: list[Distances], seed: int) -> list[dict[str, Any]]:
+def _by_context(
+    task: Task, known: list[Predictor], measured: list[Distances], seed: int
+) -> list[dict[str, Any]]:
     """The name at each context length; a lead holds simultaneously over all lengths."""
     orders = [_Lengths(distances, seed) for distances in measured]
     rows = []
@@ -420,7 +483,9 @@ class _Lengths:
     def settles(self, k: int) -> bool:
         """Whether this metric orders the predictors here: none is infinite, or one of the finite ones may be near."""
         best = self.nearest(k)
-        return not np.isinf(self.means[:, k]).any() or (best is not None and self.fit(best, k) != "none")
+        return not np.isinf(self.means[:, k]).any() or (
+            best is not None and self.fit(best, k) != "none"
+        )
 
     def fit(self, best: int, k: int) -> str:
         """Whether the best predictor is near by the simultaneous band."""
@@ -455,7 +520,12 @@ class _Lengths:
         """Lower limits, simultaneous over the lengths at which this rival has to be told from this predictor."""
         if (best, rival) not in self.leads:
             near = self.distances.near
-            lengths = np.array([self.nearest(k) == best and rival in self._others(best, k) for k in range(near.shape[-1])])
+            lengths = np.array(
+                [
+                    self.nearest(k) == best and rival in self._others(best, k)
+                    for k in range(near.shape[-1])
+                ]
+            )
             self.leads[best, rival] = _lead_by_context(near[rival], near[best], lengths, self.seed)
         return self.leads[best, rival]
 

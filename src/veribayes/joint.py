@@ -39,9 +39,15 @@ class Joint:
     covariance: Array
 
     def __post_init__(self) -> None:
-        if self.mean.shape[:-1] != self.weights.shape or self.covariance.shape != (*self.mean.shape, self.mean.shape[-1]):
+        if self.mean.shape[:-1] != self.weights.shape or self.covariance.shape != (
+            *self.mean.shape,
+            self.mean.shape[-1],
+        ):
             shapes = f"{self.weights.shape}, {self.mean.shape}, {self.covariance.shape}"
-            raise ShapeError("weights (..., component), mean (..., query), covariance (..., query, query)", shapes)
+            raise ShapeError(
+                "weights (..., component), mean (..., query), covariance (..., query, query)",
+                shapes,
+            )
 
     @cached_property
     def factor(self) -> Array:
@@ -49,13 +55,21 @@ class Joint:
         try:
             return np.asarray(np.linalg.cholesky(self.covariance), dtype=np.float64)
         except np.linalg.LinAlgError:
-            raise InputError("positive definite covariances", "one that is not", "is the noise part of it?") from None
+            raise InputError(
+                "positive definite covariances", "one that is not", "is the noise part of it?"
+            ) from None
 
     def proper(self) -> npt.NDArray[np.bool_]:
         """Whether it is a law, by data set and position: finite, weights that sum to one, covariances positive definite."""
-        finite = np.asarray(np.isfinite(self.mean).all((-2, -1)) & np.isfinite(self.covariance).all((-3, -2, -1)))
-        weighted = (self.weights >= 0).all(-1) & (np.abs(self.weights.sum(-1) - 1) <= MASS_TOLERANCE)
-        known: Array = np.where(finite[..., None, None, None], self.covariance, np.eye(self.mean.shape[-1]))
+        finite = np.asarray(
+            np.isfinite(self.mean).all((-2, -1)) & np.isfinite(self.covariance).all((-3, -2, -1))
+        )
+        weighted = (self.weights >= 0).all(-1) & (
+            np.abs(self.weights.sum(-1) - 1) <= MASS_TOLERANCE
+        )
+        known: Array = np.where(
+            finite[..., None, None, None], self.covariance, np.eye(self.mean.shape[-1])
+        )
         return np.asarray(finite & weighted & (np.linalg.eigvalsh(known)[..., 0] > 0).all(-1))
 
     @property
@@ -70,7 +84,12 @@ class Joint:
     @staticmethod
     def concatenate(parts: Sequence[Joint]) -> Joint:
         """Join along the first axis."""
-        return Joint(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("weights", "mean", "covariance")))
+        return Joint(
+            *(
+                np.concatenate([getattr(p, n) for p in parts])
+                for n in ("weights", "mean", "covariance")
+            )
+        )
 
     def marginal(self) -> NormalMixture:
         """Of every query alone, leading shape (..., query)."""
@@ -120,17 +139,26 @@ class Joint:
             InputError: more than one component, for which there is no closed form: average log_prob over draws.
         """
         if self.weights.shape[-1] != 1 or other.weights.shape[-1] != 1:
-            raise InputError("joints with one component", "a mixture", "average the difference of log_prob over draws")
+            raise InputError(
+                "joints with one component",
+                "a mixture",
+                "average the difference of log_prob over draws",
+            )
         ours, theirs = self.factor[..., 0, :, :], other.factor[..., 0, :, :]
         spread = _solve(theirs, ours)
         shift = _solve(theirs, (self.mean - other.mean)[..., 0, :, None])
         log_det = np.log(np.diagonal(spread, axis1=-2, axis2=-1)).sum(-1)
-        return np.asarray(((spread**2).sum((-2, -1)) + (shift**2).sum((-2, -1)) - self.mean.shape[-1]) / 2 - log_det)
+        return np.asarray(
+            ((spread**2).sum((-2, -1)) + (shift**2).sum((-2, -1)) - self.mean.shape[-1]) / 2
+            - log_det
+        )
 
     def _residuals(self, y: Array) -> tuple[Array, Array]:
         """L^-1 (y - mean) of each component, and the log densities of its coordinates, (..., component, query)."""
         if y.shape != (*self.shape, self.mean.shape[-1]):
-            raise ShapeError(f"outcomes of shape {(*self.shape, self.mean.shape[-1])}", f"{y.shape}")
+            raise ShapeError(
+                f"outcomes of shape {(*self.shape, self.mean.shape[-1])}", f"{y.shape}"
+            )
         residual = _solve(self.factor, (y[..., None, :] - self.mean)[..., None])[..., 0]
         scale = np.diagonal(self.factor, axis1=-2, axis2=-1)
         return residual, -0.5 * residual**2 - np.log(scale) - LOG_SQRT_2PI

@@ -59,7 +59,10 @@ def tail_shape(largest: Array) -> Array:
     size, tied = above.shape[-1], above <= 1e-12 * np.abs(largest[..., :1])
     flat = tied[..., -1]
     above = np.where(flat[..., None], np.arange(1.0, size + 1), np.where(tied, 0.0, above))
-    excess, few = above / above[..., -1:], np.where(flat, size, (~tied).sum(-1))  # few: how many are above the threshold
+    excess, few = (
+        above / above[..., -1:],
+        np.where(flat, size, (~tied).sum(-1)),
+    )  # few: how many are above the threshold
     count = 30 + int(np.sqrt(size))
     j = np.arange(1, count + 1)
     first = size - few + np.maximum((few / 4 + 0.5).astype(np.int64) - 1, 0)

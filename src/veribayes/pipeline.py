@@ -85,7 +85,12 @@ class Options:
 
 
 def run(
-    task: Task, candidate: object, options: Options, *, out: Path | None = None, progress: Progress | None = None
+    task: Task,
+    candidate: object,
+    options: Options,
+    *,
+    out: Path | None = None,
+    progress: Progress | None = None,
 ) -> xr.DataTree:
     """Compare a candidate with the certified reference of a task and decide.
 
@@ -106,8 +111,16 @@ def run(
     started = time.perf_counter()
     integer("datasets", options.datasets, at_least=2)
     target = None if out is None else out / "run.nc"
-    if target and isinstance(candidate, str | Path) and Path(candidate).resolve() == target.resolve():
-        raise InputError("another folder for this run", "the one that holds the predictions it judges", "choose --out")
+    if (
+        target
+        and isinstance(candidate, str | Path)
+        and Path(candidate).resolve() == target.resolve()
+    ):
+        raise InputError(
+            "another folder for this run",
+            "the one that holds the predictions it judges",
+            "choose --out",
+        )
     judged = resolve(candidate, task, options.candidate_options)
     roles = _roles(task, options, draws.twice(judged))
     produced = _shards(task, roles, options, out, progress)
@@ -118,19 +131,33 @@ def run(
     options = replace(options, datasets=len(scored.context))
     wealth = results.log_wealth(task, shards) if options.sequential else None
     if options.audit and truth.name != "nuts" and _sampled(task.model):
-        audit = audited(task, truth, options.audit, seed=options.seed, nuts_options=options.audit_options)
+        audit = audited(
+            task, truth, options.audit, seed=options.seed, nuts_options=options.audit_options
+        )
     examples, notes = _examples(task, roles, scored, options)
     checked = _checked(task, judged, scored, options)
     checked = replace(checked, notes=(*checked.notes, *notes))
     groups = {
-        "/": results.assemble(task, roles, scored, audit, seed=options.seed, groups=_searched(task, options),
-                              checked=checked, wealth=wealth),
+        "/": results.assemble(
+            task,
+            roles,
+            scored,
+            audit,
+            seed=options.seed,
+            groups=_searched(task, options),
+            checked=checked,
+            wealth=wealth,
+        ),
         "/examples": examples,
     }
     if scored.kept is not None:
         groups["/candidate"] = _kept(task, scored.kept, options)
     tree = xr.DataTree.from_dict(
-        {f"{at.rstrip('/')}{node.path}": node.to_dataset() for at, part in groups.items() for node in part.subtree}
+        {
+            f"{at.rstrip('/')}{node.path}": node.to_dataset()
+            for at, part in groups.items()
+            for node in part.subtree
+        }
     )
     seconds = round(time.perf_counter() - started, 2)
     tree.attrs = {
@@ -157,7 +184,9 @@ def reference(task: Task, options: Options, progress: Progress | None = None) ->
         raise InputError(wanted, f"'{made.name}' on '{task.name}'", "leave out --audit")
     audit = None
     if options.audit:
-        audit = audited(task, made, options.audit, seed=options.seed, nuts_options=options.audit_options)
+        audit = audited(
+            task, made, options.audit, seed=options.seed, nuts_options=options.audit_options
+        )
     parts = []
     for rows in _ranges(task, options.datasets):
         simulation = task.simulate(rows, seed=options.seed)
@@ -185,14 +214,19 @@ def reference(task: Task, options: Options, progress: Progress | None = None) ->
         "task_hash": task.hash,
         "datasets": options.datasets,
         "seed": options.seed,
-        "reference": {"engine": made.name, "certificate": store.certificate_json(whole.certificate)},
+        "reference": {
+            "engine": made.name,
+            "certificate": store.certificate_json(whole.certificate),
+        },
         "audit": results.audit_entry(audit),
     }
     tree.attrs = {
         "schema": "veribayes.reference/1",
         "result": json.dumps(entry),
         "provenance": json.dumps(
-            store.provenance(task=task.to_dict(), model_hash=task.model_hash, options=asdict(options))
+            store.provenance(
+                task=task.to_dict(), model_hash=task.model_hash, options=asdict(options)
+            )
         ),
     }
     return tree
@@ -204,19 +238,28 @@ def _posterior_group(branch: Branch) -> xr.Dataset:
     for name, moments in branch.posterior.items():
         for moment, values in moments.items():
             if moment != "draws":
-                variables[f"{plain(name)}_{moment}"] = ((DATASET, POSITION, *_events(name, values.ndim - 2)), values)
+                variables[f"{plain(name)}_{moment}"] = (
+                    (DATASET, POSITION, *_events(name, values.ndim - 2)),
+                    values,
+                )
     return xr.Dataset(variables)
 
 
 def _draws_group(branch: Branch) -> xr.Dataset | None:
     """Draws of the latents as arviz stores them, (chain, draw, *event), behind the data set and the position where several."""
-    kept = {name: moments["draws"] for name, moments in branch.posterior.items() if "draws" in moments}
+    kept = {
+        name: moments["draws"] for name, moments in branch.posterior.items() if "draws" in moments
+    }
     variables = {}
     for name, values in kept.items():
         dims = (DATASET, POSITION, CHAIN, DRAW, *_events(name, values.ndim - 4))
         variables[plain(name)] = (dims, values)
     several = xr.Dataset(variables)
-    return several.squeeze([d for d in (DATASET, POSITION) if several.sizes.get(d) == 1]) if kept else None
+    return (
+        several.squeeze([d for d in (DATASET, POSITION) if several.sizes.get(d) == 1])
+        if kept
+        else None
+    )
 
 
 def _events(name: str, axes: int) -> tuple[str, ...]:
@@ -239,11 +282,17 @@ def require_names(latents: Sequence[str]) -> None:
         other = first.setdefault(plain(name), name)
         axis = re.sub(r"_dim_[0-9]+$", "", plain(name))
         if other != name:
-            wanted, got = "latents with different names in a netCDF file", f"'{other}' and '{name}', both '{plain(name)}' there"
+            wanted, got = (
+                "latents with different names in a netCDF file",
+                f"'{other}' and '{name}', both '{plain(name)}' there",
+            )
         elif plain(name) in (DATASET, POSITION, CHAIN, DRAW):
             wanted, got = "a latent that is not called like a dimension", f"'{name}'"
         elif axis != plain(name) and axis in map(plain, latents):
-            wanted, got = "a latent that is not called like an axis of another one", f"'{name}' beside '{axis}'"
+            wanted, got = (
+                "a latent that is not called like an axis of another one",
+                f"'{name}' beside '{axis}'",
+            )
         else:
             continue
         raise InputError(wanted, got, "rename the site")
@@ -275,7 +324,9 @@ def frozen_tolerance(task: Task, options: Options, levels: Sequence[float] | Non
     return replace(task, tolerance=replace(task.tolerance, quantiles=found))
 
 
-def compute_tolerance(task: Task, *, seed: int = 0, datasets: int = 2000, options: Options | None = None) -> Tolerance:
+def compute_tolerance(
+    task: Task, *, seed: int = 0, datasets: int = 2000, options: Options | None = None
+) -> Tolerance:
     """1 % of the mean divergence of the prior predictive from the exact predictive, on the stream `replicate`.
 
     Both endpoints at once: KL in nats for densities, and what replaces it for draws (`results.endpoint`). Half the
@@ -290,14 +341,29 @@ def compute_tolerance(task: Task, *, seed: int = 0, datasets: int = 2000, option
             values[name].append(decision.cluster_means(score(name, guess, exact, simulation)))
     sizes = {name: _share(values[name]) for name in names}
     if not np.isfinite(sizes["kl"]):
-        raise InputError("a prior that holds possible what the truth does", "an infinite divergence", "give --tolerance")
+        raise InputError(
+            "a prior that holds possible what the truth does",
+            "an infinite divergence",
+            "give --tolerance",
+        )
     if not sizes["kl"] > 0:
-        raise InputError("a task whose context tells something", "a posterior that is the prior", "give a --tolerance")
-    return Tolerance(kl=sizes["kl"], draws=sizes.get("crps", sizes["kl"]), seed=seed, datasets=datasets)
+        raise InputError(
+            "a task whose context tells something",
+            "a posterior that is the prior",
+            "give a --tolerance",
+        )
+    return Tolerance(
+        kl=sizes["kl"], draws=sizes.get("crps", sizes["kl"]), seed=seed, datasets=datasets
+    )
 
 
 def quantile_tolerance(
-    task: Task, levels: Sequence[float], *, seed: int = 0, datasets: int = 2000, options: Options | None = None
+    task: Task,
+    levels: Sequence[float],
+    *,
+    seed: int = 0,
+    datasets: int = 2000,
+    options: Options | None = None,
 ) -> float:
     """The same for quantiles at these levels: 1 % of the mean quantile divergence of the prior predictive's."""
     values = []
@@ -307,7 +373,9 @@ def quantile_tolerance(
     found = _share(values)
     if not found > 0:
         wanted = f"levels at which the context tells something, not only {tuple(levels)}"
-        raise InputError(wanted, "exact quantiles that are those of the prior", "give a --tolerance")
+        raise InputError(
+            wanted, "exact quantiles that are those of the prior", "give a --tolerance"
+        )
     return found
 
 
@@ -348,9 +416,13 @@ def _reference(task: Task, options: Options) -> Candidate:
     name = (options.reference or task.reference).replace("-", "_")
     engine = registry.engine(name, options.reference_options)
     if engine.method not in TRUTHS:
-        raise ReferenceRefused(name, (f"its method is '{engine.method}', which does not compute the posterior",))
+        raise ReferenceRefused(
+            name, (f"its method is '{engine.method}', which does not compute the posterior",)
+        )
     made = of_engine(name, engine)
-    return remembered(made) if engine.method == "mcmc" else made  # what is exact is computed faster than read
+    return (
+        remembered(made) if engine.method == "mcmc" else made
+    )  # what is exact is computed faster than read
 
 
 def _ranges(task: Task, datasets: int) -> Iterator[range]:
@@ -360,7 +432,9 @@ def _ranges(task: Task, datasets: int) -> Iterator[range]:
 
 def _searched(task: Task, options: Options) -> concentration.Groups:
     """Groups of predictions, by what the contexts of the first data sets show."""
-    return concentration.groups(task, task.simulate(range(min(options.datasets, SEARCHED)), seed=options.seed))
+    return concentration.groups(
+        task, task.simulate(range(min(options.datasets, SEARCHED)), seed=options.seed)
+    )
 
 
 def _until_sure(task: Task, shards: Iterator[Scored], options: Options) -> Iterator[Scored]:
@@ -397,9 +471,13 @@ def _examples(
     simulation = task.model.simulate(task.design, options.seed, "verify", index)
     groups = {
         "/": _shown(task, simulation, results.worst_places(run, primary, index), why),
-        "/observed": store.arrays_dataset(simulation.data.arrays, "example", len(index), simulation.data.shared),
+        "/observed": store.arrays_dataset(
+            simulation.data.arrays, "example", len(index), simulation.data.shared
+        ),
     }
-    branches = {role: _again(roles[role], role, task, simulation, run, options) for role in EXAMPLES_OF}
+    branches = {
+        role: _again(roles[role], role, task, simulation, run, options) for role in EXAMPLES_OF
+    }
     for role, branch in branches.items():
         groups[f"/{role}"] = store.predictive_dataset(branch.predictive, "example")
     notes: tuple[Mapping[str, Any], ...] = ()
@@ -409,11 +487,16 @@ def _examples(
     return xr.DataTree.from_dict(groups), notes
 
 
-def _shown(task: Task, simulation: Simulation, places: npt.NDArray[np.int64], why: Sequence[str]) -> xr.Dataset:
+def _shown(
+    task: Task, simulation: Simulation, places: npt.NDArray[np.int64], why: Sequence[str]
+) -> xr.Dataset:
     """Which data sets are the examples, where each is worst, and how the family writes what is seen and asked there."""
     data, texts = simulation.data, []
     for i, (position, query) in enumerate(places.tolist()):
-        arrays = {name: values if name in data.shared else values[i] for name, values in data.arrays.items()}
+        arrays = {
+            name: values if name in data.shared else values[i]
+            for name, values in data.arrays.items()
+        }
         seen = shown.Example(arrays, int(simulation.context[i, position]), query)
         texts.append(shown.to_json(task.model.show(seen), task.model.labels(data, query)))
     columns = {
@@ -441,7 +524,9 @@ def _kept(task: Task, predictive: Predictive, options: Options) -> xr.DataTree:
     return xr.DataTree(store.predictive_dataset(predictive).assign_attrs(made_for=answered))
 
 
-def _provenance(task: Task, roles: Mapping[str, Candidate], options: Options, seconds: float) -> dict[str, object]:
+def _provenance(
+    task: Task, roles: Mapping[str, Candidate], options: Options, seconds: float
+) -> dict[str, object]:
     return store.provenance(
         task=task.to_dict(),
         model_hash=task.model_hash,
@@ -456,7 +541,11 @@ def _provenance(task: Task, roles: Mapping[str, Candidate], options: Options, se
 
 
 def _shards(
-    task: Task, roles: Mapping[str, Candidate], options: Options, out: Path | None, progress: Progress | None
+    task: Task,
+    roles: Mapping[str, Candidate],
+    options: Options,
+    out: Path | None,
+    progress: Progress | None,
 ) -> Iterator[Scored]:
     """Shards in order, each read back when it is there under the same key, else computed and written."""
     key = _key(task, roles, options)
@@ -464,7 +553,9 @@ def _shards(
         path = None if out is None else out / "shards" / f"{number:05d}.nc"
         shard = _read_shard(path, key, rows) if path is not None and key is not None else None
         if shard is not None and options.keep_predictions and shard.kept is None:
-            shard = None  # scored by a run that did not keep them; asked again, they might be others
+            shard = (
+                None  # scored by a run that did not keep them; asked again, they might be others
+            )
         elif shard is not None and not options.keep_predictions:
             shard = replace(shard, kept=None)
         if shard is None:
@@ -509,22 +600,33 @@ def _compute(task: Task, roles: Mapping[str, Candidate], options: Options, rows:
     for role, who in roles.items():
         if role not in forms:
             branch = who.infer(task, simulation.data, options.seed)
-            scores[role], forms[role] = _scores(results.COMPARED, branch, truth, simulation), branch.predictive.form
+            scores[role], forms[role] = (
+                _scores(results.COMPARED, branch, truth, simulation),
+                branch.predictive.form,
+            )
             if levels is not None:
                 guess = quantiles(branch.predictive, levels)
-                scores[role]["quantile_score"] = score("quantile_score", guess, truth.predictive, simulation)
+                scores[role]["quantile_score"] = score(
+                    "quantile_score", guess, truth.predictive, simulation
+                )
     kept = said if options.keep_predictions else None
-    return Scored(scores, simulation.context, simulation.outcome, truth.certificate, forms, levels, kept)
+    return Scored(
+        scores, simulation.context, simulation.outcome, truth.certificate, forms, levels, kept
+    )
 
 
-def _scores(names: Sequence[str], branch: Branch, truth: Branch, simulation: Simulation) -> dict[str, Array]:
+def _scores(
+    names: Sequence[str], branch: Branch, truth: Branch, simulation: Simulation
+) -> dict[str, Array]:
     """The metrics that apply to the two forms, and the Monte Carlo corrections where a side has replicates."""
     scores: dict[str, Array] = {}
     for name in names:
         if name == "kl_density" and "kl" in scores and branch.predictive.form != "bins":
             scores[name] = scores["kl"]  # the same by definition
             continue
-        values = registry.attempted("metric", name, partial(_metric_scores, name, branch, truth, simulation))
+        values = registry.attempted(
+            "metric", name, partial(_metric_scores, name, branch, truth, simulation)
+        )
         if values is not None:
             scores[name] = values
     if "kl" in scores and (truth.replicates or branch.replicates):
@@ -538,11 +640,22 @@ def _corrected(branch: Branch, truth: Branch, outcome: Array) -> dict[str, Array
     """KL without its Monte Carlo bias, between densities, and for bins between masses as well."""
     sides = (branch.replicates or branch.predictive, truth.replicates or truth.predictive)
     found = monte_carlo.corrected_kl(*sides, outcome)
-    masses = monte_carlo.corrected_kl(*sides, outcome, masses=True) if branch.predictive.form == "bins" else found
-    return {"kl": masses.value, "kl_density": found.value, "kl_raw": found.raw, "kl_remainder": found.remainder}
+    masses = (
+        monte_carlo.corrected_kl(*sides, outcome, masses=True)
+        if branch.predictive.form == "bins"
+        else found
+    )
+    return {
+        "kl": masses.value,
+        "kl_density": found.value,
+        "kl_raw": found.raw,
+        "kl_remainder": found.remainder,
+    }
 
 
-def _metric_scores(name: str, branch: Branch, truth: Branch, simulation: Simulation) -> Array | None:
+def _metric_scores(
+    name: str, branch: Branch, truth: Branch, simulation: Simulation
+) -> Array | None:
     """The scores of one metric, (dataset, position, query); None where it does not apply to the two forms.
 
     Raises:
@@ -552,10 +665,17 @@ def _metric_scores(name: str, branch: Branch, truth: Branch, simulation: Simulat
     if not metric.applies(branch.predictive.form, truth.predictive.form):
         return None
     values = np.asarray(
-        metric.score(branch.predictive, truth.predictive, simulation.outcome, index=simulation.data.index)
+        metric.score(
+            branch.predictive, truth.predictive, simulation.outcome, index=simulation.data.index
+        )
     )
-    if values.shape != simulation.outcome.shape or (np.isnan(values) & ~np.isnan(simulation.outcome)).any():
-        raise ArithmeticError(f"scores without NaN of shape {simulation.outcome.shape} expected, got {values.shape}")
+    if (
+        values.shape != simulation.outcome.shape
+        or (np.isnan(values) & ~np.isnan(simulation.outcome)).any()
+    ):
+        raise ArithmeticError(
+            f"scores without NaN of shape {simulation.outcome.shape} expected, got {values.shape}"
+        )
     return values
 
 
@@ -565,9 +685,14 @@ def score(name: str, guess: Predictive, exact: Predictive, simulation: Simulatio
 
 
 def _write_shard(path: Path, key: str, rows: range, shard: Scored) -> None:
-    groups = {f"/scores/{role}": store.scores_dataset(scores) for role, scores in shard.scores.items()}
+    groups = {
+        f"/scores/{role}": store.scores_dataset(scores) for role, scores in shard.scores.items()
+    }
     groups["/observed_data"] = xr.Dataset(
-        {"context": ((DATASET, POSITION), shard.context), "outcome": ((DATASET, POSITION, QUERY), shard.outcome)}
+        {
+            "context": ((DATASET, POSITION), shard.context),
+            "outcome": ((DATASET, POSITION, QUERY), shard.outcome),
+        }
     )
     if shard.kept is not None:
         groups["/candidate"] = store.predictive_dataset(shard.kept)
@@ -589,7 +714,10 @@ def _read_shard(path: Path, key: str, rows: range) -> Scored | None:
         return None
     try:
         tree = store.read_tree(path)
-        same = tree.attrs["key"] == key and (tree.attrs["start"], tree.attrs["stop"]) == (rows.start, rows.stop)
+        same = tree.attrs["key"] == key and (tree.attrs["start"], tree.attrs["stop"]) == (
+            rows.start,
+            rows.stop,
+        )
         return _shard_of(tree) if same else None
     except (InputError, LookupError, ValueError, TypeError):
         return None  # damaged: compute it again
@@ -619,12 +747,19 @@ def _merge(shards: list[Scored]) -> Scored:
     first = shards[0]
     if any(s.forms != first.forms for s in shards):
         found = sorted({s.forms["candidate"] for s in shards})
-        raise InputError("one predictive form throughout a run", f"{found}", "return the same form for every batch")
+        raise InputError(
+            "one predictive form throughout a run",
+            f"{found}",
+            "return the same form for every batch",
+        )
     if any(s.levels != first.levels for s in shards):
         raise InputError("the same 'levels' throughout a run", "different ones")
     kept = [s.kept for s in shards if s.kept is not None]
     scores = {
-        role: {m: np.concatenate([s.scores[role][m] for s in shards]) for m in _scored_by_all(shards, role)}
+        role: {
+            m: np.concatenate([s.scores[role][m] for s in shards])
+            for m in _scored_by_all(shards, role)
+        }
         for role in first.scores
     }
     return Scored(

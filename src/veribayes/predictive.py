@@ -44,7 +44,9 @@ class Predictive(ABC):
     """A batch of predictive distributions with a common form and leading `shape`."""
 
     form: ClassVar[str]
-    trailing: ClassVar[Mapping[str, str | None]]  # variable -> its trailing dimension; None: one number
+    trailing: ClassVar[
+        Mapping[str, str | None]
+    ]  # variable -> its trailing dimension; None: one number
     shared: ClassVar[frozenset[str]] = frozenset()  # variables without the leading shape
 
     def __post_init__(self) -> None:
@@ -73,12 +75,18 @@ class Predictive(ABC):
     def log_prob(self, y: npt.ArrayLike) -> Array:
         """Log density (or log mass) at `y` of shape (*shape, points), nats."""
         raise InputError(
-            "a form with a density", f"'{self.form}'", "score it by CRPS, or return probabilities, bins or a mixture"
+            "a form with a density",
+            f"'{self.form}'",
+            "score it by CRPS, or return probabilities, bins or a mixture",
         )
 
     def cdf(self, y: npt.ArrayLike) -> Array:
         """Distribution function at `y` of shape (*shape, points)."""
-        raise InputError("an ordered form", f"'{self.form}'", "categories have no order; compare their probabilities")
+        raise InputError(
+            "an ordered form",
+            f"'{self.form}'",
+            "categories have no order; compare their probabilities",
+        )
 
     @abstractmethod
     def quantile(self, u: npt.ArrayLike) -> Array:
@@ -94,17 +102,23 @@ class Predictive(ABC):
 
     def variables(self) -> dict[str, Array]:
         """Field name -> array, without absent ones: the names under which the form is stored."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        return {
+            f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None
+        }
 
     def __getitem__(self, key: Any) -> Predictive:
         """Index the leading dimensions."""
-        return type(self)(**{n: v if n in self.shared else v[key] for n, v in self.variables().items()})
+        return type(self)(
+            **{n: v if n in self.shared else v[key] for n, v in self.variables().items()}
+        )
 
     def _points(self, y: npt.ArrayLike) -> Array:
         out = to_float64(y)
         if out.ndim != len(self.shape) + 1 or out.shape[:-1] != self.shape:
             raise ShapeError(
-                f"points of shape {(*self.shape, 'points')}", f"{out.shape}", "add a trailing axis of points"
+                f"points of shape {(*self.shape, 'points')}",
+                f"{out.shape}",
+                "add a trailing axis of points",
             )
         return out
 
@@ -165,7 +179,11 @@ class Categorical(Masses):
     log_probs: Array | None = None  # (..., category)
     zero_limit: Array | None = None
     form: ClassVar[str] = "categorical"
-    trailing: ClassVar[Mapping[str, str | None]] = {"probs": "category", "log_probs": "category", "zero_limit": None}
+    trailing: ClassVar[Mapping[str, str | None]] = {
+        "probs": "category",
+        "log_probs": "category",
+        "zero_limit": None,
+    }
 
     def _check(self) -> None:
         if self.probs.ndim < 1:
@@ -232,7 +250,11 @@ class NormalMixture(Predictive):
     mean: Array
     sd: Array
     form: ClassVar[str] = "mixture"
-    trailing: ClassVar[Mapping[str, str | None]] = {"weights": "component", "mean": "component", "sd": "component"}
+    trailing: ClassVar[Mapping[str, str | None]] = {
+        "weights": "component",
+        "mean": "component",
+        "sd": "component",
+    }
 
     def _check(self) -> None:
         _same_shape(weights=self.weights, mean=self.mean, sd=self.sd)
@@ -254,7 +276,9 @@ class NormalMixture(Predictive):
     def log_prob(self, y: npt.ArrayLike) -> Array:
         z = (self._points(y)[..., None] - self.mean[..., None, :]) / self.sd[..., None, :]
         with np.errstate(divide="ignore"):
-            log_terms = np.log(self.weights)[..., None, :] - np.log(self.sd)[..., None, :] - 0.5 * z * z
+            log_terms = (
+                np.log(self.weights)[..., None, :] - np.log(self.sd)[..., None, :] - 0.5 * z * z
+            )
         return np.asarray(logsumexp(log_terms, axis=-1)) - LOG_SQRT_2PI
 
     def cdf(self, y: npt.ArrayLike) -> Array:
@@ -275,7 +299,10 @@ class NormalMixture(Predictive):
     def sample(self, rng: np.random.Generator, draws: int) -> Array:
         component = Categorical(self.weights).sample(rng, draws).astype(np.int64)
         noise = rng.standard_normal(component.shape)
-        return np.take_along_axis(self.mean, component, -1) + np.take_along_axis(self.sd, component, -1) * noise
+        return (
+            np.take_along_axis(self.mean, component, -1)
+            + np.take_along_axis(self.sd, component, -1) * noise
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,7 +333,9 @@ class Bins(Masses):
         _check_edges(self.edges)
         if self.tail_scale is not None:
             if self.tail_scale.shape != (2,):
-                raise ShapeError("tail_scale of shape (2,): left, right", f"{self.tail_scale.shape}")
+                raise ShapeError(
+                    "tail_scale of shape (2,): left, right", f"{self.tail_scale.shape}"
+                )
             _positive("tail_scale", self.tail_scale, trailing=1)
         cells = self.edges.size - 1 + (2 if self.tail_scale is not None else 0)
         if not self.probs.ndim or self.probs.shape[-1] != cells:
@@ -355,20 +384,29 @@ class Bins(Masses):
     def log_prob(self, y: npt.ArrayLike) -> Array:
         points, logs = self._points(y), self.log_masses
         inner = logs if self.tail_scale is None else logs[..., 1:-1]
-        cell = np.clip(np.searchsorted(self.edges, points, side="right") - 1, 0, inner.shape[-1] - 1)
+        cell = np.clip(
+            np.searchsorted(self.edges, points, side="right") - 1, 0, inner.shape[-1] - 1
+        )
         out = np.take_along_axis(inner, cell, -1) - np.log(np.diff(self.edges))[cell]
         for outside, side in ((points < self.edges[0], 0), (points > self.edges[-1], 1)):
             tail = np.full(points.shape, -np.inf)
             if self.tail_scale is not None:
                 z = (points - self.edges[-side]) / self.tail_scale[side]
-                tail = logs[..., -side][..., None] + np.log(2 / self.tail_scale[side]) - 0.5 * z * z - LOG_SQRT_2PI
+                tail = (
+                    logs[..., -side][..., None]
+                    + np.log(2 / self.tail_scale[side])
+                    - 0.5 * z * z
+                    - LOG_SQRT_2PI
+                )
             out = np.where(outside, tail, out)
         return out
 
     def cdf(self, y: npt.ArrayLike) -> Array:
         points = self._points(y)
         left, inner, right = self._with_tails()
-        cell = np.clip(np.searchsorted(self.edges, points, side="right") - 1, 0, inner.shape[-1] - 1)
+        cell = np.clip(
+            np.searchsorted(self.edges, points, side="right") - 1, 0, inner.shape[-1] - 1
+        )
         below = left[..., None] + np.cumsum(inner, -1) - inner
         share = np.clip((points - self.edges[cell]) / np.diff(self.edges)[cell], 0.0, 1.0)
         out = np.take_along_axis(below, cell, -1) + share * np.take_along_axis(inner, cell, -1)
@@ -376,7 +414,9 @@ class Bins(Masses):
             z_left = np.minimum(points - self.edges[0], 0.0) / self.tail_scale[0]
             z_right = np.maximum(points - self.edges[-1], 0.0) / self.tail_scale[1]
             out = np.where(points < self.edges[0], left[..., None] * 2 * ndtr(z_left), out)
-            out = np.where(points > self.edges[-1], 1.0 - right[..., None] * 2 * ndtr(-z_right), out)
+            out = np.where(
+                points > self.edges[-1], 1.0 - right[..., None] * 2 * ndtr(-z_right), out
+            )
         return np.asarray(out)
 
     def quantile(self, u: npt.ArrayLike) -> Array:
@@ -391,7 +431,9 @@ class Bins(Masses):
         if self.tail_scale is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
                 low = self.edges[0] + self.tail_scale[0] * ndtri(levels / (2 * left[..., None]))
-                high = self.edges[-1] - self.tail_scale[1] * ndtri((1 - levels) / (2 * right[..., None]))
+                high = self.edges[-1] - self.tail_scale[1] * ndtri(
+                    (1 - levels) / (2 * right[..., None])
+                )
             out = np.where(levels < left[..., None], low, out)
             out = np.where(levels > 1 - right[..., None], high, out)
         return np.asarray(out)
@@ -408,16 +450,30 @@ class Quantiles(Predictive):
     shared: ClassVar[frozenset[str]] = frozenset({"levels"})
 
     def _check(self) -> None:
-        inside = self.levels.ndim == 1 and self.levels.size >= 2 and self.levels[0] > 0 and self.levels[-1] < 1
+        inside = (
+            self.levels.ndim == 1
+            and self.levels.size >= 2
+            and self.levels[0] > 0
+            and self.levels[-1] < 1
+        )
         if not inside or not np.all(np.diff(self.levels) > 0):
             raise ShapeError(
-                "levels: one axis of at least two increasing numbers inside (0, 1)", f"shape {self.levels.shape}"
+                "levels: one axis of at least two increasing numbers inside (0, 1)",
+                f"shape {self.levels.shape}",
             )
         if not self.values.ndim or self.values.shape[-1] != self.levels.size:
-            raise ShapeError(f"{self.levels.size} values, one a level", f"values of shape {self.values.shape}")
+            raise ShapeError(
+                f"{self.levels.size} values, one a level", f"values of shape {self.values.shape}"
+            )
         _finite("values", self.values, trailing=1)
         crossing = np.diff(self.values, axis=-1) < 0
-        _refuse(crossing, 1, "values that do not decrease in the level", "crossing quantiles", "sort them, or say so")
+        _refuse(
+            crossing,
+            1,
+            "values that do not decrease in the level",
+            "crossing quantiles",
+            "sort them, or say so",
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -471,7 +527,9 @@ class Draws(Predictive):
                 raise ShapeError("at least two draws on the last axis", f"{draws.shape}")
             _finite(name, draws, trailing=1)
         if self.again is not None and self.again.shape[:-1] != self.shape:
-            raise ShapeError(f"a second answer with the leading shape {self.shape}", f"{self.again.shape[:-1]}")
+            raise ShapeError(
+                f"a second answer with the leading shape {self.shape}", f"{self.again.shape[:-1]}"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -494,7 +552,9 @@ class Draws(Predictive):
     def quantile(self, u: npt.ArrayLike) -> Array:
         levels = self._points(u)
         ordered = np.sort(self.draws, -1)
-        index = np.clip(np.ceil(levels * ordered.shape[-1]).astype(np.int64) - 1, 0, ordered.shape[-1] - 1)
+        index = np.clip(
+            np.ceil(levels * ordered.shape[-1]).astype(np.int64) - 1, 0, ordered.shape[-1] - 1
+        )
         return np.take_along_axis(ordered, index, -1)
 
     def frequencies(self, categories: int) -> tuple[Array, int]:
@@ -547,7 +607,9 @@ def as_predictive(output: object, shape: tuple[int, ...], n_categories: int | No
         raise InputError(
             "a form that fits the support " + ("(categories)" if discrete else "(real line)"),
             f"'{found.form}'",
-            "return probs[category]" if discrete else "return mean and sd, a mixture, bins, quantiles or draws",
+            "return probs[category]"
+            if discrete
+            else "return mean and sd, a mixture, bins, quantiles or draws",
         )
     if isinstance(found, Categorical) and found.probs.shape[-1] != n_categories:
         raise ShapeError(
@@ -590,7 +652,9 @@ def _real(value: Any) -> Array:
     array = np.asarray(value)
     if array.dtype.kind in "cSUMm":  # would be converted in silence
         raise TypeError(f"{array.dtype} is not real")
-    if array.dtype.kind == "O" and any(isinstance(entry, str | bytes | np.datetime64) for entry in array.flat):
+    if array.dtype.kind == "O" and any(
+        isinstance(entry, str | bytes | np.datetime64) for entry in array.flat
+    ):
         raise TypeError("an array of objects that are not numbers")
     return np.asarray(array, dtype=np.float64)
 
@@ -612,7 +676,9 @@ def log_normal_interval(low: Array, high: Array) -> Array:
 
 def _from_mapping(output: object) -> Predictive:
     if not isinstance(output, Mapping):
-        raise InputError("a Predictive or a dict with probs, or mean and sd, or draws, …", type(output).__name__)
+        raise InputError(
+            "a Predictive or a dict with probs, or mean and sd, or draws, …", type(output).__name__
+        )
     given = {str(k): v for k, v in output.items() if str(k) not in ("form", "n_categories")}
     if {"probs", "log_probs"} <= given.keys():
         raise InputError("probs or log_probs", "both", "return one of them")
@@ -653,11 +719,16 @@ def _joined(parts: Sequence[Predictive], join: Any) -> Predictive:
     forms = {p.form for p in parts}
     if len(forms) != 1:
         raise InputError(
-            "one predictive form throughout a run", f"{sorted(forms)}", "return the same form at every position"
+            "one predictive form throughout a run",
+            f"{sorted(forms)}",
+            "return the same form at every position",
         )
     first = parts[0]
     for name in first.shared:
-        if any(not np.array_equal(p.variables().get(name, 0.0), first.variables().get(name, 0.0)) for p in parts):
+        if any(
+            not np.array_equal(p.variables().get(name, 0.0), first.variables().get(name, 0.0))
+            for p in parts
+        ):
             raise InputError(f"the same '{name}' throughout a run", "different ones")
     shared = {n: v for n, v in first.variables().items() if n in first.shared}
     names = {n: None for p in parts for n in p.variables() if n not in first.shared}
@@ -670,7 +741,9 @@ def _counts(draws: Array, categories: int) -> Array:
     index = draws.astype(np.int64)
     if index.size and (np.any(index != draws) or index.min() < 0 or index.max() >= categories):
         raise InputError(
-            f"draws that are categories 0..{categories - 1}", "other values", "return the index of the category"
+            f"draws that are categories 0..{categories - 1}",
+            "other values",
+            "return the index of the category",
         )
     rows = index.reshape(-1, index.shape[-1])
     cells = rows + categories * np.arange(len(rows))[:, None]
@@ -689,16 +762,23 @@ def _variable(part: Predictive, name: str) -> Array:
 
 def _check_edges(edges: Array) -> None:
     if edges.ndim != 1 or edges.size < 2:
-        raise ShapeError("edges: one axis of increasing borders, shared by the batch", f"shape {edges.shape}")
+        raise ShapeError(
+            "edges: one axis of increasing borders, shared by the batch", f"shape {edges.shape}"
+        )
     if not np.all(np.isfinite(edges)):
         first = int(np.flatnonzero(~np.isfinite(edges))[0])
         remedy = "leave a half-line out of the edges: tail_scale gives it a cell and says how its mass lies on it"
-        raise InputError("finite edges", f"{edges[first]} as border {first} of {edges.size}", remedy)
+        raise InputError(
+            "finite edges", f"{edges[first]} as border {first} of {edges.size}", remedy
+        )
     with np.errstate(over="ignore"):
         width = np.diff(edges)
     if not np.all((width > 0) & np.isfinite(width)):
         first = int(np.flatnonzero(~((width > 0) & np.isfinite(width)))[0])
-        raise InputError("increasing edges", f"{edges[first]:g} before {edges[first + 1]:g}, borders {first} and {first + 1}")
+        raise InputError(
+            "increasing edges",
+            f"{edges[first]:g} before {edges[first + 1]:g}, borders {first} and {first + 1}",
+        )
 
 
 def _normalised(probs: Array, name: str, limits: Array | float = 0.0) -> Array:
@@ -707,21 +787,45 @@ def _normalised(probs: Array, name: str, limits: Array | float = 0.0) -> Array:
     _refuse(~(np.isfinite(probs) & (probs >= 0)), 1, wanted, probs, remedy)
     total = probs.sum(-1, keepdims=True)
     off = np.abs(total - 1) > np.maximum(MASS_TOLERANCE, np.asarray(limits)[..., None])
-    _refuse(off, 1, f"{name} that sum to 1", total, "apply a softmax, or check which axis is the category")
+    _refuse(
+        off,
+        1,
+        f"{name} that sum to 1",
+        total,
+        "apply a softmax, or check which axis is the category",
+    )
     return np.asarray(probs / total)
 
 
 def _log_normalised(logs: Array) -> Array:
     """Log probabilities, less the logarithm of their sum."""
     wanted = "log_probs that are numbers or minus infinity"
-    _refuse(np.isnan(logs) | np.isposinf(logs), 1, wanted, logs, "minus infinity stands for an impossible outcome")
-    total = np.asarray(logsumexp(logs, axis=-1, keepdims=True)) if logs.size else np.zeros((*logs.shape[:-1], 1))
+    _refuse(
+        np.isnan(logs) | np.isposinf(logs),
+        1,
+        wanted,
+        logs,
+        "minus infinity stands for an impossible outcome",
+    )
+    total = (
+        np.asarray(logsumexp(logs, axis=-1, keepdims=True))
+        if logs.size
+        else np.zeros((*logs.shape[:-1], 1))
+    )
     off = ~(np.abs(np.expm1(np.minimum(total, 1.0))) <= MASS_TOLERANCE)
-    _refuse(off, 1, "log_probs whose exponentials sum to 1", np.exp(np.minimum(total, 700.0)), "apply a log-softmax")
+    _refuse(
+        off,
+        1,
+        "log_probs whose exponentials sum to 1",
+        np.exp(np.minimum(total, 700.0)),
+        "apply a log-softmax",
+    )
     return np.asarray(logs - total)
 
 
-def _refuse(bad: Mask, trailing: int, expected: str, problem: str | Array, remedy: str = "") -> None:
+def _refuse(
+    bad: Mask, trailing: int, expected: str, problem: str | Array, remedy: str = ""
+) -> None:
     """Raise an `EntryError` where anything is bad.
 
     Args:
@@ -733,7 +837,9 @@ def _refuse(bad: Mask, trailing: int, expected: str, problem: str | Array, remed
     entry = tuple(int(i) for i in np.argwhere(bad)[0])
     shown = problem if isinstance(problem, str) else _number(float(problem[entry]))
     rows = bad.any(axis=tuple(range(bad.ndim - trailing, bad.ndim)))
-    raise EntryError(expected, shown, remedy, entry[: bad.ndim - trailing], int(rows.sum()), rows.size)
+    raise EntryError(
+        expected, shown, remedy, entry[: bad.ndim - trailing], int(rows.sum()), rows.size
+    )
 
 
 def _number(value: float) -> str:
@@ -754,5 +860,9 @@ def _finite(name: str, array: Array, trailing: int = 0) -> None:
 
 
 def _positive(name: str, array: Array, trailing: int = 0) -> None:
-    remedy = "" if name != "sd" else "an sd below what the type of the numbers holds becomes 0: compute in float64"
+    remedy = (
+        ""
+        if name != "sd"
+        else "an sd below what the type of the numbers holds becomes 0: compute in float64"
+    )
     _refuse(~(np.isfinite(array) & (array > 0)), trailing, f"positive finite {name}", array, remedy)

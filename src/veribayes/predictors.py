@@ -22,9 +22,13 @@ from veribayes.models._task import Task
 from veribayes.predictive import Array, Predictive, concatenate, stack
 from veribayes.tree import Data
 
-GRID = 14  # values of a fitted option that are tried; a parabola through the best three does the rest
+GRID = (
+    14  # values of a fitted option that are tried; a parabola through the best three does the rest
+)
 
-Loss = Callable[[Predictive, int], float]  # of a predictive (dataset, query) at the position with this number
+Loss = Callable[
+    [Predictive, int], float
+]  # of a predictive (dataset, query) at the position with this number
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,9 @@ class Predictor:
     @property
     def name(self) -> str:
         """The engine with the options that make it this algorithm."""
-        given = ", ".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in self.options.items())
+        given = ", ".join(
+            f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in self.options.items()
+        )
         return f"{self.engine}({given})" if given else self.engine
 
     def predictive(self, task: Task, data: Data, seed: int) -> Predictive:
@@ -64,7 +70,9 @@ class Predictor:
         Args:
             losses: the first that is finite for any value decides; none orders anything where all are infinite.
         """
-        ranges: Mapping[str, tuple[float, float]] = getattr(registry.load("engine", self.engine), "fitted", {})
+        ranges: Mapping[str, tuple[float, float]] = getattr(
+            registry.load("engine", self.engine), "fitted", {}
+        )
         if not ranges:
             return self
         ((option, (low, high)),) = ranges.items()
@@ -72,11 +80,22 @@ class Predictor:
         best = []
         for k in range(len(data.positions)):
             here = data.select(positions=slice(k, k + 1))
-            each = (_lowest(partial(self._loss, task, here, loss, k, seed), option, grid) for loss in losses)
+            each = (
+                _lowest(partial(self._loss, task, here, loss, k, seed), option, grid)
+                for loss in losses
+            )
             best.append(next((lowest for lowest in each if lowest is not None), {}))
         return replace(self, fitted=tuple(best))
 
-    def _loss(self, task: Task, data: Data, loss: Loss, position: int, seed: int, more: Mapping[str, float]) -> float:
+    def _loss(
+        self,
+        task: Task,
+        data: Data,
+        loss: Loss,
+        position: int,
+        seed: int,
+        more: Mapping[str, float],
+    ) -> float:
         try:
             return loss(self._answer(task, data, seed, more)[:, 0], position)
         except ReferenceRefused:  # a step size at which the iteration diverges
@@ -85,7 +104,10 @@ class Predictor:
     def _answer(self, task: Task, data: Data, seed: int, more: Mapping[str, Any]) -> Predictive:
         made: Any = registry.load("engine", self.engine)(**self.options, **more)
         size = task.design.shard  # bounds memory
-        parts = [made(task, data.select(slice(i, i + size)), seed=seed) for i in range(0, len(data.index), size)]
+        parts = [
+            made(task, data.select(slice(i, i + size)), seed=seed)
+            for i in range(0, len(data.index), size)
+        ]
         if made.method != "estimator":
             for part in parts:
                 part.certificate.require(self.engine)
@@ -122,7 +144,9 @@ def _serves(predictor: Predictor, task: Task, probe: Data) -> bool:
     return True
 
 
-def _lowest(at: Callable[[Mapping[str, float]], float], option: str, grid: Array) -> dict[str, float] | None:
+def _lowest(
+    at: Callable[[Mapping[str, float]], float], option: str, grid: Array
+) -> dict[str, float] | None:
     """The value with the smallest loss, or nothing where the default has a smaller one; None where no loss is finite."""
     losses, default = np.array([at({option: float(v)}) for v in grid]), at({})
     if not np.isfinite(losses).any():
@@ -139,10 +163,18 @@ def vertex(values: Array, losses: Array) -> float:
     """
     finite = np.isfinite(losses)
     if not finite.any():
-        raise InputError("a finite loss for one of the values", f"{losses.size} that are not", "compare by another divergence")
+        raise InputError(
+            "a finite loss for one of the values",
+            f"{losses.size} that are not",
+            "compare by another divergence",
+        )
     best, x = int(np.argmin(np.where(finite, losses, np.inf))), np.log(values)
     if not 0 < best < len(x) - 1 or not np.all(finite[best - 1 : best + 2]):
         return float(values[best])
     left, middle, right = losses[best - 1 : best + 2]
     curvature = left - 2 * middle + right
-    return float(np.exp(x[best] + (x[1] - x[0]) / 2 * (left - right) / curvature)) if curvature > 0 else float(values[best])
+    return (
+        float(np.exp(x[best] + (x[1] - x[0]) / 2 * (left - right) / curvature))
+        if curvature > 0
+        else float(values[best])
+    )

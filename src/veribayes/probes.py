@@ -36,7 +36,12 @@ Call = Callable[[Any, Any], Any]
 
 
 def probe(
-    task: Task, candidate: object, *, against: str | None = None, datasets: int = DATASETS, seed: int = 0
+    task: Task,
+    candidate: object,
+    *,
+    against: str | None = None,
+    datasets: int = DATASETS,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Everything that can be asked of this candidate, as plain data of schema `veribayes.probe/1`.
 
@@ -48,13 +53,17 @@ def probe(
         InputError: fewer than two data sets, nothing of that name, no attention, or a construction for another family.
     """
     if not 2 <= datasets < 2**32:
-        raise InputError("datasets: at least two, for intervals over them", f"{datasets}", "set --datasets")
+        raise InputError(
+            "datasets: at least two, for intervals over them", f"{datasets}", "set --datasets"
+        )
     call = callable_of(candidate, task)
     data = task.simulate(range(datasets), seed=seed, stream="replicate").data
     return {
         "schema": SCHEMA,
         "task": task.name,
-        "candidate": str(candidate) if isinstance(candidate, str | Path) else type(candidate).__name__,
+        "candidate": str(candidate)
+        if isinstance(candidate, str | Path)
+        else type(candidate).__name__,
         "datasets": datasets,
         "seed": seed,
         "context": int(data.positions[-1]),
@@ -76,12 +85,16 @@ def task_name(candidate: str) -> str:
     """
     folder = registry.checkpoint_path(candidate) or Path(candidate)
     if not (folder / "card.json").is_file():
-        raise InputError("--task for what is no checkpoint", f"'{candidate}' alone", "name the task with --task")
+        raise InputError(
+            "--task for what is no checkpoint", f"'{candidate}' alone", "name the task with --task"
+        )
     from veribayes.transformer._checkpoint import read_card
 
     name = read_card(folder).task
     if registry.task_path(name) is None:
-        raise InputError("--task for a checkpoint of a task that is not shipped", f"a card that says {name!r}")
+        raise InputError(
+            "--task for a checkpoint of a task that is not shipped", f"a card that says {name!r}"
+        )
     return name
 
 
@@ -89,7 +102,9 @@ def callable_of(candidate: object, task: Task) -> Call:
     """What answers (context, query) and may show its attention."""
     made = _named(str(candidate), task) if isinstance(candidate, str | Path) else candidate
     if not callable(made):
-        raise InputError("a callable, or the name of a checkpoint or a construction", type(made).__name__)
+        raise InputError(
+            "a callable, or the name of a checkpoint or a construction", type(made).__name__
+        )
     return made
 
 
@@ -103,7 +118,11 @@ def _named(name: str, task: Task) -> object:
         return construction(part, task, task.design.positions[-1])
     if ":" in name:
         return import_object(name)
-    wanted = SHOWS if part in registry.names("engine") else "a checkpoint, a construction or package.module:object"
+    wanted = (
+        SHOWS
+        if part in registry.names("engine")
+        else "a checkpoint, a construction or package.module:object"
+    )
     raise InputError(wanted, f"'{name}'", "see 'veribayes list candidates'")
 
 
@@ -131,14 +150,18 @@ def attention(task: Task, call: Any, data: Data, seed: int = 0) -> dict[str, Any
         "distance": far.name,
         "labels": far.labels,
         "even": maps.by_bin(even, far.classes, len(far.labels)).mean((0, 1)).tolist(),
-        "layers": [{"layer": i, **_row(w, leading, far, task, seed)} for i, w in enumerate(layers, 1)],
+        "layers": [
+            {"layer": i, **_row(w, leading, far, task, seed)} for i, w in enumerate(layers, 1)
+        ],
     }
 
 
 def shown(call: Any, context: Any, query: Any) -> tuple[list[Array], int]:
     """The maps of a candidate, checked, and how many of the tokens that are read first are no observations."""
     if not hasattr(call, "attention"):
-        raise InputError(SHOWS, f"'{getattr(call, '__qualname__', type(call).__name__)}' without it")
+        raise InputError(
+            SHOWS, f"'{getattr(call, '__qualname__', type(call).__name__)}' without it"
+        )
     layers, leading = call.attention(context, query)
     return [maps.checked(w) for w in layers], leading
 
@@ -176,7 +199,9 @@ def _own(weights: Array, leading: int, task: Task) -> Array | None:
 # -- beside the construction ------------------------------------------------------------------------------------------
 
 
-def beside(task: Task, call: Any, data: Data, against: str | None = None, seed: int = 0) -> dict[str, Any]:
+def beside(
+    task: Task, call: Any, data: Data, against: str | None = None, seed: int = 0
+) -> dict[str, Any]:
     """Total variation of the nearest head of every layer from each layer of a construction, over the observations.
 
     Returns:
@@ -191,13 +216,22 @@ def beside(task: Task, call: Any, data: Data, against: str | None = None, seed: 
         if against is not None:
             raise
         return {"refused": " ".join(str(error).split())}
-    reads = [i for i, w in enumerate(written) if maps.sink(_answering(w, task), first).mean() < 1 - maps.ROW_SUM]
+    reads = [
+        i
+        for i, w in enumerate(written)
+        if maps.sink(_answering(w, task), first).mean() < 1 - maps.ROW_SUM
+    ]
     wanted = [maps.observed(_answering(written[i], task), first) for i in reads]
     layers, leading = shown(call, context, query)
     own = [maps.observed(_answering(w, task), leading) for w in layers]
-    each = [[maps.apart(one, other) for other in wanted] for one in own]  # [layer][constructed] (dataset, head)
+    each = [
+        [maps.apart(one, other) for other in wanted] for one in own
+    ]  # [layer][constructed] (dataset, head)
     heads = [[int(v.mean(0).argmin()) for v in row] for row in each]
-    nearest = [[v[:, h] for v, h in zip(row, best, strict=True)] for row, best in zip(each, heads, strict=True)]
+    nearest = [
+        [v[:, h] for v, h in zip(row, best, strict=True)]
+        for row, best in zip(each, heads, strict=True)
+    ]
     even = [maps.apart(np.full_like(w, 1 / w.shape[-1]), w)[:, 0] for w in wanted]
     return {
         "name": name,
@@ -211,7 +245,11 @@ def beside(task: Task, call: Any, data: Data, against: str | None = None, seed: 
 def _serving(task: Task, against: str | None, seed: int) -> tuple[str, Any]:
     """The construction of this name, or the first for the family."""
     kind = task.model.kind
-    names = [n for n in registry.usable("construction") if kind in registry.load("construction", n).families]
+    names = [
+        n
+        for n in registry.usable("construction")
+        if kind in registry.load("construction", n).families
+    ]
     name = against.replace("-", "_") if against else next(iter(names), None)
     if name is None:
         raise InputError("a family for which theory writes weights down", f"'{kind}'")
@@ -227,12 +265,16 @@ def tables(task: Task, call: Call) -> list[dict[str, Any]]:
     Nothing random is drawn: the model says which contexts ask for a row. Sequences are asked after the shortest context of the
     design. Empty where the model has no such table.
     """
-    return [_asked(table, task, call) for table in task.model.known_tables(task.design.positions[0])]
+    return [
+        _asked(table, task, call) for table in task.model.known_tables(task.design.positions[0])
+    ]
 
 
 def _asked(table: Table, task: Task, call: Call) -> dict[str, Any]:
     queries = 1 if table.query is None else len(table.query)
-    said = as_predictive(call(table.context, table.query), (len(table.rows), queries), task.model.n_categories)
+    said = as_predictive(
+        call(table.context, table.query), (len(table.rows), queries), task.model.n_categories
+    )
     rows = said.variables()["probs"][np.arange(len(table.rows)), table.at]
     return _table(table.name, list(table.rows), rows, table.true)
 
@@ -263,13 +305,18 @@ def context_used(task: Task, call: Call, data: Data, seed: int = 0) -> dict[str,
     return {
         "observations": lengths,
         **{name: summary(values, seed) for name, values in lost.items()},
-        **{f"{name}_enough": _enough(values.mean(0), lengths, whole) for name, values in lost.items()},
+        **{
+            f"{name}_enough": _enough(values.mean(0), lengths, whole)
+            for name, values in lost.items()
+        },
     }
 
 
 def _answers(task: Task, call: Call, data: Data) -> Predictive:
     context, query = task.model.inputs(data, 0)
-    return as_predictive(call(context, query), (len(data.index), queries_of(task, data)), task.model.n_categories)
+    return as_predictive(
+        call(context, query), (len(data.index), queries_of(task, data)), task.model.n_categories
+    )
 
 
 def _lost(answers: Predictive) -> Array:

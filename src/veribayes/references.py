@@ -62,9 +62,14 @@ def write(path: Path, key: str, branch: Branch) -> None:
         groups[f"/replicate_{i}"] = store.predictive_dataset(half)
     names = dict(enumerate(branch.posterior))  # a site's name may be none for a group
     for i, name in names.items():
-        groups[f"/latent_{i}"] = xr.Dataset({m: _variable(m, v) for m, v in branch.posterior[name].items()})
+        groups[f"/latent_{i}"] = xr.Dataset(
+            {m: _variable(m, v) for m, v in branch.posterior[name].items()}
+        )
     tree = xr.DataTree.from_dict(groups)
-    about = {"latents": list(names.values()), "certificate": store.certificate_json(branch.certificate)}
+    about = {
+        "latents": list(names.values()),
+        "certificate": store.certificate_json(branch.certificate),
+    }
     tree.attrs = {"schema": SCHEMA, "key": key, "about": json.dumps(about)}
     tree.attrs["digest"] = _content(tree)
     store.write_tree(tree, path)
@@ -85,7 +90,11 @@ def read(path: Path, key: str) -> Branch | None:
 
 def _branch(tree: xr.DataTree) -> Branch:
     about = json.loads(tree.attrs["about"])
-    halves = [store.predictive_of(tree[f"replicate_{i}"].to_dataset()) for i in (0, 1) if f"replicate_{i}" in tree.children]
+    halves = [
+        store.predictive_of(tree[f"replicate_{i}"].to_dataset())
+        for i in (0, 1)
+        if f"replicate_{i}" in tree.children
+    ]
     posterior: Mapping[str, Any] = {
         name: {str(m): v.to_numpy() for m, v in tree[f"latent_{i}"].data_vars.items()}
         for i, name in enumerate(about["latents"])
@@ -109,4 +118,6 @@ def _content(tree: xr.DataTree) -> str:
 
 
 def _digest(values: Any) -> str:
-    return hashlib.sha256(f"{values.dtype.str}{values.shape}".encode() + values.tobytes()).hexdigest()
+    return hashlib.sha256(
+        f"{values.dtype.str}{values.shape}".encode() + values.tobytes()
+    ).hexdigest()

@@ -90,7 +90,12 @@ def is_shipped(kind: str, name: str) -> bool:
 
 def faults() -> list[Fault]:
     """Every plug-in that cannot be used, each imported to know it."""
-    parts = [_part(kind, name) for kind in PLUGGED for name in _plugged(kind) if name not in _shipped(kind)]
+    parts = [
+        _part(kind, name)
+        for kind in PLUGGED
+        for name in _plugged(kind)
+        if name not in _shipped(kind)
+    ]
     broken = [part for part in parts if isinstance(part, Fault)]
     return [*_unreadable()[1], *(fault for kind in PLUGGED for fault in _hidden(kind)), *broken]
 
@@ -136,7 +141,11 @@ def load(kind: str, name: str) -> Any:
         inside = inside[:-1] if inside[-1] == "__init__" else inside
         return importlib.import_module(".".join([package, *inside])).PART
     if wanted not in _plugged(kind):
-        raise InputError(f"one of the {kind}s {', '.join(names(kind))}", f"'{name}'", f"see 'veribayes list {kind}s'")
+        raise InputError(
+            f"one of the {kind}s {', '.join(names(kind))}",
+            f"'{name}'",
+            f"see 'veribayes list {kind}s'",
+        )
     part = _part(kind, wanted)
     if isinstance(part, Fault):
         remedy = f"mend or uninstall '{part.distribution}'; 'veribayes doctor' lists what else cannot be used"
@@ -160,7 +169,9 @@ def configured(kind: str, name: str, options: Mapping[str, str] | None = None) -
     values = {}
     for key, text in (options or {}).items():
         if key not in known:
-            raise InputError(f"an option of '{name}': {', '.join(known) or 'it has none'}", f"'{key}'")
+            raise InputError(
+                f"an option of '{name}': {', '.join(known) or 'it has none'}", f"'{key}'"
+            )
         values[key] = _typed(text, known[key].type, f"{name}.{key}")
     return part(**values)
 
@@ -179,10 +190,16 @@ def _shipped(kind: str) -> dict[str, Path]:
     if kind == "task":
         return {p.stem: p for p in (HERE / "models" / "tasks").glob("*.yaml")}
     if kind == "checkpoint":
-        return {p.parent.name: p.parent for p in (HERE / "transformer" / "checkpoints").glob("*/card.json")}
+        return {
+            p.parent.name: p.parent
+            for p in (HERE / "transformer" / "checkpoints").glob("*/card.json")
+        }
     folder = FOLDERS[kind][1]
     if kind in PACKAGES:
-        return {**_modules(folder.glob("*.py")), **_packages(folder.glob("*/__init__.py"), ROOMS[kind])}
+        return {
+            **_modules(folder.glob("*.py")),
+            **_packages(folder.glob("*/__init__.py"), ROOMS[kind]),
+        }
     return _modules(folder.rglob("*.py"))
 
 
@@ -228,7 +245,14 @@ def _unreadable() -> tuple[tuple[Distribution, ...], tuple[Fault, ...]]:
             readable.append(distribution)
         except Exception as error:  # whatever a parser raises on a damaged file
             name = str(distribution.metadata["Name"])
-            broken.append(Fault("list of entry points", "entry_points.txt", name, f"{type(error).__name__}: {error}"))
+            broken.append(
+                Fault(
+                    "list of entry points",
+                    "entry_points.txt",
+                    name,
+                    f"{type(error).__name__}: {error}",
+                )
+            )
     return tuple(readable), tuple(broken)
 
 
@@ -242,10 +266,24 @@ def _hidden(kind: str) -> list[Fault]:
     for entry in _entries(kind):
         name = _key(kind, entry)
         if name in shipped:
-            out.append(Fault(kind, entry.name, _distribution(entry), f"veribayes ships {_article(kind)} of this name"))
+            out.append(
+                Fault(
+                    kind,
+                    entry.name,
+                    _distribution(entry),
+                    f"veribayes ships {_article(kind)} of this name",
+                )
+            )
         elif winners[name] is not entry:
             other = _distribution(winners[name])
-            out.append(Fault(kind, entry.name, _distribution(entry), f"'{other}' adds {_article(kind)} of this name"))
+            out.append(
+                Fault(
+                    kind,
+                    entry.name,
+                    _distribution(entry),
+                    f"'{other}' adds {_article(kind)} of this name",
+                )
+            )
     return out
 
 
@@ -259,7 +297,9 @@ def _part(kind: str, name: str) -> Any:
         reason = _misfit(kind, part)
     except (Exception, SystemExit) as error:  # whatever a stranger's module raises on import
         reason = f"its import ended in {type(error).__name__}: {error}"
-    return Fault(kind, entry.name, _distribution(entry), " ".join(reason.split())) if reason else part
+    return (
+        Fault(kind, entry.name, _distribution(entry), " ".join(reason.split())) if reason else part
+    )
 
 
 def _misfit(kind: str, part: object) -> str:
@@ -267,11 +307,19 @@ def _misfit(kind: str, part: object) -> str:
     if kind in CONFIGURED and not (isinstance(part, type) and is_dataclass(part)):
         return f"expected a dataclass of its options, got {_described(part)}"
     missing = [name for name in ATTRIBUTES[kind] if not hasattr(part, name)]
-    return f"expected {_article(kind)} with {', '.join(missing)}, got {_described(part)} without" if missing else ""
+    return (
+        f"expected {_article(kind)} with {', '.join(missing)}, got {_described(part)} without"
+        if missing
+        else ""
+    )
 
 
 def _described(part: object) -> str:
-    return f"the class {part.__name__}" if isinstance(part, type) else f"an object of type {type(part).__name__}"
+    return (
+        f"the class {part.__name__}"
+        if isinstance(part, type)
+        else f"an object of type {type(part).__name__}"
+    )
 
 
 def _article(kind: str) -> str:
@@ -291,7 +339,9 @@ def _typed(text: object, declared: object, where: str) -> object:
         return text
     kinds = set(re.findall(r"\w+", str(declared)))
     if "bool" in kinds:
-        return _parsed(lambda: {"true": True, "false": False}[text.lower()], "true or false", text, where)
+        return _parsed(
+            lambda: {"true": True, "false": False}[text.lower()], "true or false", text, where
+        )
     if "float" in kinds and "str" in kinds:
         return _number_or_text(text, where)
     if "float" in kinds:

@@ -73,7 +73,9 @@ def _divergence(case: Case, answers: Predictive) -> Array | None:
     if not metric.applies(answers.form, truth.form):
         return None
     outcome = case.simulation.outcome[:rows, case.asked_positions]
-    return np.asarray(metric.score(answers, truth, outcome, index=case.simulation.data.index[:rows]))
+    return np.asarray(
+        metric.score(answers, truth, outcome, index=case.simulation.data.index[:rows])
+    )
 
 
 def _lost(later: Array, before: Array) -> Array:
@@ -100,7 +102,10 @@ def notes(case: Case) -> list[dict[str, Any]]:
     requests, _, changes = case.measured
     if not requests.candidate.takes_seed:
         return []
-    broken = {"name": "seed_not_repeated", "text": "it takes a seed, and one seed gives two answers"}
+    broken = {
+        "name": "seed_not_repeated",
+        "text": "it takes a seed, and one seed gives two answers",
+    }
     return [*([] if changes.exact else [broken]), *_scatter(_defined(changes.noise), case.primary)]
 
 
@@ -108,5 +113,7 @@ def _scatter(noise: Array, primary: Primary) -> list[dict[str, Any]]:
     if not noise.size or noise.mean() <= primary.tolerance:
         return []
     size = f"{noise.mean():.3g} {primary.unit}" if np.isfinite(noise.mean()) else "infinitely"
-    text = f"its answers under two seeds scatter by {size}, tolerance {primary.tolerance:.3g}: noise"
+    text = (
+        f"its answers under two seeds scatter by {size}, tolerance {primary.tolerance:.3g}: noise"
+    )
     return [{"name": "seed_noise", "text": text}]

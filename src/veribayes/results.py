@@ -24,12 +24,25 @@ from veribayes.validation.search import Mask
 from veribayes.validation.summaries import INGREDIENTS
 
 SCHEMA = "veribayes.result/1"
-EXAMPLES_FIRST, EXAMPLES_EACH = 32, 8  # stored predictives: the first 32; the worst, median and best 8
-COMPARED = ("kl", "half_chi_square", "crps", "js")  # what others are compared by, and what is drawn where it is infinite
+EXAMPLES_FIRST, EXAMPLES_EACH = (
+    32,
+    8,
+)  # stored predictives: the first 32; the worst, median and best 8
+COMPARED = (
+    "kl",
+    "half_chi_square",
+    "crps",
+    "js",
+)  # what others are compared by, and what is drawn where it is infinite
 ALPHA = 0.025  # one-sided, as for the interval
 ENOUGH = float(np.log(1 / ALPHA))  # log wealth at which a sequential run ends
 HELD = ("kl", "kl_density")  # endpoints in which a zero that may be rounding costs nothing
-SMALLEST = {2.0**-8: 2.0**-133, 2.0**-11: 2.0**-24, 2.0**-24: 2.0**-149, 2.0**-53: 2.0**-1074}  # positive, by zero limit
+SMALLEST = {
+    2.0**-8: 2.0**-133,
+    2.0**-11: 2.0**-24,
+    2.0**-24: 2.0**-149,
+    2.0**-53: 2.0**-1074,
+}  # positive, by zero limit
 SAME = 0.01  # of the tolerance: what batches of another size may change in an answer in float32, and more
 TRUNCATED = 0.01  # exact mass that bins without tails may leave out: a distance of at most 1 % in total variation
 
@@ -85,7 +98,9 @@ def endpoint(task: Task, form: str, levels: tuple[float, ...] | None = None) -> 
     metric = deciding(form, bool(task.model.n_categories))
     if metric in HELD:
         return Endpoint(metric, "kl", "nats", task.tolerance.kl)
-    return Endpoint(metric, metric, "nats" if task.model.n_categories else "unit of y", task.tolerance.draws)
+    return Endpoint(
+        metric, metric, "nats" if task.model.n_categories else "unit of y", task.tolerance.draws
+    )
 
 
 def assemble(
@@ -107,7 +122,11 @@ def assemble(
         wealth: log wealth of the bet against the tolerance; None where the run was not sequential.
     """
     primary = endpoint(task, run.forms["candidate"], run.levels)
-    clusters, error, worst = _clusters(run, primary), _reference_error(run), _prior_cost(run, primary)
+    clusters, error, worst = (
+        _clusters(run, primary),
+        _reference_error(run),
+        _prior_cost(run, primary),
+    )
     decided = decision.decide(
         clusters,
         tolerance=primary.tolerance,
@@ -119,20 +138,30 @@ def assemble(
     )
     if wealth is not None and wealth >= ENOUGH:
         decided = replace(decided, verdict="different", datasets_needed=None)
-    drawn = draws.drawn(roles["candidate"], run.scores["candidate"], run.forms["candidate"], task.design.shard)
+    drawn = draws.drawn(
+        roles["candidate"], run.scores["candidate"], run.forms["candidate"], task.design.shard
+    )
     if drawn is not None:
         drawn, decided = drawn.limited(drawn.withheld(decided), clusters, worst)
     finite = bool(np.isfinite(clusters).all())
     shown = _ranked(run, primary)
     names, labels = query_names(task, shown.shape[-1])
     where = profiles.where(shown, run.context, label=labels, worst=EXAMPLES_EACH, seed=seed)
-    others = {r: _other(run, r, primary, error, seed) for r in roles if r not in ("reference", "candidate")}
+    others = {
+        r: _other(run, r, primary, error, seed)
+        for r in roles
+        if r not in ("reference", "candidate")
+    }
     placed = {} if task.model.moments else run.scores["candidate"]  # moments state no region
     asked = checked or Checked()
     beside = len(asked.endpoints) + len(asked.outcomes)
-    calibrated, p_values = secondary.calibration(placed, seed=seed, levels=run.levels, beside=beside)
+    calibrated, p_values = secondary.calibration(
+        placed, seed=seed, levels=run.levels, beside=beside
+    )
     judged = secondary.family(asked, p_values, seed=seed)
-    rounding = finite and np.abs(clusters).max() <= error  # is larger somewhere, too, and means nothing
+    rounding = (
+        finite and np.abs(clusters).max() <= error
+    )  # is larger somewhere, too, and means nothing
     concentrated = secondary.concentration(shown, {} if rounding else groups or {}, seed=seed)
     by_query = _by_query(where.by_query, names)
     entry = {
@@ -145,22 +174,33 @@ def assemble(
         "candidate_kind": roles["candidate"].kind,
         "datasets": len(clusters),
         "seed": seed,
-        "reference": {"engine": roles["reference"].name, "certificate": store.certificate_json(run.certificate)},
+        "reference": {
+            "engine": roles["reference"].name,
+            "certificate": store.certificate_json(run.certificate),
+        },
         "verdict": secondary.overall(decided.verdict, judged),
         "primary": _primary(primary, decided, error),
         "draws": None if drawn is None else drawn.entry(),
         "secondary": judged,
         "sequential": None if wealth is None else _sequential(wealth),
         "recovery": _recovery(clusters, run, primary, seed),
-        "curve": {"metric": primary.metric if finite else "js", **_profile(where.by_context, "context")},
+        "curve": {
+            "metric": primary.metric if finite else "js",
+            **_profile(where.by_context, "context"),
+        },
         "scores": _score_entries(run, seed),
         "rivals": others,
         "by_query": by_query,
         "worst": [_worst(w, run, names, labels) for w in where.worst],
         "audit": audit_entry(audit),
-        "calibration": {**calibrated, "adjusted": {name: judged["adjusted"][name] for name in p_values}},
+        "calibration": {
+            **calibrated,
+            "adjusted": {name: judged["adjusted"][name] for name in p_values},
+        },
         "concentration": concentrated,
-        "multiplicity": secondary.multiplicity(where.by_context.key.size, len(by_query), judged, concentrated),
+        "multiplicity": secondary.multiplicity(
+            where.by_context.key.size, len(by_query), judged, concentrated
+        ),
         "findings": [
             *_findings(task, roles, run, decided, others, audit),
             *(_finding(name, text) for name, text in (drawn.findings(decided) if drawn else ())),
@@ -169,7 +209,9 @@ def assemble(
             *secondary.findings(judged, concentrated),
         ],
     }
-    branches = {f"/scores/{role}": store.scores_dataset(scores) for role, scores in run.scores.items()}
+    branches = {
+        f"/scores/{role}": store.scores_dataset(scores) for role, scores in run.scores.items()
+    }
     branches["/observed_data"] = xr.Dataset(
         {
             "context": ((DATASET, POSITION), run.context),
@@ -194,7 +236,11 @@ def log_wealth(task: Task, shards: Sequence[Scored]) -> float:
     error = max(map(_reference_error, shards))
     values = np.concatenate([_clusters(shard, primary) for shard in shards])
     values = np.where(np.abs(values) <= error, np.abs(values), values)  # rounding
-    if len(values) < decision.FEWEST_DIFFERENT or values.min() < 0 or error > decision.LARGEST_ERROR * primary.tolerance:
+    if (
+        len(values) < decision.FEWEST_DIFFERENT
+        or values.min() < 0
+        or error > decision.LARGEST_ERROR * primary.tolerance
+    ):
         return 0.0
     found = registry.load("test", "e_mean").run(values, tolerance=primary.tolerance + error)
     return float(found.statistic)
@@ -212,7 +258,9 @@ def _clusters(run: Scored, primary: Endpoint) -> Array:
     clusters = decision.cluster_means(run.scores["candidate"][primary.metric])
     if run.forms["candidate"] != "bins":
         return clusters
-    return np.where(decision.cluster_means(run.scores["candidate"]["missed_mass"]) > TRUNCATED, np.inf, clusters)
+    return np.where(
+        decision.cluster_means(run.scores["candidate"]["missed_mass"]) > TRUNCATED, np.inf, clusters
+    )
 
 
 def _prior_cost(run: Scored, primary: Endpoint) -> float | None:
@@ -294,7 +342,9 @@ def _other(run: Scored, role: str, primary: Endpoint, error: float, seed: int) -
     """How another predictor fares under the same endpoint and tolerance."""
     clusters = decision.cluster_means(run.scores[role][primary.for_others])
     worst = _prior_cost(run, primary)
-    decided = decision.decide(clusters, tolerance=primary.tolerance, reference_error=error, seed=seed, worst=worst)
+    decided = decision.decide(
+        clusters, tolerance=primary.tolerance, reference_error=error, seed=seed, worst=worst
+    )
     return {
         "kl": decided.plain(),
         "recovery": _recovery(clusters, run, primary, seed),
@@ -316,25 +366,41 @@ def _limits(found: bootstrap.Interval | None) -> dict[str, Any]:
 
 def _profile(profile: profiles.Profile, key: str) -> dict[str, list[Any]]:
     """Columns as JSON; `reason` beside them where a limit is not shown."""
-    columns = {name: [store.number(v) for v in getattr(profile, name)] for name in ("estimate", "low", "high", "share")}
+    columns = {
+        name: [store.number(v) for v in getattr(profile, name)]
+        for name in ("estimate", "low", "high", "share")
+    }
     reasons = {"reason": list(profile.reasons)} if any(profile.reasons) else {}
     return {key: [int(k) for k in profile.key], **columns, **reasons}
 
 
-def _verdict_group(candidate: profiles.Profile, run: Scored, primary: Endpoint, finite: bool, seed: int) -> xr.Dataset:
-    columns = {"context": candidate.key, "estimate": candidate.estimate, "low": candidate.low, "high": candidate.high}
+def _verdict_group(
+    candidate: profiles.Profile, run: Scored, primary: Endpoint, finite: bool, seed: int
+) -> xr.Dataset:
+    columns = {
+        "context": candidate.key,
+        "estimate": candidate.estimate,
+        "low": candidate.low,
+        "high": candidate.high,
+    }
     for role, scores in run.scores.items():
         if role != "candidate":
             values = scores[primary.for_others if finite else "js"]
             columns[f"{role}_estimate"] = profiles.curve(values, run.context, seed=seed).estimate
-    return xr.Dataset({name: (("context_size",), np.asarray(values)) for name, values in columns.items()})
+    return xr.Dataset(
+        {name: (("context_size",), np.asarray(values)) for name, values in columns.items()}
+    )
 
 
 def _score_entries(run: Scored, seed: int) -> dict[str, Any]:
     """Mean and interval of every metric of the candidate, clustered by data set; null where a value is infinite."""
     out = {}
     for name, values in run.scores["candidate"].items():
-        if name in (*INGREDIENTS, *independence.TWO, *independence.ONE):  # no divergence: the mean says nothing
+        if name in (
+            *INGREDIENTS,
+            *independence.TWO,
+            *independence.ONE,
+        ):  # no divergence: the mean says nothing
             continue
         clusters = decision.cluster_means(values)
         infinite = float(np.isinf(clusters).mean())
@@ -347,7 +413,11 @@ def _score_entries(run: Scored, seed: int) -> dict[str, Any]:
 def _words(model: Model) -> dict[str, Any]:
     """What a report says of the family, which it does not know."""
     layout = model.layout
-    return {"model": model.sentence(), "observation": [layout.one, layout.several], "moments": model.moments}
+    return {
+        "model": model.sentence(),
+        "observation": [layout.one, layout.several],
+        "moments": model.moments,
+    }
 
 
 def query_names(task: Task, queries: int) -> tuple[list[str], npt.NDArray[np.int64]]:
@@ -366,7 +436,9 @@ def _by_query(profile: profiles.Profile, names: list[str]) -> list[dict[str, Any
     return [{**row, "query": names[row["query"]]} for row in rows] if len(names) > 1 else []
 
 
-def _worst(w: profiles.Worst, run: Scored, names: list[str], labels: npt.NDArray[np.int64]) -> dict[str, Any]:
+def _worst(
+    w: profiles.Worst, run: Scored, names: list[str], labels: npt.NDArray[np.int64]
+) -> dict[str, Any]:
     return {
         "index": w.dataset,
         "mean": store.number(w.mean),
@@ -381,7 +453,9 @@ def _worst(w: profiles.Worst, run: Scored, names: list[str], labels: npt.NDArray
 def example_indices(run: Scored, primary: Endpoint) -> tuple[npt.NDArray[np.int64], list[str]]:
     """Data sets whose predictives are stored: the first 32, and the worst, median and best 8 by their mean score."""
     clusters = decision.cluster_means(_ranked(run, primary))
-    order = np.argsort(clusters, kind="stable")[: int((~np.isnan(clusters)).sum())]  # NaN, where nothing was asked, comes last
+    order = np.argsort(clusters, kind="stable")[
+        : int((~np.isnan(clusters)).sum())
+    ]  # NaN, where nothing was asked, comes last
     middle = max(len(order) // 2 - EXAMPLES_EACH // 2, 0)
     groups = {
         "worst": order[::-1][:EXAMPLES_EACH],
@@ -393,7 +467,9 @@ def example_indices(run: Scored, primary: Endpoint) -> tuple[npt.NDArray[np.int6
     return index, [why for why, members in groups.items() for _ in members]
 
 
-def worst_places(run: Scored, primary: Endpoint, index: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def worst_places(
+    run: Scored, primary: Endpoint, index: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
     """Position and query at which each of these data sets has its largest score, (data set, 2).
 
     Among several infinite ones that with the largest Jensen-Shannon divergence.
@@ -418,7 +494,10 @@ def examples_differ(
         scores: of the answers that are stored, (example, position, query).
     """
     name = f"{primary.metric}_raw" if f"{primary.metric}_raw" in scores else primary.metric
-    before, now = (decision.cluster_means(values) for values in (run.scores["candidate"][name][index], scores[name]))
+    before, now = (
+        decision.cluster_means(values)
+        for values in (run.scores["candidate"][name][index], scores[name])
+    )
     both = np.isfinite(before) & np.isfinite(now)
     same = (before == now) | (np.isnan(before) & np.isnan(now))
     apart = np.subtract(now, before, out=np.where(same, 0.0, np.inf), where=both)
@@ -460,7 +539,12 @@ def _findings(
     """What a reader must not miss, each with a stable name."""
     found = [_finding("model_repaired", note) for note in task.model.notes]
     if roles["candidate"].identity == roles["reference"].identity:
-        found.append(_finding("same_engine", "the candidate is the reference itself: that they agree proves nothing"))
+        found.append(
+            _finding(
+                "same_engine",
+                "the candidate is the reference itself: that they agree proves nothing",
+            )
+        )
     found += [_finding(*sentence.split(": ", 1)) for sentence in decided.findings]
     for role, other in others.items():
         if other["passes"]:
@@ -478,7 +562,11 @@ def _findings(
         found.append(_floor("noise_floor", text, scores["kl_raw"], scores["kl_density"]))
     if audit is not None and audit.attrs["verdict"] == "refused":
         reasons = json.loads(str(audit.attrs["certificate"]))["reasons"]
-        found.append(_finding("audit_inconclusive", "NUTS failed its own gate in the audit: " + "; ".join(reasons)))
+        found.append(
+            _finding(
+                "audit_inconclusive", "NUTS failed its own gate in the audit: " + "; ".join(reasons)
+            )
+        )
     return [*found, *(_finding("rule_of_three", sentence) for sentence in decided.statements)]
 
 
@@ -488,7 +576,10 @@ def _finding(name: str, text: str, **more: Any) -> dict[str, Any]:
 
 def _number_type(run: Scored, unheld: float) -> dict[str, Any]:
     """Zeros that the type of the candidate's numbers may have made."""
-    mass, limit = float(np.nanmean(decision.cluster_means(run.scores["candidate"]["unheld_mass"]))), _limit(run)
+    mass, limit = (
+        float(np.nanmean(decision.cluster_means(run.scores["candidate"]["unheld_mass"]))),
+        _limit(run),
+    )
     text = (
         f"zeros of the candidate at outcomes of exact mass up to {limit:.2g} may be rounding of its number type and are not "
         f"held against it; the exact mass concerned is {mass:.2g} on average, and may hide {unheld:.2g} nats: return "

@@ -64,7 +64,9 @@ class Endpoint:
 
     def p_value(self, seed: int) -> float:
         """Of the null that no mean is beyond the tolerance; not corrected for other endpoints."""
-        p = decision.exceeds(self.values, tolerance=self.tolerance, reference_error=self.reference_error, seed=seed)
+        p = decision.exceeds(
+            self.values, tolerance=self.tolerance, reference_error=self.reference_error, seed=seed
+        )
         return min(1.0, max(1, len(self.variants)) * p)
 
 
@@ -89,7 +91,11 @@ class Checked:
 
 
 def calibration(
-    scores: Mapping[str, Array], *, seed: int, levels: Sequence[float] | None = None, beside: int = 0
+    scores: Mapping[str, Array],
+    *,
+    seed: int,
+    levels: Sequence[float] | None = None,
+    beside: int = 0,
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Coverage, and reliability of categories; and the p-value of each.
 
@@ -101,7 +107,9 @@ def calibration(
     reliable = None
     if "confidence" in scores:
         size = beside + len(covered) + 1
-        reliable = summaries.reliability(scores["confidence"], scores["hit"], seed=seed, family=size)
+        reliable = summaries.reliability(
+            scores["confidence"], scores["hit"], seed=seed, family=size
+        )
     entry = {
         "coverage": [c.plain() for c in covered],
         "reliability": None if reliable is None else _plain(asdict(reliable)),
@@ -113,7 +121,9 @@ def family(checked: Checked, calibrated: Mapping[str, float], *, seed: int) -> d
     """Endpoints with their verdicts, tests, and the p-values of all of them and of the calibration, adjusted together."""
     p = {name: e.p_value(seed) for name, e in checked.endpoints.items()}
     _check_attainable(checked, calibrated)
-    adjusted = holm({**p, **{name: o.p_value for name, o in checked.outcomes.items()}, **calibrated})
+    adjusted = holm(
+        {**p, **{name: o.p_value for name, o in checked.outcomes.items()}, **calibrated}
+    )
     endpoints = {n: _endpoint(e, p[n], adjusted[n], seed) for n, e in checked.endpoints.items()}
     return {
         "level": LEVEL,
@@ -149,7 +159,13 @@ def _endpoint(e: Endpoint, p: float, adjusted: float, seed: int) -> dict[str, An
     verdict = found.verdict if found.verdict == "equivalent" else beyond
     size = {"datasets": found.clusters, "not_excluded": decision.missed_share(found.clusters)}
     significance = {"infinite_share": found.infinite_share, "p_value": p, "adjusted": adjusted}
-    limits = {"verdict": verdict, **found.plain(), "upper": number(found.upper), "tolerance": e.tolerance, "unit": e.unit}
+    limits = {
+        "verdict": verdict,
+        **found.plain(),
+        "upper": number(found.upper),
+        "tolerance": e.tolerance,
+        "unit": e.unit,
+    }
     entry = {**limits, **size, **significance}
     if not e.variants:
         return entry
@@ -185,11 +201,22 @@ def findings(judged: Mapping[str, Any], concentrated: Mapping[str, Any]) -> list
     """What is significant after correction: endpoints, tests, calibration, concentrations."""
     found = [{"name": "beyond_tolerance", "text": _beyond_text(name, judged["endpoints"][name]), "by": name}
              for name in _beyond(judged)]  # fmt: skip
-    rejected = [n for n, p in judged["adjusted"].items() if n not in judged["endpoints"] and (p or 0.0) <= LEVEL]
+    rejected = [
+        n
+        for n, p in judged["adjusted"].items()
+        if n not in judged["endpoints"] and (p or 0.0) <= LEVEL
+    ]
     covered = [n for n in rejected if "coverage" in n]  # one thing, seen at several levels
     groups = [[n] for n in rejected if n not in covered] + ([covered] if covered else [])
-    found += [{"name": "rejected", "text": _rejected_text(names, judged), "by": names[0]} for names in groups]
-    worth = [g for g in concentrated["groups"] if g["p_value"] <= LEVEL and (g["ratio"] or 0.0) >= WORTH_SAYING]
+    found += [
+        {"name": "rejected", "text": _rejected_text(names, judged), "by": names[0]}
+        for names in groups
+    ]
+    worth = [
+        g
+        for g in concentrated["groups"]
+        if g["p_value"] <= LEVEL and (g["ratio"] or 0.0) >= WORTH_SAYING
+    ]
     searched = concentrated["searched"]
     return found + [{"name": "concentration", "text": _where(g, searched)} for g in worth[:NAMED]]
 
@@ -217,13 +244,17 @@ def _where(group: Mapping[str, Any], searched: int) -> str:
     )
 
 
-def multiplicity(contexts: int, queries: int, judged: Mapping[str, Any], concentrated: Mapping[str, Any]) -> dict[str, str]:
+def multiplicity(
+    contexts: int, queries: int, judged: Mapping[str, Any], concentrated: Mapping[str, Any]
+) -> dict[str, str]:
     """What each number of the result is corrected for."""
     return {
         "primary": "one endpoint, fixed in the task; two-sided 95 %",
         "secondary": f"Holm over {len(judged['adjusted'])} p-values at {LEVEL:g}: {', '.join(judged['adjusted'])}",
         "curve": f"simultaneous 95 % over {contexts} context sizes (maxT)",
-        "by_query": f"simultaneous 95 % over {queries} queries (maxT)" if queries else "not divided",
+        "by_query": f"simultaneous 95 % over {queries} queries (maxT)"
+        if queries
+        else "not divided",
         "concentration": f"maxT over {concentrated['searched']} groups",
         "scores": "95 % each, not corrected",
         "rivals": "95 % each, not corrected",

@@ -54,10 +54,20 @@ class Shown:
 
 def to_json(shown: Shown, labels: Sequence[str]) -> str:
     """An example as a reader meets it: text, table, line, and the names of the categories at its query."""
-    line = None if shown.line is None else {name: getattr(shown.line, name).tolist() for name in ("x", "y", "at")}
+    line = (
+        None
+        if shown.line is None
+        else {name: getattr(shown.line, name).tolist() for name in ("x", "y", "at")}
+    )
     table = [[str(entry) for entry in row] for row in shown.rows]
     return json.dumps(
-        {"text": shown.text, "head": list(shown.head), "rows": table, "line": line, "labels": list(labels)}
+        {
+            "text": shown.text,
+            "head": list(shown.head),
+            "rows": table,
+            "line": line,
+            "labels": list(labels),
+        }
     )
 
 
@@ -69,6 +79,10 @@ def from_json(text: str) -> tuple[Shown, tuple[str, ...]]:
     """
     found = json.loads(text)
     drawn = found["line"]
-    line = None if drawn is None else Line(*(np.asarray(drawn[name], dtype=np.float64) for name in ("x", "y", "at")))
+    line = (
+        None
+        if drawn is None
+        else Line(*(np.asarray(drawn[name], dtype=np.float64) for name in ("x", "y", "at")))
+    )
     head, rows = tuple(map(str, found["head"])), [tuple(map(str, row)) for row in found["rows"]]
     return Shown(str(found["text"]), head, rows, line), tuple(map(str, found["labels"]))

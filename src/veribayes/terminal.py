@@ -51,16 +51,27 @@ def table(entries: Sequence[Mapping[str, Any]]) -> str:
 
 def remark(e: Mapping[str, Any]) -> str:
     """What turns a verdict, or belongs beside it: `TASK: equivalent, but: …`; empty where there is nothing."""
-    beyond, beside = ([f["text"] for f in e["findings"] if f["name"] == name] for name in ("beyond_tolerance", "rejected"))
+    beyond, beside = (
+        [f["text"] for f in e["findings"] if f["name"] == name]
+        for name in ("beyond_tolerance", "rejected")
+    )
     if e["verdict"] != "different":
         return f"{e['task']}: {e['verdict']}, but: {'; '.join(beside)}" if beside else ""
     single = e["primary"]["verdict"]
-    return f"{e['task']}: single predictions are {single}, but: {'; '.join(beyond)}" if single != "different" else ""
+    return (
+        f"{e['task']}: single predictions are {single}, but: {'; '.join(beyond)}"
+        if single != "different"
+        else ""
+    )
 
 
 def unstable(e: Mapping[str, Any]) -> list[str]:
     """Why a limit of the divergence is not shown, or why there is no verdict: what the table has no room for."""
-    return [f"{e['task']}: {f['text']}" for f in e["findings"] if f["name"] in ("no_stable_limit", "below_zero", "more_draws")]
+    return [
+        f"{e['task']}: {f['text']}"
+        for f in e["findings"]
+        if f["name"] in ("no_stable_limit", "below_zero", "more_draws")
+    ]
 
 
 def row(e: Mapping[str, Any]) -> tuple[str, ...]:

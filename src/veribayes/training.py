@@ -78,7 +78,9 @@ def exact_targets(task: Task) -> Callable[[Data], Predictive]:
     """The reference engine's predictive, refused like any reference when its certificate is."""
     engine = registry.engine(task.reference)
     if hasattr(engine, "latents"):
-        engine = replace(engine, latents=False)  # targets are predictions; latents would cost more than they do
+        engine = replace(
+            engine, latents=False
+        )  # targets are predictions; latents would cost more than they do
 
     def targets(data: Data) -> Predictive:
         branch = engine(task, data, seed=0)
@@ -115,8 +117,13 @@ def measurement(
     data = simulation.data
     exact = exact_targets(task)(data)
     model = targets_of(task, imitated)(data) if imitated else None
-    variation, guess = registry.load("metric", "total_variation"), registry.engine("prior_only")(task, data, seed=0)
-    prior = decision.cluster_means(registry.load("metric", "kl").score(guess.predictive, exact, simulation.outcome))
+    variation, guess = (
+        registry.load("metric", "total_variation"),
+        registry.engine("prior_only")(task, data, seed=0),
+    )
+    prior = decision.cluster_means(
+        registry.load("metric", "kl").score(guess.predictive, exact, simulation.outcome)
+    )
 
     def evaluate(candidate: Callable[[Any, Any], object]) -> dict[str, Any]:
         shape = (datasets, exact.shape[2])
@@ -129,7 +136,10 @@ def measurement(
         scores = metric.score(answer, exact, simulation.outcome)
         clusters = decision.cluster_means(scores)
         apart = variation.score(answer, model, simulation.outcome) if model is not None else None
-        mean, share = bootstrap.interval(clusters, seed=0), bootstrap.recovery(clusters, prior, seed=0)
+        mean, share = (
+            bootstrap.interval(clusters, seed=0),
+            bootstrap.recovery(clusters, prior, seed=0),
+        )
         return {
             **_named(metric.name, mean),
             **({} if share is None else _named("recovery", share)),
@@ -161,6 +171,12 @@ def latent_scores(task: Task, data: Data, exact: Predictive, candidate: Any) -> 
     if not values:
         return {}
     said = [candidate.posterior(*task.model.inputs(data, k)) for k in range(len(data.positions))]
-    q = np.stack([np.concatenate([each[name]["probs"] for name in values], axis=-1) for each in said], axis=1)
+    q = np.stack(
+        [np.concatenate([each[name]["probs"] for name in values], axis=-1) for each in said], axis=1
+    )
     p = exact_latents(task, candidate.network.config, exact)
-    return {"latent_kl": float((p * np.log(p / q, out=np.zeros_like(q), where=p > 0)).sum(-1).mean() / len(values))}
+    return {
+        "latent_kl": float(
+            (p * np.log(p / q, out=np.zeros_like(q), where=p > 0)).sum(-1).mean() / len(values)
+        )
+    }

@@ -19,7 +19,12 @@ from veribayes.predictive import Array, Predictive, concatenate
 
 DATASET, POSITION, QUERY = "dataset", "position", "query"
 CHAIN, DRAW, CATEGORY = "chain", "draw", "category"
-STREAMS = ("train", "verify", "audit", "replicate")  # random streams never meet: training cannot see evaluation data
+STREAMS = (
+    "train",
+    "verify",
+    "audit",
+    "replicate",
+)  # random streams never meet: training cannot see evaluation data
 
 IntArray = npt.NDArray[np.int64]
 
@@ -48,8 +53,13 @@ class Data:
         """A part of the batch."""
         rows = slice(None) if datasets is None else datasets
         columns = slice(None) if positions is None else positions
-        arrays = {name: array if name in self.shared else array[rows] for name, array in self.arrays.items()}
-        return replace(self, arrays=arrays, positions=self.positions[columns], index=self.index[rows])
+        arrays = {
+            name: array if name in self.shared else array[rows]
+            for name, array in self.arrays.items()
+        }
+        return replace(
+            self, arrays=arrays, positions=self.positions[columns], index=self.index[rows]
+        )
 
 
 @dataclass(frozen=True)
@@ -121,15 +131,25 @@ def merge_certificates(parts: list[Certificate]) -> Certificate:
     keys = dict.fromkeys(k for c in parts for k in c.diagnostics)
     lowest = {"ess", "ess_bulk", "ess_tail", "e_bfmi"}
     diagnostics = {
-        k: (min if k in lowest else max)(float(c.diagnostics[k]) for c in parts if k in c.diagnostics) for k in keys
+        k: (min if k in lowest else max)(
+            float(c.diagnostics[k]) for c in parts if k in c.diagnostics
+        )
+        for k in keys
     }
-    return replace(worst, reasons=reasons, diagnostics=diagnostics, error_bound=max(c.error_bound for c in parts))
+    return replace(
+        worst,
+        reasons=reasons,
+        diagnostics=diagnostics,
+        error_bound=max(c.error_bound for c in parts),
+    )
 
 
 def merge_branches(parts: list[Branch]) -> Branch:
     """Join the branches of consecutive shards along `dataset`."""
     names = parts[0].posterior
-    posterior = {n: {k: np.concatenate([p.posterior[n][k] for p in parts]) for k in names[n]} for n in names}
+    posterior = {
+        n: {k: np.concatenate([p.posterior[n][k] for p in parts]) for k in names[n]} for n in names
+    }
     replicates = None
     if all(p.replicates is not None for p in parts):
         first, second = ([p.replicates[i] for p in parts if p.replicates] for i in (0, 1))

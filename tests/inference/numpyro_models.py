@@ -12,7 +12,9 @@ from jax.experimental.ode import odeint
 from numpyro import distributions as dist
 from numpyro.contrib.control_flow import scan
 
-HITS = np.array([18, 17, 16, 15, 14, 14, 13, 12, 11, 11, 10, 10, 10, 10, 10, 9, 8, 7])  # Efron & Morris (1975), of 45 at bats
+HITS = np.array(
+    [18, 17, 16, 15, 14, 14, 13, 12, 11, 11, 10, 10, 10, 10, 10, 9, 8, 7]
+)  # Efron & Morris (1975), of 45 at bats
 
 
 def partially_pooled(at_bats: Any, hits: Any = None) -> None:
@@ -20,7 +22,9 @@ def partially_pooled(at_bats: Any, hits: Any = None) -> None:
     mean = numpyro.sample("mean", dist.Uniform(0, 1))
     concentration = numpyro.sample("concentration", dist.Pareto(1.0, 1.5))
     with numpyro.plate("players", len(at_bats)):
-        ability = numpyro.sample("ability", dist.Beta(mean * concentration, (1 - mean) * concentration))
+        ability = numpyro.sample(
+            "ability", dist.Beta(mean * concentration, (1 - mean) * concentration)
+        )
         numpyro.sample("hits", dist.Binomial(at_bats, probs=ability), obs=hits)
 
 
@@ -40,7 +44,9 @@ def mixed_effects(group: Any, x: Any, y: Any = None) -> None:
 def predator_prey(times: Any, sizes: Any = None) -> None:
     """Lotka & Volterra: an ODE solved at every gradient."""
     start = numpyro.sample("start", dist.LogNormal(jnp.log(10.0), 0.5).expand([2]).to_event(1))
-    rates = numpyro.sample("rates", dist.LogNormal(jnp.log(jnp.array([0.5, 0.03, 0.8, 0.03])), 0.3).to_event(1))
+    rates = numpyro.sample(
+        "rates", dist.LogNormal(jnp.log(jnp.array([0.5, 0.03, 0.8, 0.03])), 0.3).to_event(1)
+    )
     noise = numpyro.sample("noise", dist.LogNormal(-1.5, 0.5))
 
     def change(z: Any, t: Any, r: Any) -> Any:
@@ -54,8 +60,12 @@ def hidden_markov(length: int, symbols: Any = None) -> None:
     """Two hidden states, summed out by the forward recursion inside a scan."""
     stay = numpyro.sample("stay", dist.Beta(8, 2).expand([2]).to_event(1))
     first = numpyro.sample("first", dist.Beta(1, 3))
-    emit = numpyro.sample("emit", dist.Beta(jnp.array([2.0, 8.0]), jnp.array([8.0, 2.0])).to_event(1))
-    move = jnp.log(jnp.stack([jnp.stack([stay[0], 1 - stay[0]]), jnp.stack([1 - stay[1], stay[1]])]))
+    emit = numpyro.sample(
+        "emit", dist.Beta(jnp.array([2.0, 8.0]), jnp.array([8.0, 2.0])).to_event(1)
+    )
+    move = jnp.log(
+        jnp.stack([jnp.stack([stay[0], 1 - stay[0]]), jnp.stack([1 - stay[1], stay[1]])])
+    )
     begin = jnp.log(jnp.stack([1 - first, first]))
 
     def step(log_p: Any, symbol: Any) -> Any:
@@ -129,15 +139,24 @@ def _data() -> dict[str, dict[str, Any]]:
     symbols = (rng.random(80) < np.where(np.arange(80) // 16 % 2 == 1, 0.85, 0.15)).astype(np.int64)
     walk = np.exp(-1 + 0.1 * np.cumsum(rng.standard_normal(60)))
     counts = rng.poisson(np.exp(0.8 + 0.5 * x[:60])) * (rng.random(60) < 0.7)
-    hares = np.array([30, 47.2, 70.2, 77.4, 36.3, 20.6, 18.1, 21.4, 22, 25.4])  # Hewitt (1921), 1900 to 1909, thousands
+    hares = np.array(
+        [30, 47.2, 70.2, 77.4, 36.3, 20.6, 18.1, 21.4, 22, 25.4]
+    )  # Hewitt (1921), 1900 to 1909, thousands
     lynxes = np.array([4, 6.1, 9.8, 35.2, 59.4, 41.7, 19, 13, 8.3, 9.1])
     return {
         "partially_pooled": {"at_bats": np.full(18, 45), "hits": HITS},
         "mixed_effects": {"group": group, "x": x, "y": (rng.random(96) < chance).astype(np.int64)},
         "predator_prey": {"times": np.arange(10.0), "sizes": np.stack([hares, lynxes], 1)},
         "hidden_markov": {"length": 80, "symbols": symbols},
-        "dawid_skene": {"votes": np.where(rng.random((40, 5)) < right, truth[:, None], ~truth[:, None]).astype(np.int64)},
-        "horseshoe": {"x": design, "y": design @ np.array([2.0, -1, 0, 0, 0, 0]) + 0.5 * rng.standard_normal(40)},
+        "dawid_skene": {
+            "votes": np.where(rng.random((40, 5)) < right, truth[:, None], ~truth[:, None]).astype(
+                np.int64
+            )
+        },
+        "horseshoe": {
+            "x": design,
+            "y": design @ np.array([2.0, -1, 0, 0, 0, 0]) + 0.5 * rng.standard_normal(40),
+        },
         "stochastic_volatility": {"returns": walk * rng.standard_normal(60)},
         "zero_inflated": {"x": x[:60], "counts": counts},
         "one_mean": {"y": np.array([1.5, 2.0, 1.5, 2.25])},

@@ -18,7 +18,12 @@ from veribayes.tree import Branch, Simulation
 from veribayes.validation import decision
 from veribayes.validation.latents import TOLERANCE, leaked_mass
 
-TASKS = {"bn-general5": (1, 5, 20, 100), "mtd-q5-m3": (4, 16, 64), "gp-rbf-1d": (1, 4, 16), "bn-asia-inference": (0,)}
+TASKS = {
+    "bn-general5": (1, 5, 20, 100),
+    "mtd-q5-m3": (4, 16, 64),
+    "gp-rbf-1d": (1, 4, 16),
+    "bn-asia-inference": (0,),
+}
 EVERY = ("temperature", "prior_only")
 COUNTED = (*EVERY, "narrow", "wide", "forgets_context", "order_dependent", "wrong_prior")
 MEANT = {
@@ -36,7 +41,11 @@ def prepared(name: str) -> tuple[Task, Simulation, Branch]:
     task = replace(task, design=Design(TASKS[name], task.design.queries))
     simulation = task.simulate(range(250), seed=5)
     joint = {"joint": True} if task.model.kind == "gaussian_process" else {}
-    return task, simulation, registry.load("engine", task.reference)(**joint)(task, simulation.data, seed=0)
+    return (
+        task,
+        simulation,
+        registry.load("engine", task.reference)(**joint)(task, simulation.data, seed=0),
+    )
 
 
 def spoilt(defect: str, name: str, **options: Any) -> Branch:
@@ -62,14 +71,20 @@ def effect(defect: str, name: str) -> tuple[Array, float]:
         assert exact.joint is not None
         assert branch.joint is not None
         return exact.joint.kl(branch.joint).mean(-1) / exact.joint.mean.shape[-1], task.tolerance.kl
-    scores = registry.load("metric", seen_by).score(branch.predictive, exact.predictive, simulation.outcome)
+    scores = registry.load("metric", seen_by).score(
+        branch.predictive, exact.predictive, simulation.outcome
+    )
     return decision.cluster_means(scores), task.tolerance.kl
 
 
-@pytest.mark.parametrize(("name", "defect"), [(name, defect) for name, defects in MEANT.items() for defect in defects])
+@pytest.mark.parametrize(
+    ("name", "defect"), [(name, defect) for name, defects in MEANT.items() for defect in defects]
+)
 def test_every_defect_is_found_by_who_must_see_it(name: str, defect: str) -> None:
     values, tolerance = effect(defect, name)
-    assert values.mean() >= 2 * tolerance  # measured on all positions: 2.5 (gp wrong_prior) to 2,900 tolerances
+    assert (
+        values.mean() >= 2 * tolerance
+    )  # measured on all positions: 2.5 (gp wrong_prior) to 2,900 tolerances
     assert decision.decide(values, tolerance=tolerance).verdict == "different"
 
 
@@ -78,11 +93,18 @@ def test_what_no_single_prediction_shows(defect: str) -> None:
     name = "gp-rbf-1d" if defect == "dropped_correlation" else "mtd-q5-m3"
     _, simulation, exact = prepared(name)
     said = spoilt(defect, name).predictive
-    assert np.abs(registry.load("metric", "kl").score(said, exact.predictive, simulation.outcome)).max() < 1e-9
+    assert (
+        np.abs(
+            registry.load("metric", "kl").score(said, exact.predictive, simulation.outcome)
+        ).max()
+        < 1e-9
+    )
 
 
 def test_every_defect_is_meant_for_some_task_and_others_are_refused() -> None:
-    planted = {n for n in registry.names("engine") if hasattr(registry.load("engine", n), "seen_by")}
+    planted = {
+        n for n in registry.names("engine") if hasattr(registry.load("engine", n), "seen_by")
+    }
     assert planted == {defect for defects in MEANT.values() for defect in defects}
     for defect in sorted(planted - {"temperature", "prior_only"}):
         refused = [name for name in TASKS if defect not in MEANT[name]]
@@ -100,14 +122,18 @@ def test_contexts_are_read_as_stated() -> None:
     assert np.abs(kept[:, 3] - probs[:, 3]).max() > 0.01
     none = spoilt("order_dependent", "bn-general5").predictive.variables()["probs"]
     np.testing.assert_allclose(none[:, 0], 0.5, atol=1e-13)  # nothing is read of a single row
-    np.testing.assert_allclose(spoilt("narrow", "bn-general5", times=1).predictive.variables()["probs"], probs, atol=1e-13)
+    np.testing.assert_allclose(
+        spoilt("narrow", "bn-general5", times=1).predictive.variables()["probs"], probs, atol=1e-13
+    )
 
 
 def test_heavy_tails_keep_mean_and_spread() -> None:
     _, _, exact = prepared("gp-rbf-1d")
     found = spoilt("heavy_tails", "gp-rbf-1d").predictive
     np.testing.assert_allclose(found.expectation(), exact.predictive.expectation(), atol=1e-12)
-    np.testing.assert_allclose(found.standard_deviation(), exact.predictive.standard_deviation(), rtol=1e-12)
+    np.testing.assert_allclose(
+        found.standard_deviation(), exact.predictive.standard_deviation(), rtol=1e-12
+    )
 
 
 def test_tails_alone_are_wrong_and_only_densities_see_it() -> None:
@@ -121,12 +147,17 @@ def test_tails_alone_are_wrong_and_only_densities_see_it() -> None:
     assert np.abs(scores["kl"]).max() < 1e-12
     assert scores["missed_mass"].max() == 0
     wide, right = (
-        spoilt("wrong_tails", "gp-rbf-1d", reach=6.0, times=times).predictive for times in (20.0, 1.0)
+        spoilt("wrong_tails", "gp-rbf-1d", reach=6.0, times=times).predictive
+        for times in (20.0, 1.0)
     )
     metric = registry.load("metric", "kl_density")
-    bins_alone = [metric.score(law, exact.predictive, simulation.outcome).mean() for law in (wide, right)]
+    bins_alone = [
+        metric.score(law, exact.predictive, simulation.outcome).mean() for law in (wide, right)
+    ]
     assert task.tolerance is not None
-    assert max(bins_alone) < 0.2 * task.tolerance.kl  # with borders that nothing crosses the tails cost nothing
+    assert (
+        max(bins_alone) < 0.2 * task.tolerance.kl
+    )  # with borders that nothing crosses the tails cost nothing
     assert scores["kl_density"].mean() > 2 * task.tolerance.kl
 
 

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from veribayes.inference._diagnostics import Gates, e_bfmi, ess, ess_bulk, ess_tail, measure, rank_r_hat, split
+from veribayes.inference._diagnostics import (
+    Gates,
+    e_bfmi,
+    ess,
+    ess_bulk,
+    ess_tail,
+    measure,
+    rank_r_hat,
+    split,
+)
 from veribayes.predictive import Array
 
 CHAINS, DRAWS = 4, 400
@@ -25,11 +34,15 @@ def judged(draws: Array, energy: Array | None = None, diverging: Any = None) -> 
     shape = (draws.shape[0], *draws.shape[2:])
     noise = np.random.default_rng(1).standard_normal(shape)
     return measure(
-        draws, noise if energy is None else energy, np.zeros(shape, bool) if diverging is None else diverging
+        draws,
+        noise if energy is None else energy,
+        np.zeros(shape, bool) if diverging is None else diverging,
     )[0]
 
 
-@pytest.mark.parametrize(("rho", "kept"), [(-0.5, 400), (0.0, 400), (0.5, 400), (0.9, 400), (0.9, 398)])
+@pytest.mark.parametrize(
+    ("rho", "kept"), [(-0.5, 400), (0.0, 400), (0.5, 400), (0.9, 400), (0.9, 398)]
+)
 def test_agreement_with_arviz(rho: float, kept: int) -> None:
     """398 draws have halves of an odd length."""
     from arviz_stats.base import array_stats
@@ -58,13 +71,23 @@ def test_good_chains_pass_and_the_moments_have_their_error() -> None:
     gates, latent = measure(draws, draws[:, 0], np.zeros((3, CHAINS, DRAWS), bool))
     assert gates.passed.all()
     assert gates.reasons() == []
-    assert (latent["mean"] / latent["mcse"]).std() == pytest.approx(1.0, abs=0.2)  # 120 latents with mean zero
+    assert (latent["mean"] / latent["mcse"]).std() == pytest.approx(
+        1.0, abs=0.2
+    )  # 120 latents with mean zero
 
 
 def gates(**other: float) -> Gates:
     """One posterior that passes every gate by the least that it may, but for what is given."""
-    least = {"rank_r_hat": 1.0099, "ess_bulk": 400.0, "ess_tail": 400.0, "divergences": 0.0, "e_bfmi": 0.3001}
-    return Gates(**{name: np.array([v]) for name, v in {**least, "split_r_hat": 5.0, **other}.items()})
+    least = {
+        "rank_r_hat": 1.0099,
+        "ess_bulk": 400.0,
+        "ess_tail": 400.0,
+        "divergences": 0.0,
+        "e_bfmi": 0.3001,
+    }
+    return Gates(
+        **{name: np.array([v]) for name, v in {**least, "split_r_hat": 5.0, **other}.items()}
+    )
 
 
 def test_who_passes_by_the_least_passes() -> None:
@@ -75,10 +98,22 @@ def test_who_passes_by_the_least_passes() -> None:
 @pytest.mark.parametrize(
     ("measured", "reason"),
     [
-        ({"rank_r_hat": 1.01}, "rank R-hat: 1.01 at worst, in 1 of 1 data sets, must be below 1.01"),
-        ({"ess_bulk": 399.9}, "bulk effective sample size: 399.9 at worst, in 1 of 1 data sets, must reach 400"),
-        ({"ess_tail": 399.9}, "tail effective sample size: 399.9 at worst, in 1 of 1 data sets, must reach 400"),
-        ({"divergences": 1.0}, "divergent transitions: 1 at worst, in 1 of 1 data sets, there must be none"),
+        (
+            {"rank_r_hat": 1.01},
+            "rank R-hat: 1.01 at worst, in 1 of 1 data sets, must be below 1.01",
+        ),
+        (
+            {"ess_bulk": 399.9},
+            "bulk effective sample size: 399.9 at worst, in 1 of 1 data sets, must reach 400",
+        ),
+        (
+            {"ess_tail": 399.9},
+            "tail effective sample size: 399.9 at worst, in 1 of 1 data sets, must reach 400",
+        ),
+        (
+            {"divergences": 1.0},
+            "divergent transitions: 1 at worst, in 1 of 1 data sets, there must be none",
+        ),
         ({"e_bfmi": 0.3}, "E-BFMI: 0.3 at worst, in 1 of 1 data sets, must exceed 0.3"),
     ],
 )
@@ -92,10 +127,14 @@ def test_gates_at_their_limits(measured: dict[str, float], reason: str) -> None:
 def test_moments_and_the_worst_latent_of_each_data_set() -> None:
     draws = np.random.default_rng(7).standard_normal((3, 2, CHAINS, 4))
     draws[1, 0, 2:] += 100.0
-    found, latent = measure(draws, np.ones((3, CHAINS, 4)) * np.arange(4), np.zeros((3, CHAINS, 4), bool))
+    found, latent = measure(
+        draws, np.ones((3, CHAINS, 4)) * np.arange(4), np.zeros((3, CHAINS, 4), bool)
+    )
     numbers = draws[2, 1].ravel()
     assert latent["mean"][2, 1] == pytest.approx(numbers.sum() / 16)
-    assert latent["sd"][2, 1] == pytest.approx((((numbers - numbers.mean()) ** 2).sum() / 15) ** 0.5)
+    assert latent["sd"][2, 1] == pytest.approx(
+        (((numbers - numbers.mean()) ** 2).sum() / 15) ** 0.5
+    )
     assert found.split_r_hat.shape == (3,)
     assert found.split_r_hat[1] > 20
     assert found.split_r_hat[[0, 2]].max() < 5
@@ -122,9 +161,16 @@ def spoiled(kind: str) -> Gates:
         diverging[0, 1, 5] = True
         return judged(draws, diverging=diverging)
     elif kind == "energy":
-        return judged(draws, energy=np.where(np.arange(3)[:, None, None] == 0, chains(0.95)[:, 0], chains(0.0)[:, 0]))
+        return judged(
+            draws,
+            energy=np.where(
+                np.arange(3)[:, None, None] == 0, chains(0.95)[:, 0], chains(0.0)[:, 0]
+            ),
+        )
     elif kind == "constant energy":
-        return judged(draws, energy=np.where(np.arange(3)[:, None, None] == 0, 1.0, chains(0.0)[:, 0]))
+        return judged(
+            draws, energy=np.where(np.arange(3)[:, None, None] == 0, 1.0, chains(0.0)[:, 0])
+        )
     return judged(draws)
 
 
@@ -147,7 +193,8 @@ def test_gates_fail_closed(kind: str, gate: str) -> None:
     assert not gates.passed[0]
     assert gates.passed[1:].all()  # a bad data set does not spoil its neighbours
     assert any(
-        reason.startswith(gate) and f"in 1 of {gates.passed.size} data sets" in reason for reason in gates.reasons()
+        reason.startswith(gate) and f"in 1 of {gates.passed.size} data sets" in reason
+        for reason in gates.reasons()
     )
 
 

@@ -21,7 +21,9 @@ SHARED = frozenset({"target"})
 
 
 def published(name: str) -> BayesianNetwork:
-    with resources.as_file(resources.files("pgmpy.utils.example_models") / f"{name}.bif.gz") as path:
+    with resources.as_file(
+        resources.files("pgmpy.utils.example_models") / f"{name}.bif.gz"
+    ) as path:
         return read_bif(path)
 
 
@@ -35,7 +37,12 @@ def run(name: str, task: Task, data: Data, **options: Any) -> Any:
 
 def evidence(*rows: list[int]) -> Data:
     found = np.array(rows)
-    return Data({"evidence": found, "target": np.arange(found.shape[1])}, np.array([0]), np.arange(len(rows)), SHARED)
+    return Data(
+        {"evidence": found, "target": np.arange(found.shape[1])},
+        np.array([0]),
+        np.arange(len(rows)),
+        SHARED,
+    )
 
 
 @pytest.mark.parametrize("name", ["asia", "cancer", "survey", "sachs"])
@@ -43,7 +50,9 @@ def test_elimination_agrees_with_enumeration(name: str) -> None:
     task = task_of(published(name))
     data = task.simulate(range(200), seed=0).data
     exact, other = run("elimination", task, data), run("enumeration", task, data)
-    np.testing.assert_allclose(exact.predictive.probs, other.predictive.probs, rtol=0, atol=1e-13)  # 6e-15
+    np.testing.assert_allclose(
+        exact.predictive.probs, other.predictive.probs, rtol=0, atol=1e-13
+    )  # 6e-15
     assert exact.certificate.verdict == other.certificate.verdict == "trusted"
     assert exact.certificate.error_bound < 1e-12
 
@@ -74,7 +83,9 @@ def test_the_evidence_of_a_long_chain_does_not_underflow() -> None:
     names = ["cause", *(f"s{i}" for i in range(400))]
     tables = [[0.5, 0.5], *([[0.999, 0.001], [0.9985, 0.0015]] for _ in range(400))]
     model = BayesianNetwork(names, [[], *([0] for _ in range(400))], cpts=tables)
-    probs = run("elimination", task_of(model), evidence([-1, *([1] * 400)])).predictive.probs[0, 0, 0]
+    probs = run("elimination", task_of(model), evidence([-1, *([1] * 400)])).predictive.probs[
+        0, 0, 0
+    ]
     assert probs[0] == pytest.approx((2 / 3) ** 400 / (1 + (2 / 3) ** 400), rel=1e-10)
 
 
@@ -89,7 +100,9 @@ def test_rows_do_not_depend_on_their_batch() -> None:
 def test_a_network_beyond_the_memory_limit_is_refused_with_numbers() -> None:
     task = task_of(published("alarm"))
     data = task.simulate(range(2), seed=0).data
-    with pytest.raises(ReferenceRefused, match=r"largest clique has 1\.44e\+02 entries and all tables need .* GiB"):
+    with pytest.raises(
+        ReferenceRefused, match=r"largest clique has 1\.44e\+02 entries and all tables need .* GiB"
+    ):
         run("elimination", task, data, memory=1e-6)
     with pytest.raises(ReferenceRefused, match="joint table has"):
         run("enumeration", task, data)
@@ -98,14 +111,20 @@ def test_a_network_beyond_the_memory_limit_is_refused_with_numbers() -> None:
 @pytest.mark.parametrize("engine", ["elimination", "enumeration"])
 def test_impossible_evidence_is_refused_by_name(engine: str) -> None:
     model = BayesianNetwork(["a", "b"], {"b": ["a"]}, cpts=[[1.0, 0.0], [[0.5, 0.5], [0.5, 0.5]]])
-    with pytest.raises(ReferenceRefused, match="1 of 2 data sets has probability zero, first in number 1"):
+    with pytest.raises(
+        ReferenceRefused, match="1 of 2 data sets has probability zero, first in number 1"
+    ):
         run(engine, task_of(model), evidence([0, -1], [1, -1]))
 
 
 @pytest.mark.parametrize("engine", ["elimination", "enumeration"])
 def test_unknown_tables_are_refused(engine: str) -> None:
     task = Task(
-        "learning", BayesianNetwork(["a"], {}, prior=Dirichlet(1.0)), Design((1,)), "conjugate", "row_quadrature"
+        "learning",
+        BayesianNetwork(["a"], {}, prior=Dirichlet(1.0)),
+        Design((1,)),
+        "conjugate",
+        "row_quadrature",
     )
     with pytest.raises(InputError, match="with known tables"):
         run(engine, task, task.simulate(range(2), seed=0).data)
@@ -116,4 +135,6 @@ def test_the_marginal_without_evidence_is_the_prior_predictive() -> None:
     data = task.simulate(range(3), seed=0).data
     found = run("prior_only", task, data).predictive.probs
     nothing = replace(data, arrays={**data.arrays, "evidence": np.full((3, 8), -1)})
-    np.testing.assert_allclose(found, run("elimination", task, nothing).predictive.probs, rtol=1e-14)
+    np.testing.assert_allclose(
+        found, run("elimination", task, nothing).predictive.probs, rtol=1e-14
+    )

@@ -25,8 +25,13 @@ from veribayes.tree import Data
 CHAIN = {"b": ["a"], "c": ["b"]}
 TABLES = [[0.4, 0.6], [[0.1, 0.9], [0.7, 0.3]], [[0.5, 0.5], [0.2, 0.8]]]
 TASKS: dict[str, Task] = {
-    "learning": task_of(BayesianNetwork(list("abc"), CHAIN, 2, prior=Dirichlet(1.0)), positions=[0, 4]),
-    "graph": task_of(BayesianNetwork(list("abc"), "unknown", 2, prior=Dirichlet(1.0), edges=Edges(0.2, 0.8)), positions=[0, 4]),
+    "learning": task_of(
+        BayesianNetwork(list("abc"), CHAIN, 2, prior=Dirichlet(1.0)), positions=[0, 4]
+    ),
+    "graph": task_of(
+        BayesianNetwork(list("abc"), "unknown", 2, prior=Dirichlet(1.0), edges=Edges(0.2, 0.8)),
+        positions=[0, 4],
+    ),
     "inference": task_of(BayesianNetwork(list("abc"), CHAIN, 2, cpts=TABLES)),
     "mtd": task_of(MTD(q=3, m=2), positions=[2, 8]),
     "gp": task_of(GaussianProcess(RBF(1.0, 0.8), 0.2), positions=[1, 4], queries=2),
@@ -61,7 +66,9 @@ def spoiled(data: Data, name: str, place: tuple[int, ...], value: Any) -> Data:
     return replace(data, arrays={**data.arrays, name: array})
 
 
-@pytest.mark.parametrize(("kind", "engine"), [(k, e) for k, engines in ENGINES.items() for e in engines])
+@pytest.mark.parametrize(
+    ("kind", "engine"), [(k, e) for k, engines in ENGINES.items() for e in engines]
+)
 def test_every_engine_refuses_what_is_no_state(kind: str, engine: str) -> None:
     task, data, name = TASKS[kind], simulated(kind), ARRAYS[kind]
     for value in WRONG[kind]:
@@ -79,7 +86,9 @@ def test_the_message_says_where_and_wrong_axes_are_named(kind: str) -> None:
         engine(task, replace(data, arrays={**data.arrays, name: last}), seed=0)
     with pytest.raises(InputError, match="with the axes"):
         engine(task, replace(data, arrays={}), seed=0)
-    moved = replace(spoiled(data, name, (2, 1, 0)[: last.ndim], WRONG[kind][1]), index=np.array([10, 20, 30]))
+    moved = replace(
+        spoiled(data, name, (2, 1, 0)[: last.ndim], WRONG[kind][1]), index=np.array([10, 20, 30])
+    )
     with pytest.raises(InputError, match="at data set 30"):
         engine(task, moved, seed=0)
     if data.positions.size > 1:
@@ -89,17 +98,28 @@ def test_the_message_says_where_and_wrong_axes_are_named(kind: str) -> None:
 
 def test_queries_and_targets_are_checked() -> None:
     data = simulated("learning")
-    for name, place, value in (("query", (0, 2, 0), -1), ("query", (0, 0, 0), 5), ("target", (0,), 3), ("target", (0,), -1)):
+    for name, place, value in (
+        ("query", (0, 2, 0), -1),
+        ("query", (0, 0, 0), 5),
+        ("target", (0,), 3),
+        ("target", (0,), -1),
+    ):
         with pytest.raises(InputError, match=f"in '{name}'"):
-            registry.engine("conjugate")(TASKS["learning"], spoiled(data, name, place, value), seed=0)
+            registry.engine("conjugate")(
+                TASKS["learning"], spoiled(data, name, place, value), seed=0
+            )
     with pytest.raises(InputError, match="in 'target'"):
-        registry.engine("junction_tree")(TASKS["inference"], spoiled(simulated("inference"), "target", (0,), 3), seed=0)
+        registry.engine("junction_tree")(
+            TASKS["inference"], spoiled(simulated("inference"), "target", (0,), 3), seed=0
+        )
     model: Any = TASKS["inference"].model
     with pytest.raises(InputError, match="in 'evidence'"):
         registry.engine("junction_tree").log_evidence(model, np.array([[0, 7, -1]]))
     for name in ("x", "x_query"):
         with pytest.raises(InputError, match=f"in '{name}'"):
-            registry.engine("cholesky")(TASKS["gp"], spoiled(simulated("gp"), name, (0, 0, 0), np.nan), seed=0)
+            registry.engine("cholesky")(
+                TASKS["gp"], spoiled(simulated("gp"), name, (0, 0, 0), np.nan), seed=0
+            )
 
 
 # -- defaults -----------------------------------------------------------------------------------------------------------
@@ -108,10 +128,14 @@ UNKNOWN = Edges(0.2, 0.8)
 UNIFORM, MIXTURE = UniformInterval(0.1, 0.9), UniformMixture(((0.1, 0.3), (0.6, 0.9)), (0.4, 0.6))
 
 
-def network(nodes: int, *, states: int = 2, prior: Any = None, graph: str = "chain") -> BayesianNetwork:
+def network(
+    nodes: int, *, states: int = 2, prior: Any = None, graph: str = "chain"
+) -> BayesianNetwork:
     names = [f"v{i}" for i in range(nodes)]
     if graph == "unknown":
-        return BayesianNetwork(names, "unknown", states, prior=prior or Dirichlet(1.0), edges=UNKNOWN)
+        return BayesianNetwork(
+            names, "unknown", states, prior=prior or Dirichlet(1.0), edges=UNKNOWN
+        )
     parents = {n: names[max(0, i - 2) : i] for i, n in enumerate(names)}
     if prior is not None:
         return BayesianNetwork(names, parents, states, prior=prior)
@@ -142,7 +166,9 @@ QUICK = ("mtd m=1 q=2", "gp d=10", "gp continuous", "bn known 37", "bn learned 3
          "bn mixture", "bn unknown 5")  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.study) for n in MODELS])
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.study) for n in MODELS]
+)
 def test_every_default_reference_resolves_and_earns_a_certificate(name: str) -> None:
     task = task_of(MODELS[name])
     assert registry.load("engine", task.reference).method in pipeline.TRUTHS
@@ -151,7 +177,11 @@ def test_every_default_reference_resolves_and_earns_a_certificate(name: str) -> 
     for engine in (task.reference, *(() if task.second_route == "nuts" else (task.second_route,)), *task.rivals, "prior_only",
                    *(("wrong_prior",) if task.wrong_prior else ())):  # fmt: skip
         branch = registry.engine(engine)(short, data, seed=0)
-        assert np.isfinite(branch.predictive.expectation()).all() if task.model.n_categories is None else True
+        assert (
+            np.isfinite(branch.predictive.expectation()).all()
+            if task.model.n_categories is None
+            else True
+        )
         if engine in (task.reference, task.second_route):
             branch.certificate.require(engine)
 
@@ -163,11 +193,25 @@ ALONE = {"tolerance": Tolerance(0.01, 0.01), "rivals": (), "wrong_prior": {}}
     ("changes", "candidate", "datasets"),
     [
         pytest.param(ALONE, "n_gram", 4, id="alone"),
-        pytest.param({"tolerance": Tolerance(0.01, 0.01)}, "mirror_descent", 10, marks=pytest.mark.study, id="with rivals"),
-        pytest.param({"tolerance": None}, "mirror_descent", 10, marks=pytest.mark.study, id="with a tolerance to find"),
+        pytest.param(
+            {"tolerance": Tolerance(0.01, 0.01)},
+            "mirror_descent",
+            10,
+            marks=pytest.mark.study,
+            id="with rivals",
+        ),
+        pytest.param(
+            {"tolerance": None},
+            "mirror_descent",
+            10,
+            marks=pytest.mark.study,
+            id="with a tolerance to find",
+        ),
     ],
 )
-def test_a_chain_of_many_lags_has_a_default_run(changes: dict[str, Any], candidate: str, datasets: int) -> None:
+def test_a_chain_of_many_lags_has_a_default_run(
+    changes: dict[str, Any], candidate: str, datasets: int
+) -> None:
     """The pipeline took no quasi-Monte Carlo reference, which is the default from five lags on."""
     task = replace(task_of(MTD(q=3, m=5), positions=[5, 20]), **changes)
     tree = pipeline.run(task, candidate, pipeline.Options(datasets=datasets, audit=0, tests="none"))
@@ -176,7 +220,11 @@ def test_a_chain_of_many_lags_has_a_default_run(changes: dict[str, Any], candida
 
 def grid_of(side: int) -> BayesianNetwork:
     names = [f"{i} {j}" for i in range(side) for j in range(side)]
-    parents = {f"{i} {j}": [f"{i - 1} {j}"] * (i > 0) + [f"{i} {j - 1}"] * (j > 0) for i in range(side) for j in range(side)}
+    parents = {
+        f"{i} {j}": [f"{i - 1} {j}"] * (i > 0) + [f"{i} {j - 1}"] * (j > 0)
+        for i in range(side)
+        for j in range(side)
+    }
     tables = {n: np.full((2 ** len(parents[n]), 2), 0.5) for n in names}
     return BayesianNetwork(names, parents, 2, cpts=tables)
 
@@ -184,7 +232,11 @@ def grid_of(side: int) -> BayesianNetwork:
 @pytest.mark.parametrize("engine", ["junction_tree", "elimination", "enumeration", "pgmpy"])
 def test_a_network_that_is_too_wide_is_refused_with_an_estimate(engine: str) -> None:
     task = task_of(grid_of(36))
-    data = Data({"evidence": np.full((1, 1296), -1), "target": np.arange(1296)}, np.zeros(1, dtype=int), np.zeros(1, dtype=int))
+    data = Data(
+        {"evidence": np.full((1, 1296), -1), "target": np.arange(1296)},
+        np.zeros(1, dtype=int),
+        np.zeros(1, dtype=int),
+    )
     with pytest.raises(ReferenceRefused, match="entries"):
         registry.engine(engine)(task, data, seed=0)
 
@@ -195,7 +247,11 @@ def test_a_chain_of_many_nodes(engine: str) -> None:
     names = [f"v{i}" for i in range(n)]
     model = BayesianNetwork(names, {b: [a] for a, b in pairwise(names)}, 2,
                             cpts=[[0.5, 0.5]] + [[[0.9, 0.1], [0.2, 0.8]]] * (n - 1))  # fmt: skip
-    data = Data({"evidence": np.full((1, n), -1), "target": np.arange(n)}, np.zeros(1, dtype=int), np.zeros(1, dtype=int))
+    data = Data(
+        {"evidence": np.full((1, n), -1), "target": np.arange(n)},
+        np.zeros(1, dtype=int),
+        np.zeros(1, dtype=int),
+    )
     if engine == "enumeration":
         with pytest.raises(ReferenceRefused, match=r"10\^1505 entries"):
             registry.engine(engine)(task_of(model), data, seed=0)
@@ -220,7 +276,9 @@ SINGULAR: Mapping[str, GaussianProcess] = {
 def test_a_singular_covariance_is_a_refused_reference(name: str, engine: str) -> None:
     task = task_of(SINGULAR[name], positions=[2, 40], queries=2)
     data = task.simulate(range(3), seed=0).data
-    twice = replace(data, arrays={**data.arrays, "x": np.repeat(data.arrays["x"][:, ::2], 2, axis=1)})
+    twice = replace(
+        data, arrays={**data.arrays, "x": np.repeat(data.arrays["x"][:, ::2], 2, axis=1)}
+    )
     for one in (data, twice):
         with pytest.raises(ReferenceRefused) as caught:
             registry.engine(engine)(task, one, seed=0).certificate.require(engine)

@@ -23,15 +23,24 @@ from veribayes.predictive import Array
 from veribayes.transformer.constructions import gp_gradient_descent
 from veribayes.tree import Data
 
-GRAPH: dict[str, Any] = {"nodes": ["a", "b", "c", "d"], "parents": {"b": ["a"], "c": ["a"], "d": ["b", "c"]}}
+GRAPH: dict[str, Any] = {
+    "nodes": ["a", "b", "c", "d"],
+    "parents": {"b": ["a"], "c": ["a"], "d": ["b", "c"]},
+}
 COUNTED = BayesianNetwork(**GRAPH, states={"a": 2, "b": 3, "c": 2, "d": 3}, prior=Dirichlet(0.7))
 LAGS = MTD(4, 3, 1.0, matrix_seed=1)
 POINTS = GaussianProcess(RBF(1.2, 0.8), 0.2, 2)
 
 
 def task_of(model: Any, *positions: int, queries: int = 2) -> Task:
-    engines = {"bayesian_network": "conjugate", "mtd": "simplex_quadrature", "gaussian_process": "cholesky"}
-    return Task("estimators", model, Design(positions, queries=queries), engines[model.kind], "nuts")
+    engines = {
+        "bayesian_network": "conjugate",
+        "mtd": "simplex_quadrature",
+        "gaussian_process": "cholesky",
+    }
+    return Task(
+        "estimators", model, Design(positions, queries=queries), engines[model.kind], "nuts"
+    )
 
 
 def run(name: str, task: Task, data: Data, **options: Any) -> Any:
@@ -44,7 +53,9 @@ def run(name: str, task: Task, data: Data, **options: Any) -> Any:
 def counted(data: Data, b: int, n: int, q: int, nodes: list[int]) -> Array:
     """How often each state of the query's target occurs among the rows that agree with it on some nodes."""
     rows, target = data.arrays["rows"][b, :n], int(data.arrays["target"][q])
-    same = [row[target] for row in rows if all(row[i] == data.arrays["query"][b, q, i] for i in nodes)]
+    same = [
+        row[target] for row in rows if all(row[i] == data.arrays["query"][b, q, i] for i in nodes)
+    ]
     return np.bincount(np.array(same, dtype=int), minlength=3).astype(float)
 
 
@@ -52,14 +63,18 @@ def counted(data: Data, b: int, n: int, q: int, nodes: list[int]) -> Array:
 def test_counting(predecessors: bool) -> None:
     task = task_of(COUNTED, 0, 3, 20)
     data = task.simulate(range(6), seed=0).data
-    smoothed = run("smoothed_mle", task, data, concentration=0.4, predecessors=predecessors).predictive.probs
+    smoothed = run(
+        "smoothed_mle", task, data, concentration=0.4, predecessors=predecessors
+    ).predictive.probs
     plain = run("naive_mle" if predecessors else "mle", task, data).predictive.probs
     for b, p, q in np.ndindex(smoothed.shape[:3]):
         target = int(data.arrays["target"][q])
         states = COUNTED.cardinalities[target]
         nodes = list(range(target)) if predecessors else list(COUNTED.parents[target])
         counts = counted(data, b, int(data.positions[p]), q, nodes)[:states]
-        np.testing.assert_allclose(smoothed[b, p, q, :states], (counts + 0.4) / (counts.sum() + 0.4 * states), rtol=1e-14)
+        np.testing.assert_allclose(
+            smoothed[b, p, q, :states], (counts + 0.4) / (counts.sum() + 0.4 * states), rtol=1e-14
+        )
         share = counts / counts.sum() if counts.any() else np.full(states, 1 / states)
         np.testing.assert_allclose(plain[b, p, q, :states], share, rtol=1e-14)
         assert np.all(smoothed[b, p, q, states:] == 0)
@@ -67,14 +82,19 @@ def test_counting(predecessors: bool) -> None:
 
 
 @pytest.mark.parametrize("predecessors", [False, True])
-def test_the_nearest_rows_are_what_is_said_of_a_configuration_without_rows(predecessors: bool) -> None:
+def test_the_nearest_rows_are_what_is_said_of_a_configuration_without_rows(
+    predecessors: bool,
+) -> None:
     task = task_of(COUNTED, 0, 1, 3, 20)
     data, engine = task.simulate(range(6), seed=0).data, "naive_mle" if predecessors else "mle"
     found = run(engine, task, data, backoff="nearest").predictive.probs
     plain, unseen = run(engine, task, data).predictive.probs, 0
     for b, p, q in np.ndindex(found.shape[:3]):
         target, n = int(data.arrays["target"][q]), int(data.positions[p])
-        nodes, states = list(range(target)) if predecessors else list(COUNTED.parents[target]), COUNTED.cardinalities[target]
+        nodes, states = (
+            list(range(target)) if predecessors else list(COUNTED.parents[target]),
+            COUNTED.cardinalities[target],
+        )
         rows = data.arrays["rows"][b, :n]
         agreement = (rows[:, nodes] == data.arrays["query"][b, q, nodes]).sum(1)
         chosen = rows[agreement == agreement.max(initial=0), target]
@@ -110,7 +130,9 @@ def test_one_step_of_em_is_the_mean_responsibility() -> None:
     found = run("expectation_maximization", task, data, steps=1).predictive.probs
     y = data.arrays["y"]
     for b, (p, n) in product(range(5), enumerate((3, 4, 30))):
-        terms = [[LAGS.matrices[g][y[b, t - g - 1], y[b, t]] for g in range(3)] for t in range(3, n)]
+        terms = [
+            [LAGS.matrices[g][y[b, t - g - 1], y[b, t]] for g in range(3)] for t in range(3, n)
+        ]
         gamma = [np.array(a) / sum(a) for a in terms]
         weights = np.mean(gamma, axis=0) if gamma else np.full(3, 1 / 3)
         expected = sum(weights[g] * LAGS.matrices[g][y[b, n - g - 1]] for g in range(3))
@@ -128,7 +150,9 @@ def test_em_converges_to_maximum_likelihood() -> None:
         return float(np.log(a[b] @ w).sum())
 
     for b in range(12):
-        best = minimize(lambda z, b=b: -likelihood(np.exp(z) / np.exp(z).sum(), b), np.zeros(3), tol=1e-12)
+        best = minimize(
+            lambda z, b=b: -likelihood(np.exp(z) / np.exp(z).sum(), b), np.zeros(3), tol=1e-12
+        )
         assert likelihood(weights[b], b) > -best.fun - 2e-6
     for steps in (1, 5, 30):  # never downhill
         before, after = maximise(a, steps)[0], maximise(a, steps + 1)[0]
@@ -198,15 +222,25 @@ def extremes(data: Data, b: int, n: int, normalised: bool) -> tuple[float, float
 def test_gradient_descent_is_its_closed_formula(engine: str, schedule: str) -> None:
     task, normalised = task_of(POINTS, 2, 15), engine == "preconditioned_descent"
     data = task.simulate(range(3), seed=0).data
-    options: dict[str, Any] = {"default": {}, "eta": {"eta": 0.05}, "chebyshev": {"chebyshev": True}}[schedule]
+    options: dict[str, Any] = {
+        "default": {},
+        "eta": {"eta": 0.05},
+        "chebyshev": {"chebyshev": True},
+    }[schedule]
     found = run(engine, task, data, steps=7, **options).predictive
     for b, q in np.ndindex(3, 2):
         for p, n in enumerate((2, 15)):
             low, high = extremes(data, b, n, normalised)
             roots = (high + low) / 2 + (high - low) / 2 * np.cos(np.pi * (np.arange(7) + 0.5) / 7)
-            etas = {"default": np.full(7, 1 / high), "eta": np.full(7, 0.05), "chebyshev": 1 / roots}[schedule]
+            etas = {
+                "default": np.full(7, 1 / high),
+                "eta": np.full(7, 0.05),
+                "chebyshev": 1 / roots,
+            }[schedule]
             expected = closed(data, b, q, n, etas, normalised)
-            np.testing.assert_allclose([found.mean[b, p, q], found.sd[b, p, q] ** 2], expected, rtol=0, atol=1e-11)  # 4e-13
+            np.testing.assert_allclose(
+                [found.mean[b, p, q], found.sd[b, p, q] ** 2], expected, rtol=0, atol=1e-11
+            )  # 4e-13
 
 
 def test_normalised_descent_is_normalised_attention() -> None:
@@ -225,7 +259,10 @@ def test_chebyshev_steps_are_fewer(engine: str) -> None:
     task = task_of(GaussianProcess(Matern32(1.0, 0.6), 0.3), 24, queries=6)
     data = task.simulate(range(20), seed=0).data
     exact = run("cholesky", task, data).predictive.mean
-    plain, fast = (np.abs(run(engine, task, data, steps=30, chebyshev=c).predictive.mean - exact).mean() for c in (False, True))
+    plain, fast = (
+        np.abs(run(engine, task, data, steps=30, chebyshev=c).predictive.mean - exact).mean()
+        for c in (False, True)
+    )
     assert fast < 0.3 * plain  # .0049 of .060, .0110 of .063
     many = run(engine, task, data, steps=250, chebyshev=True).predictive.mean
     np.testing.assert_allclose(many, exact, rtol=0, atol=1e-9)  # 2e-11
@@ -250,7 +287,9 @@ def test_chebyshev_steps_are_fewer(engine: str) -> None:
     ],
     ids=str,
 )
-def test_what_is_refused(engine: str, model: Any, options: dict[str, Any], error: type[Exception]) -> None:
+def test_what_is_refused(
+    engine: str, model: Any, options: dict[str, Any], error: type[Exception]
+) -> None:
     task = task_of(model, 2, 15) if model is POINTS else task_of(model, 0, 3, 20)
     with pytest.raises(error):
         run(engine, task, task.simulate(range(2), seed=0).data, **options)

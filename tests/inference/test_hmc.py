@@ -31,8 +31,16 @@ FAMILIES = [
     *(
         pytest.param(*case, marks=pytest.mark.study)
         for case in (
-            (BayesianNetwork(["A", "B"], {"B": ["A"]}, prior=UniformInterval(0.1, 0.9)), 6, "conjugate"),
-            (BayesianNetwork(["A", "B"], {"B": ["A"]}, [2, 3], prior=Dirichlet(1.0)), 6, "conjugate"),
+            (
+                BayesianNetwork(["A", "B"], {"B": ["A"]}, prior=UniformInterval(0.1, 0.9)),
+                6,
+                "conjugate",
+            ),
+            (
+                BayesianNetwork(["A", "B"], {"B": ["A"]}, [2, 3], prior=Dirichlet(1.0)),
+                6,
+                "conjugate",
+            ),
             (GaussianProcess(RBF(1.0, 0.8), 0.3), 5, "cholesky"),
             (GaussianProcess(RBF(1.0, LogUniform(0.3, 2.0)), 0.2), 6, "cholesky"),
         )
@@ -41,8 +49,12 @@ FAMILIES = [
 
 
 @pytest.mark.parametrize("datasets", [60, pytest.param(200, marks=pytest.mark.study)])
-@pytest.mark.parametrize(("model", "size", "engine"), FAMILIES, ids=lambda v: getattr(v, "kind", str(v)))
-def test_agreement_with_the_exact_posterior(model: Any, size: int, engine: str, datasets: int) -> None:
+@pytest.mark.parametrize(
+    ("model", "size", "engine"), FAMILIES, ids=lambda v: getattr(v, "kind", str(v))
+)
+def test_agreement_with_the_exact_posterior(
+    model: Any, size: int, engine: str, datasets: int
+) -> None:
     """Every latent of the data sets within 4.2 Monte Carlo standard errors, z-scores with sd in [.8, 1.2].
 
     The mixture of transitions: sd 1.03, largest 3.7 of 768 (256 data sets at T = 64).
@@ -67,7 +79,9 @@ def test_a_normal_law_is_whitened_exactly() -> None:
     """The mode is the mean and the root is a root of the covariance; a law without a mode gives numbers all the same."""
     with jax.enable_x64(True):
         precision = jnp.array([[2.0, 0.9], [0.9, 1.0]])
-        mode, root = laplace(lambda x: 0.5 * (x - 3.0) @ precision @ (x - 3.0), jnp.array([-40.0, 7.0]))
+        mode, root = laplace(
+            lambda x: 0.5 * (x - 3.0) @ precision @ (x - 3.0), jnp.array([-40.0, 7.0])
+        )
         np.testing.assert_allclose(mode, [3.0, 3.0], atol=1e-7)
         np.testing.assert_allclose(root @ root.T, np.linalg.inv(precision), rtol=1e-10)
         _, root = laplace(lambda x: jnp.log1p(x @ x) - x.sum(), jnp.zeros(2))
@@ -105,7 +119,10 @@ def funnel(effect: Any, error: Any) -> None:
         numpyro.sample("effect", dist.Normal(theta, error), obs=effect)
 
 
-SCHOOLS = {"effect": np.array([28.0, 8, -3, 7, -1, 1, 18, 12]), "error": np.array([15.0, 10, 16, 11, 9, 11, 10, 18])}
+SCHOOLS = {
+    "effect": np.array([28.0, 8, -3, 7, -1, 1, 18, 12]),
+    "error": np.array([15.0, 10, 16, 11, 9, 11, 10, 18]),
+}
 
 
 def poisoned(y: Any) -> None:
@@ -117,7 +134,9 @@ def poisoned(y: Any) -> None:
 
 def log_posterior(y: Array, weight: Array, matrix: Array) -> Array:
     """Of `shared_matrix` in nats, up to a constant: both priors are flat."""
-    return np.asarray(np.log(weight * matrix[y[1:-1], y[2:]] + (1 - weight) * matrix[y[:-2], y[2:]]).sum())
+    return np.asarray(
+        np.log(weight * matrix[y[1:-1], y[2:]] + (1 - weight) * matrix[y[:-2], y[2:]]).sum()
+    )
 
 
 def infer(function: Any, data: dict[str, Any], engine: Mcmc) -> Branch:
@@ -139,14 +158,18 @@ def test_modes_far_apart_are_refused(engine: Mcmc, monkeypatch: pytest.MonkeyPat
     Between the chains' means lie 82 nats: the lower mode has no posterior mass to speak of.
     """
     ladder = type(engine).ladder
-    monkeypatch.setattr(type(engine), "ladder", lambda self, task: ladder(self, task)[:1])  # the others cost minutes
+    monkeypatch.setattr(
+        type(engine), "ladder", lambda self, task: ladder(self, task)[:1]
+    )  # the others cost minutes
     y = two_lags()
     branch = infer(shared_matrix, {"y": y}, replace(engine, keep=True))
     assert branch.certificate.verdict == "refused"
     assert branch.certificate.diagnostics["split_r_hat"] > 50
     assert any("chains stay in different places" in reason for reason in branch.certificate.reasons)
     assert 0.05 < branch.posterior["weight"]["mean"].item() < 0.95
-    weight, matrix = (branch.posterior[name]["draws"][0, 0].mean(1) for name in ("weight", "matrix"))
+    weight, matrix = (
+        branch.posterior[name]["draws"][0, 0].mean(1) for name in ("weight", "matrix")
+    )
     height = [log_posterior(y, w, m) for w, m in zip(weight, matrix, strict=True)]
     print(f"modes {max(height) - min(height):.0f} nats apart")
     assert max(height) - min(height) > 50
@@ -176,7 +199,9 @@ def correlation(draws: Array) -> Array:
 
 def test_draws_are_kept_where_they_are_asked_for() -> None:
     def program(y: Any) -> None:
-        x = numpyro.sample("x", dist.MultivariateNormal(jnp.zeros(2), jnp.array([[1.0, 0.6], [0.6, 1.0]])))
+        x = numpyro.sample(
+            "x", dist.MultivariateNormal(jnp.zeros(2), jnp.array([[1.0, 0.6], [0.6, 1.0]]))
+        )
         numpyro.sample("y", dist.Normal(x.sum(), 100.0), obs=y)
 
     branch = infer(program, {"y": np.zeros(1)}, Hmc(draws=1000, keep=True))

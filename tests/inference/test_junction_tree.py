@@ -25,21 +25,38 @@ from veribayes.tree import Data
 
 SHARED = frozenset({"target"})
 
-SMALL = ["asia", "cancer", "earthquake", "survey", "sachs", "child", "alarm", "win95pts", "hepar2", "insurance", "hailfinder"]
+SMALL = [
+    "asia",
+    "cancer",
+    "earthquake",
+    "survey",
+    "sachs",
+    "child",
+    "alarm",
+    "win95pts",
+    "hepar2",
+    "insurance",
+    "hailfinder",
+]
 LARGE = ["andes", "pigs", "water", "mildew", "barley", "pathfinder", "diabetes", "munin", "munin1", "munin2", "munin3",
          "munin4", "link"]  # fmt: skip
 
 
 @cache
 def published(name: str) -> BayesianNetwork:
-    with resources.as_file(resources.files("pgmpy.utils.example_models") / f"{name}.bif.gz") as path:
+    with resources.as_file(
+        resources.files("pgmpy.utils.example_models") / f"{name}.bif.gz"
+    ) as path:
         return read_bif(path)
 
 
 def random_network(nodes: int, seed: int, zeros: float = 0.0) -> BayesianNetwork:
     """A dense random network with 1 to 4 states and some impossible combinations."""
     rng = np.random.default_rng(seed)
-    parents: Any = [sorted(rng.choice(i, min(i, int(rng.integers(0, 4))), replace=False).tolist()) for i in range(nodes)]
+    parents: Any = [
+        sorted(rng.choice(i, min(i, int(rng.integers(0, 4))), replace=False).tolist())
+        for i in range(nodes)
+    ]
     sizes = rng.integers(1, 5, nodes)
     tables = []
     for i, ps in enumerate(parents):
@@ -47,17 +64,29 @@ def random_network(nodes: int, seed: int, zeros: float = 0.0) -> BayesianNetwork
         table[rng.random(table.shape) < zeros] = 0
         table[table.sum(1) < 1e-9] = 1
         tables.append(table / table.sum(1, keepdims=True))
-    return BayesianNetwork([f"v{i}" for i in range(nodes)], parents, [[f"s{k}" for k in range(n)] for n in sizes], cpts=tables)
+    return BayesianNetwork(
+        [f"v{i}" for i in range(nodes)],
+        parents,
+        [[f"s{k}" for k in range(n)] for n in sizes],
+        cpts=tables,
+    )
 
 
 def observed(model: BayesianNetwork, rows: int, seed: int = 0) -> Data:
     """Rows from the joint law, every node observed with probability 1/2, without a simulator that is compiled first."""
     rng, values = np.random.default_rng(seed), np.zeros((rows, len(model.nodes)), dtype=np.int64)
     for i, (parents, table) in enumerate(zip(model.parents, model.tables, strict=True)):
-        law = np.broadcast_to(table[tuple(values[:, p] for p in parents)], (rows, table.shape[-1])).cumsum(1)
+        law = np.broadcast_to(
+            table[tuple(values[:, p] for p in parents)], (rows, table.shape[-1])
+        ).cumsum(1)
         values[:, i] = (rng.random((rows, 1)) * law[:, -1:] >= law[:, :-1]).sum(1)
     evidence = np.where(rng.random(values.shape) < 0.5, values, -1)
-    return Data({"evidence": evidence, "target": np.arange(len(model.nodes))}, np.array([0]), np.arange(rows), SHARED)
+    return Data(
+        {"evidence": evidence, "target": np.arange(len(model.nodes))},
+        np.array([0]),
+        np.arange(rows),
+        SHARED,
+    )
 
 
 def joint_table(model: BayesianNetwork) -> Any:
@@ -65,7 +94,9 @@ def joint_table(model: BayesianNetwork) -> Any:
     out = np.ones([len(s) for s in model.states])
     families = list(enumerate(zip(model.tables, model.parents, strict=True)))
     for row in product(*map(range, out.shape)):
-        out[row] = np.prod([table[tuple(row[p] for p in parents)][row[i]] for i, (table, parents) in families])
+        out[row] = np.prod(
+            [table[tuple(row[p] for p in parents)][row[i]] for i, (table, parents) in families]
+        )
     return out
 
 
@@ -74,7 +105,12 @@ def agreeing(joint: Any, row: Any) -> Any:
     out = joint.copy()
     for axis, e in enumerate(row):
         if e >= 0:
-            out[tuple(slice(None) if a != axis else np.arange(out.shape[axis]) != e for a in range(out.ndim))] = 0
+            out[
+                tuple(
+                    slice(None) if a != axis else np.arange(out.shape[axis]) != e
+                    for a in range(out.ndim)
+                )
+            ] = 0
     return out
 
 
@@ -82,15 +118,21 @@ def agreeing(joint: Any, row: Any) -> Any:
 def test_posteriors_and_evidence_agree_with_elimination(name: str) -> None:
     model = published(name)
     data, task = observed(model, 40), _spec.task_of(model)
-    exact, other = (registry.engine(e)(task, data, seed=0) for e in ("junction_tree", "elimination"))
-    np.testing.assert_allclose(exact.predictive.probs, other.predictive.probs, rtol=1e-10, atol=1e-300)  # 2e-15
+    exact, other = (
+        registry.engine(e)(task, data, seed=0) for e in ("junction_tree", "elimination")
+    )
+    np.testing.assert_allclose(
+        exact.predictive.probs, other.predictive.probs, rtol=1e-10, atol=1e-300
+    )  # 2e-15
     assert exact.certificate.verdict == "trusted"
     assert exact.certificate.error_bound < 2e-12  # 9e-13 for hailfinder
 
 
 @pytest.mark.parametrize("reduced", [False, True])
 @pytest.mark.parametrize("seed", range(6))
-def test_every_query_agrees_with_the_joint_table(seed: int, reduced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_query_agrees_with_the_joint_table(
+    seed: int, reduced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(junction_tree, "COMPILE", -1e9 if reduced else 1e9)
     model, engine = random_network(7, seed, zeros=0.2), JunctionTree()
     evidence = observed(model, 12, seed).arrays["evidence"]
@@ -137,7 +179,9 @@ def test_reduction_does_not_change_the_answer(name: str) -> None:
         layout = Layout(model, frozenset(np.flatnonzero(row >= 0).tolist()))
         alone = Lanes(junction_tree.Compiled(layout), 1)
         block, sweep = alone.posteriors(row[None])
-        np.testing.assert_allclose(block[:, 0], expected.ravel()[alone.compiled.columns], rtol=1e-12, atol=0)
+        np.testing.assert_allclose(
+            block[:, 0], expected.ravel()[alone.compiled.columns], rtol=1e-12, atol=0
+        )
         assert sweep.log_value[0] == pytest.approx(log_expected, abs=1e-11)
 
 
@@ -151,7 +195,9 @@ def test_a_shared_pattern_is_one_small_tree() -> None:
     assert groups[0][1].entries < 2000  # 29,352 for the whole network
     probs, _ = engine.posteriors(model, evidence)
     for i in (0, 250, 499):
-        np.testing.assert_allclose(engine.posteriors(model, evidence[i : i + 1])[0][0], probs[i], rtol=1e-12, atol=0)
+        np.testing.assert_allclose(
+            engine.posteriors(model, evidence[i : i + 1])[0][0], probs[i], rtol=1e-12, atol=0
+        )
 
 
 def test_rows_do_not_depend_on_their_batch() -> None:
@@ -166,10 +212,14 @@ def test_rows_do_not_depend_on_their_batch() -> None:
 def test_faint_evidence_is_rescaled() -> None:
     """P(evidence) is about 10^-1200 at 400 observed symptoms of one cause, and 10^-4000 at 2000 nodes of a chain."""
     tables: list[Any] = [[0.5, 0.5], *([[0.999, 0.001], [0.9985, 0.0015]] for _ in range(400))]
-    model = BayesianNetwork(["cause", *(f"s{i}" for i in range(400))], [[], *([0] for _ in range(400))], cpts=tables)
+    model = BayesianNetwork(
+        ["cause", *(f"s{i}" for i in range(400))], [[], *([0] for _ in range(400))], cpts=tables
+    )
     probs, log_evidence = JunctionTree().posteriors(model, np.array([[-1, *([1] * 400)]]))
     assert probs[0, 0, 0] == pytest.approx((2 / 3) ** 400 / (1 + (2 / 3) ** 400), rel=1e-10)
-    assert log_evidence[0] == pytest.approx(np.log(0.5) + 400 * np.log(0.0015) + np.log1p((2 / 3) ** 400), rel=1e-12)
+    assert log_evidence[0] == pytest.approx(
+        np.log(0.5) + 400 * np.log(0.0015) + np.log1p((2 / 3) ** 400), rel=1e-12
+    )
     chain = BayesianNetwork([f"c{i}" for i in range(2000)], [[], *([i] for i in range(1999))],
                             cpts=[[0.5, 0.5], *([[0.99, 0.01], [0.01, 0.99]] for _ in range(1999))])  # fmt: skip
     row = np.where(np.arange(2000) % 4 == 0, np.arange(2000) // 4 % 2, -1)[None]
@@ -184,7 +234,9 @@ def test_impossible_evidence_is_refused_by_name() -> None:
     model = BayesianNetwork(["a", "b"], {"b": ["a"]}, cpts=[[1.0, 0.0], [[0.5, 0.5], [0.5, 0.5]]])
     task, evidence = _spec.task_of(model), np.array([[0, -1], [1, -1]])
     data = Data({"evidence": evidence, "target": np.arange(2)}, np.array([0]), np.arange(2))
-    with pytest.raises(ReferenceRefused, match="1 of 2 data sets has probability zero, first in number 1"):
+    with pytest.raises(
+        ReferenceRefused, match="1 of 2 data sets has probability zero, first in number 1"
+    ):
         JunctionTree()(task, data, seed=0)
     probs, log_evidence = JunctionTree().posteriors(model, evidence)
     assert np.isneginf(log_evidence[1])
@@ -203,14 +255,24 @@ def test_complete_evidence_leaves_nothing_to_ask() -> None:
 def test_what_needs_too_much_memory_is_refused_with_numbers_at_once() -> None:
     """A 30 by 30 grid of four states: treewidth 30, 10^18 entries."""
     side = 30
-    parents: Any = [[j for j in (i - side, i - 1 if i % side else -1) if j >= 0] for i in range(side * side)]
+    parents: Any = [
+        [j for j in (i - side, i - 1 if i % side else -1) if j >= 0] for i in range(side * side)
+    ]
     tables = [np.full((*[4] * len(p), 4), 0.25) for p in parents]
     model = BayesianNetwork([f"g{i}" for i in range(side * side)], parents, 4, cpts=tables)
     task = _spec.task_of(model)
-    nothing = Data({"evidence": np.full((1, side * side), -1), "target": np.arange(side * side)}, np.array([0]), np.arange(1))
-    with pytest.raises(ReferenceRefused, match=r"largest clique has .*e\+.* entries .* GiB.*likelihood_weighting"):
+    nothing = Data(
+        {"evidence": np.full((1, side * side), -1), "target": np.arange(side * side)},
+        np.array([0]),
+        np.arange(1),
+    )
+    with pytest.raises(
+        ReferenceRefused, match=r"largest clique has .*e\+.* entries .* GiB.*likelihood_weighting"
+    ):
         JunctionTree()(task, nothing, seed=0)
-    with pytest.raises(ReferenceRefused, match=r"largest clique has 1\.44e\+02 entries and all tables need .* GiB"):
+    with pytest.raises(
+        ReferenceRefused, match=r"largest clique has 1\.44e\+02 entries and all tables need .* GiB"
+    ):
         JunctionTree(memory=1e-6).posteriors(published("alarm"), np.full((1, 37), -1))
     sampled = registry.engine("likelihood_weighting", {"draws": "500"})(task, nothing, seed=0)
     assert sampled.certificate.verdict == "trusted"
@@ -230,7 +292,10 @@ def test_observed_nodes_make_a_large_network_small() -> None:
 def test_cliques_are_a_tree_that_holds_every_table_once() -> None:
     model = published("alarm")
     scopes = [(*p, i) for i, p in enumerate(model.parents)]
-    for make, most in ((buckets, 1300), (cliques_of, 1038)):  # 1,201 and 1,020: fewer than the 1,038 of the literature
+    for make, most in (
+        (buckets, 1300),
+        (cliques_of, 1038),
+    ):  # 1,201 and 1,020: fewer than the 1,038 of the literature
         tree = make(scopes, model.cardinalities.tolist())
         assert sorted(n for c in tree for n in c.tables) == list(range(37))
         assert sorted(v for c in tree for v in c.own) == list(range(37))
@@ -255,7 +320,9 @@ def agrum_posteriors(model: BayesianNetwork, evidence: Any) -> Any:
             theirs.addArc(model.nodes[parent], node)
         cpt = theirs.cpt(node)
         family = [*(model.nodes[p] for p in parents), node]
-        cpt.fillWith(table.transpose([family.index(n) for n in reversed(cpt.names)]).ravel().tolist())
+        cpt.fillWith(
+            table.transpose([family.index(n) for n in reversed(cpt.names)]).ravel().tolist()
+        )
     engine = gum.LazyPropagation(theirs)
     for row in evidence:
         engine.setEvidence({model.nodes[i]: int(v) for i, v in enumerate(row) if v >= 0})
@@ -280,7 +347,10 @@ def test_every_published_network_agrees_with_pyagrum(name: str) -> None:
 def test_marginals_agree_with_pyagrum(name: str) -> None:
     model = published(name)
     nothing = np.full((1, len(model.nodes)), -1)
-    (ours,), (theirs,) = JunctionTree().posteriors(model, nothing)[0], agrum_posteriors(model, nothing)
+    (ours,), (theirs,) = (
+        JunctionTree().posteriors(model, nothing)[0],
+        agrum_posteriors(model, nothing),
+    )
     for mine, other in zip(ours, theirs, strict=True):
         assert np.abs(mine[: other.size] - other).max() < 1e-10
 
@@ -301,15 +371,24 @@ def test_likelihood_weighting_knows_its_error() -> None:
         ess = engine(task, row, seed=1).certificate.diagnostics["ess_bulk"]
         use = (data.arrays["evidence"][i] < 0)[:, None] & (exact[i] > 0.05) & (exact[i] < 0.95)
         if ess >= 100:
-            square.append(((one[i] - exact[i])[use] ** 2 * ess / (exact[i] * (1 - exact[i]))[use]).mean())
+            square.append(
+                ((one[i] - exact[i])[use] ** 2 * ess / (exact[i] * (1 - exact[i]))[use]).mean()
+            )
     assert 0.8 < np.sqrt(np.nanmean(square)) < 1.2
 
 
 def test_likelihood_weighting_refuses_unlikely_evidence() -> None:
     model = published("alarm")
     task, data = _spec.task_of(model), observed(model, 20)
-    found = registry.engine("likelihood_weighting", {"draws": "400"})(task, data, seed=0).certificate
+    found = registry.engine("likelihood_weighting", {"draws": "400"})(
+        task, data, seed=0
+    ).certificate
     assert found.verdict == "refused"
     assert "rows of evidence have fewer than 400 effective draws" in found.reasons[0]
     nothing = replace(data, arrays={**data.arrays, "evidence": np.full((20, 37), -1)})
-    assert registry.engine("likelihood_weighting", {"draws": "400"})(task, nothing, seed=0).certificate.verdict == "trusted"
+    assert (
+        registry.engine("likelihood_weighting", {"draws": "400"})(
+            task, nothing, seed=0
+        ).certificate.verdict
+        == "trusted"
+    )

@@ -27,7 +27,12 @@ MODELS = [
     (MTD(4, 3, 0.3, per_lag=True, matrix_seed=4), 24),
     pytest.param(MTD(5, 2, 0.5, matrix_seed=2), 40, marks=pytest.mark.study),
     pytest.param(MTD(3, 4, 2.0, matrix_seed=3), 16, marks=pytest.mark.study),
-    (MTD(3, 2, 1.0, matrix=[[0.998, 0.001, 0.001], [0.001, 0.001, 0.998], [0.001, 0.998, 0.001]]), 60),
+    (
+        MTD(
+            3, 2, 1.0, matrix=[[0.998, 0.001, 0.001], [0.001, 0.001, 0.998], [0.001, 0.998, 0.001]]
+        ),
+        60,
+    ),
 ]
 
 
@@ -46,13 +51,20 @@ def run(name: str, task: Task, data: Data, **options: Any) -> Any:
     return registry.load("engine", name)(**options)(task, data, seed=0)
 
 
-@pytest.mark.parametrize(("model", "length"), MODELS, ids=lambda v: f"m{v.m}q{v.q}" if isinstance(v, MTD) else str(v))
+@pytest.mark.parametrize(
+    ("model", "length"), MODELS, ids=lambda v: f"m{v.m}q{v.q}" if isinstance(v, MTD) else str(v)
+)
 def test_two_routes_agree_at_every_prefix(model: MTD, length: int) -> None:
     task = task_of(model, length)
     data = replace(task.simulate(range(8), seed=0).data, positions=np.arange(length + 1))
     exact, other = run("simplex_quadrature", task, data), run("lag_counts", task, data)
-    np.testing.assert_allclose(exact.predictive.probs, other.predictive.probs, rtol=0, atol=1e-13)  # 1e-15
-    for key, atol in (("mean", 2e-13), ("sd", 1e-7)):  # 4e-15; an sd of zero is only known to the root of a rounding
+    np.testing.assert_allclose(
+        exact.predictive.probs, other.predictive.probs, rtol=0, atol=1e-13
+    )  # 1e-15
+    for key, atol in (
+        ("mean", 2e-13),
+        ("sd", 1e-7),
+    ):  # 4e-15; an sd of zero is only known to the root of a rounding
         one, two = (branch.posterior["weights"][key] for branch in (exact, other))
         np.testing.assert_allclose(one, two, rtol=0, atol=atol)
     assert exact.certificate.verdict == other.certificate.verdict == "trusted"
@@ -83,12 +95,16 @@ def test_a_prefix_shorter_than_the_lags_is_followed_by_a_uniform_symbol() -> Non
     branch = run("simplex_quadrature", task, data)
     assert np.all(branch.predictive.probs[:, :3] == 0.2)
     np.testing.assert_allclose(branch.posterior["weights"]["mean"], 1 / 3, rtol=1e-13)
-    prior = run("prior_only", task, data).predictive.probs  # equal weights are all that is known up to three symbols
+    prior = run(
+        "prior_only", task, data
+    ).predictive.probs  # equal weights are all that is known up to three symbols
     np.testing.assert_allclose(prior, branch.predictive.probs, rtol=1e-13)
 
 
 @pytest.mark.parametrize("concentration", [0.3, 1.0, 4.0])
-@pytest.mark.parametrize(("lags", "narrow"), [(2, False), (3, False), (4, False), (4, True), (5, True)])
+@pytest.mark.parametrize(
+    ("lags", "narrow"), [(2, False), (3, False), (4, False), (4, True), (5, True)]
+)
 def test_the_rule_errs_most_on_a_monomial(lags: int, narrow: bool, concentration: float) -> None:
     """The bound on the error of an integral against exact Dirichlet moments of random monomials."""
     nodes, degree, rng = 12 if narrow else 7, 24, np.random.default_rng(0)
@@ -110,7 +126,9 @@ def test_the_rule_errs_most_on_a_monomial(lags: int, narrow: bool, concentration
     error = np.abs(found / exact - 1).max()
     e = _errors(lags - 1, nodes, degree, plan)[degree]
     assert e / 100 < error <= e * (1 + 1e-9)  # at most 41 times less
-    assert monomial_errors(degree // 2 + 1, degree, concentration, concentration).max() < 1e-13  # 2 nodes - 1 > degree: exact
+    assert (
+        monomial_errors(degree // 2 + 1, degree, concentration, concentration).max() < 1e-13
+    )  # 2 nodes - 1 > degree: exact
     if narrow:
         assert grid.weight.size < 0.9 * nodes ** (lags - 1)
 
@@ -143,8 +161,12 @@ def test_nodes_are_chosen_by_certificate(model: MTD, datasets: int, step: int) -
         error = np.abs(branch.predictive.probs - exact.predictive.probs).max()
         assert branch.certificate.bound_kind == kind
         assert branch.certificate.verdict == (verdict or branch.certificate.verdict)
-        assert error <= 1.1 * branch.certificate.error_bound + 1e-13  # bounds: 1e-15 of 1e-12, 2e-10 of 8e-7
-        if kind == "estimate":  # the change by a quarter more nodes is nearly the error, and the estimate is twice that
+        assert (
+            error <= 1.1 * branch.certificate.error_bound + 1e-13
+        )  # bounds: 1e-15 of 1e-12, 2e-10 of 8e-7
+        if (
+            kind == "estimate"
+        ):  # the change by a quarter more nodes is nearly the error, and the estimate is twice that
             assert error < branch.certificate.error_bound < 3 * error + 1e-12  # 1.9 to 2.6
 
 
@@ -158,7 +180,9 @@ def test_node_weights_that_leave_the_range_of_floats_are_counted() -> None:
     branch = run("simplex_quadrature", task_of(model, 1200), data)
     assert branch.certificate.bound_kind == "bound"
     np.testing.assert_allclose(
-        branch.predictive.probs, run("lag_counts", task_of(model, 1200), data).predictive.probs, atol=1e-12
+        branch.predictive.probs,
+        run("lag_counts", task_of(model, 1200), data).predictive.probs,
+        atol=1e-12,
     )
 
 
@@ -185,7 +209,10 @@ def z_scores(model: MTD, points: int, datasets: int) -> tuple[Any, Array, Array]
     data = task.simulate(range(datasets), seed=0).data
     branch = run("lag_quasi_monte_carlo", task, data, points=points)
     weights = branch.posterior["weights"]
-    error = weights["mean"] - run("simplex_quadrature", task, data, error=1e-6).posterior["weights"]["mean"]
+    error = (
+        weights["mean"]
+        - run("simplex_quadrature", task, data, error=1e-6).posterior["weights"]["mean"]
+    )
     return branch, error, error / weights["mcse"]
 
 
@@ -199,13 +226,17 @@ def z_scores(model: MTD, points: int, datasets: int) -> tuple[Any, Array, Array]
         pytest.param(sharp(10, 4), 4096, 1e-3, 200, marks=pytest.mark.study),
     ],
 )
-def test_quasi_monte_carlo_errs_as_its_error_bar_says(model: MTD, points: int, wanted: float, datasets: int) -> None:
+def test_quasi_monte_carlo_errs_as_its_error_bar_says(
+    model: MTD, points: int, wanted: float, datasets: int
+) -> None:
     branch, error, z = z_scores(model, points, datasets)
     assert branch.certificate.verdict == "trusted"
     assert branch.certificate.bound_kind == "montecarlo"
     assert np.sqrt((error**2).mean()) < wanted
     assert 0.8 < z.std() < 1.2  # 1.07, 1.10, 1.05
-    assert (np.abs(z) > 4).mean() < 0.004  # Student's t with 15 degrees of freedom: .0012; measured up to .0016
+    assert (
+        np.abs(z) > 4
+    ).mean() < 0.004  # Student's t with 15 degrees of freedom: .0012; measured up to .0016
     both = np.mean([half.probs for half in branch.replicates], axis=0)
     np.testing.assert_allclose(branch.predictive.probs, both, rtol=1e-14)
 
@@ -263,7 +294,9 @@ def test_one_step_with_the_eta_of_theorem_1_is_bayes_to_first_order() -> None:
         )  # same draws, known mean: removes the Monte Carlo error of first order
         exact = weights.mean(0) + ((likelihood - control)[:, None] * weights).mean(0)
         centred = direction[0].sum(0) - direction[0].sum(0).mean()
-        exact = exact - weights.mean(0) + 1 / lags + e * centred / (lags * (lags * concentration + 1))
+        exact = (
+            exact - weights.mean(0) + 1 / lags + e * centred / (lags * (lags * concentration + 1))
+        )
         exact = exact / exact.sum()
         errors.append(np.abs(descend(a, 1 / (concentration * lags + 1), 1)[0] - exact).max())
     assert errors[1] < 0.35 * errors[0]  # .25
@@ -271,7 +304,9 @@ def test_one_step_with_the_eta_of_theorem_1_is_bayes_to_first_order() -> None:
 
 def test_many_small_steps_reach_maximum_likelihood() -> None:
     model = MTD(5, 3, matrix_seed=0)
-    a = model.likelihood_terms(task_of(model, 60).simulate(range(5), seed=0).data.arrays["y"])[:, 3:]
+    a = model.likelihood_terms(task_of(model, 60).simulate(range(5), seed=0).data.arrays["y"])[
+        :, 3:
+    ]
     weights = np.full((5, 3), 1 / 3)
     for _ in range(20_000):  # expectation maximisation
         joint = weights[:, None] * a
@@ -298,7 +333,9 @@ def test_two_descent_steps_are_nearer_than_one() -> None:
     task = task_of(model, 16, 64)
     data = task.simulate(range(60), seed=0).data
     exact = run("simplex_quadrature", task, data).predictive.probs
-    one, two = (kl(exact, run("mirror_descent", task, data, steps=k).predictive.probs) for k in (1, 2))
+    one, two = (
+        kl(exact, run("mirror_descent", task, data, steps=k).predictive.probs) for k in (1, 2)
+    )
     assert np.all((two > 5e-5) & (two < one) & (one < 1.5e-3))
 
 
@@ -317,7 +354,11 @@ def test_reference_table() -> None:
         simulation = task.simulate(range(200), seed=0)
         data = simulation.data
         truth = np.stack(
-            [model.next_symbol(simulation.latents["weights"], data.arrays["y"], t) for t in task.design.positions], 1
+            [
+                model.next_symbol(simulation.latents["weights"], data.arrays["y"], t)
+                for t in task.design.positions
+            ],
+            1,
         )
         exact = run("simplex_quadrature", task, data).predictive.probs
         one, two = (run("mirror_descent", task, data, steps=k).predictive.probs for k in (1, 2))
@@ -326,13 +367,21 @@ def test_reference_table() -> None:
             totals.setdefault(name, []).append(kl(truth[:, :, None], value))
         totals.setdefault("gap1", []).append(kl(exact, one))
         totals.setdefault("gap2", []).append(kl(exact, two))
-        totals.setdefault("etas", []).append(np.array(best_etas(model, task.design.positions, 1, 0)))
+        totals.setdefault("etas", []).append(
+            np.array(best_etas(model, task.design.positions, 1, 0))
+        )
     mean = {name: np.mean(values, 0) for name, values in totals.items()}
     for name, wanted in TABLE.items():
-        np.testing.assert_allclose(mean[name], wanted, rtol=0.1 if name == "etas" else 0.25)  # 7 % and 17 %
+        np.testing.assert_allclose(
+            mean[name], wanted, rtol=0.1 if name == "etas" else 0.25
+        )  # 7 % and 17 %
     np.testing.assert_allclose(mean["uniform"], 0.048, rtol=0.15)  # 7 %
-    assert np.all((mean["gap1"] > 5e-5) & (mean["gap1"] < 1.5e-3))  # 1e-4 to 8e-4; the table's matrix 2e-4 to 1.3e-3
-    assert np.all((mean["gap2"] > 5e-5) & (mean["gap2"] < 4e-4))  # 7e-5 to 2.4e-4; the table's matrix 1e-4 to 3e-4
+    assert np.all(
+        (mean["gap1"] > 5e-5) & (mean["gap1"] < 1.5e-3)
+    )  # 1e-4 to 8e-4; the table's matrix 2e-4 to 1.3e-3
+    assert np.all(
+        (mean["gap2"] > 5e-5) & (mean["gap2"] < 4e-4)
+    )  # 7e-5 to 2.4e-4; the table's matrix 1e-4 to 3e-4
     assert np.all(mean["gap2"] < mean["gap1"])
 
 

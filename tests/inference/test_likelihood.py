@@ -21,7 +21,9 @@ def by_hand(task: Any, simulation: Any) -> Any:
         return np.log(np.einsum("btg,bg->bt", a, latents["weights"])).sum(1)
     if model.kind == "bayesian_network":
         counts = model.program_data(data, last)["counts"]
-        return np.where(counts > 0, counts * np.log(np.where(counts > 0, latents["theta"], 1.0)), 0.0).sum((1, 2))
+        return np.where(
+            counts > 0, counts * np.log(np.where(counts > 0, latents["theta"], 1.0)), 0.0
+        ).sum((1, 2))
     n = data.positions[last]
     return norm.logpdf(data.arrays["y"][:, :n], latents["f"][:, :n], model.noise_sd).sum(1)
 
@@ -30,6 +32,10 @@ def by_hand(task: Any, simulation: Any) -> Any:
 def test_likelihood_at_the_truth(name: str) -> None:
     task = api.task(name)
     simulation = task.simulate(range(5), seed=0)
-    latents = {v.name: np.repeat(simulation.latents[v.name][:, None], 2, 1) for v in task.model.latents}
+    latents = {
+        v.name: np.repeat(simulation.latents[v.name][:, None], 2, 1) for v in task.model.latents
+    }
     found = log_likelihood(task.model, latents, simulation.data, len(simulation.data.positions) - 1)
-    np.testing.assert_allclose(found, np.repeat(by_hand(task, simulation)[:, None], 2, 1), rtol=1e-9)
+    np.testing.assert_allclose(
+        found, np.repeat(by_hand(task, simulation)[:, None], 2, 1), rtol=1e-9
+    )

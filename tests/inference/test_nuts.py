@@ -41,7 +41,9 @@ FAMILIES = [
 
 
 @pytest.mark.study
-@pytest.mark.parametrize(("model", "size", "engine"), FAMILIES, ids=lambda v: getattr(v, "kind", str(v)))
+@pytest.mark.parametrize(
+    ("model", "size", "engine"), FAMILIES, ids=lambda v: getattr(v, "kind", str(v))
+)
 def test_agreement_with_the_exact_posterior(model: Any, size: int, engine: str) -> None:
     """Every latent of 200 data sets within 4 Monte Carlo standard errors, z-scores with sd in [.8, 1.2].
 
@@ -88,7 +90,9 @@ def test_a_default_run_is_certified_and_reproducible() -> None:
     other = Nuts()(task, data.select(datasets=np.array([9, 1])), seed=0)
     np.testing.assert_allclose(other.predictive.probs[1], one.predictive.probs[1], rtol=1e-9)
     assert not np.allclose(
-        Nuts()(task, data.select(datasets=np.arange(2)), seed=1).predictive.probs, one.predictive.probs, rtol=1e-9
+        Nuts()(task, data.select(datasets=np.arange(2)), seed=1).predictive.probs,
+        one.predictive.probs,
+        rtol=1e-9,
     )
 
 
@@ -109,7 +113,9 @@ class Toy:
 
     def program(self, gap: Any) -> None:
         x = numpyro.sample("x", dist.ImproperUniform(dist.constraints.real, (), ()))
-        numpyro.factor("modes", jax.numpy.logaddexp(-0.5 * (x - gap / 2) ** 2, -0.5 * (x + gap / 2) ** 2))
+        numpyro.factor(
+            "modes", jax.numpy.logaddexp(-0.5 * (x - gap / 2) ** 2, -0.5 * (x + gap / 2) ** 2)
+        )
 
     def program_data(self, data: Data, position: int) -> dict[str, Any]:
         return {"gap": data.arrays["gap"]}
@@ -133,7 +139,9 @@ def test_too_few_draws_are_refused_with_numbers() -> None:
     branch = Nuts(draws=20)(task, data, seed=0)
     assert branch.certificate.verdict == "refused"
     assert branch.certificate.diagnostics["refused_share"] == 1.0
-    assert "nuts_alone_share" not in branch.certificate.diagnostics  # twice as long could not reach 400 either
+    assert (
+        "nuts_alone_share" not in branch.certificate.diagnostics
+    )  # twice as long could not reach 400 either
     text = " ".join(branch.certificate.reasons)
     assert "100.0% of data sets fail a gate with 8 chains of 20 draws by nuts; 1.0% may" in text
     assert "effective sample size" in text
@@ -175,10 +183,18 @@ def test_data_sets_that_fail_are_replaced_by_a_longer_run(monkeypatch: pytest.Mo
     assert branch.certificate.reasons[0] == f"20.0% of data sets fail a gate with {tried}; 1.0% may"
     lenient = Nuts(max_refused=0.2)(task, data, seed=0)
     assert lenient.certificate.verdict == "trusted"
-    assert lenient.certificate.diagnostics["rank_r_hat"] == 1.0  # of those that passed; the share is stated beside it
+    assert (
+        lenient.certificate.diagnostics["rank_r_hat"] == 1.0
+    )  # of those that passed; the share is stated beside it
 
 
 def test_a_model_without_latents_is_refused() -> None:
-    task = Task("known", BayesianNetwork(["A"], {}, cpts=[[0.5, 0.5]]), Design((0,)), "elimination", "enumeration")
+    task = Task(
+        "known",
+        BayesianNetwork(["A"], {}, cpts=[[0.5, 0.5]]),
+        Design((0,)),
+        "elimination",
+        "enumeration",
+    )
     with pytest.raises(InputError, match="unknown latents"):
         Nuts()(task, task.simulate(range(2), seed=0).data, seed=0)

@@ -26,7 +26,12 @@ RAIN = BayesianNetwork(
 
 def evidence(*rows: list[int]) -> Data:
     found = np.array(rows)
-    return Data({"evidence": found, "target": np.arange(found.shape[1])}, np.array([0]), np.arange(len(rows)), SHARED)
+    return Data(
+        {"evidence": found, "target": np.arange(found.shape[1])},
+        np.array([0]),
+        np.arange(len(rows)),
+        SHARED,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +46,20 @@ def theirs() -> Any:
 def test_pgmpy_agrees_with_the_junction_tree(theirs: Any) -> None:
     for task, rows in ((vb.task(theirs), 12), (_spec.task_of(RAIN), 8)):
         data = task.simulate(range(rows), seed=0).data
-        ours, other = (registry.engine(name)(task, data, seed=0) for name in ("junction_tree", "pgmpy"))
-        np.testing.assert_allclose(ours.predictive.probs, other.predictive.probs, rtol=0, atol=1e-14)  # 3e-16
+        ours, other = (
+            registry.engine(name)(task, data, seed=0) for name in ("junction_tree", "pgmpy")
+        )
+        np.testing.assert_allclose(
+            ours.predictive.probs, other.predictive.probs, rtol=0, atol=1e-14
+        )  # 3e-16
         assert other.certificate.verdict == "trusted"
 
 
 def test_pgmpy_refuses_what_it_cannot_do() -> None:
     task = _spec.task_of(RAIN)
-    with pytest.raises(ReferenceRefused, match="the evidence of data set 1 of the batch has probability zero"):
+    with pytest.raises(
+        ReferenceRefused, match="the evidence of data set 1 of the batch has probability zero"
+    ):
         registry.engine("pgmpy")(task, evidence([0, -1, -1, -1], [2, 1, -1, -1]), seed=0)
     with pytest.raises(ReferenceRefused, match="GiB"):
         registry.engine("pgmpy", {"memory": "1e-9"})(task, evidence([-1, -1, -1, -1]), seed=0)
@@ -79,7 +90,9 @@ def wet(**changes: Any) -> Any:
     net = DiscreteBayesianNetwork(given["edges"])
     net.add_cpds(TabularCPD("rain", 2, given["rain"], state_names={"rain": ["no", "yes"]}))
     if given["grass"] is not None:
-        net.add_cpds(TabularCPD("grass", 2, given["grass"], ["rain"], [2], state_names=given["names"]))
+        net.add_cpds(
+            TabularCPD("grass", 2, given["grass"], ["rain"], [2], state_names=given["names"])
+        )
     return net
 
 

@@ -12,17 +12,31 @@ from scipy.special import logsumexp, ndtr
 
 from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused, ShapeError
-from veribayes.models._kernels import RBF, Grid, Linear, LogNormal, LogUniform, Matern12, Matern32, Matern52, Periodic
+from veribayes.models._kernels import (
+    RBF,
+    Grid,
+    Linear,
+    LogNormal,
+    LogUniform,
+    Matern12,
+    Matern32,
+    Matern52,
+    Periodic,
+)
 from veribayes.models._task import Design, Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array
 from veribayes.tree import Data, merge_branches
 
-BLR = GaussianProcess(Linear((2.0, 1.0, 1.0, 0.4, 0.4)), 0.2, 5)  # the settings of arXiv 2605.26713: noise sd .2
+BLR = GaussianProcess(
+    Linear((2.0, 1.0, 1.0, 0.4, 0.4)), 0.2, 5
+)  # the settings of arXiv 2605.26713: noise sd .2
 FIXED = [
     GaussianProcess(RBF(1.0, 0.8), 0.2),
     BLR,
-    GaussianProcess(RBF(1.0, 0.5) * Periodic(0.7, 1.0, 0.4) + Matern32(0.5, 1.0), 0.1, 2, "uniform"),
+    GaussianProcess(
+        RBF(1.0, 0.5) * Periodic(0.7, 1.0, 0.4) + Matern32(0.5, 1.0), 0.1, 2, "uniform"
+    ),
     GaussianProcess(RBF(1.0, 0.6), 0.01, 5, "uniform"),
 ]
 HYPER = [
@@ -45,7 +59,11 @@ def dense(kernel: Any, data: Data, n: int, noise_sd: float) -> tuple[Array, Arra
     k, across = kernel(x, x), kernel(x, query)
     inverse = np.linalg.inv(k + noise_sd**2 * np.eye(n))
     mean = across.T @ inverse @ y
-    variance = np.diag(kernel(query, query)) + noise_sd**2 - np.einsum("nq,nm,mq->q", across, inverse, across)
+    variance = (
+        np.diag(kernel(query, query))
+        + noise_sd**2
+        - np.einsum("nq,nm,mq->q", across, inverse, across)
+    )
     evidence = -0.5 * (y @ inverse @ y + np.linalg.slogdet(k + noise_sd**2 * np.eye(n))[1])
     return mean, np.sqrt(variance), k, float(evidence)
 
@@ -58,18 +76,26 @@ LATER = [pytest.param(model, marks=pytest.mark.study) for model in (BLR, FIXED[3
 EVERY = [FIXED[0], FIXED[2], *HYPER, *LATER]
 
 
-@pytest.mark.parametrize("model", EVERY, ids=lambda m: f"{m.kernel.kind}{m.d}" + "h" * (not m.fixed))
+@pytest.mark.parametrize(
+    "model", EVERY, ids=lambda m: f"{m.kernel.kind}{m.d}" + "h" * (not m.fixed)
+)
 def test_two_routes_agree_at_every_prefix(model: GaussianProcess) -> None:
     task = task_of(model, 24)
     data = replace(task.simulate(range(6), seed=0).data, positions=np.arange(25))
     exact, other = run("cholesky", task, data), run("sequential", task, data)
-    assert exact.predictive.form == other.predictive.form == ("normal" if model.fixed else "mixture")
+    assert (
+        exact.predictive.form == other.predictive.form == ("normal" if model.fixed else "mixture")
+    )
     for name, value in exact.predictive.variables().items():
-        np.testing.assert_allclose(value, other.predictive.variables()[name], rtol=0, atol=2e-12)  # 8e-14
+        np.testing.assert_allclose(
+            value, other.predictive.variables()[name], rtol=0, atol=2e-12
+        )  # 8e-14
     for latent in exact.posterior:
         for key in ("mean", "sd"):  # an sd is a root of a difference of moments
             one, two = exact.posterior[latent][key], other.posterior[latent][key]
-            np.testing.assert_allclose(one, two, rtol=0, atol=1e-11 if model.fixed else 1e-7)  # 2e-13, 5e-9
+            np.testing.assert_allclose(
+                one, two, rtol=0, atol=1e-11 if model.fixed else 1e-7
+            )  # 2e-13, 5e-9
     assert exact.certificate.verdict == other.certificate.verdict == "trusted"
 
 
@@ -85,7 +111,9 @@ def test_fixed_hyperparameters_by_the_inverse() -> None:
         np.testing.assert_allclose(branch.predictive.sd[0, place], sd, atol=1e-12)
         gain = k @ np.linalg.inv(k + 0.04 * np.eye(n))
         f = branch.posterior["f"]
-        np.testing.assert_allclose(f["mean"][0, place, :n], gain @ data.arrays["y"][0, :n], atol=1e-12)
+        np.testing.assert_allclose(
+            f["mean"][0, place, :n], gain @ data.arrays["y"][0, :n], atol=1e-12
+        )
         np.testing.assert_allclose(f["sd"][0, place, :n] ** 2, np.diag(k - gain @ k), atol=1e-12)
         assert np.all(np.isnan(f["mean"][:, place, n:]))
 
@@ -98,7 +126,9 @@ def test_a_grid_of_hyperparameters_by_hand() -> None:
     parts = [dense(rbf(a), data, 12, s) for a in lengths for s in noises]
     log_weight = np.array([p[3] for p in parts])
     weight = np.exp(log_weight - logsumexp(log_weight))
-    np.testing.assert_allclose(branch.predictive.expectation()[0, 0], weight @ [p[0] for p in parts], atol=1e-12)
+    np.testing.assert_allclose(
+        branch.predictive.expectation()[0, 0], weight @ [p[0] for p in parts], atol=1e-12
+    )
     scale = branch.posterior["kernel.lengthscale"]["mean"][0, 0]
     assert scale == pytest.approx(weight @ np.repeat(lengths, 3), rel=1e-12)
 
@@ -108,9 +138,13 @@ def test_the_order_and_the_subset_of_positions_do_not_matter() -> None:
     data = task.simulate(range(5), seed=0).data
     every = run("cholesky", task, data)
     shuffled = run("cholesky", task, replace(data, positions=np.array([16, 1])))
-    np.testing.assert_allclose(shuffled.predictive.mean, every.predictive.mean[:, [2, 0]], atol=1e-13)
+    np.testing.assert_allclose(
+        shuffled.predictive.mean, every.predictive.mean[:, [2, 0]], atol=1e-13
+    )
     first = run("cholesky", task, replace(data, positions=np.array([4])))
-    np.testing.assert_allclose(first.posterior["f"]["mean"], every.posterior["f"]["mean"][:, 1:2], atol=1e-13)
+    np.testing.assert_allclose(
+        first.posterior["f"]["mean"], every.posterior["f"]["mean"][:, 1:2], atol=1e-13
+    )
     assert run("cholesky", task, data, latents=False).posterior == {}
 
 
@@ -168,7 +202,9 @@ def test_kernel_descent_approaches_exact_bayes() -> None:
     ]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 1e-8
-    np.testing.assert_allclose(run("kernel_descent", task, data).predictive.sd[:, :2], exact.sd[:, :2], atol=1e-12)
+    np.testing.assert_allclose(
+        run("kernel_descent", task, data).predictive.sd[:, :2], exact.sd[:, :2], atol=1e-12
+    )
 
 
 def test_kernel_descent_that_diverges_is_refused() -> None:
@@ -176,10 +212,20 @@ def test_kernel_descent_that_diverges_is_refused() -> None:
     with pytest.raises(ReferenceRefused, match="diverges"):
         run("kernel_descent", task, task.simulate(range(2), seed=0).data, eta=0.5, steps=20)
     with pytest.raises(InputError, match="fixed hyperparameters"):
-        run("kernel_descent", task_of(HYPER[0], 4), task_of(HYPER[0], 4).simulate(range(2), seed=0).data)
+        run(
+            "kernel_descent",
+            task_of(HYPER[0], 4),
+            task_of(HYPER[0], 4).simulate(range(2), seed=0).data,
+        )
 
 
-FLOOR = {16: -1.43, 32: -2.11, 64: -2.80, 128: -3.50, 256: -4.19}  # log E TV(exact bin masses as steps, exact density)
+FLOOR = {
+    16: -1.43,
+    32: -2.11,
+    64: -2.80,
+    128: -3.50,
+    256: -4.19,
+}  # log E TV(exact bin masses as steps, exact density)
 
 
 def test_discretisation_floor_of_linear_regression() -> None:
@@ -194,26 +240,41 @@ def test_discretisation_floor_of_linear_regression() -> None:
         middle = (fine[1:] + fine[:-1]) / 2
         density = np.exp(exact.log_prob(np.broadcast_to(middle, (*exact.shape, middle.size))))
         steps = density.reshape(*exact.shape, cells, -1)
-        distance = np.abs(steps - steps.mean(-1, keepdims=True)).sum((-1, -2)) / 2 * (fine[1] - fine[0])
+        distance = (
+            np.abs(steps - steps.mean(-1, keepdims=True)).sum((-1, -2)) / 2 * (fine[1] - fine[0])
+        )
         assert np.log(distance.mean()) == pytest.approx(wanted, abs=0.04)  # .025
 
 
-@pytest.mark.parametrize("model", [pytest.param(FIXED[0], marks=pytest.mark.study), HYPER[0]], ids=["fixed", "grid"])
+@pytest.mark.parametrize(
+    "model", [pytest.param(FIXED[0], marks=pytest.mark.study), HYPER[0]], ids=["fixed", "grid"]
+)
 def test_joint_predictives_agree_and_have_the_marginals(model: GaussianProcess) -> None:
     task = task_of(model, 0, 3, 12)
     simulation = task.simulate(range(5), seed=0)
     one, two = (run(name, task, simulation.data, joint=True) for name in ("cholesky", "sequential"))
     for name in ("weights", "mean", "covariance"):
-        np.testing.assert_allclose(getattr(one.joint, name), getattr(two.joint, name), atol=1e-12)  # 1e-14
+        np.testing.assert_allclose(
+            getattr(one.joint, name), getattr(two.joint, name), atol=1e-12
+        )  # 1e-14
     marginal = one.joint.marginal()
     np.testing.assert_allclose(marginal.expectation(), one.predictive.expectation(), atol=1e-13)
-    np.testing.assert_allclose(marginal.standard_deviation(), one.predictive.standard_deviation(), atol=1e-13)
+    np.testing.assert_allclose(
+        marginal.standard_deviation(), one.predictive.standard_deviation(), atol=1e-13
+    )
     white = one.joint.whiten(simulation.outcome)
     first = ndtr(white[..., 0])  # the first query is whitened by its marginal
-    np.testing.assert_allclose(first, one.predictive.cdf(simulation.outcome[..., None])[..., 0, 0], atol=1e-12)
+    np.testing.assert_allclose(
+        first, one.predictive.cdf(simulation.outcome[..., None])[..., 0, 0], atol=1e-12
+    )
     assert run("cholesky", task, simulation.data).joint is None
-    halves = [run("cholesky", task, simulation.data.select(part), joint=True) for part in (slice(2), slice(2, None))]
-    np.testing.assert_allclose(merge_branches(halves).joint.covariance, one.joint.covariance, atol=1e-14)
+    halves = [
+        run("cholesky", task, simulation.data.select(part), joint=True)
+        for part in (slice(2), slice(2, None))
+    ]
+    np.testing.assert_allclose(
+        merge_branches(halves).joint.covariance, one.joint.covariance, atol=1e-14
+    )
 
 
 def test_a_joint_predictive_by_the_inverse() -> None:
@@ -226,15 +287,21 @@ def test_a_joint_predictive_by_the_inverse() -> None:
     np.testing.assert_allclose(joint.covariance[0, 0, 0], wanted, atol=1e-13)
 
 
-@pytest.mark.parametrize("model", [pytest.param(FIXED[0], marks=pytest.mark.study), HYPER[0]], ids=["fixed", "grid"])
-def test_outcomes_are_white_under_the_joint_and_not_under_the_marginals(model: GaussianProcess) -> None:
+@pytest.mark.parametrize(
+    "model", [pytest.param(FIXED[0], marks=pytest.mark.study), HYPER[0]], ids=["fixed", "grid"]
+)
+def test_outcomes_are_white_under_the_joint_and_not_under_the_marginals(
+    model: GaussianProcess,
+) -> None:
     task = task_of(model, 2, queries=3)
     simulation = task.simulate(range(600), seed=0)
     joint = run("cholesky", task, simulation.data, joint=True).joint
     white = joint.whiten(simulation.outcome)[:, 0]
     second = white.T @ white / 600
     assert np.abs(second - np.eye(3)).max() < 4.5 * (2 / 600) ** 0.5  # .26; at most .1
-    alone = (simulation.outcome - joint.marginal().expectation()) / joint.marginal().standard_deviation()
+    alone = (
+        simulation.outcome - joint.marginal().expectation()
+    ) / joint.marginal().standard_deviation()
     assert np.corrcoef(alone[:, 0].T)[0, 1] > 0.1  # .3: neighbours share what is unknown
 
 
@@ -282,16 +349,26 @@ def test_ball_arithmetic_is_right_at_any_condition_number(noise_sd: float) -> No
     """Condition numbers up to 2e13: balls against mpmath, and the Cholesky engine within its certified error."""
     model = GaussianProcess(RBF(1.0, 0.6), noise_sd, 1, "uniform")
     task = task_of(model, 20)
-    drawn_from = task_of(replace(model, noise_sd=max(noise_sd, 1e-3)), 20)  # a simulator refuses less
+    drawn_from = task_of(
+        replace(model, noise_sd=max(noise_sd, 1e-3)), 20
+    )  # a simulator refuses less
     data = drawn_from.simulate(range(2), seed=0).data
     mean, sd = mpmath_posterior(data, 0.6, noise_sd)
     ball = run("ball", task, data)
     assert ball.certificate.bound_kind == "bound"
-    wrong = np.abs(ball.predictive.mean[0, 0] - mean) / sd + np.abs(ball.predictive.sd[0, 0] / sd - 1)
+    wrong = np.abs(ball.predictive.mean[0, 0] - mean) / sd + np.abs(
+        ball.predictive.sd[0, 0] / sd - 1
+    )
     assert wrong.max() <= ball.certificate.error_bound  # 1e-16 of 4e-16, 6e-11 of 6e-10
     checked = run("cholesky", task, data, enclosed=2)
-    wrong = np.abs(checked.predictive.mean[0, 0] - mean) / sd + np.abs(checked.predictive.sd[0, 0] / sd - 1)
-    assert wrong.max() <= checked.certificate.diagnostics["enclosed_error"] <= checked.certificate.error_bound
+    wrong = np.abs(checked.predictive.mean[0, 0] - mean) / sd + np.abs(
+        checked.predictive.sd[0, 0] / sd - 1
+    )
+    assert (
+        wrong.max()
+        <= checked.certificate.diagnostics["enclosed_error"]
+        <= checked.certificate.error_bound
+    )
 
 
 @pytest.mark.parametrize("model", [FIXED[2], HYPER[0], *LATER], ids=lambda m: m.kernel.kind)
@@ -311,10 +388,14 @@ def test_ball_arithmetic_knows_every_kernel(model: GaussianProcess) -> None:
 
 @pytest.mark.study
 def test_quadrature_over_continuous_hyperparameters_agrees_with_nuts() -> None:
-    task = task_of(GaussianProcess(RBF(1.0, LogUniform(0.2, 2.0)), LogNormal(-1.6, 0.3), 1, "uniform"), 12)
+    task = task_of(
+        GaussianProcess(RBF(1.0, LogUniform(0.2, 2.0)), LogNormal(-1.6, 0.3), 1, "uniform"), 12
+    )
     data = task.simulate(range(8), seed=0).data
     exact, nuts = run("cholesky", task, data), run("nuts", task, data)
     assert exact.certificate.verdict == nuts.certificate.verdict == "trusted"
     for name, found in nuts.posterior.items():
         assert np.abs((found["mean"] - exact.posterior[name]["mean"]) / found["mcse"]).max() < 4
-    np.testing.assert_allclose(nuts.predictive.expectation(), exact.predictive.expectation(), atol=0.02)
+    np.testing.assert_allclose(
+        nuts.predictive.expectation(), exact.predictive.expectation(), atol=0.02
+    )

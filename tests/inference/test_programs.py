@@ -39,28 +39,50 @@ CERTIFIED = {
     "partially_pooled": ("mean", 0.22, 0.31),
     "horseshoe": ("beta[0]", 1.7, 2.3),
 }
-MAY_BE_REFUSED = {"partially_pooled", "horseshoe", "stochastic_volatility"}  # funnels: divergences, whatever the step size
+MAY_BE_REFUSED = {
+    "partially_pooled",
+    "horseshoe",
+    "stochastic_volatility",
+}  # funnels: divergences, whatever the step size
 SHORT = ("one_mean",)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
-    "name", [n if n in SHORT else pytest.param(n, marks=(pytest.mark.study, pytest.mark.timeout(3000))) for n in CERTIFIED]
+    "name",
+    [
+        n if n in SHORT else pytest.param(n, marks=(pytest.mark.study, pytest.mark.timeout(3000)))
+        for n in CERTIFIED
+    ],
 )
 def test_reference_of_a_program(
-    name: str, programs: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str,
+    programs: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The posterior mean of one latent lies where the data were made to put it."""
     np.savez(tmp_path / "data.npz", **programs.DATA[name])
     file = tmp_path / "reference.nc"
-    command = ["veribayes", "reference", f"numpyro_models:{name}", "--set", f"data={tmp_path / 'data.npz'}"]
+    command = [
+        "veribayes",
+        "reference",
+        f"numpyro_models:{name}",
+        "--set",
+        f"data={tmp_path / 'data.npz'}",
+    ]
     monkeypatch.setattr("sys.argv", [*command, "--out", str(file), "--json"])
     with pytest.raises(SystemExit) as end:
         cli.main()
     said = capsys.readouterr()
     if end.value.code == 4:
         assert name in MAY_BE_REFUSED
-        assert "divergent transitions" in said.err or "effective sample size" in said.err or "E-BFMI" in said.err
+        assert (
+            "divergent transitions" in said.err
+            or "effective sample size" in said.err
+            or "E-BFMI" in said.err
+        )
         return
     assert not end.value.code, said.err
     assert json.loads(said.out)["reference"]["certificate"]["verdict"] == "trusted"

@@ -25,7 +25,9 @@ TASKS = ["bn-general5", "bn-asia", "mtd-q5-m3", "gp-rbf-1d"]
 @cache
 def prepared(name: str) -> tuple[Task, Data]:
     task = load_task(name)
-    task = replace(task, design=Design(tuple(p for p in task.design.positions if p <= 20), task.design.queries))
+    task = replace(
+        task, design=Design(tuple(p for p in task.design.positions if p <= 20), task.design.queries)
+    )
     return task, task.simulate(range(30), seed=0).data
 
 
@@ -61,7 +63,10 @@ def test_every_route_serves_every_shipped_task(name: str) -> None:
 def test_the_references_are_float64_and_leave_the_flag_alone(name: str) -> None:
     task, data = prepared(name)
     before = jax.config.jax_enable_x64
-    exact, other = (run(engine, task, data).predictive.expectation() for engine in (task.reference, task.second_route))
+    exact, other = (
+        run(engine, task, data).predictive.expectation()
+        for engine in (task.reference, task.second_route)
+    )
     assert jax.config.jax_enable_x64 == before
     assert np.abs(exact - other).max() < 1e-12  # float32 would differ by 1e-7
 
@@ -70,9 +75,14 @@ def test_the_references_are_float64_and_leave_the_flag_alone(name: str) -> None:
 def test_answers_do_not_depend_on_the_batch(name: str) -> None:
     task, data = prepared(name)
     for engine in (task.reference, task.second_route, "prior_only", "finite_draws"):
-        every, some = run(engine, task, data), run(engine, task, data.select(datasets=np.array([4, 20])))
+        every, some = (
+            run(engine, task, data),
+            run(engine, task, data.select(datasets=np.array([4, 20]))),
+        )
         for key, value in some.predictive.variables().items():
-            np.testing.assert_allclose(every.predictive.variables()[key][[4, 20]], value, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(
+                every.predictive.variables()[key][[4, 20]], value, rtol=1e-9, atol=1e-12
+            )
 
 
 def test_the_prior_predictive_of_a_network_is_the_prior_mean() -> None:
@@ -84,7 +94,9 @@ def test_the_prior_predictive_of_a_chain_weighs_the_last_symbols_equally() -> No
     task, data = prepared("mtd-q5-m3")
     model: Any = task.model
     wanted = model.next_symbol(np.full((30, 3), 1 / 3), data.arrays["y"], 8)
-    np.testing.assert_allclose(run("prior_only", task, data).predictive.probs[:, 1, 0], wanted, atol=1e-14)
+    np.testing.assert_allclose(
+        run("prior_only", task, data).predictive.probs[:, 1, 0], wanted, atol=1e-14
+    )
 
 
 def test_the_prior_predictive_of_a_process_keeps_its_hyperparameters_apart() -> None:
@@ -128,7 +140,9 @@ def test_temperature_and_shift_have_the_stated_effect() -> None:
     exact = run("cholesky", task, data).predictive
     warm = run("temperature", task, data, temperature=2.0).predictive
     np.testing.assert_allclose(warm.sd, exact.sd * np.sqrt(2), rtol=1e-10)
-    assert divergence(exact, run("shifted", task, data, by=0.5).predictive) == pytest.approx(0.125, rel=1e-9)
+    assert divergence(exact, run("shifted", task, data, by=0.5).predictive) == pytest.approx(
+        0.125, rel=1e-9
+    )
     task, data = prepared("bn-general5")
     probs = run("temperature", task, data, temperature=0.5).predictive.probs
     square = run("conjugate", task, data).predictive.probs ** 2

@@ -22,12 +22,26 @@ from veribayes.tree import Simulation
 GENERAL5 = {"C": ["A", "B"], "D": ["A", "C"], "E": ["D"]}
 CHAIN7 = {b: [a] for a, b in zip("ABCDEF", "BCDEFG", strict=True)}
 POSITIONS = (1, 5, 10, 20, 50, 100)
-PRIORS = [UniformInterval(0.1, 0.9), BIMODAL, Dirichlet(0.4), UniformInterval(0.0, 1.0), UniformInterval(0.01, 0.05)]
+PRIORS = [
+    UniformInterval(0.1, 0.9),
+    BIMODAL,
+    Dirichlet(0.4),
+    UniformInterval(0.0, 1.0),
+    UniformInterval(0.01, 0.05),
+]
 
 
-def network(nodes: str, parents: dict[str, list[str]], prior: RowPrior, states: Any = 2, **design: Any) -> Task:
+def network(
+    nodes: str, parents: dict[str, list[str]], prior: RowPrior, states: Any = 2, **design: Any
+) -> Task:
     model = BayesianNetwork(list(nodes), parents, states, prior=prior)
-    return Task("learning", model, Design(**{"positions": POSITIONS, **design}), "conjugate", "row_quadrature")
+    return Task(
+        "learning",
+        model,
+        Design(**{"positions": POSITIONS, **design}),
+        "conjugate",
+        "row_quadrature",
+    )
 
 
 def run(name: str, task: Task, simulation: Simulation, **options: Any) -> Any:
@@ -39,17 +53,28 @@ def test_two_routes_agree(prior: RowPrior) -> None:
     task = network("ABCDE", GENERAL5, prior, positions=(0, 1, 5, 20, 100, 500))
     simulation = task.simulate(range(40), seed=0)
     exact, other = run("conjugate", task, simulation), run("row_quadrature", task, simulation)
-    np.testing.assert_allclose(exact.predictive.probs, other.predictive.probs, rtol=0, atol=5e-12)  # 7e-13
+    np.testing.assert_allclose(
+        exact.predictive.probs, other.predictive.probs, rtol=0, atol=5e-12
+    )  # 7e-13
     assert exact.certificate.verdict == other.certificate.verdict == "trusted"
     assert exact.certificate.bound_kind == "bound"
     assert exact.certificate.error_bound < 2e-11
 
 
 def test_two_routes_agree_where_numbers_of_states_differ() -> None:
-    task = network("ABCDE", GENERAL5, Dirichlet(0.1), states=[3, 2, 3, 4, 2], positions=(0, 1, 10, 300), queries=2)
+    task = network(
+        "ABCDE",
+        GENERAL5,
+        Dirichlet(0.1),
+        states=[3, 2, 3, 4, 2],
+        positions=(0, 1, 10, 300),
+        queries=2,
+    )
     simulation = task.simulate(range(40), seed=0)
     exact, other = run("conjugate", task, simulation), run("row_quadrature", task, simulation)
-    np.testing.assert_allclose(exact.predictive.probs, other.predictive.probs, rtol=0, atol=5e-14)  # 2e-15
+    np.testing.assert_allclose(
+        exact.predictive.probs, other.predictive.probs, rtol=0, atol=5e-14
+    )  # 2e-15
     target = simulation.data.arrays["target"]
     padding = np.arange(4) >= task.model.cardinalities[target][:, None]
     assert np.all(exact.predictive.probs[:, :, padding] == 0)
@@ -77,17 +102,23 @@ def test_posterior_of_an_interval_by_grid() -> None:
     task = network("A", {}, BIMODAL, positions=(0, 3, 40))
     simulation = task.simulate(range(10), seed=1)
     theta = run("conjugate", task, simulation).posterior["theta"]
-    p = np.concatenate([np.linspace(a, b, 40_001)[:-1] + (b - a) / 80_000 for a, b in BIMODAL.intervals])
+    p = np.concatenate(
+        [np.linspace(a, b, 40_001)[:-1] + (b - a) / 80_000 for a, b in BIMODAL.intervals]
+    )
     for k, n in enumerate((0, 3, 40)):
         ones = simulation.data.arrays["rows"][:, :n, 0].sum(1)[:, None]
         weight = p**ones * (1 - p) ** (n - ones)
         weight /= weight.sum(1, keepdims=True)
         mean = weight @ p
         np.testing.assert_allclose(theta["mean"][:, k, 0, 1], mean, rtol=1e-8)
-        np.testing.assert_allclose(theta["sd"][:, k, 0, 1], np.sqrt(weight @ p**2 - mean**2), rtol=1e-6)
+        np.testing.assert_allclose(
+            theta["sd"][:, k, 0, 1], np.sqrt(weight @ p**2 - mean**2), rtol=1e-6
+        )
 
 
-@pytest.mark.parametrize(("ones", "zeros"), [(0, 340), (0, 500), (500, 0), (7, 993), (1000, 0), (3, 40), (250, 250)])
+@pytest.mark.parametrize(
+    ("ones", "zeros"), [(0, 340), (0, 500), (500, 0), (7, 993), (1000, 0), (3, 40), (250, 250)]
+)
 @pytest.mark.parametrize(("low", "high"), [(0.1, 0.9), (0.7, 0.85), (0.0, 1.0), (0.4, 0.6)])
 def test_interval_integrals_hold_where_the_literal_difference_fails(
     ones: int, zeros: int, low: float, high: float
@@ -101,20 +132,25 @@ def test_interval_integrals_hold_where_the_literal_difference_fails(
         wanted = float(integral(1) / integral(0))
     a, b = np.array([ones + 1.0]), np.array([zeros + 1.0])
     found = np.exp(log_interval(a + 1, b, low, high)[0] - log_interval(a, b, low, high)[0])[0]
-    assert found == pytest.approx(wanted, rel=5e-12)  # 1.4e-12 at 1000 observations: the size of log-gamma there
+    assert found == pytest.approx(
+        wanted, rel=5e-12
+    )  # 1.4e-12 at 1000 observations: the size of log-gamma there
     if (ones, zeros, low) == (0, 340, 0.1):
         assert found == pytest.approx(0.1026, abs=5e-5)
 
 
 @pytest.mark.parametrize(
-    ("a", "b"), [(0.1, 0.3), (0.1, 0.1), (0.5, 0.5), (1.0, 1.0), (1.0, 2.0), (5.0, 10.0), (0.1, 20.0)]
+    ("a", "b"),
+    [(0.1, 0.3), (0.1, 0.1), (0.5, 0.5), (1.0, 1.0), (1.0, 2.0), (5.0, 10.0), (0.1, 20.0)],
 )
 def test_beta_rule_reproduces_posterior_means(a: float, b: float) -> None:
     at, weight = beta_rule(252, a, b)
     for ones, zeros in ((0, 500), (1, 499), (250, 250), (500, 0), (0, 0)):
         log_terms = np.log(weight) + ones * np.log(at) + zeros * np.log1p(-at)
         terms = np.exp(log_terms - log_terms.max())
-        assert terms @ at / terms.sum() == pytest.approx((a + ones) / (a + b + ones + zeros), rel=2e-12)  # 9e-13
+        assert terms @ at / terms.sum() == pytest.approx(
+            (a + ones) / (a + b + ones + zeros), rel=2e-12
+        )  # 9e-13
 
 
 def test_counts_agree_at_every_prefix() -> None:
@@ -126,7 +162,8 @@ def test_counts_agree_at_every_prefix() -> None:
     passed = at_query(model, prefix_counts(model, data.arrays["rows"], data.positions), query)
     assert np.array_equal(passed, matching_counts(model, data, relevant))
     assert np.array_equal(
-        prefix_counts(model, data.arrays["rows"], data.positions)[:, 0], model.count(data.arrays["rows"])
+        prefix_counts(model, data.arrays["rows"], data.positions)[:, 0],
+        model.count(data.arrays["rows"]),
     )
 
 
@@ -149,8 +186,12 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "nodes", "parents", "mle", "bayes"), TABLE, ids=[row[0] for row in TABLE])
-def test_reference_table(name: str, nodes: str, parents: dict[str, list[str]], mle: Any, bayes: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "nodes", "parents", "mle", "bayes"), TABLE, ids=[row[0] for row in TABLE]
+)
+def test_reference_table(
+    name: str, nodes: str, parents: dict[str, list[str]], mle: Any, bayes: Any
+) -> None:
     """1500 data sets have relative standard errors up to .009 here, and the table was printed to .0005."""
     del name
     task = network(nodes, parents, UniformInterval(0.1, 0.9))
@@ -161,10 +202,16 @@ def test_reference_table(name: str, nodes: str, parents: dict[str, list[str]], m
     seen = matching_counts(task.model, simulation.data, _parents(task.model, query.target)).any(-1)
 
     def distance(engine: str) -> Array:
-        return np.asarray(np.abs(run(engine, task, simulation).predictive.probs - truth).sum(-1) / 2)
+        return np.asarray(
+            np.abs(run(engine, task, simulation).predictive.probs - truth).sum(-1) / 2
+        )
 
-    np.testing.assert_allclose(np.where(seen, distance("mle"), 1.0).mean((0, 2)), mle, rtol=0.03, atol=5e-4)  # 1.4 %
-    np.testing.assert_allclose(distance("conjugate").mean((0, 2)), bayes, rtol=0.03, atol=5e-4)  # 1.6 %
+    np.testing.assert_allclose(
+        np.where(seen, distance("mle"), 1.0).mean((0, 2)), mle, rtol=0.03, atol=5e-4
+    )  # 1.4 %
+    np.testing.assert_allclose(
+        distance("conjugate").mean((0, 2)), bayes, rtol=0.03, atol=5e-4
+    )  # 1.6 %
 
 
 def _parents(model: BayesianNetwork, target: Any) -> Any:
@@ -177,7 +224,8 @@ def test_maximum_likelihood_is_uniform_where_nothing_was_seen() -> None:
     found = run("mle", task, simulation).predictive.probs
     states = task.model.cardinalities[simulation.data.arrays["target"]]
     np.testing.assert_allclose(
-        found[:, 0], np.broadcast_to((np.arange(4) < states[:, None]) / states[:, None], found[:, 0].shape)
+        found[:, 0],
+        np.broadcast_to((np.arange(4) < states[:, None]) / states[:, None], found[:, 0].shape),
     )
     assert np.any(found[:, 1] == 0)
 

@@ -18,8 +18,12 @@ from veribayes.models.bayesian_network import BayesianNetwork, Edges, RowQuery
 from veribayes.tree import Simulation
 
 
-def network(nodes: int, prior: RowPrior, states: Any = 2, low: float = 0.1, high: float = 0.5) -> BayesianNetwork:
-    return BayesianNetwork([f"v{i}" for i in range(nodes)], "unknown", states, prior=prior, edges=Edges(low, high))
+def network(
+    nodes: int, prior: RowPrior, states: Any = 2, low: float = 0.1, high: float = 0.5
+) -> BayesianNetwork:
+    return BayesianNetwork(
+        [f"v{i}" for i in range(nodes)], "unknown", states, prior=prior, edges=Edges(low, high)
+    )
 
 
 def run(engine: str, task: Task, simulation: Simulation) -> Any:
@@ -32,7 +36,9 @@ def test_averaging_agrees_with_going_through_all_graphs(prior: RowPrior, states:
     task = _spec.task_of(network(4, prior, states), positions=(0, 1, 5, 60), queries=2)
     simulation = task.simulate(range(6), seed=0)
     exact, other = run(task.reference, task, simulation), run(task.second_route, task, simulation)
-    np.testing.assert_allclose(exact.predictive.probs, other.predictive.probs, rtol=1e-11, atol=0)  # 5e-14
+    np.testing.assert_allclose(
+        exact.predictive.probs, other.predictive.probs, rtol=1e-11, atol=0
+    )  # 5e-14
     assert exact.certificate.verdict == "trusted"
     assert exact.certificate.error_bound < 1e-9
 
@@ -43,8 +49,13 @@ def test_certain_edges_are_a_known_graph() -> None:
     for low, high, parents in ((1 - 1e-12, 1.0, [[], [0], [0, 1]]), (0.0, 1e-12, [[], [], []])):
         task = _spec.task_of(network(3, prior, low=low, high=high), positions=(1, 20))
         simulation = task.simulate(range(5), seed=0)
-        known = _spec.task_of(BayesianNetwork(["v0", "v1", "v2"], parents, prior=prior), positions=(1, 20))
-        found, expected = run("structure_averaging", task, simulation), run("conjugate", known, simulation)
+        known = _spec.task_of(
+            BayesianNetwork(["v0", "v1", "v2"], parents, prior=prior), positions=(1, 20)
+        )
+        found, expected = (
+            run("structure_averaging", task, simulation),
+            run("conjugate", known, simulation),
+        )
         np.testing.assert_allclose(found.predictive.probs, expected.predictive.probs, atol=1e-9)
 
 
@@ -53,7 +64,9 @@ def test_rows_of_theta_that_differ_in_no_parent_are_the_same() -> None:
     latents = model.simulate(Design((1,)), 0, "verify", np.arange(20)).latents
     for edges, theta in zip(latents["edges"], latents["theta"], strict=True):
         for node in range(4):
-            table = theta[model.offsets[node] :][: model.configurations[node]].reshape(*model.cardinalities[:node], -1)
+            table = theta[model.offsets[node] :][: model.configurations[node]].reshape(
+                *model.cardinalities[:node], -1
+            )
             for parent in range(node):
                 moved = np.diff(table, axis=parent)
                 assert np.any(moved != 0) == edges[node, parent]
@@ -61,10 +74,17 @@ def test_rows_of_theta_that_differ_in_no_parent_are_the_same() -> None:
 
 def test_the_density_of_edges_is_common_to_a_graph() -> None:
     """Number of edges among 21 pairs: mean 21 * .3, and more variance than independent edges have."""
-    edges = network(7, Dirichlet(1.0)).simulate(Design((1,)), 0, "verify", np.arange(2000)).latents["edges"].sum((1, 2))
+    edges = (
+        network(7, Dirichlet(1.0))
+        .simulate(Design((1,)), 0, "verify", np.arange(2000))
+        .latents["edges"]
+        .sum((1, 2))
+    )
     variance = 21 * 0.3 * 0.7 + (21 * 20) * 0.4**2 / 12
     assert abs(edges.mean() - 6.3) < 4.5 * (variance / 2000) ** 0.5
-    assert edges.var() / variance == pytest.approx(1, abs=0.12)  # measured; 4.41 of 10.01 without a common density
+    assert edges.var() / variance == pytest.approx(
+        1, abs=0.12
+    )  # measured; 4.41 of 10.01 without a common density
 
 
 def test_spec_round_trip() -> None:
@@ -91,7 +111,13 @@ def test_refusals() -> None:
     with pytest.raises(InputError, match="unknown parents"):
         run("structure_averaging", known, known.simulate(range(2), seed=0))
     for bad in ({"edges": None}, {"parents": {}}, {"prior": None}):
-        given: Any = {"nodes": ["a", "b"], "parents": "unknown", "prior": Dirichlet(), "edges": Edges(0.1, 0.5), **bad}
+        given: Any = {
+            "nodes": ["a", "b"],
+            "parents": "unknown",
+            "prior": Dirichlet(),
+            "edges": Edges(0.1, 0.5),
+            **bad,
+        }
         with pytest.raises(ModelError, match="unknown parents together with edges and a prior"):
             BayesianNetwork(**given)
     with pytest.raises(ModelError, match="low < high"):
@@ -112,19 +138,37 @@ def test_published_distances_to_the_truth() -> None:
     def distance(probs: Any) -> Any:
         return np.nan_to_num(np.abs(probs - truth).sum(-1) / 2, nan=1.0).mean((0, 2))
 
-    counts = np.array([matching_counts(model, data.select(datasets=np.array([i])), edges[i][asked])[0] for i in range(800)])
+    counts = np.array(
+        [
+            matching_counts(model, data.select(datasets=np.array([i])), edges[i][asked])[0]
+            for i in range(800)
+        ]
+    )
     naive = matching_counts(model, data, np.tri(7, k=-1, dtype=bool)[asked])
-    shares = [np.where(c.any(-1, keepdims=True), c / np.maximum(c.sum(-1, keepdims=True), 1), np.nan) for c in (counts, naive)]
+    shares = [
+        np.where(c.any(-1, keepdims=True), c / np.maximum(c.sum(-1, keepdims=True), 1), np.nan)
+        for c in (counts, naive)
+    ]
     posterior = row_posterior(UniformInterval(0.1, 0.9), counts, np.ones(2, dtype=bool))[0]
     averaged = run("structure_averaging", task, simulation).predictive.probs
     published = {  # of few graphs; ours: .373 .166 .110 .045, .426 .201 .133 .053, .145 .095 .075 .038, .150 .101 .080 .040
-        "known graph, maximum likelihood": (distance(shares[0]), [0.393, 0.148, 0.120, 0.048], 0.025),
+        "known graph, maximum likelihood": (
+            distance(shares[0]),
+            [0.393, 0.148, 0.120, 0.048],
+            0.025,
+        ),
         "naive": (distance(shares[1]), [0.442, 0.174, 0.141, 0.053], 0.03),
-        "known graph, posterior predictive": (distance(posterior), [0.144, 0.094, 0.083, 0.040], 0.009),
+        "known graph, posterior predictive": (
+            distance(posterior),
+            [0.144, 0.094, 0.083, 0.040],
+            0.009,
+        ),
         "averaged over graphs": (distance(averaged), [0.150, 0.099, 0.086, 0.040], 0.007),
     }
     for name, (found, expected, tolerance) in published.items():
         np.testing.assert_allclose(found, expected, atol=tolerance, err_msg=name)
     gain = distance(averaged) - distance(posterior)
-    assert np.all((gain > 0) & (gain < 0.008))  # .005 .006 .005 .001: what not knowing the graph costs
+    assert np.all(
+        (gain > 0) & (gain < 0.008)
+    )  # .005 .006 .005 .001: what not knowing the graph costs
     assert stats.spearmanr(distance(averaged), [0.150, 0.099, 0.086, 0.040]).statistic == 1

@@ -12,7 +12,14 @@ from numpyro.infer.util import log_density
 from scipy import stats
 
 from veribayes.errors import InputError, ModelError
-from veribayes.models._priors import BIMODAL, Dirichlet, RowPrior, UniformInterval, UniformMixture, prior_from_spec
+from veribayes.models._priors import (
+    BIMODAL,
+    Dirichlet,
+    RowPrior,
+    UniformInterval,
+    UniformMixture,
+    prior_from_spec,
+)
 from veribayes.models._task import Design, hash_of
 from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
 from veribayes.tree import Data
@@ -69,7 +76,9 @@ def test_counts_agree_with_counting() -> None:
 def test_a_long_chain_needs_no_recursion() -> None:
     n = 20_000
     model = BayesianNetwork(
-        [f"v{i}" for i in reversed(range(n))], {f"v{i}": [f"v{i - 1}"] for i in range(1, n)}, prior=Dirichlet()
+        [f"v{i}" for i in reversed(range(n))],
+        {f"v{i}": [f"v{i - 1}"] for i in range(1, n)},
+        prior=Dirichlet(),
     )
     assert model.nodes[0] == "v0"
     assert model.n_rows == 2 * n - 1
@@ -84,9 +93,13 @@ def test_spec_round_trip(model: BayesianNetwork) -> None:
 
 
 def test_rounded_rows_are_renormalised_and_noted() -> None:
-    model = BayesianNetwork(["a", "b"], [[], []], 3, cpts=[[0.33333, 0.33333, 0.33333], [0.2, 0.3, 0.5]])
+    model = BayesianNetwork(
+        ["a", "b"], [[], []], 3, cpts=[[0.33333, 0.33333, 0.33333], [0.2, 0.3, 0.5]]
+    )
     assert np.array_equal(model.table(0), np.full(3, 1 / 3))
-    assert model.notes == ("rows of 1 tables were renormalised; the largest sum was off by 1e-05 ('a')",)
+    assert model.notes == (
+        "rows of 1 tables were renormalised; the largest sum was off by 1e-05 ('a')",
+    )
 
 
 BAD_NETWORKS: list[tuple[dict[str, Any], str]] = [
@@ -106,24 +119,38 @@ BAD_NETWORKS: list[tuple[dict[str, Any], str]] = [
     ({"states": {"a": 2, "b": ["x", "x"]}}, "different states of 'b'"),
     ({"states": {"a": 2, "b": [True, False]}}, "put it in quotes"),
     ({"states": 3, "prior": UniformInterval(0.1, 0.9)}, "two states in every variable"),
-    ({"prior": Dirichlet(), "cpts": [[0.5, 0.5]] * 2}, "either cpts or a prior over their rows, got both"),
+    (
+        {"prior": Dirichlet(), "cpts": [[0.5, 0.5]] * 2},
+        "either cpts or a prior over their rows, got both",
+    ),
     ({"prior": None}, "got neither"),
     ({"prior": None, "cpts": {"a": [0.5, 0.5]}}, "the key 'b' in cpts"),
     ({"prior": None, "cpts": [[0.5, 0.5]]}, "tables of 2 nodes"),
-    ({"prior": None, "cpts": [[0.5, 0.5], [0.3, 0.6]]}, "rows that sum to one in the table of 'b', got 0.9 in row 1"),
+    (
+        {"prior": None, "cpts": [[0.5, 0.5], [0.3, 0.6]]},
+        "rows that sum to one in the table of 'b', got 0.9 in row 1",
+    ),
     ({"prior": None, "cpts": [[0.5, 0.5], [[0.5, 0.5], [0.5, 0.5]]]}, "1 rows of 2 probabilities"),
-    ({"prior": None, "cpts": [[0.5, 0.5], [1.5, -0.5]]}, "finite probabilities >= 0 in the table of 'b', got -0.5"),
+    (
+        {"prior": None, "cpts": [[0.5, 0.5], [1.5, -0.5]]},
+        "finite probabilities >= 0 in the table of 'b', got -0.5",
+    ),
     ({"prior": None, "cpts": [[0.5, 0.5], [float("nan"), 1]]}, "got nan"),
     ({"prior": None, "cpts": [[0.5, 0.5], ["x", 1]]}, "numbers in the table of 'b'"),
     ({"prior": None, "cpts": [[0.5, 0.5], [[0.5], [0.5, 0.1]]]}, "numbers in the table of 'b'"),
-    ({"nodes": [f"n{i}" for i in range(40)], "parents": {"n39": [f"n{i}" for i in range(39)]}}, "table entries"),
+    (
+        {"nodes": [f"n{i}" for i in range(40)], "parents": {"n39": [f"n{i}" for i in range(39)]}},
+        "table entries",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("change", "message"), BAD_NETWORKS)
 def test_what_is_no_network_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
-        BayesianNetwork(**{"nodes": ["a", "b"], "parents": {}, "states": 2, "prior": Dirichlet(), **change})
+        BayesianNetwork(
+            **{"nodes": ["a", "b"], "parents": {}, "states": 2, "prior": Dirichlet(), **change}
+        )
     assert "\n" not in str(caught.value)
 
 
@@ -162,7 +189,11 @@ def test_a_data_set_depends_on_its_own_number_alone() -> None:
 def test_shapes_of_learning() -> None:
     model = general5(Dirichlet())
     sim = model.simulate(Design((0, 3, 8), queries=2), 0, "verify", np.arange(6))
-    assert {k: v.shape for k, v in sim.data.arrays.items()} == {"rows": (6, 8, 5), "query": (6, 10, 5), "target": (10,)}
+    assert {k: v.shape for k, v in sim.data.arrays.items()} == {
+        "rows": (6, 8, 5),
+        "query": (6, 10, 5),
+        "target": (10,),
+    }
     assert sim.outcome.shape == (6, 3, 10)
     assert np.array_equal(sim.context[0], [0, 3, 8])
     context, query = model.inputs(sim.data, 1)
@@ -177,7 +208,12 @@ def test_shapes_of_learning() -> None:
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_tables_follow_the_prior(prior: RowPrior) -> None:
-    theta = general5(prior).simulate(Design((1,)), 0, "verify", np.arange(3000)).latents["theta"][..., 1].ravel()
+    theta = (
+        general5(prior)
+        .simulate(Design((1,)), 0, "verify", np.arange(3000))
+        .latents["theta"][..., 1]
+        .ravel()
+    )
     law: dict[str, tuple[float, float]] = {  # mean and variance of P(second state)
         "dirichlet": (0.5, 1 / (4 * (2 * getattr(prior, "concentration", 1.0) + 1))),
         "uniform": (0.5, 0.8**2 / 12), "uniform_mixture": (0.5, 0.275**2 + 0.15**2 / 12)}  # fmt: skip
@@ -211,7 +247,9 @@ def test_inference_follows_the_joint() -> None:
     for states in product(range(3), range(2), range(2)):
         p = RAIN.table(0)[states[0]] * RAIN.table(1)[states[:2]] * RAIN.table(2)[states]
         share = np.all(row == states, axis=1).mean()
-        assert abs(share - p) <= 4.5 * (p * (1 - p) / n) ** 0.5, states  # impossible states never occur
+        assert abs(share - p) <= 4.5 * (p * (1 - p) / n) ** 0.5, (
+            states
+        )  # impossible states never occur
 
 
 def test_inference_has_one_position() -> None:
@@ -222,7 +260,9 @@ def test_inference_has_one_position() -> None:
 # -- program and conditional --------------------------------------------------------------------------------------------
 
 
-def density_and_theta(model: BayesianNetwork, counts: np.ndarray, sites: dict[str, Any]) -> tuple[Any, Any]:
+def density_and_theta(
+    model: BayesianNetwork, counts: np.ndarray, sites: dict[str, Any]
+) -> tuple[Any, Any]:
     value, trace = log_density(model.program, (), {"counts": counts}, sites)
     return value, trace["theta"]["value"]
 
@@ -237,9 +277,13 @@ def test_program_is_the_formula(model: BayesianNetwork) -> None:
         if isinstance(model.prior, Dirichlet):
             sites, prior = {}, 0.0
             for k in np.unique(model.row_states):
-                rows = stats.dirichlet.rvs(np.ones(k), (model.row_states == k).sum(), random_state=0)
+                rows = stats.dirichlet.rvs(
+                    np.ones(k), (model.row_states == k).sum(), random_state=0
+                )
                 sites[f"rows_of_{k}"] = rows
-                prior += sum(stats.dirichlet.logpdf(r, np.full(k, model.prior.concentration)) for r in rows)
+                prior += sum(
+                    stats.dirichlet.logpdf(r, np.full(k, model.prior.concentration)) for r in rows
+                )
         else:
             sites, prior = {"level": level}, 0.0
         value, theta = jax.jit(lambda sites: density_and_theta(model, counts, sites))(sites)
@@ -269,10 +313,14 @@ def test_conditional_is_the_posterior_predictive() -> None:
     data: Data = model.simulate(Design((3, 6)), 4, "verify", np.arange(1)).data
     counts = model.count(data.arrays["rows"])
     posterior = np.where(model.latent_mask(data, 1)["theta"], counts + 0.5, 0.0)
-    gamma = np.random.default_rng(0).gamma(posterior[:, None], size=(1, draws, *posterior.shape[1:]))
+    gamma = np.random.default_rng(0).gamma(
+        posterior[:, None], size=(1, draws, *posterior.shape[1:])
+    )
     found = model.conditional({"theta": gamma / gamma.sum(-1, keepdims=True)}, data, 1)
     exact = posterior / posterior.sum(-1, keepdims=True)
     rows = model.query_rows(RowQuery(data.arrays["query"], data.arrays["target"]))
     expected = np.take_along_axis(exact, rows[..., None], axis=1)
     assert found.shape == (1, 3)
-    assert np.abs(found.variables()["probs"] - expected).max() < 4.5 * 0.5 / draws**0.5  # measured .009
+    assert (
+        np.abs(found.variables()["probs"] - expected).max() < 4.5 * 0.5 / draws**0.5
+    )  # measured .009

@@ -31,7 +31,8 @@ def pgmpy_files() -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["asia", "cancer", "earthquake", "survey", "sachs", "child", "alarm", "insurance", "water"]
+    "name",
+    ["asia", "cancer", "earthquake", "survey", "sachs", "child", "alarm", "insurance", "water"],
 )
 def test_real_files_agree_with_another_reader(name: str) -> None:
     from pgmpy.readwrite import BIFReader
@@ -163,7 +164,10 @@ def test_unreadable_files_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(InputError, match="a readable file"):
         read_bif(tmp_path)
     whole = gzip.compress((HEAD + PRIOR + ROWS).encode())
-    for name, content in (("cut.bif.gz", whole[:-20]), ("bad.bif.gz", whole[:30] + b"\0\0\0\0" + whole[34:])):
+    for name, content in (
+        ("cut.bif.gz", whole[:-20]),
+        ("bad.bif.gz", whole[:30] + b"\0\0\0\0" + whole[34:]),
+    ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ModelError, match=f"a whole gzip file {name}"):
             read_bif(tmp_path / name)
@@ -191,7 +195,9 @@ def test_long_lines_are_refused_without_trouble(text: str, message: str) -> None
 def test_a_long_chain_is_read() -> None:
     n = 20_000
     variables = "".join(f"variable v{i} {{ type discrete [2] {{ a, b }}; }}\n" for i in range(n))
-    links = "".join(f"probability ( v{i} | v{i + 1} ) {{ (a) 0.9, 0.1; (b) 0.2, 0.8; }}\n" for i in range(n - 1))
+    links = "".join(
+        f"probability ( v{i} | v{i + 1} ) {{ (a) 0.9, 0.1; (b) 0.2, 0.8; }}\n" for i in range(n - 1)
+    )
     model = parse_bif(variables + links + f"probability ( v{n - 1} ) {{ table 0.5, 0.5; }}")
     assert isinstance(model, BayesianNetwork)
     assert model.nodes[0] == f"v{n - 1}"

@@ -32,7 +32,9 @@ def tables(seed: int = 0) -> dict[str, Array]:
     out = {}
     for node, parents in PARENTS.items():
         rows = int(np.prod([len(STATES[p]) for p in parents], dtype=int))
-        weight = rng.exponential(size=(rows, len(STATES[node]))) * (rng.random((rows, len(STATES[node]))) > 0.2)
+        weight = rng.exponential(size=(rows, len(STATES[node]))) * (
+            rng.random((rows, len(STATES[node]))) > 0.2
+        )
         weight[:, 0] += weight.sum(1) == 0
         out[node] = weight / weight.sum(1, keepdims=True)
     return out
@@ -57,9 +59,21 @@ def of_pgmpy() -> Any:
         network.add_nodes_from(PARENTS)
         for node, parents in PARENTS.items():
             network.add_edges_from((p, node) for p in parents)
-            sizes, names = [len(STATES[p]) for p in parents], {v: STATES[v] for v in (node, *parents)}
+            sizes, names = (
+                [len(STATES[p]) for p in parents],
+                {v: STATES[v] for v in (node, *parents)},
+            )
             table = tables()[node].T
-            network.add_cpds(TabularCPD(node, len(STATES[node]), table, parents or None, sizes or None, state_names=names))
+            network.add_cpds(
+                TabularCPD(
+                    node,
+                    len(STATES[node]),
+                    table,
+                    parents or None,
+                    sizes or None,
+                    state_names=names,
+                )
+            )
     return network
 
 
@@ -76,7 +90,9 @@ def of_pyagrum() -> Any:
         table = tables()[node]
         for number, labels in enumerate(itertools.product(*(STATES[p] for p in PARENTS[node]))):
             for k, state in enumerate(STATES[node]):
-                factor[{**dict(zip(PARENTS[node], labels, strict=True)), node: state}] = float(table[number, k])
+                factor[{**dict(zip(PARENTS[node], labels, strict=True)), node: state}] = float(
+                    table[number, k]
+                )
     return network
 
 
@@ -90,7 +106,9 @@ def test_what_pgmpy_writes(suffix: str, tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         from pgmpy import readwrite
 
-        getattr(readwrite, f"{suffix.upper()}Writer")(of_pgmpy()).write(str(tmp_path / f"x.{suffix}"))
+        getattr(readwrite, f"{suffix.upper()}Writer")(of_pgmpy()).write(
+            str(tmp_path / f"x.{suffix}")
+        )
     require_the_same(tmp_path / f"x.{suffix}", 2e-8)  # NET has eight digits
 
 
@@ -106,8 +124,17 @@ def require_the_same(path: Path, error: float) -> None:
     found, wanted = load_model_file(path), of_us()
     assert isinstance(found, BayesianNetwork)
     for i, expected in enumerate(marginals(wanted)):
-        place = found.nodes.index(wanted.nodes[i]) if path.suffix != ".uai" else closest(marginals(found), expected)
-        np.testing.assert_allclose(marginals(found)[place], expected, atol=error, err_msg=f"{path.suffix} {wanted.nodes[i]}")
+        place = (
+            found.nodes.index(wanted.nodes[i])
+            if path.suffix != ".uai"
+            else closest(marginals(found), expected)
+        )
+        np.testing.assert_allclose(
+            marginals(found)[place],
+            expected,
+            atol=error,
+            err_msg=f"{path.suffix} {wanted.nodes[i]}",
+        )
 
 
 def closest(all_of_them: list[Array], expected: Array) -> int:
@@ -115,7 +142,10 @@ def closest(all_of_them: list[Array], expected: Array) -> int:
     return min(alike, key=lambda i: float(np.abs(all_of_them[i] - expected).max()))
 
 
-@pytest.mark.parametrize("suffix", ["dsl", "o3prm", "jgum", "pkl", "dne", "dsc", "xbn", "oobn", "pgmx", "neta", "rds", "json"])
+@pytest.mark.parametrize(
+    "suffix",
+    ["dsl", "o3prm", "jgum", "pkl", "dne", "dsc", "xbn", "oobn", "pgmx", "neta", "rds", "json"],
+)
 def test_other_formats_are_refused_by_their_names(suffix: str, tmp_path: Path) -> None:
     from veribayes.models._dialects import SUFFIXES
 
@@ -138,7 +168,9 @@ def test_other_formats_are_refused_by_their_names(suffix: str, tmp_path: Path) -
     ("x.bif", "variable a b { type discrete [ 1 ] { x }; }", "need quotes"),
     ("x.net", "node a b { states = (\"x\"); }", "need quotes"),
 ])  # fmt: skip
-def test_a_file_of_another_kind_is_named(name: str, text: str, message: str, tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_named(
+    name: str, text: str, message: str, tmp_path: Path
+) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(ModelError, match=message):
         load_model_file(tmp_path / name)
@@ -153,7 +185,10 @@ PLACE = {name: i for i, name in enumerate(PARENTS)}
 def uai(scopes: dict[str, list[str]], order: dict[str, list[str]], comment: str = "") -> str:
     """A file with these scopes, and tables over the variables of `order`, the last varying fastest."""
     lines = ["BAYES", "5", " ".join(map(str, SIZES)), "5"]
-    lines += [f"{len(s)} {' '.join(str(PLACE[v]) for v in s)}{comment and comment + n}" for n, s in scopes.items()]
+    lines += [
+        f"{len(s)} {' '.join(str(PLACE[v]) for v in s)}{comment and comment + n}"
+        for n, s in scopes.items()
+    ]
     for node, parents in PARENTS.items():
         table = tables()[node].reshape([SIZES[PLACE[v]] for v in (*parents, node)])
         table = table.transpose([[*parents, node].index(v) for v in order[node]])
@@ -175,7 +210,9 @@ def test_every_order_of_a_uai_file(order: str) -> None:
     model = parse_uai(uai(*ORDERS[order]))
     for node, name in enumerate(model.nodes):
         wanted = list(PARENTS)[int(name[1:])]
-        np.testing.assert_allclose(model.table(node).reshape(tables()[wanted].shape), tables()[wanted], atol=1e-15)
+        np.testing.assert_allclose(
+            model.table(node).reshape(tables()[wanted].shape), tables()[wanted], atol=1e-15
+        )
     assert bool(model.notes) == (order not in ("the format", "comments"))
 
 
@@ -186,7 +223,9 @@ def test_a_uai_file_that_can_be_read_in_two_ways_is_refused() -> None:
         parse_uai(text)
     decided = f"BAYES 3 3 3 3 3 1 0 2 0 1 2 0 2 3 .2 .3 .5 9 {cyclic} 9 .1 .9 0 .3 .3 .4 1 0 0"
     assert parse_uai(decided).table(1).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
-    assert parse_uai("BAYES 2 2 2 2 1 0 2 0 1 2 .2 .8 4 .9 .1 .1 .9").notes == ()  # one table in both orders
+    assert (
+        parse_uai("BAYES 2 2 2 2 1 0 2 0 1 2 .2 .8 4 .9 .1 .1 .9").notes == ()
+    )  # one table in both orders
 
 
 # -- what else was misread ----------------------------------------------------------------------------------------------
@@ -198,7 +237,9 @@ def test_quotes_and_backslashes_in_net() -> None:
     model = parse_net(r'node a { states = ("say \"yes\"" "C:\\x" "100%" "a;b" % "c"' "\n" r'); label = "5\" disk; {"; }'
                       " potential (a) { data = (.1 .2 .3 .4); }")  # fmt: skip
     assert model.states == (('say "yes"', "C:\\x", "100%", "a;b"),)
-    bare = parse_net("node a { states = ([0;1[ [1;2.5] 10% ); } potential (a) { data = (.1 .2 .7); }")  # pyAgrum's
+    bare = parse_net(
+        "node a { states = ([0;1[ [1;2.5] 10% ); } potential (a) { data = (.1 .2 .7); }"
+    )  # pyAgrum's
     assert bare.states == (("[0;1[", "[1;2.5]", "10%"),)
     with pytest.raises(ModelError, match="blanks between them"):
         parse_net('node a { states = ("x"y"  "z"); } potential (a) { data = (.1 .9); }')  # pgmpy's
@@ -226,10 +267,14 @@ LIKELY = {"latin-1": "ISO-8859-1", "cp1252": "WINDOWS-1252", "cp1251": "WINDOWS-
 
 
 @pytest.mark.parametrize("encoding", TEXTS)
-def test_an_undeclared_encoding_is_refused_by_its_likely_name(encoding: str, tmp_path: Path) -> None:
+def test_an_undeclared_encoding_is_refused_by_its_likely_name(
+    encoding: str, tmp_path: Path
+) -> None:
     names = TEXTS[encoding].split()
     text = f"variable {names[0]} {{ type discrete [ 2 ] {{ {names[-1]}, b }}; }} // {TEXTS[encoding]}\n"
-    (tmp_path / "x.bif").write_bytes((text + f"probability ( {names[0]} ) {{ table .5 .5; }}").encode(encoding))
+    (tmp_path / "x.bif").write_bytes(
+        (text + f"probability ( {names[0]} ) {{ table .5 .5; }}").encode(encoding)
+    )
     with pytest.raises(ModelError, match=f"likely {LIKELY[encoding]}; save it as UTF-8"):
         load_model_file(tmp_path / "x.bif")
     (tmp_path / "x.yaml").write_bytes(f"model: {names[0]}".encode(encoding))
@@ -237,10 +282,14 @@ def test_an_undeclared_encoding_is_refused_by_its_likely_name(encoding: str, tmp
         load_task(tmp_path / "x.yaml")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1251", "utf-16-le"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1251", "utf-16-le"]
+)
 def test_what_a_file_declares(encoding: str, tmp_path: Path) -> None:
     name = "ж" if encoding == "cp1251" else "é"
-    declared = {"cp1251": "windows-1251", "latin-1": "ISO-8859-1", "utf-8-sig": "UTF-8"}.get(encoding, encoding[:6])
+    declared = {"cp1251": "windows-1251", "latin-1": "ISO-8859-1", "utf-8-sig": "UTF-8"}.get(
+        encoding, encoding[:6]
+    )
     text = (f"<?xml version='1.0' encoding='{declared}'?><BIF><NETWORK><VARIABLE TYPE='nature'><NAME>{name}</NAME>"
             f"<OUTCOME>x</OUTCOME></VARIABLE><DEFINITION><FOR>{name}</FOR><TABLE>1</TABLE></DEFINITION>"
             "</NETWORK></BIF>")  # fmt: skip
@@ -248,7 +297,9 @@ def test_what_a_file_declares(encoding: str, tmp_path: Path) -> None:
     model = load_model_file(tmp_path / "x.xml")
     assert isinstance(model, BayesianNetwork)
     assert model.nodes == (name,)
-    (tmp_path / "y.xml").write_bytes(text.replace(declared, "UTF-8").encode("cp1251" if encoding == "cp1251" else "latin-1"))
+    (tmp_path / "y.xml").write_bytes(
+        text.replace(declared, "UTF-8").encode("cp1251" if encoding == "cp1251" else "latin-1")
+    )
     with pytest.raises(ModelError, match=r"text in UTF-8 in y\.xml"):
         load_model_file(tmp_path / "y.xml")
 

@@ -35,7 +35,10 @@ FIXED = GaussianProcess(RBF(1.0, 0.8), 0.2)
 GRID = GaussianProcess(RBF(1.0, Grid((0.4, 0.8, 1.2))), Grid((0.1, 0.2, 0.3)))
 CONTINUOUS = GaussianProcess(RBF(1.0, LogUniform(0.3, 2.0)), LogNormal(-1.5, 0.4))
 COMPOSITE = GaussianProcess(
-    Linear((2.0, 0.5)) + Matern32(0.7, Grid((0.5, 1.0))) * Periodic(1.0, 0.9, 1.3), 0.3, 2, "uniform"
+    Linear((2.0, 0.5)) + Matern32(0.7, Grid((0.5, 1.0))) * Periodic(1.0, 0.9, 1.3),
+    0.3,
+    2,
+    "uniform",
 )
 DESIGN = Design((2, 12), queries=3)
 
@@ -79,7 +82,9 @@ def test_a_kernel_is_its_formula(kernel: Kernel, expected: np.ndarray) -> None:
 
 
 def test_terms_of_a_sum_see_their_own_hyperparameters() -> None:
-    kernel = RBF(1.0, Grid((0.5, 1.0))) + RBF(LogUniform(0.1, 1), 2.0) * Matern12(1.0, Grid((1.0, 3.0)))
+    kernel = RBF(1.0, Grid((0.5, 1.0))) + RBF(LogUniform(0.1, 1), 2.0) * Matern12(
+        1.0, Grid((1.0, 3.0))
+    )
     assert set(kernel.priors()) == {"0.lengthscale", "1.0.amplitude", "1.1.lengthscale"}
     found = matrix(kernel, {"0.lengthscale": 0.5, "1.0.amplitude": 0.7, "1.1.lengthscale": 3.0})
     assert np.abs(found - matrix(RBF(1.0, 0.5) + RBF(0.7, 2.0) * Matern12(1.0, 3.0))).max() < 1e-15
@@ -168,7 +173,9 @@ def test_shapes_and_purity() -> None:
     assert np.array_equal(many.outcome[:, 0], many.outcome[:, 1])
     assert many.data.arrays["y"].dtype == np.float64
     for name in ("x", "y", "x_query"):
-        assert np.abs(many.data.arrays[name][[33, 2]] - few.data.arrays[name]).max() < 1e-12  # measured 0
+        assert (
+            np.abs(many.data.arrays[name][[33, 2]] - few.data.arrays[name]).max() < 1e-12
+        )  # measured 0
     assert np.abs(many.latents["f"][[33, 2]] - few.latents["f"]).max() < 1e-12  # measured 0
     context, query = FIXED.inputs(many.data, 0)
     assert context.x.shape == (1000, 2, 1)
@@ -188,12 +195,17 @@ def test_data_follow_the_model(model: GaussianProcess) -> None:
     with jax.enable_x64(True):
         each = jax.vmap(lambda points, values: model.covariance(points, points, values))
         k = np.asarray(each(x, {"noise_sd": noise, **theta}))
-    z = np.linalg.solve(np.linalg.cholesky(k + noise[:, None, None] ** 2 * np.eye(15)), y[..., None])[..., 0]
+    z = np.linalg.solve(
+        np.linalg.cholesky(k + noise[:, None, None] ** 2 * np.eye(15)), y[..., None]
+    )[..., 0]
     scale = 4.5 / n**0.5
     assert np.abs(z.mean(0)).max() < scale
     assert np.abs((z**2).mean(0) - 1).max() < 2**0.5 * scale * 1.2
     assert np.abs((z[:, 1:] * z[:, :-1]).mean(0)).max() < scale
-    assert abs(((a["y"] - sim.latents["f"]) ** 2 / noise[:, None] ** 2).mean() - 1) < 4.5 * (2 / 12 / n) ** 0.5
+    assert (
+        abs(((a["y"] - sim.latents["f"]) ** 2 / noise[:, None] ** 2).mean() - 1)
+        < 4.5 * (2 / 12 / n) ** 0.5
+    )
     if model.input_law == "normal":
         assert abs((a["x"] ** 2).sum(-1).mean() - 1) < 4.5 * (2 / 12 / n) ** 0.5
     else:
@@ -214,19 +226,25 @@ def test_hyperparameters_follow_their_priors() -> None:
 # -- program and conditional --------------------------------------------------------------------------------------------
 
 
-def closed_form(model: GaussianProcess, data: Data, position: int, theta: dict[str, float]) -> tuple[np.ndarray, ...]:
+def closed_form(
+    model: GaussianProcess, data: Data, position: int, theta: dict[str, float]
+) -> tuple[np.ndarray, ...]:
     """Posterior mean and covariance of f at the context of data set 0; mean and variance of a noisy y at its queries."""
     (x, y), query = model.inputs(data, position)
     points = np.concatenate([x[0], query[0]])
     with jax.enable_x64(True):
-        k = np.asarray(model.covariance(jax.numpy.asarray(points), jax.numpy.asarray(points), theta))
+        k = np.asarray(
+            model.covariance(jax.numpy.asarray(points), jax.numpy.asarray(points), theta)
+        )
     n, noise = x.shape[1], theta["noise_sd"] ** 2
     gain = np.linalg.solve(k[:n, :n] + noise * np.eye(n), k[:n]).T
     mean, cov = gain @ y[0], k - gain @ k[:n]
     return mean[:n], cov[:n, :n], mean[n:], np.diag(cov)[n:] + noise
 
 
-def density(model: GaussianProcess, given: dict[str, Any], sites: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def density(
+    model: GaussianProcess, given: dict[str, Any], sites: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
     value, trace = log_density(model.program, (), given, sites)
     return value, {name: site["value"] for name, site in trace.items()}
 
@@ -240,7 +258,10 @@ def test_latent_program_is_the_formula() -> None:
             value, trace = jax.jit(lambda given: density(FIXED, given, {"z": z}))(given)
             f = np.asarray(trace["f"])
             k = matrix_at(FIXED, data.arrays["x"][0, :n])
-        expected = stats.norm.logpdf(z).sum() + stats.norm.logpdf(data.arrays["y"][0, :n], f[:n], 0.2).sum()
+        expected = (
+            stats.norm.logpdf(z).sum()
+            + stats.norm.logpdf(data.arrays["y"][0, :n], f[:n], 0.2).sum()
+        )
         assert abs(float(value) - expected) < 1e-10
         assert np.abs(given["root"][:n, :n] @ given["root"][:n, :n].T - k).max() < 1e-13
         assert np.all(f[n:] == 0)
@@ -261,8 +282,13 @@ def test_marginal_program_is_the_formula() -> None:
             value, _ = jax.jit(lambda given: density(CONTINUOUS, given, theta))(given)
         x, y = data.arrays["x"][0, :n], data.arrays["y"][0, :n]
         cov = np.exp(-((x - x.T) ** 2) / (2 * 0.49)) + 0.09 * np.eye(n)
-        prior = -np.log(0.7 * np.log(2.0 / 0.3)) + stats.lognorm.logpdf(0.3, 0.4, scale=np.exp(-1.5))
-        assert abs(float(value) - prior - stats.multivariate_normal.logpdf(y, np.zeros(n), cov)) < 1e-10
+        prior = -np.log(0.7 * np.log(2.0 / 0.3)) + stats.lognorm.logpdf(
+            0.3, 0.4, scale=np.exp(-1.5)
+        )
+        assert (
+            abs(float(value) - prior - stats.multivariate_normal.logpdf(y, np.zeros(n), cov))
+            < 1e-10
+        )
 
 
 def test_a_grid_has_no_program() -> None:
@@ -293,7 +319,9 @@ def test_conditional_on_hyperparameters_is_the_predictive() -> None:
     draws = {"kernel.lengthscale": np.array([[0.5, 1.1]]), "noise_sd": np.array([[0.2, 0.4]])}
     found = CONTINUOUS.conditional(draws, data, 1).variables()
     for s in range(2):
-        *_, mean, variance = closed_form(CONTINUOUS, data, 1, {n: v[0, s] for n, v in draws.items()})
+        *_, mean, variance = closed_form(
+            CONTINUOUS, data, 1, {n: v[0, s] for n, v in draws.items()}
+        )
         assert np.abs(found["mean"][0, :, s] - mean).max() < 1e-12
         assert np.abs(found["sd"][0, :, s] ** 2 - variance).max() < 1e-12
     assert found["weights"].shape == (1, 3, 2)

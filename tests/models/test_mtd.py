@@ -40,7 +40,13 @@ def test_the_matrix_is_a_function_of_its_seed() -> None:
     assert np.array_equal(SHARED.matrices[0], SHARED.matrices[2])
     assert not np.array_equal(PER_LAG.matrices[0], PER_LAG.matrices[1])
     # another number here would silently invalidate every checkpoint trained on a seeded matrix
-    assert SHARED.matrices[0, 0].round(6).tolist() == [0.330666, 0.102608, 0.013653, 0.005439, 0.547634]
+    assert SHARED.matrices[0, 0].round(6).tolist() == [
+        0.330666,
+        0.102608,
+        0.013653,
+        0.005439,
+        0.547634,
+    ]
 
 
 def test_rows_of_a_drawn_matrix_are_uniform_on_the_simplex() -> None:
@@ -48,7 +54,9 @@ def test_rows_of_a_drawn_matrix_are_uniform_on_the_simplex() -> None:
     many = np.concatenate([MTD(4, 1, matrix_seed=s).matrices[0] for s in range(500)])
     assert rows.shape == (4, 4)
     assert abs(many.mean() - 1 / 4) < 1e-12
-    assert abs(many.var() / (3 / 80) - 1) < 0.05  # Dirichlet(1) of four: variance 3/80; measured .01
+    assert (
+        abs(many.var() / (3 / 80) - 1) < 0.05
+    )  # Dirichlet(1) of four: variance 3/80; measured .01
 
 
 @pytest.mark.parametrize(("fields", "message"), [
@@ -131,11 +139,14 @@ def test_program_is_the_formula() -> None:
     weights = np.array([0.2, 0.5, 0.3])
     y = data.arrays["y"][0]
     likelihood = sum(
-        np.log(sum(weights[g] * SHARED.matrices[g, y[t - 1 - g], y[t]] for g in range(3))) for t in range(3, 9)
+        np.log(sum(weights[g] * SHARED.matrices[g, y[t - 1 - g], y[t]] for g in range(3)))
+        for t in range(3, 9)
     )
     with jax.enable_x64(True):
         a = SHARED.program_data(data, 1)["a"][0]
-        value = jax.jit(lambda w: log_density(SHARED.program, (), {"a": a}, {"weights": w})[0])(weights)
+        value = jax.jit(lambda w: log_density(SHARED.program, (), {"a": a}, {"weights": w})[0])(
+            weights
+        )
     assert abs(float(value) - likelihood - stats.dirichlet.logpdf(weights, np.ones(3))) < 1e-12
 
 

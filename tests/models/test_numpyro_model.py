@@ -112,16 +112,30 @@ def own_data() -> None:
     numpyro.sample("y", dist.Normal(numpyro.sample("m", dist.Normal(0, 1)), 1), obs=jnp.asarray(Y))
 
 
-Case = tuple[Callable[..., Any], dict[str, Any], dict[str, str], tuple[str, ...], dict[str, tuple[int, ...]]]
+Case = tuple[
+    Callable[..., Any], dict[str, Any], dict[str, str], tuple[str, ...], dict[str, tuple[int, ...]]
+]
 DRAWN: list[Any] = [
     (optional, {"x": X}, {"y": "obs"}, ("a", "b[0]", "b[1]", "sum[0]", "sum[1]"), {"y": (10,)}),
     (required, {"y": Y}, {"y": "yy"}, ("m",), {"y": (10,)}),
     (by_position, {"x": Y}, {"y": "y"}, ("m",), {"y": (10,)}),
-    (two_outcomes, {"n": 4}, {"heights": "heights", "counts": "counts"}, ("rate",), {"heights": (4,), "counts": (4,)}),
+    (
+        two_outcomes,
+        {"n": 4},
+        {"heights": "heights", "counts": "counts"},
+        ("rate",),
+        {"heights": (4,), "counts": (4,)},
+    ),
     (mixture, {}, {"y": "y"}, ("w[0]", "w[1]"), {"y": (8,)}),
     (nested, {}, {"y": "y"}, ("mean", "level[0]", "level[1]", "level[2]"), {"y": (4, 3)}),
     (walk, {}, {"y": "y"}, ("sd", *(f"state[{i}]" for i in range(6))), {"y": (6,)}),
-    (factor_of_correlations, {}, {"y": "y"}, tuple(f"root[{i}]" for i in ("1,0", "1,1", "2,0", "2,1", "2,2")), {"y": (5, 3)}),
+    (
+        factor_of_correlations,
+        {},
+        {"y": "y"},
+        tuple(f"root[{i}]" for i in ("1,0", "1,1", "2,0", "2,1", "2,2")),
+        {"y": (5, 3)},
+    ),
     (many, {}, {"y": "y"}, tuple(f"z[{i}]" for i in range(2500)), {"y": (2500,)}),
 ]
 
@@ -130,9 +144,17 @@ DRAWN[3:4] = [pytest.param(*case, marks=pytest.mark.study) for case in DRAWN[3:4
 DRAWN[5:] = [pytest.param(*case, marks=pytest.mark.study) for case in DRAWN[5:]]
 
 
-@pytest.mark.parametrize(("function", "data", "outcomes", "queries", "shapes"), DRAWN, ids=lambda v: getattr(v, "__name__", ""))
+@pytest.mark.parametrize(
+    ("function", "data", "outcomes", "queries", "shapes"),
+    DRAWN,
+    ids=lambda v: getattr(v, "__name__", ""),
+)
 def test_a_program_is_understood_and_drawn_from(
-    function: Any, data: dict[str, Any], outcomes: dict[str, str], queries: tuple[str, ...], shapes: dict[str, tuple[int, ...]]
+    function: Any,
+    data: dict[str, Any],
+    outcomes: dict[str, str],
+    queries: tuple[str, ...],
+    shapes: dict[str, tuple[int, ...]],
 ) -> None:
     """Constants, enumerated sites and what depends on them are no latents; outcomes are drawn by data set number."""
     model = NumPyroModel(function, data, simulated=True)
@@ -142,10 +164,14 @@ def test_a_program_is_understood_and_drawn_from(
     drawn = model.simulate(design, 0, "verify", np.arange(3))
     assert {n: v.shape[1:] for n, v in drawn.data.arrays.items() if n != "target"} == shapes
     assert drawn.outcome.shape == (3, 1, len(queries))
-    others = np.array([2] if function is required else [2, 0, 5])  # of one size, one compilation serves both
+    others = np.array(
+        [2] if function is required else [2, 0, 5]
+    )  # of one size, one compilation serves both
     again = model.simulate(design, 0, "verify", others)
     for name in shapes:
-        np.testing.assert_allclose(again.data.arrays[name][0], drawn.data.arrays[name][2], rtol=1e-12)
+        np.testing.assert_allclose(
+            again.data.arrays[name][0], drawn.data.arrays[name][2], rtol=1e-12
+        )
         assert not np.array_equal(drawn.data.arrays[name][0], drawn.data.arrays[name][1])
 
 
@@ -171,7 +197,9 @@ def test_no_prior_predictive_is_said_and_one_posterior_remains(function: Any, re
     assert model.given
     assert model.simulate(model.default_design(), 0, "verify", np.array([0])).data.index.size == 1
     with pytest.raises(InputError, match=reason):
-        NumPyroModel(function, {"y": Y}, simulated=True).simulate(model.default_design(), 0, "verify", np.arange(2))
+        NumPyroModel(function, {"y": Y}, simulated=True).simulate(
+            model.default_design(), 0, "verify", np.arange(2)
+        )
 
 
 def test_some_of_the_outcomes_are_not_enough() -> None:
@@ -184,7 +212,9 @@ def test_data_inside_the_program_is_one_data_set() -> None:
     assert model.given
     assert model.outcomes == {}
     with pytest.raises(InputError, match="observes what is no argument"):
-        NumPyroModel(own_data, simulated=True).simulate(model.default_design(), 0, "verify", np.arange(2))
+        NumPyroModel(own_data, simulated=True).simulate(
+            model.default_design(), 0, "verify", np.arange(2)
+        )
 
 
 def one_site(y: Any = None) -> None:
@@ -249,8 +279,12 @@ SHAPES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("function", "shape"), SHAPES, ids=lambda v: getattr(v, "__name__", str(v)))
-def test_a_drawn_data_set_has_the_shape_of_the_given_one(function: Any, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("function", "shape"), SHAPES, ids=lambda v: getattr(v, "__name__", str(v))
+)
+def test_a_drawn_data_set_has_the_shape_of_the_given_one(
+    function: Any, shape: tuple[int, ...]
+) -> None:
     """With n observations of sd 1 and a standard normal mean, the mean's posterior is normal: mean sum(y)/(n + 1), variance
     1/(n + 1). So the error of that mean has this variance in drawn data sets: ratio 1, largest error over 20 seeds .11."""
     given = np.random.default_rng(1).standard_normal(shape)
@@ -274,7 +308,9 @@ NOT_DRAWN = [
 
 
 @pytest.mark.filterwarnings("ignore:each value of 'y':UserWarning")
-@pytest.mark.parametrize(("function", "reason"), NOT_DRAWN, ids=lambda v: getattr(v, "__name__", ""))
+@pytest.mark.parametrize(
+    ("function", "reason"), NOT_DRAWN, ids=lambda v: getattr(v, "__name__", "")
+)
 def test_what_cannot_be_drawn_is_refused_with_its_reason(function: Any, reason: str) -> None:
     model = NumPyroModel(function, {} if "observes" in reason else {"y": Y}, simulated=True)
     with pytest.raises(InputError, match=reason):
@@ -296,11 +332,19 @@ def test_an_outcome_may_be_called_like_the_queries() -> None:
     drawn = model.simulate(model.default_design(), 0, "verify", np.arange(3)).data
     arguments, queries = model.inputs(drawn, 0)
     assert arguments["target"].shape == (3, 3)
-    assert queries_of(api.task(counts, data={"target": np.array([1, 2, 0])}), drawn) == len(queries) == 1
+    assert (
+        queries_of(api.task(counts, data={"target": np.array([1, 2, 0])}), drawn)
+        == len(queries)
+        == 1
+    )
 
 
 WRAPPED = [
-    (handlers.reparam(centred, config={"level": LocScaleReparam(0)}), {"y": np.array([1.0, 2.0, 3.0])}, "centred"),
+    (
+        handlers.reparam(centred, config={"level": LocScaleReparam(0)}),
+        {"y": np.array([1.0, 2.0, 3.0])},
+        "centred",
+    ),
     (partial(slope, x=Y), {"y": Y + 1}, "slope"),
     (partial(one_site, y=Y), {}, "one_site"),
     (Scaled(2.0), {"y": Y}, "Scaled"),
@@ -308,7 +352,9 @@ WRAPPED = [
 ]
 
 
-@pytest.mark.parametrize(("function", "data", "name"), WRAPPED, ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("function", "data", "name"), WRAPPED, ids=lambda v: v if isinstance(v, str) else ""
+)
 def test_wrapped_programs_are_programs(function: Any, data: dict[str, Any], name: str) -> None:
     """Handlers, partials, objects and lambdas; what a partial holds is given."""
     task = api.task(function, data=data)
@@ -319,8 +365,14 @@ def test_wrapped_programs_are_programs(function: Any, data: dict[str, Any], name
 
 def test_wrappers_with_the_same_settings_are_the_same_program() -> None:
     """No address of an object in what identifies it, and every setting in it."""
-    moved = [handlers.reparam(centred, config={"level": LocScaleReparam(c)}) for c in (0.0, 0.0, 0.5)]
-    made = [*moved, *(partial(slope, x=x) for x in (Y, Y.copy(), Y + 1)), *(Scaled(sd) for sd in (2.0, 2.0, 3.0))]
+    moved = [
+        handlers.reparam(centred, config={"level": LocScaleReparam(c)}) for c in (0.0, 0.0, 0.5)
+    ]
+    made = [
+        *moved,
+        *(partial(slope, x=x) for x in (Y, Y.copy(), Y + 1)),
+        *(Scaled(sd) for sd in (2.0, 2.0, 3.0)),
+    ]
     digests = [source_digest(f) for f in made]
     assert digests[0] == digests[1] != digests[2]
     assert digests[3] == digests[4] != digests[5]
@@ -377,15 +429,20 @@ WRONG = [
 
 
 @pytest.mark.filterwarnings("ignore:.*ut-of-support:UserWarning")  # NumPyro says so too
-@pytest.mark.parametrize(("function", "data", "text"), WRONG, ids=lambda v: getattr(v, "__name__", ""))
-def test_wrong_programs_and_data_are_refused_in_a_sentence(function: Any, data: dict[str, Any], text: str) -> None:
+@pytest.mark.parametrize(
+    ("function", "data", "text"), WRONG, ids=lambda v: getattr(v, "__name__", "")
+)
+def test_wrong_programs_and_data_are_refused_in_a_sentence(
+    function: Any, data: dict[str, Any], text: str
+) -> None:
     with pytest.raises(InputError, match=text):
         api.task(function, data=data).model.queries  # noqa: B018 - what an engine asks for first
 
 
 def test_identity_is_source_and_data() -> None:
     hashes = {
-        api.task(f, data=d).model_hash for f, d in ((required, {"y": Y}), (required, {"y": Y + 1}), (by_position, {"x": Y}))
+        api.task(f, data=d).model_hash
+        for f, d in ((required, {"y": Y}), (required, {"y": Y + 1}), (by_position, {"x": Y}))
     }
     assert len(hashes) == 3
     assert api.task(required, data={"y": Y.copy()}).model_hash in hashes
@@ -432,13 +489,20 @@ def test_a_missing_file_is_called_missing(tmp_path: Path) -> None:
 
 def test_numbers_of_every_origin(tmp_path: Path) -> None:
     """Byte orders, widths, and what spreadsheets write: spaces, missing values, whole numbers beyond 2^53."""
-    np.savez(tmp_path / "d.npz", big=np.array([1.5, 2.0], dtype=">f8"), wide=np.array([1.0], dtype=np.longdouble), name="logit")
+    np.savez(
+        tmp_path / "d.npz",
+        big=np.array([1.5, 2.0], dtype=">f8"),
+        wide=np.array([1.0], dtype=np.longdouble),
+        name="logit",
+    )
     found = read_arguments(tmp_path / "d.npz")
     assert found["big"].dtype.isnative
     assert found["big"].tolist() == [1.5, 2.0]
     assert found["wide"].dtype == np.float64
     assert found["name"] == "logit"
-    (tmp_path / "d.csv").write_text("y, k,id\n1.5, 1,9007199254740993\nNA, 2,1\n", encoding="utf-8-sig")
+    (tmp_path / "d.csv").write_text(
+        "y, k,id\n1.5, 1,9007199254740993\nNA, 2,1\n", encoding="utf-8-sig"
+    )
     table = read_arguments(tmp_path / "d.csv")
     np.testing.assert_array_equal(table["y"], [1.5, np.nan])
     assert table["k"].tolist() == [1, 2]
@@ -452,4 +516,10 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
 
 
 def test_single_values_as_typed() -> None:
-    assert [parse_argument(t) for t in ("3", "0.5", "[1, 2]", "true", "word")] == [3, 0.5, [1, 2], True, "word"]
+    assert [parse_argument(t) for t in ("3", "0.5", "[1, 2]", "true", "word")] == [
+        3,
+        0.5,
+        [1, 2],
+        True,
+        "word",
+    ]

@@ -46,7 +46,12 @@ def test_inversions_follow_their_laws() -> None:
     assert level.dtype == np.float64
     assert few.shape == (2, 3)
     assert 0 < level.min() < level.max() < 1
-    for name, x in draws.items():  # standardised to mean 0, variance 1: standard error of the mean .005 to .01
+    for (
+        name,
+        x,
+    ) in (
+        draws.items()
+    ):  # standardised to mean 0, variance 1: standard error of the mean .005 to .01
         assert abs(np.mean(x)) < 0.02, name  # measured at most .012
         assert abs(np.var(x) - 1) < 0.08, name  # measured at most .007
     assert np.abs(counts / 40_000 - 0.2).max() < 4.5 * (0.16 / 40_000) ** 0.5

@@ -82,7 +82,9 @@ def to_uai(model: BayesianNetwork) -> str:
     sizes = model.cardinalities.tolist()
     scopes = [" ".join(map(str, (len(p) + 1, *p, i))) for i, p in enumerate(model.parents)]
     tables = [f"{t.size} " + " ".join(map(repr, t.ravel().tolist())) for t in model.tables]
-    return "\n".join(["BAYES", str(len(sizes)), " ".join(map(str, sizes)), str(len(sizes)), *scopes, *tables])
+    return "\n".join(
+        ["BAYES", str(len(sizes)), " ".join(map(str, sizes)), str(len(sizes)), *scopes, *tables]
+    )
 
 
 def to_net(model: BayesianNetwork) -> str:
@@ -108,22 +110,49 @@ def to_xmlbif(model: BayesianNetwork) -> str:
     for node, parents, table in zip(model.nodes, model.parents, model.tables, strict=True):
         given = "".join(f"<GIVEN>{escaped(model.nodes[p])}</GIVEN>" for p in parents)
         values = " ".join(map(repr, table.ravel().tolist()))
-        out.append(f"<DEFINITION><FOR>{escaped(node)}</FOR>{given}<TABLE>{values}</TABLE></DEFINITION>")
+        out.append(
+            f"<DEFINITION><FOR>{escaped(node)}</FOR>{given}<TABLE>{values}</TABLE></DEFINITION>"
+        )
     return f'<BIF VERSION="0.3"><NETWORK>{"".join(out)}</NETWORK></BIF>'
 
 
 def to_xdsl(model: BayesianNetwork) -> str:
     out = []
-    for node, states, parents, table in zip(model.nodes, model.states, model.parents, model.tables, strict=True):
+    for node, states, parents, table in zip(
+        model.nodes, model.states, model.parents, model.tables, strict=True
+    ):
         listed = "".join(f'<state id="{escaped(s)}"/>' for s in states)
-        given = f"<parents>{escaped(' '.join(model.nodes[p] for p in parents))}</parents>" if parents else ""
+        given = (
+            f"<parents>{escaped(' '.join(model.nodes[p] for p in parents))}</parents>"
+            if parents
+            else ""
+        )
         values = " ".join(map(repr, table.ravel().tolist()))
-        out.append(f'<cpt id="{escaped(node)}">{listed}{given}<probabilities>{values}</probabilities></cpt>')
+        out.append(
+            f'<cpt id="{escaped(node)}">{listed}{given}<probabilities>{values}</probabilities></cpt>'
+        )
     return f"<smile><nodes>{''.join(out)}</nodes></smile>"
 
 
-WRITERS: dict[str, Callable[[BayesianNetwork], str]] = {"uai": to_uai, "net": to_net, "xmlbif": to_xmlbif, "xdsl": to_xdsl}
-SMALL = ["asia", "cancer", "earthquake", "survey", "sachs", "child", "alarm", "insurance", "hailfinder", "win95pts", "hepar2"]
+WRITERS: dict[str, Callable[[BayesianNetwork], str]] = {
+    "uai": to_uai,
+    "net": to_net,
+    "xmlbif": to_xmlbif,
+    "xdsl": to_xdsl,
+}
+SMALL = [
+    "asia",
+    "cancer",
+    "earthquake",
+    "survey",
+    "sachs",
+    "child",
+    "alarm",
+    "insurance",
+    "hailfinder",
+    "win95pts",
+    "hepar2",
+]
 LARGE = ["andes", "pigs", "water", "mildew", "barley", "pathfinder", "diabetes", "munin", "munin1", "munin2", "munin3",
          "munin4", "link"]  # fmt: skip
 
@@ -131,13 +160,17 @@ LARGE = ["andes", "pigs", "water", "mildew", "barley", "pathfinder", "diabetes",
 def published(name: str) -> BayesianNetwork:
     from importlib import resources
 
-    with resources.as_file(resources.files("pgmpy.utils.example_models") / f"{name}.bif.gz") as path:
+    with resources.as_file(
+        resources.files("pgmpy.utils.example_models") / f"{name}.bif.gz"
+    ) as path:
         model = load_model_file(path)
     assert isinstance(model, BayesianNetwork)
     return model
 
 
-@pytest.mark.parametrize("name", [*SMALL, *(pytest.param(n, marks=pytest.mark.study) for n in LARGE)])
+@pytest.mark.parametrize(
+    "name", [*SMALL, *(pytest.param(n, marks=pytest.mark.study) for n in LARGE)]
+)
 def test_every_published_network_in_every_format(name: str) -> None:
     model = published(name)
     for kind, write in WRITERS.items():
@@ -166,7 +199,9 @@ def test_what_pgmpy_writes_is_read(name: str, tmp_path: Path) -> None:
     for kind in ("xmlbif", "xdsl", "net"):
         again = load_model_file(tmp_path / f"x.{kind}")
         assert isinstance(again, BayesianNetwork)
-        np.testing.assert_allclose(law(again, list(model.nodes)), joint, atol=1e-6, err_msg=kind)  # float32 tables
+        np.testing.assert_allclose(
+            law(again, list(model.nodes)), joint, atol=1e-6, err_msg=kind
+        )  # float32 tables
 
 
 def law(model: BayesianNetwork, order: list[str]) -> Any:
@@ -275,21 +310,33 @@ def chain(kind: str, nodes: int) -> str:
     """A chain of two-state variables."""
     if kind == "uai":
         scopes = "1 0\n" + "".join(f"2 {i - 1} {i}\n" for i in range(1, nodes))
-        return f"BAYES\n{nodes}\n{'2 ' * nodes}\n{nodes}\n{scopes}" + "2 .5 .5\n" + "4 .9 .1 .2 .8\n" * (nodes - 1)
+        return (
+            f"BAYES\n{nodes}\n{'2 ' * nodes}\n{nodes}\n{scopes}"
+            + "2 .5 .5\n"
+            + "4 .9 .1 .2 .8\n" * (nodes - 1)
+        )
     out = []
     for i in range(nodes):
         parent, values = (f"v{i - 1}", ".9 .1 .2 .8") if i else ("", ".5 .5")
         if kind == "net":
-            out.append(f'node v{i} {{ states = ("a" "b"); }}\npotential ( v{i} | {parent} ) {{ data = ( {values} ); }}\n')
+            out.append(
+                f'node v{i} {{ states = ("a" "b"); }}\npotential ( v{i} | {parent} ) {{ data = ( {values} ); }}\n'
+            )
         elif kind == "xdsl":
             given = f"<parents>{parent}</parents>" if parent else ""
-            out.append(f'<cpt id="v{i}"><state id="a"/><state id="b"/>{given}<probabilities>{values}</probabilities></cpt>\n')
+            out.append(
+                f'<cpt id="v{i}"><state id="a"/><state id="b"/>{given}<probabilities>{values}</probabilities></cpt>\n'
+            )
         else:
             given = f"<GIVEN>{parent}</GIVEN>" if parent else ""
             out.append(f'<VARIABLE TYPE="nature"><NAME>v{i}</NAME><OUTCOME>a</OUTCOME><OUTCOME>b</OUTCOME></VARIABLE>\n'
                        f"<DEFINITION><FOR>v{i}</FOR>{given}<TABLE>{values}</TABLE></DEFINITION>\n")  # fmt: skip
     body = "".join(out)
-    around = {"net": "{}", "xdsl": "<smile><nodes>{}</nodes></smile>", "xmlbif": "<BIF><NETWORK>{}</NETWORK></BIF>"}
+    around = {
+        "net": "{}",
+        "xdsl": "<smile><nodes>{}</nodes></smile>",
+        "xmlbif": "<BIF><NETWORK>{}</NETWORK></BIF>",
+    }
     return around[kind].replace("{}", body)
 
 

@@ -30,7 +30,30 @@ BIF = SCAN.Syntax(signs="{}()[],;|", line="//", block=("/*", "*/"))
 NET = SCAN.Syntax(signs="{}()=;|", line="%", escapes=True)
 LIST = SCAN.Syntax(signs="()", line="%", escapes=True, ends_words=False)
 SYNTAXES = (BIF, NET, LIST)
-PIECES = ["a", "b1", " ", "\n", "/", "*", "//", "/*", "*/", "%", '"', "\\", ";", "{", "}", "(", ")", "|", ",", "=", ".5", "\t"]
+PIECES = [
+    "a",
+    "b1",
+    " ",
+    "\n",
+    "/",
+    "*",
+    "//",
+    "/*",
+    "*/",
+    "%",
+    '"',
+    "\\",
+    ";",
+    "{",
+    "}",
+    "(",
+    ")",
+    "|",
+    ",",
+    "=",
+    ".5",
+    "\t",
+]
 
 
 # -- one character after the other ---------------------------------------------------------------------------------------
@@ -154,7 +177,11 @@ def require_equal(text: str) -> None:
     for syntax in SYNTAXES:
         assert tokens(syntax, text) == plain_tokens(syntax, text), (syntax, text)
         for ends in (";", ";{}"):
-            assert syntax.value(text, 0, ends) == plain_value(syntax, text, ends), (syntax, text, ends)
+            assert syntax.value(text, 0, ends) == plain_value(syntax, text, ends), (
+                syntax,
+                text,
+                ends,
+            )
 
 
 def random_text(rng: random.Random) -> str:
@@ -177,7 +204,24 @@ def test_a_comment_that_never_ends_is_seen() -> None:
 def test_hostile_texts_take_a_time_in_proportion() -> None:
     """A megabyte each; what grows like the square would take hours."""
     size = 2**20
-    for one in ('"', "/", "/*", "/**/", "a/", '\\"', "%", " ", "a", '"\\', "{", "*/", "\n//", '"a" ', "(", "1"):
+    for one in (
+        '"',
+        "/",
+        "/*",
+        "/**/",
+        "a/",
+        '\\"',
+        "%",
+        " ",
+        "a",
+        '"\\',
+        "{",
+        "*/",
+        "\n//",
+        '"a" ',
+        "(",
+        "1",
+    ):
         text = one * (size // len(one))
         for syntax in SYNTAXES:
             syntax.value(text, 0, ";")
@@ -200,7 +244,9 @@ def test_no_pattern_leans_on_possessive_or_atomic_groups() -> None:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("re."):
-                constants = [leaf.value for leaf in ast.walk(node) if isinstance(leaf, ast.Constant)]
+                constants = [
+                    leaf.value for leaf in ast.walk(node) if isinstance(leaf, ast.Constant)
+                ]
                 written = [value for value in constants if isinstance(value, str)]
                 assert not any(possessive.search(text) for text in written), (path, node.lineno)
 

@@ -64,12 +64,22 @@ def test_asia_is_the_published_graph() -> None:
     published = read_bif(Path(spec.origin).parent / "utils" / "example_models" / "asia.bif.gz")
     ours = load_task("bn-asia").model
     assert isinstance(ours, BayesianNetwork)
-    assert (ours.nodes, ours.parents, ours.states) == (published.nodes, published.parents, published.states)
+    assert (ours.nodes, ours.parents, ours.states) == (
+        published.nodes,
+        published.parents,
+        published.states,
+    )
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_tasks_round_trip_through_yaml(model: Model, tmp_path: Path) -> None:
-    task = task_of(model, name="mine", queries=2, tolerance=Tolerance(1e-3, 2e-5), training={"steps": 5, "lr": 3e-4})
+    task = task_of(
+        model,
+        name="mine",
+        queries=2,
+        tolerance=Tolerance(1e-3, 2e-5),
+        training={"steps": 5, "lr": 3e-4},
+    )
     write_yaml(task, tmp_path / "mine.yaml")
     again = load_task(tmp_path / "mine.yaml")
     assert again == task
@@ -79,7 +89,9 @@ def test_tasks_round_trip_through_yaml(model: Model, tmp_path: Path) -> None:
 
 
 def test_defaults_of_each_family() -> None:
-    engines = {(type(m).__name__, t.reference, t.second_route) for m in MODELS for t in [task_of(m)]}
+    engines = {
+        (type(m).__name__, t.reference, t.second_route) for m in MODELS for t in [task_of(m)]
+    }
     assert engines == {
         ("BayesianNetwork", "conjugate", "row_quadrature"), ("BayesianNetwork", "junction_tree", "elimination"),
         ("MTD", "simplex_quadrature", "lag_counts"), ("GaussianProcess", "cholesky", "sequential")}  # fmt: skip
@@ -154,8 +166,12 @@ def test_what_is_no_yaml_is_refused_in_one_line(text: str, message: str, tmp_pat
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_not_there_or_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="a shipped task or a file, got 'bn-asiaa'; shipped tasks: bn-asia"):
+def test_files_that_are_not_there_or_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        InputError, match="a shipped task or a file, got 'bn-asiaa'; shipped tasks: bn-asia"
+    ):
         load_task("bn-asiaa")
     with pytest.raises(InputError, match="a readable file"):
         read_yaml(tmp_path)
@@ -185,14 +201,27 @@ load_task("bn-asia").hash
 print([m for m in {heavy} if m in sys.modules])"""
     path = str(registry.HERE.parent)
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": path}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": path},
     )
     assert done.stdout.strip() == "[]"
 
 
 def test_the_public_surface() -> None:
     offered = set(dir(models))
-    assert {"Design", "Task", "BayesianNetwork", "Dirichlet", "GaussianProcess", "RBF", "MTD", "NumPyroModel"} <= offered
+    assert {
+        "Design",
+        "Task",
+        "BayesianNetwork",
+        "Dirichlet",
+        "GaussianProcess",
+        "RBF",
+        "MTD",
+        "NumPyroModel",
+    } <= offered
     assert all(getattr(models, name) is not None for name in offered)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = models.Nothing

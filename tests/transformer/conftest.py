@@ -33,7 +33,11 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
             "nodes": ["a", "b", "c"],
             "parents": {"b": ["a"], "c": ["b"]},
             "states": {"a": ["x", "y"], "b": ["x", "y", "z"], "c": ["x", "y"]},
-            "cpts": {"a": [[0.3, 0.7]], "b": [[0.2, 0.3, 0.5], [0.6, 0.4, 0.0]], "c": [[0.9, 0.1], [0.4, 0.6], [1.0, 0.0]]},
+            "cpts": {
+                "a": [[0.3, 0.7]],
+                "b": [[0.2, 0.3, 0.5], [0.6, 0.4, 0.0]],
+                "c": [[0.9, 0.1], [0.4, 0.6], [1.0, 0.0]],
+            },
         },
         (0,),
     ),
@@ -66,7 +70,9 @@ class Case:
 
 def case(family: str, **changes: Any) -> Case:
     spec, positions = MODELS[family]
-    task = _spec.task_of(_spec.model_from_spec({"kind": family, **spec}), name=f"small-{family}", positions=positions)
+    task = _spec.task_of(
+        _spec.model_from_spec({"kind": family, **spec}), name=f"small-{family}", positions=positions
+    )
     engine = registry.load("engine", task.reference)()
     network = {**SMALL, **(CELLS if family == "gaussian_process" else {})}
     settings: dict[str, Any] = {
@@ -78,7 +84,9 @@ def case(family: str, **changes: Any) -> Case:
         "evaluations": 3,
     }
     return Case(
-        task, Recipe(network=network, **{**settings, **changes}), lambda data: engine(task, data, seed=0).predictive
+        task,
+        Recipe(network=network, **{**settings, **changes}),
+        lambda data: engine(task, data, seed=0).predictive,
     )
 
 

@@ -41,13 +41,24 @@ def test_they_train_and_come_back(name: str, make_case: Callable[..., Any], tmp_
     case = make_case(family, steps=40, learning_rate=0.03)
     recipe = replace(case.recipe, network=settings)
     config = config_of(case.task, settings)
-    card = train(case.task, recipe, targets=case.targets, evaluate=case.evaluate, out=tmp_path, device="cpu", progress=False)
+    card = train(
+        case.task,
+        recipe,
+        targets=case.targets,
+        evaluate=case.evaluate,
+        out=tmp_path,
+        device="cpu",
+        progress=False,
+    )
     network, again = load(tmp_path, case.task)
     assert again == card
     assert network.config == config == config_from(config.to_dict())
     fresh = make_batch(case.task, recipe, config, case.targets, 1, 0)
     with torch.no_grad():
-        before, after = (sum(float(divergence(net, g)) for g in fresh) for net in (build(config).initialise(0), network))
+        before, after = (
+            sum(float(divergence(net, g)) for g in fresh)
+            for net in (build(config).initialise(0), network)
+        )
     assert after < 0.8 * before  # measured .37 and .60
 
 
@@ -86,7 +97,10 @@ def test_the_solver_is_gradient_descent(normalised: bool) -> None:
     model = GaussianProcess(RBF(1.2, 0.8), 0.2, 2)
     task = Task("points", model, Design((1, 20), queries=3), "cholesky", "sequential")
     data, eta = task.simulate(range(5), seed=0).data, 0.7 if normalised else 0.03
-    engine = registry.engine("preconditioned_descent" if normalised else "kernel_descent", {"steps": "5", "eta": str(eta)})
+    engine = registry.engine(
+        "preconditioned_descent" if normalised else "kernel_descent",
+        {"steps": "5", "eta": str(eta)},
+    )
     exact = engine(task, data, seed=0).predictive
     solver = KernelSolver(KernelSolverConfig(2, layers=6, normalised=normalised, **CELLS)).double()
     with torch.no_grad():
@@ -96,7 +110,9 @@ def test_the_solver_is_gradient_descent(normalised: bool) -> None:
             weight.fill_(values[name.rpartition(".")[2]])
         for position in range(2):
             context, query = model.inputs(data, position)
-            mean, variance = solver.moments(*(torch.tensor(a) for a in (context.x, context.y, query)))
+            mean, variance = solver.moments(
+                *(torch.tensor(a) for a in (context.x, context.y, query))
+            )
             np.testing.assert_allclose(mean, exact.mean[:, position], rtol=0, atol=1e-13)  # 2e-15
             np.testing.assert_allclose(variance, exact.sd[:, position] ** 2, rtol=0, atol=1e-13)
 
@@ -105,8 +121,12 @@ def test_the_solver_knows_a_linear_kernel() -> None:
     model = GaussianProcess(Linear((2.0, 0.5)), 0.2, 2)
     task = Task("points", model, Design((1, 20), queries=3), "cholesky", "sequential")
     data = task.simulate(range(5), seed=0).data
-    exact = registry.engine("kernel_descent", {"steps": "5", "eta": "0.02"})(task, data, seed=0).predictive
-    solver = KernelSolver(KernelSolverConfig(2, layers=6, kernel="linear", normalised=False, **CELLS)).double()
+    exact = registry.engine("kernel_descent", {"steps": "5", "eta": "0.02"})(
+        task, data, seed=0
+    ).predictive
+    solver = KernelSolver(
+        KernelSolverConfig(2, layers=6, kernel="linear", normalised=False, **CELLS)
+    ).double()
     with torch.no_grad():
         for name, weight in solver.named_parameters():
             values = {"log_scale": torch.tensor([2.0, 0.5]).log() / 2, "log_amplitude": torch.tensor(0.0),
@@ -115,7 +135,9 @@ def test_the_solver_knows_a_linear_kernel() -> None:
             weight.copy_(values[name.rpartition(".")[2]])
         context, query = model.inputs(data, 1)
         mean, variance = solver.moments(*(torch.tensor(a) for a in (context.x, context.y, query)))
-    np.testing.assert_allclose(mean, exact.mean[:, 1], rtol=0, atol=1e-6)  # scales in single precision: 1e-7
+    np.testing.assert_allclose(
+        mean, exact.mean[:, 1], rtol=0, atol=1e-6
+    )  # scales in single precision: 1e-7
     np.testing.assert_allclose(variance, exact.sd[:, 1] ** 2, rtol=0, atol=1e-6)
 
 
@@ -126,7 +148,9 @@ def test_cells_of_the_solver_are_those_of_a_normal() -> None:
     edges = torch.linspace(-4, 4, 61).double()
     below = torch.special.ndtr((edges - mean[0, :, None]) / variance[0, :, None].sqrt())
     exact = torch.diff(below, prepend=torch.zeros(2, 1), append=torch.ones(2, 1))
-    torch.testing.assert_close(mass, exact, rtol=0, atol=4e-4)  # 2.4e-4: the density at the midpoint for its mean
+    torch.testing.assert_close(
+        mass, exact, rtol=0, atol=4e-4
+    )  # 2.4e-4: the density at the midpoint for its mean
 
 
 def test_points_have_no_order_and_queries_do_not_meet(make_case: Callable[..., Any]) -> None:
@@ -136,7 +160,9 @@ def test_points_have_no_order_and_queries_do_not_meet(make_case: Callable[..., A
     said = candidate(context, query)["probs"]
     turned = type(context)(context.x[:, ::-1], context.y[:, ::-1])
     np.testing.assert_allclose(candidate(turned, query)["probs"], said, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(candidate(context, query[:, :1])["probs"], said[:, :1], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        candidate(context, query[:, :1])["probs"], said[:, :1], rtol=0, atol=1e-5
+    )
     with pytest.raises(InputError, match="softmax"):
         candidate.attention(context, query)
 

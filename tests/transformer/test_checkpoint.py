@@ -25,14 +25,27 @@ from veribayes.transformer._training import train
 
 MEBIBYTE = 2**20
 SHIPPED = registry.names("checkpoint")
-ASKED = {"bn-asia", "bn-asia-inference", "bn-general5", "bn-general5+mle", "gp-rbf-1d", "mtd-q5-m3"}  # one of each kind
+ASKED = {
+    "bn-asia",
+    "bn-asia-inference",
+    "bn-general5",
+    "bn-general5+mle",
+    "gp-rbf-1d",
+    "mtd-q5-m3",
+}  # one of each kind
 
 
 @pytest.fixture
 def folder(make_case: Callable[..., Any], tmp_path: Path) -> Path:
     case = make_case("mtd", steps=1)
     train(
-        case.task, case.recipe, targets=case.targets, evaluate=case.evaluate, out=tmp_path, device="cpu", progress=False
+        case.task,
+        case.recipe,
+        targets=case.targets,
+        evaluate=case.evaluate,
+        out=tmp_path,
+        device="cpu",
+        progress=False,
     )
     return tmp_path
 
@@ -103,23 +116,47 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no card": (without_card, "card.json"),
     "no weights": (lambda f: (f / WEIGHTS).unlink(), "beside the card"),
     "a pickle instead": (pickled, "never opened"),
-    "a pickle under the right name": (lambda f: rewrite_weights(f, pickle.dumps([1.0] * 99)), "never opened"),
+    "a pickle under the right name": (
+        lambda f: rewrite_weights(f, pickle.dumps([1.0] * 99)),
+        "never opened",
+    ),
     "no safetensors": (lambda f: rewrite_weights(f, b"weights"), "safetensors"),
     "NaN": (not_finite, "finite"),
     "a tensor of another shape": (wrong_shape, "fit"),
     "a tensor too few": (missing_tensor, "fit"),
-    "another width": (lambda f: rewrite_card(f, network={**read_card(f).network, "width": 32}), "fit"),
+    "another width": (
+        lambda f: rewrite_card(f, network={**read_card(f).network, "width": 32}),
+        "fit",
+    ),
     "an impossible network": (lambda f: rewrite_card(f, network={"family": "rows"}), "fit"),
-    "a network for all memory": (lambda f: rewrite_card(f, network={**read_card(f).network, "width": 2**40}), "fit"),
+    "a network for all memory": (
+        lambda f: rewrite_card(f, network={**read_card(f).network, "width": 2**40}),
+        "fit",
+    ),
     "a card in no JSON": (lambda f: (f / CARD).write_text("{"), "JSON"),
-    "a card of another schema": (lambda f: rewrite_card(f, schema="veribayes.checkpoint/0"), "schema"),
+    "a card of another schema": (
+        lambda f: rewrite_card(f, schema="veribayes.checkpoint/0"),
+        "schema",
+    ),
     "a card with an unknown key": (lambda f: rewrite_card(f, licence="mine"), "licence"),
     "a huge card": (lambda f: (f / CARD).write_text(" " * 2 * MEBIBYTE), "at most"),
     "a card as deep as memory": (lambda f: (f / CARD).write_text("[" * 500_000), "JSON"),
-    "a card with a number for a hash": (lambda f: rewrite_card(f, weights_sha256=1), "text for 'weights_sha256'"),
-    "a card with no name of a task": (lambda f: rewrite_card(f, task="../../tasks/mine.yaml"), "name of a task"),
-    "a card with a module for a task": (lambda f: rewrite_card(f, task="os:abort"), "name of a task"),
-    "a card that colours the terminal": (lambda f: rewrite_card(f, task="\x1b[31mred"), "name of a task"),
+    "a card with a number for a hash": (
+        lambda f: rewrite_card(f, weights_sha256=1),
+        "text for 'weights_sha256'",
+    ),
+    "a card with no name of a task": (
+        lambda f: rewrite_card(f, task="../../tasks/mine.yaml"),
+        "name of a task",
+    ),
+    "a card with a module for a task": (
+        lambda f: rewrite_card(f, task="os:abort"),
+        "name of a task",
+    ),
+    "a card that colours the terminal": (
+        lambda f: rewrite_card(f, task="\x1b[31mred"),
+        "name of a task",
+    ),
     "a card without numbers": (lambda f: rewrite_card(f, seconds=None), "a number for 'seconds'"),
     "a linked card": (lambda f: linked(f, CARD), "a link"),
     "linked weights": (lambda f: linked(f, WEIGHTS), "a link"),
@@ -148,7 +185,10 @@ def test_what_is_refused_ends_the_command(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(shipped, folder)
     REFUSED[name][0](folder)
-    done = CliRunner().invoke(cli.app, ["verify", "bn-general5", "--candidate", str(folder), "--out", str(tmp_path / "out")])
+    done = CliRunner().invoke(
+        cli.app,
+        ["verify", "bn-general5", "--candidate", str(folder), "--out", str(tmp_path / "out")],
+    )
     assert done.exit_code == 2
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -161,7 +201,9 @@ def test_no_folder(tmp_path: Path) -> None:
         load(tmp_path / "nothing")
 
 
-def test_a_checkpoint_does_not_serve_another_model(folder: Path, make_case: Callable[..., Any]) -> None:
+def test_a_checkpoint_does_not_serve_another_model(
+    folder: Path, make_case: Callable[..., Any]
+) -> None:
     with pytest.raises(CheckpointError, match="small-gaussian_process"):
         network_candidate(folder, make_case("gaussian_process").task)
 
@@ -170,7 +212,11 @@ def test_a_checkpoint_does_not_serve_another_model(folder: Path, make_case: Call
 def test_shipped_checkpoints(name: str) -> None:
     """Loads, belongs to its task, is small, and one of each kind predicts; what it scores is measured by `verify`."""
     of, plus, variant = name.partition("+")
-    folder, task, preset = registry.checkpoint_path(name), _spec.load_task(of), f"full{plus}{variant}"
+    folder, task, preset = (
+        registry.checkpoint_path(name),
+        _spec.load_task(of),
+        f"full{plus}{variant}",
+    )
     assert folder is not None
     assert sorted(p.name for p in folder.iterdir()) == [CARD, WEIGHTS]
     assert (folder / WEIGHTS).stat().st_size < 3 * MEBIBYTE
@@ -181,14 +227,18 @@ def test_shipped_checkpoints(name: str) -> None:
     if name not in ASKED:
         return
     data = task.simulate(range(20), seed=0, stream="replicate").data
-    wanted = registry.engine(card.recipe.get("targets") or task.reference)(task, data, seed=0).predictive
+    wanted = registry.engine(card.recipe.get("targets") or task.reference)(
+        task, data, seed=0
+    ).predictive
     middle = len(data.positions) // 2
     said = network_candidate(folder, task)(*task.model.inputs(data, middle))
     answer = as_predictive(said, wanted.shape[::2], task.model.n_categories)
     if task.model.n_categories:  # measured 6e-4 to 1e-3 over three
         assert np.abs(answer.probs - wanted.probs[:, middle]).mean() < 0.01
     else:
-        off = (answer.expectation() - wanted.expectation()[:, middle]) / wanted.standard_deviation()[:, middle]
+        off = (
+            answer.expectation() - wanted.expectation()[:, middle]
+        ) / wanted.standard_deviation()[:, middle]
         assert np.abs(off).mean() < 0.1  # posterior sds; .01 measured
 
 

@@ -22,7 +22,11 @@ from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
 from veribayes.models.gaussian_process import GaussianProcess, PointsContext
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, as_predictive
-from veribayes.transformer.constructions import bn_maximum_likelihood, gp_gradient_descent, mtd_mirror_descent
+from veribayes.transformer.constructions import (
+    bn_maximum_likelihood,
+    gp_gradient_descent,
+    mtd_mirror_descent,
+)
 from veribayes.tree import Data
 
 GENERAL5 = {"C": ["A", "B"], "D": ["A", "C"], "E": ["D"]}
@@ -37,7 +41,9 @@ def task_of(model: Model, positions: tuple[int, ...]) -> Task:
 def drawn(task: Task, datasets: int, seed: int = 0) -> Data:
     """Data sets of any family, with the law of the model where it matters."""
     rng, positions = np.random.default_rng(seed), np.array(task.design.positions)
-    draw = {"bayesian_network": _rows, "mtd": _symbols, "gaussian_process": _points}[task.model.kind]
+    draw = {"bayesian_network": _rows, "mtd": _symbols, "gaussian_process": _points}[
+        task.model.kind
+    ]
     return Data(draw(task.model, rng, datasets, int(positions[-1])), positions, np.arange(datasets))
 
 
@@ -50,7 +56,10 @@ def _rows(model: Any, rng: np.random.Generator, datasets: int, n: int) -> dict[s
 
 
 def _symbols(model: Any, rng: np.random.Generator, datasets: int, n: int) -> dict[str, Any]:
-    weights, y = rng.dirichlet(np.ones(model.m), datasets), rng.integers(model.q, size=(datasets, n))
+    weights, y = (
+        rng.dirichlet(np.ones(model.m), datasets),
+        rng.integers(model.q, size=(datasets, n)),
+    )
     for t in range(model.m, n):
         above = model.next_symbol(weights, y, t).cumsum(-1)
         y[:, t] = (rng.random((datasets, 1)) * above[:, -1:] >= above[:, :-1]).sum(-1)
@@ -58,8 +67,15 @@ def _symbols(model: Any, rng: np.random.Generator, datasets: int, n: int) -> dic
 
 
 def _points(model: Any, rng: np.random.Generator, datasets: int, n: int) -> dict[str, Any]:
-    x, query = rng.standard_normal((datasets, n, model.d)), rng.standard_normal((datasets, 4, model.d))
-    return {"x": x, "y": np.sin(2 * x).sum(-1) + 0.2 * rng.standard_normal((datasets, n)), "x_query": query}
+    x, query = (
+        rng.standard_normal((datasets, n, model.d)),
+        rng.standard_normal((datasets, 4, model.d)),
+    )
+    return {
+        "x": x,
+        "y": np.sin(2 * x).sum(-1) + 0.2 * rng.standard_normal((datasets, n)),
+        "x_query": query,
+    }
 
 
 def answers(call: Answer, task: Task, data: Data) -> list[dict[str, Array]]:
@@ -68,7 +84,9 @@ def answers(call: Answer, task: Task, data: Data) -> list[dict[str, Array]]:
 
 
 def variables(name: str, task: Task, data: Data, **options: Any) -> dict[str, Array]:
-    return cast(Any, registry.load("engine", name)(**options)(task, data, seed=0).predictive.variables())
+    return cast(
+        Any, registry.load("engine", name)(**options)(task, data, seed=0).predictive.variables()
+    )
 
 
 # -- Bayesian networks ------------------------------------------------------------------------------------------------
@@ -86,7 +104,9 @@ NETWORKS = {
 def matching(task: Task, data: Data) -> Array:
     """Rows with the query's parent configuration, (dataset, position, query, 1)."""
     model = cast(BayesianNetwork, task.model)
-    counts = at_query(model, prefix_counts(model, data.arrays["rows"], data.positions), query_of(data))
+    counts = at_query(
+        model, prefix_counts(model, data.arrays["rows"], data.positions), query_of(data)
+    )
     return counts.sum(-1, keepdims=True).astype(np.float64)
 
 
@@ -95,10 +115,14 @@ def test_two_layers_are_maximum_likelihood(name: str) -> None:
     task = task_of(NETWORKS[name], (1, 3, 10, 50))
     data = drawn(task, 40)
     counted, seen = variables("mle", task, data)["probs"], matching(task, data)
-    found = np.stack([a["probs"] for a in answers(bn_maximum_likelihood.PART()(task), task, data)], axis=1)
+    found = np.stack(
+        [a["probs"] for a in answers(bn_maximum_likelihood.PART()(task), task, data)], axis=1
+    )
     assert np.where(seen > 0, np.abs(found - counted), 0).max() < 5e-14  # 3e-15
     np.testing.assert_allclose(found.sum(-1), 1, atol=1e-14)
-    padding = np.arange(found.shape[-1]) >= NETWORKS[name].cardinalities[data.arrays["target"]][:, None]
+    padding = (
+        np.arange(found.shape[-1]) >= NETWORKS[name].cardinalities[data.arrays["target"]][:, None]
+    )
     assert np.all(found[:, :, padding] == 0)
 
 
@@ -107,11 +131,17 @@ def test_the_error_is_within_its_bound(beta: float) -> None:
     task = task_of(NETWORKS["general5"], (2, 10, 50))
     data = drawn(task, 100)
     counted, seen = variables("mle", task, data)["probs"], matching(task, data)
-    found = np.stack([a["probs"] for a in answers(bn_maximum_likelihood.PART(beta)(task), task, data)], axis=1)
-    bound = bn_maximum_likelihood.error_bound(beta, data.positions[:, None, None], np.maximum(seen, 1))
+    found = np.stack(
+        [a["probs"] for a in answers(bn_maximum_likelihood.PART(beta)(task), task, data)], axis=1
+    )
+    bound = bn_maximum_likelihood.error_bound(
+        beta, data.positions[:, None, None], np.maximum(seen, 1)
+    )
     error = np.where(seen > 0, np.abs(found - counted), 0).max(-1, keepdims=True)
     assert np.all(error <= bound + 1e-14)
-    assert (error[bound > 1e-6] / bound[bound > 1e-6]).max() > 0.2  # .62, .88, .998: it says something
+    assert (
+        error[bound > 1e-6] / bound[bound > 1e-6]
+    ).max() > 0.2  # .62, .88, .998: it says something
 
 
 def test_unseen_configuration_averages_the_rows_that_agree_most() -> None:
@@ -120,7 +150,9 @@ def test_unseen_configuration_averages_the_rows_that_agree_most() -> None:
     query = RowQuery(np.array([[[1, 1, 1, -1], [1, 1, 0, -1]]]), np.array([3, 3]))
     call = bn_maximum_likelihood.PART()(task)
     probs = call(rows, query)["probs"][0]
-    np.testing.assert_allclose(probs[0], [0.5, 0.5], atol=1e-14)  # rows 2 and 3 agree on two parents
+    np.testing.assert_allclose(
+        probs[0], [0.5, 0.5], atol=1e-14
+    )  # rows 2 and 3 agree on two parents
     np.testing.assert_allclose(probs[1], [0.5, 0.5], atol=1e-14)  # all agree on one
     assert np.array_equal(call(rows[:, :0], query)["probs"], np.full((1, 2, 2), 0.5))
 
@@ -146,8 +178,12 @@ def test_generation_is_the_chain_of_conditionals() -> None:
 
 
 @pytest.mark.parametrize("per_lag", [False, True])
-@pytest.mark.parametrize(("q", "m", "length"), [(3, 3, 32), (5, 3, 64), (4, 5, 40), (2, 1, 2), (3, 2, 2), (10, 3, 128)])
-def test_three_layers_are_one_step_of_mirror_descent(q: int, m: int, length: int, per_lag: bool) -> None:
+@pytest.mark.parametrize(
+    ("q", "m", "length"), [(3, 3, 32), (5, 3, 64), (4, 5, 40), (2, 1, 2), (3, 2, 2), (10, 3, 128)]
+)
+def test_three_layers_are_one_step_of_mirror_descent(
+    q: int, m: int, length: int, per_lag: bool
+) -> None:
     task = task_of(MTD(q, m, concentration=0.7, per_lag=per_lag), (length,))
     data = drawn(task, 12)
     for eta in (0.02, 1 / (0.7 * m + 1)):
@@ -169,10 +205,14 @@ def test_attention_is_responsibility_then_average_then_weights() -> None:
     for i in range(2, 9):
         np.testing.assert_allclose(attention[:, i, [i - 1, i - 2]], gamma[:, i], atol=1e-14)
     h = network.responsibilities(h)
-    np.testing.assert_allclose(network.average.attention(h)[:, -1], np.repeat([[0, 1 / 7]], [2, 7], 1).repeat(4, 0))
+    np.testing.assert_allclose(
+        network.average.attention(h)[:, -1], np.repeat([[0, 1 / 7]], [2, 7], 1).repeat(4, 0)
+    )
     attention = network.weights.attention(network.average(h))[:, -1].numpy()
     weights = np.exp(0.1 * 2 * gamma[:, 2:].sum(1))
-    np.testing.assert_allclose(attention[:, [8, 7]], weights / weights.sum(-1, keepdims=True), atol=1e-14)
+    np.testing.assert_allclose(
+        attention[:, [8, 7]], weights / weights.sum(-1, keepdims=True), atol=1e-14
+    )
 
 
 @pytest.mark.parametrize("per_lag", [False, True])
@@ -185,7 +225,9 @@ def test_impossible_transitions(per_lag: bool) -> None:
     for steps in (1, 3):
         found = answers(mtd_mirror_descent.PART(steps, 0.1)(task), task, data)
         exact = variables("mirror_descent", task, data, steps=steps, eta=0.1)["probs"]
-        np.testing.assert_allclose(np.stack([f["probs"] for f in found], 1), exact, rtol=0, atol=1e-13)  # 3e-15
+        np.testing.assert_allclose(
+            np.stack([f["probs"] for f in found], 1), exact, rtol=0, atol=1e-13
+        )  # 3e-15
 
 
 @pytest.mark.parametrize(("steps", "per_lag"), [(2, False), (5, True), (50, False)])
@@ -194,11 +236,15 @@ def test_more_layers_are_more_steps(steps: int, per_lag: bool) -> None:
     data = drawn(task, 12)
     found = answers(mtd_mirror_descent.PART(steps, 0.05)(task), task, data)
     exact = variables("mirror_descent", task, data, steps=steps, eta=0.05)["probs"]
-    np.testing.assert_allclose(np.stack([f["probs"] for f in found], 1), exact, rtol=0, atol=1e-13)  # 3e-15
+    np.testing.assert_allclose(
+        np.stack([f["probs"] for f in found], 1), exact, rtol=0, atol=1e-13
+    )  # 3e-15
     deep = cast(Any, mtd_mirror_descent.PART(1, 0.05)(task))
     wide = mtd_mirror_descent.ManyStepNetwork(deep.model, 64, 0.05, 1)
     y = torch.tensor(data.arrays["y"])
-    np.testing.assert_allclose(wide(y), deep.network(64)(y), atol=1e-13)  # 2e-15: the same step in another network
+    np.testing.assert_allclose(
+        wide(y), deep.network(64)(y), atol=1e-13
+    )  # 2e-15: the same step in another network
 
 
 @pytest.mark.parametrize("per_lag", [False, True])
@@ -221,7 +267,9 @@ KERNELS: dict[str, kernels.Kernel] = {
     "matern52": kernels.Matern52(1.1, 1.2),
     "periodic": kernels.Periodic(1.0, 0.8, 1.5),
     "linear": kernels.Linear((2.0, 1.0)),
-    "composite": kernels.RBF(1.0, 0.8) * kernels.Periodic(0.9, 1.0, 0.7) + kernels.Matern32(0.5, 1.0) + kernels.Linear(0.4),
+    "composite": kernels.RBF(1.0, 0.8) * kernels.Periodic(0.9, 1.0, 0.7)
+    + kernels.Matern32(0.5, 1.0)
+    + kernels.Linear(0.4),
 }
 
 
@@ -231,10 +279,14 @@ def test_scores_are_the_model_covariance(name: str) -> None:
 
     x = np.random.default_rng(0).standard_normal((2, 6, 2))
     with jax.enable_x64(True):
-        exact = np.stack([np.asarray(GaussianProcess(KERNELS[name], 0.2, 2).covariance(a, a, {})) for a in x])
+        exact = np.stack(
+            [np.asarray(GaussianProcess(KERNELS[name], 0.2, 2).covariance(a, a, {})) for a in x]
+        )
     found = gp_gradient_descent.covariance(KERNELS[name], torch.tensor(x), torch.tensor(x)).numpy()
     np.testing.assert_allclose(found, exact, rtol=0, atol=5e-15)  # 1e-15
-    assert np.diagonal(found, axis1=1, axis2=2).max() <= gp_gradient_descent.largest(KERNELS[name]) * (1 + 1e-14)
+    assert np.diagonal(found, axis1=1, axis2=2).max() <= gp_gradient_descent.largest(
+        KERNELS[name]
+    ) * (1 + 1e-14)
 
 
 def gram(model: GaussianProcess, *points: Array) -> Array:
@@ -248,7 +300,10 @@ def exact(model: GaussianProcess, context: PointsContext, query: Array) -> dict[
     k = gram(model, context.x, query)
     inverse = np.linalg.inv(k[:, :n, :n] + noise * np.eye(n)) @ k[:, :n, n:]
     variance = noise + k[:, n:, n:] - k[:, n:, :n] @ inverse
-    return {"mean": (inverse.mT @ context.y[..., None])[..., 0], "sd": np.sqrt(np.diagonal(variance, axis1=1, axis2=2))}
+    return {
+        "mean": (inverse.mT @ context.y[..., None])[..., 0],
+        "sd": np.sqrt(np.diagonal(variance, axis1=1, axis2=2)),
+    }
 
 
 def closed(k: Array, y: Array, noise: float, etas: Array, floor: float | None) -> Array:
@@ -288,7 +343,9 @@ def test_layers_are_the_closed_formula(options: dict[str, Any]) -> None:
             k_all = gram(model, x[b], query[b, j : j + 1])
             formula = closed(k_all, y[b], 0.04, etas, part.floor if part.normalised else None)
             close = 1e-12 * max(1.0, float(np.abs(formula).max()))
-            np.testing.assert_allclose([found["mean"][b, j], found["sd"][b, j] ** 2], formula, rtol=0, atol=close)  # 7e-14
+            np.testing.assert_allclose(
+                [found["mean"][b, j], found["sd"][b, j] ** 2], formula, rtol=0, atol=close
+            )  # 7e-14
 
 
 def test_plain_attention_is_the_engine() -> None:
@@ -297,7 +354,9 @@ def test_plain_attention_is_the_engine() -> None:
     engine = variables("kernel_descent", task, data, steps=12, eta=0.03)
     found = answers(gp_gradient_descent.PART(13, eta=0.03)(task), task, data)
     for name in ("mean", "sd"):
-        np.testing.assert_allclose(np.stack([f[name] for f in found], 1), engine[name], rtol=0, atol=1e-13)  # 4e-15
+        np.testing.assert_allclose(
+            np.stack([f[name] for f in found], 1), engine[name], rtol=0, atol=1e-13
+        )  # 4e-15
 
 
 @pytest.mark.parametrize("eta", [None, "chebyshev"])
@@ -310,7 +369,9 @@ def test_the_variance_is_within_its_bound(eta: str | None) -> None:
         context, query = task.model.inputs(data, (4, 16).index(n))
         spectrum = np.linspace(*part.spectrum(model, n), 5000)
         bound = np.abs(np.prod(1 - part.step_sizes(model, n)[:, None] * spectrum, axis=0)).max()
-        error = np.abs(part(task)(context, query)["sd"] ** 2 - exact(model, context, query)["sd"] ** 2).max()
+        error = np.abs(
+            part(task)(context, query)["sd"] ** 2 - exact(model, context, query)["sd"] ** 2
+        ).max()
         assert 1e-4 * bound < error <= bound + 1e-12
 
 
@@ -318,7 +379,9 @@ def test_the_variance_is_within_its_bound(eta: str | None) -> None:
 def test_steps_reach_the_exact_posterior(normalised: bool) -> None:
     task = task_of(GaussianProcess(RBF, 0.5), (1, 20))
     data = drawn(task, 10)
-    for k, found in enumerate(answers(gp_gradient_descent.PART(200, normalised, "chebyshev")(task), task, data)):
+    for k, found in enumerate(
+        answers(gp_gradient_descent.PART(200, normalised, "chebyshev")(task), task, data)
+    ):
         limit = exact(cast(GaussianProcess, task.model), *task.model.inputs(data, k))
         for name in ("mean", "sd"):
             np.testing.assert_allclose(found[name], limit[name], rtol=0, atol=1e-12)  # 3e-15
@@ -338,12 +401,16 @@ def test_bins_are_the_softmax_of_a_normal() -> None:
     model = GaussianProcess(RBF, 0.2)
     task = task_of(model, (8,))
     data = drawn(task, 10)
-    plain, binned = (answers(gp_gradient_descent.PART(bins=n)(task), task, data)[0] for n in (0, 64))
+    plain, binned = (
+        answers(gp_gradient_descent.PART(bins=n)(task), task, data)[0] for n in (0, 64)
+    )
     edges = binned["edges"]
     assert edges[-1] == pytest.approx(3.0902 * np.sqrt(1.04), rel=1e-4)
     middle = (edges[:-1] + edges[1:]) / 2
     density = np.exp(-0.5 * ((middle - plain["mean"][..., None]) / plain["sd"][..., None]) ** 2)
-    np.testing.assert_allclose(binned["probs"], density / density.sum(-1, keepdims=True), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        binned["probs"], density / density.sum(-1, keepdims=True), rtol=0, atol=1e-14
+    )
     form = as_predictive(binned, (10, 4), None)
     np.testing.assert_allclose(form.expectation(), plain["mean"], atol=0.02)
 
@@ -356,7 +423,11 @@ def test_by_name(name: str) -> None:
     models: dict[str, tuple[Model, dict[str, str], dict[str, str]]] = {
         "bayesian_network": (NETWORKS["general5"], {"beta": "30"}, {"beta": "-1"}),
         "mtd": (MTD(3, 2), {"eta": "1e-1"}, {"eta": "fast"}),
-        "gaussian_process": (GaussianProcess(RBF, 0.2), {"eta": "0.1,0.2", "layers": "3"}, {"eta": "0.1,0.2"}),
+        "gaussian_process": (
+            GaussianProcess(RBF, 0.2),
+            {"eta": "0.1,0.2", "layers": "3"},
+            {"eta": "0.1,0.2"},
+        ),
     }
     kind = registry.load("construction", name).families[0]
     model, good, bad = models[kind]

@@ -14,7 +14,10 @@ def test_steps_are_those_of_torch() -> None:
     """Up to the rounding of bfloat16, in which torch does it."""
     settings = {"lr": 0.01, "weight_decay": 0.1}
     ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in SHAPES] for _ in range(2))
-    one, other = Muon(ours, **settings), torch.optim.Muon(theirs, **settings, adjust_lr_fn="match_rms_adamw")
+    one, other = (
+        Muon(ours, **settings),
+        torch.optim.Muon(theirs, **settings, adjust_lr_fn="match_rms_adamw"),
+    )
     for step in range(3):
         generator = torch.Generator().manual_seed(step)
         for p, q in zip(ours, theirs, strict=True):
@@ -31,7 +34,9 @@ def test_steps_are_those_of_torch() -> None:
 
 def test_singular_values_become_alike() -> None:
     generator = torch.Generator().manual_seed(0)
-    found = orthogonalised(torch.randn(5, 8, 16, generator=generator), (3.4445, -4.7750, 2.0315), 5, 1e-7)
+    found = orthogonalised(
+        torch.randn(5, 8, 16, generator=generator), (3.4445, -4.7750, 2.0315), 5, 1e-7
+    )
     values = torch.linalg.svdvals(found)
     assert values.min() > 0.4
     assert values.max() < 1.3

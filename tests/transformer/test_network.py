@@ -18,7 +18,9 @@ ROUNDING = 5e-6  # float32 sums in another order; measured 4e-7 on probabilities
 ROWS = NetworkConfig("rows", states=(2, 3, 2), width=16, layers=2, heads=2)
 SYMBOLS = NetworkConfig("symbols", states=(4,), width=16, layers=2, heads=2)
 NODES = NetworkConfig("nodes", states=(2, 3, 2), width=16, layers=2, heads=2)
-POINTS = NetworkConfig("points", inputs=2, cells=8, reach=3.0, tail_scale=0.4, width=16, layers=2, heads=2)
+POINTS = NetworkConfig(
+    "points", inputs=2, cells=8, reach=3.0, tail_scale=0.4, width=16, layers=2, heads=2
+)
 
 
 def network(config: NetworkConfig) -> Network:
@@ -36,17 +38,23 @@ def said(net: Network, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
     return probs
 
 
-def arguments(config: NetworkConfig, n: int = 6, queries: int = 3, seed: int = 0) -> tuple[torch.Tensor, ...]:
+def arguments(
+    config: NetworkConfig, n: int = 6, queries: int = 3, seed: int = 0
+) -> tuple[torch.Tensor, ...]:
     rng = np.random.default_rng(seed)
     if config.family == "symbols":
         return (integers(rng.integers(0, config.states[0], (2, n))),)
     if config.family == "points":
         return tuple(reals(rng.standard_normal(s)) for s in ((2, n, 2), (2, n), (2, queries, 2)))
     if config.family == "nodes":
-        return integers(rng.integers(-1, config.states, (n, 3))), integers(np.tile(np.arange(3), (n, 1)))
+        return integers(rng.integers(-1, config.states, (n, 3))), integers(
+            np.tile(np.arange(3), (n, 1))
+        )
     rows = rng.integers(0, config.states, (2, n, 3))
     target = rng.integers(0, 3, (2, queries))
-    query = np.where(np.arange(3) < target[..., None], rng.integers(0, config.states, (2, queries, 3)), -1)
+    query = np.where(
+        np.arange(3) < target[..., None], rng.integers(0, config.states, (2, queries, 3)), -1
+    )
     return integers(rows), integers(query), integers(target)
 
 
@@ -91,7 +99,9 @@ def test_a_sequence_sees_only_its_past() -> None:
     changed = symbols.clone()
     changed[:, 4] = (changed[:, 4] + 1) % 4
     before, after = net(symbols), net(changed)
-    torch.testing.assert_close(after[:, :5], before[:, :5], rtol=0, atol=ROUNDING)  # prefixes of length 0..4
+    torch.testing.assert_close(
+        after[:, :5], before[:, :5], rtol=0, atol=ROUNDING
+    )  # prefixes of length 0..4
     assert (after[:, 5:] - before[:, 5:]).abs().max() > 0.01  # measured 1.7
     torch.testing.assert_close(net(symbols[:, :3]), before[:, :4], rtol=0, atol=ROUNDING)
 
@@ -113,12 +123,18 @@ def test_categories_that_a_target_lacks_get_exactly_zero() -> None:
 def test_nodes_read_all_the_evidence_and_answer_what_is_asked() -> None:
     net, (evidence, target) = network(NODES), arguments(NODES)
     answers = said(net, (evidence, target))
-    torch.testing.assert_close(said(net, (evidence, target.flip(1))), answers.flip(1), rtol=0, atol=ROUNDING)
-    torch.testing.assert_close(said(net, (evidence, target[:, 1:2])), answers[:, 1:2], rtol=0, atol=ROUNDING)
+    torch.testing.assert_close(
+        said(net, (evidence, target.flip(1))), answers.flip(1), rtol=0, atol=ROUNDING
+    )
+    torch.testing.assert_close(
+        said(net, (evidence, target[:, 1:2])), answers[:, 1:2], rtol=0, atol=ROUNDING
+    )
     for node in range(3):
         changed = evidence.clone()
         changed[:, node] = torch.where(evidence[:, node] < 0, 0, -1)
-        assert (said(net, (changed, target)) - answers).abs().amax((0, 2)).min() > 0.01  # every answer depends on every node
+        assert (said(net, (changed, target)) - answers).abs().amax(
+            (0, 2)
+        ).min() > 0.01  # every answer depends on every node
     assert torch.all(answers[:, [0, 2], 2] == 0)
 
 
@@ -131,9 +147,13 @@ def test_probabilities_sum_to_one(each: Any) -> None:
         np.testing.assert_allclose(said["probs"].sum(-1), 1.0, rtol=0, atol=1e-14)
 
 
-def test_batches_inside_a_candidate_change_nothing(each: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_inside_a_candidate_change_nothing(
+    each: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     candidate = NetworkCandidate(network(config_of(each.task, each.recipe.network)))
-    context, query = each.task.model.inputs(each.task.simulate(range(4), seed=0, stream="replicate").data, 2)
+    context, query = each.task.model.inputs(
+        each.task.simulate(range(4), seed=0, stream="replicate").data, 2
+    )
     whole = candidate(context, query)["probs"]
     monkeypatch.setattr("veribayes.transformer._candidates.TOKENS", 1)
     np.testing.assert_allclose(candidate(context, query)["probs"], whole, rtol=0, atol=ROUNDING)

@@ -52,17 +52,28 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
     one, two = (decode((tmp_path / name / "gradients").read_bytes()) for name in ("one", "two"))
     apart = max(float((one[k] - two[k]).abs().max()) for k in one)
     assert apart < 1e-6  # 4e-8, of gradients whose norm is one
-    (first, second) = ([(p["step"], p["training"]) for p in read_card(tmp_path / name).curve] for name in ("one", "two"))
+    (first, second) = (
+        [(p["step"], p["training"]) for p in read_card(tmp_path / name).curve]
+        for name in ("one", "two")
+    )
     assert [step for step, _ in first] == [step for step, _ in second] == [4]
     assert first[0][1] == pytest.approx(second[0][1], rel=1e-5)  # 5e-8
 
 
 def test_shares_of_a_group_are_all_of_it() -> None:
-    group = Group((torch.arange(8).view(4, 2),), slice(None), torch.arange(4.0).view(4, 1, 1), torch.arange(4.0).view(4, 1))
+    group = Group(
+        (torch.arange(8).view(4, 2),),
+        slice(None),
+        torch.arange(4.0).view(4, 1, 1),
+        torch.arange(4.0).view(4, 1),
+    )
     parts = [Ranks(rank, 2).share(group) for rank in range(2)]
     rows = torch.cat([part.target for part in parts]).flatten()
     assert sorted(rows.tolist()) == [0, 1, 2, 3]
-    assert all(part.latents is not None and torch.equal(part.latents.flatten(), part.target.flatten()) for part in parts)
+    assert all(
+        part.latents is not None and torch.equal(part.latents.flatten(), part.target.flatten())
+        for part in parts
+    )
     assert [part.arrays[0][:, 0].tolist() for part in parts] == [[0, 4], [2, 6]]
     with pytest.raises(InputError, match="divides 4 data sets"):
         Ranks(0, 3).share(group)

@@ -27,7 +27,13 @@ CHECKPOINTS = Path(__file__).resolve().parents[2] / "transformer" / "checkpoints
 
 
 def run(case: Any, out: Path, **changes: Any) -> Any:
-    options = {"targets": case.targets, "evaluate": case.evaluate, "device": "cpu", "progress": False, **changes}
+    options = {
+        "targets": case.targets,
+        "evaluate": case.evaluate,
+        "device": "cpu",
+        "progress": False,
+        **changes,
+    }
     return train(case.task, case.recipe, out=out, **options)
 
 
@@ -55,10 +61,14 @@ def test_a_killed_run_continues_to_the_same_bits(each: Any, tmp_path: Path) -> N
         run(each, tmp_path / "killed", targets=dying_after(each, 7 * per_step), save_seconds=0.0)
     assert (tmp_path / "killed" / STATE).exists()
     continued = run(each, tmp_path / "killed")
-    assert (tmp_path / "killed" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
+    assert (tmp_path / "killed" / WEIGHTS).read_bytes() == (
+        tmp_path / "whole" / WEIGHTS
+    ).read_bytes()
     assert continued.scores == whole.scores
     keys = ("step", "training", "square")
-    assert [[p[k] for k in keys] for p in continued.curve] == [[p[k] for k in keys] for p in whole.curve]
+    assert [[p[k] for k in keys] for p in continued.curve] == [
+        [p[k] for k in keys] for p in whole.curve
+    ]
     assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == ["card.json", WEIGHTS]
 
 
@@ -76,7 +86,9 @@ def test_sigint_saves_and_names_the_way_on(make_case: Callable[..., Any], tmp_pa
     assert signal.getsignal(signal.SIGINT) is before
     run(case, tmp_path / "stopped")
     run(case, tmp_path / "whole")
-    assert (tmp_path / "stopped" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
+    assert (tmp_path / "stopped" / WEIGHTS).read_bytes() == (
+        tmp_path / "whole" / WEIGHTS
+    ).read_bytes()
 
 
 def test_a_finished_run_is_left_alone(make_case: Callable[..., Any], tmp_path: Path) -> None:
@@ -95,7 +107,9 @@ def test_another_run_is_not_overwritten(make_case: Callable[..., Any], tmp_path:
             run(other, tmp_path / folder)
 
 
-def test_a_state_that_lacks_what_it_needs_is_refused(make_case: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_state_that_lacks_what_it_needs_is_refused(
+    make_case: Callable[..., Any], tmp_path: Path
+) -> None:
     case = make_case("mtd", steps=3)
     with pytest.raises(Killed):
         run(case, tmp_path, targets=dying_after(case, 2), save_seconds=0.0)
@@ -117,7 +131,9 @@ def test_a_tiny_task_is_learned(make_case: Callable[..., Any], tmp_path: Path) -
         assert divergence(network, fresh) < 0.02 * divergence(untrained, fresh)
 
 
-def test_a_network_that_imitates_maximum_likelihood(make_case: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_network_that_imitates_maximum_likelihood(
+    make_case: Callable[..., Any], tmp_path: Path
+) -> None:
     """The loss falls from 1.0 to below .5 within 60 steps, on labels that may be zero."""
     case = make_case("bayesian_network", steps=60, loss="l1", targets="mle")
     engine = registry.engine("mle")
@@ -131,7 +147,9 @@ def test_a_network_that_imitates_maximum_likelihood(make_case: Callable[..., Any
     fresh = make_batch(case.task, case.recipe, network.config, targets, 1, 0)
     untrained = type(network)(network.config).initialise(0)
     with torch.no_grad():
-        before, after = (sum(float(distance(net, g)) for g in fresh) / len(fresh) for net in (untrained, network))
+        before, after = (
+            sum(float(distance(net, g)) for g in fresh) / len(fresh) for net in (untrained, network)
+        )
     assert after < 0.75 * before, (before, after)
 
 
@@ -163,7 +181,9 @@ def test_devices_that_are_not_there(
         run(make_case("mtd"), tmp_path, device=device)
 
 
-def test_tensorboard_is_asked_for_by_name_only(make_case: Callable[..., Any], tmp_path: Path, monkeypatch: Any) -> None:
+def test_tensorboard_is_asked_for_by_name_only(
+    make_case: Callable[..., Any], tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     case = make_case("mtd", steps=2)
     with pytest.raises(InputError, match="tensorboard"):
@@ -197,7 +217,9 @@ def test_a_card_is_called_by_the_metric_that_judges_its_form() -> None:
 
     measure = training.measurement(task, datasets=20)
     scores = measure(wide)
-    assert {"kl_density", "kl_density_low", "kl_density_high", "kl_density_by_position"} <= set(scores)
+    assert {"kl_density", "kl_density_low", "kl_density_high", "kl_density_by_position"} <= set(
+        scores
+    )
     assert scores["metric"] == "kl_density"
     assert scores["kl_density"] > 2
     assert not any(name == "kl" or name.startswith("kl_by") for name in scores)
@@ -205,8 +227,13 @@ def test_a_card_is_called_by_the_metric_that_judges_its_form() -> None:
 
 
 def test_shipped_cards_of_networks_with_bins_state_the_divergence_of_densities() -> None:
-    cards = {path.parent.name: json.loads(path.read_text()) for path in CHECKPOINTS.glob("*/card.json")}
+    cards = {
+        path.parent.name: json.loads(path.read_text()) for path in CHECKPOINTS.glob("*/card.json")
+    }
     cells = {name for name, card in cards.items() if card["network"].get("cells")}
     assert cells == {"gp-blr-5d+bins", "gp-hyper-1d+bins", "gp-hyper-1d+latents", "gp-rbf-1d+bins"}
     for name in cells:
-        assert (cards[name]["scores"]["metric"], "kl" in cards[name]["scores"]) == ("kl_density", False), name
+        assert (cards[name]["scores"]["metric"], "kl" in cards[name]["scores"]) == (
+            "kl_density",
+            False,
+        ), name

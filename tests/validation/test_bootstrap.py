@@ -24,7 +24,9 @@ def test_the_formula_written_out() -> None:
     t = np.sort((np.log(means) - np.log(x.mean())) / (spreads / (means * np.sqrt(n))))
     step = x.std(ddof=1) / (x.mean() * np.sqrt(n))
     found = bootstrap.interval(x)
-    assert found.low == pytest.approx(x.mean() * np.exp(-t[1949] * step), rel=1e-10)  # (B + 1) .975 = 1950
+    assert found.low == pytest.approx(
+        x.mean() * np.exp(-t[1949] * step), rel=1e-10
+    )  # (B + 1) .975 = 1950
     one_more = (x.max() - x.mean()) / n * mean_beyond(np.sort(x))
     assert found.high == pytest.approx(x.mean() * np.exp(-t[49] * step) + one_more, rel=1e-10)
 
@@ -104,7 +106,9 @@ def test_the_posterior_point_of_nothing_but_the_unseen_is_that_of_beta() -> None
     for n in (1, 10, 400):
         point = bootstrap.posterior_point(np.zeros((n, 2)), np.array([1.0, 5.0]), 0)
         assert point == pytest.approx((1 - 0.025 ** (1 / n)) * np.array([1.0, 5.0]), rel=0.01)
-    assert bootstrap.posterior_point(np.full((20, 1), 3.0), np.array([3.0]), 0) == pytest.approx(3.0)
+    assert bootstrap.posterior_point(np.full((20, 1), 3.0), np.array([3.0]), 0) == pytest.approx(
+        3.0
+    )
 
 
 def test_nothing_is_lifted_on_the_signed_scale() -> None:
@@ -178,7 +182,9 @@ class TestSupport:
             assert "reason" not in plain
             assert plain["high"] is not None
         one, other = bootstrap.interval(sample()), bootstrap.interval(-sample())
-        assert (other.plain()["low"], other.plain()["high"]) == pytest.approx((-one.high, -one.low), rel=0.2)
+        assert (other.plain()["low"], other.plain()["high"]) == pytest.approx(
+            (-one.high, -one.low), rel=0.2
+        )
 
     def test_the_other_side_of_a_signed_quantity(self) -> None:
         x = -np.append(np.full(29, 1e-3), 1.0)
@@ -215,9 +221,13 @@ class TestSupport:
         needed = stability.data_sets(unstable)
         assert needed is not None
         assert 120 <= needed <= 20_000
-        held = [bootstrap.interval(np.exp(2 * rng.normal(size=needed))).supported[1] for _ in range(20)]
+        held = [
+            bootstrap.interval(np.exp(2 * rng.normal(size=needed))).supported[1] for _ in range(20)
+        ]
         assert np.mean(held) >= 0.8
-        assert stability.data_sets(1 / rng.random(400) ** 1.5) is None  # Pareto with shape 1.5 has no mean
+        assert (
+            stability.data_sets(1 / rng.random(400) ** 1.5) is None
+        )  # Pareto with shape 1.5 has no mean
 
 
 def test_a_p_value_inverts_the_lower_limit_on_either_scale() -> None:
@@ -289,7 +299,9 @@ class TestRecovery:
     def test_proportional_divergences_leave_no_doubt(self, factor: float, wanted: float) -> None:
         found = bootstrap.recovery(factor * sample(), sample())
         assert found is not None
-        assert (found.low, found.estimate, found.high) == pytest.approx((wanted, wanted, wanted), abs=1e-6)
+        assert (found.low, found.estimate, found.high) == pytest.approx(
+            (wanted, wanted, wanted), abs=1e-6
+        )
 
     def test_proportionality_leaves_exactly_nothing(self) -> None:
         """The rounding of a baseline that is 1,000 times its mean is rounding still."""
@@ -309,10 +321,15 @@ class TestRecovery:
     def test_divergences_next_to_nothing_are_lifted_by_a_share_of_the_baseline(self) -> None:
         base, x = np.ones(100), np.zeros(100)
         x[:3] = [0.1, 0.2, 0.3]
-        found, lifted = bootstrap.recovery(x, base), bootstrap.recovery(x + 6e-6, base)  # a thousandth of the mean .006
+        found, lifted = (
+            bootstrap.recovery(x, base),
+            bootstrap.recovery(x + 6e-6, base),
+        )  # a thousandth of the mean .006
         assert found is not None
         assert lifted is not None
-        assert (found.low - 6e-6, found.high - 6e-6) == pytest.approx((lifted.low, lifted.high), abs=1e-6)
+        assert (found.low - 6e-6, found.high - 6e-6) == pytest.approx(
+            (lifted.low, lifted.high), abs=1e-6
+        )
 
     def test_debiased_divergences_may_recover_more_than_everything(self) -> None:
         base = sample(400)
@@ -326,7 +343,9 @@ class TestRecovery:
         found = bootstrap.recovery(bad, base)
         assert found is not None
         assert (found.estimate, found.low, found.high) == (-np.inf, -np.inf, -np.inf)
-        assert bootstrap.recovery(base, np.zeros(200)) is None  # context 0: the prior predictive is exact
+        assert (
+            bootstrap.recovery(base, np.zeros(200)) is None
+        )  # context 0: the prior predictive is exact
         assert bootstrap.recovery(base, bad) is None
 
     def test_coverage(self) -> None:
@@ -347,7 +366,9 @@ class TestBand:
         alone_low, alone_high = bootstrap.limits(x)
         np.testing.assert_allclose(estimate, x.mean(0))
         assert (np.log(high / low) > np.log(alone_high / alone_low)).all()
-        assert (np.log(high / low) < 1.6 * np.log(alone_high / alone_low)).all()  # normal theory: 2.73 / 1.96
+        assert (
+            np.log(high / low) < 1.6 * np.log(alone_high / alone_low)
+        ).all()  # normal theory: 2.73 / 1.96
 
     def test_a_perfectly_dependent_curve_needs_no_correction(self) -> None:
         x = sample()[:, None] * np.array([1.0, 0.5, 0.25])

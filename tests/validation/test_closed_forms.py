@@ -38,7 +38,11 @@ def laws() -> dict[str, Predictive]:
 
 
 LAWS = laws()
-BREAKS = np.unique(np.concatenate([EDGES, np.linspace(-12, 12, 2401), LAWS["quantiles"].variables()["values"].ravel()]))
+BREAKS = np.unique(
+    np.concatenate(
+        [EDGES, np.linspace(-12, 12, 2401), LAWS["quantiles"].variables()["values"].ravel()]
+    )
+)
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)
 HALF = np.diff(BREAKS)[:, None] / 2
 POINTS = (BREAKS[:-1, None] + HALF * (1 + NODES)).reshape(1, 1, 1, -1)
@@ -68,11 +72,19 @@ def by_definition(name: str, candidate: Predictive, reference: Predictive) -> fl
     if isinstance(candidate, Bins) and name != "kl_density":
         ends = np.concatenate([[-60.0], EDGES, [60.0]])
         p = np.diff(reference.cdf(ends.reshape(1, 1, 1, -1)).ravel())
-        q = candidate.probs.ravel() if candidate.tail_scale is not None else np.pad(candidate.probs.ravel(), 1)
+        q = (
+            candidate.probs.ravel()
+            if candidate.tail_scale is not None
+            else np.pad(candidate.probs.ravel(), 1)
+        )
     else:
         q, p = (np.exp(law.log_prob(POINTS)).ravel() * MEASURE for law in (candidate, reference))
     left_out = 0.0
-    if name in ("kl", "kl_density") and isinstance(candidate, Bins) and candidate.tail_scale is None:
+    if (
+        name in ("kl", "kl_density")
+        and isinstance(candidate, Bins)
+        and candidate.tail_scale is None
+    ):
         inside = p[q > 0].sum()
         p = np.where(q > 0, p, 0.0) / inside  # given that y lies between the borders
         left_out = -np.log(inside) if name == "kl_density" else 0.0
@@ -103,7 +115,9 @@ def test_the_table_covers_every_pair_of_forms_on_the_line() -> None:
     )  # six divergences of six laws, CRPS of seven; not with themselves
 
 
-@pytest.mark.parametrize(("shift", "ratio"), [(0.0, 1.0 + 1e-9), (1e-7, 1.0), (0.5, 1.0), (3.0, 20.0), (0.0, 1e-3)])
+@pytest.mark.parametrize(
+    ("shift", "ratio"), [(0.0, 1.0 + 1e-9), (1e-7, 1.0), (0.5, 1.0), (3.0, 20.0), (0.0, 1e-3)]
+)
 def test_total_variation_of_normals_near_equality_and_far_apart(shift: float, ratio: float) -> None:
     tv = registry.load("metric", "total_variation")
     found = tv.score(normal(shift, ratio), normal(0.0, 1.0), ONE).item()
@@ -116,7 +130,9 @@ def test_crps_of_many_components_agrees_with_pairs() -> None:
     rng = np.random.default_rng(1)
     mean, sd = rng.normal(size=40), rng.uniform(0.2, 1.0, 40)
     few = mixture([1 / 40] * 40, list(mean), list(sd))
-    many = mixture([1 / 80] * 80, list(mean) * 2, list(sd) * 2)  # the same law with every component twice
+    many = mixture(
+        [1 / 80] * 80, list(mean) * 2, list(sd) * 2
+    )  # the same law with every component twice
     pairs, integrated = (crps.score(law, LAWS["wide"], ONE).item() for law in (few, many))
     assert integrated == pytest.approx(pairs, abs=1e-12)  # measured: 2e-15
 
@@ -129,7 +145,9 @@ def test_crps_of_the_scoring_rule() -> None:
     y = rng.normal(0.3, 0.8, 400_000)
     excess = np.mean(scoringrules.crps_normal(y, -0.2, 1.3) - scoringrules.crps_normal(y, 0.3, 0.8))
     found = registry.load("metric", "crps").score(LAWS["wide"], LAWS["normal"], ONE).item()
-    assert found == pytest.approx(excess, abs=0.002)  # standard error 4e-4; measured difference 5e-4
+    assert found == pytest.approx(
+        excess, abs=0.002
+    )  # standard error 4e-4; measured difference 5e-4
 
 
 def test_narrow_bins_and_tied_quantiles_lose_nothing() -> None:
@@ -142,7 +160,9 @@ def test_narrow_bins_and_tied_quantiles_lose_nothing() -> None:
     )  # measured: 2e-9, the discretisation
     tied = Quantiles(LEVELS, np.full((1, 1, 1, 10), 0.4))  # one atom
     point = Draws(np.full((1, 1, 1, 2), 0.4))
-    assert crps.score(tied, LAWS["wide"], ONE) == pytest.approx(crps.score(point, LAWS["wide"], ONE), abs=1e-15)
+    assert crps.score(tied, LAWS["wide"], ONE) == pytest.approx(
+        crps.score(point, LAWS["wide"], ONE), abs=1e-15
+    )
 
 
 def test_density_floor_of_bins_is_that_of_the_literature() -> None:
@@ -152,19 +172,29 @@ def test_density_floor_of_bins_is_that_of_the_literature() -> None:
     reference = LAWS["normal"]
     cells = Bins(np.full((1, 1, 1, edges.size + 1), 1 / (edges.size + 1)), edges, np.ones(2))
     bins = Bins(np.exp(log_masses(reference, cells)), edges, np.ones(2))
-    assert registry.load("metric", "kl").score(bins, reference, ONE).item() == pytest.approx(0.0, abs=1e-14)
+    assert registry.load("metric", "kl").score(bins, reference, ONE).item() == pytest.approx(
+        0.0, abs=1e-14
+    )
     density = registry.load("metric", "kl_density").score(bins, reference, ONE).item()
     assert density == pytest.approx(width**2 / (24 * sd**2), rel=1e-3)  # measured: 3e-4
 
 
 @pytest.mark.parametrize("reference", ["normal", "wide", "mixture", "needle"])
-@pytest.mark.parametrize("candidate", ["normal", "wide", "mixture", "bins", "no_tails", "quantiles"])
-def test_wasserstein_is_the_area_between_the_distribution_functions(candidate: str, reference: str) -> None:
+@pytest.mark.parametrize(
+    "candidate", ["normal", "wide", "mixture", "bins", "no_tails", "quantiles"]
+)
+def test_wasserstein_is_the_area_between_the_distribution_functions(
+    candidate: str, reference: str
+) -> None:
     found, y = laws(), np.linspace(-40.0, 40.0, 400_001)
     below = [found[name].cdf(y.reshape(1, 1, 1, -1)).ravel() for name in (candidate, reference)]
     wanted = np.trapezoid(np.abs(below[0] - below[1]), y)
-    score = registry.load("metric", "wasserstein").score(found[candidate], found[reference], ONE).item()
-    assert score == pytest.approx(wanted, abs=2e-5)  # measured: 5e-7 on ten times as many points, where a knot is an atom
+    score = (
+        registry.load("metric", "wasserstein").score(found[candidate], found[reference], ONE).item()
+    )
+    assert score == pytest.approx(
+        wanted, abs=2e-5
+    )  # measured: 5e-7 on ten times as many points, where a knot is an atom
 
 
 @pytest.mark.parametrize("name", ["bins", "no_tails"])
@@ -174,11 +204,15 @@ def test_the_algebra_of_bars_is_that_of_their_density(name: str) -> None:
     with np.errstate(divide="ignore"):
         density = np.exp(law.log_prob(y.reshape(1, 1, 1, -1))).ravel()
     below = np.concatenate([[0.0], np.cumsum(0.5 * (density[1:] + density[:-1]) * np.diff(y))])
-    assert below[-1] == pytest.approx(1, abs=5e-4)  # jumps at the borders of bars, on a grid of 1e-4
+    assert below[-1] == pytest.approx(
+        1, abs=5e-4
+    )  # jumps at the borders of bars, on a grid of 1e-4
     np.testing.assert_allclose(law.cdf(y.reshape(1, 1, 1, -1)).ravel(), below, atol=5e-4)
     mean = np.trapezoid(density * y, y)
     assert law.expectation().item() == pytest.approx(mean, abs=1e-3)
-    assert law.standard_deviation().item() == pytest.approx(np.sqrt(np.trapezoid(density * (y - mean) ** 2, y)), abs=1e-3)
+    assert law.standard_deviation().item() == pytest.approx(
+        np.sqrt(np.trapezoid(density * (y - mean) ** 2, y)), abs=1e-3
+    )
     u = np.linspace(0.003, 0.997, 200).reshape(1, 1, 1, -1)
     np.testing.assert_allclose(law.cdf(law.quantile(u)), u, atol=1e-12)
 
@@ -212,7 +246,10 @@ class TestBinsAgainstBins:
     def test_other_cells_by_quadrature(self, inner: bool, seed: int) -> None:
         wide, narrow = np.array([-3.0, -0.4, 0.3, 2.5]), np.array([-1.0, -0.5, 0.1, 0.9, 1.5])
         edges = (narrow, wide) if inner else (wide, narrow)
-        candidate, reference = self.law(seed, edges[0], (1.1, 0.6)), self.law(seed + 9, edges[1], (0.7, 1.3))
+        candidate, reference = (
+            self.law(seed, edges[0], (1.1, 0.6)),
+            self.law(seed + 9, edges[1], (0.7, 1.3)),
+        )
         metric = registry.load("metric", "kl_density")
         found = metric.score(candidate, reference, ONE).item()
         assert found == pytest.approx(self.by_quadrature(candidate, reference, -14, 14), abs=1e-9)

@@ -36,7 +36,9 @@ def test_verdicts(n: int, mean: float, verdict: str) -> None:
         (0.0, 0.1, 400, 1.001, "undecided"), (9.0, 9.1, 30, 1.001, "undecided"),
     ],
 )  # fmt: skip
-def test_limits_on_the_border(lower: float, upper: float, clusters: int, error: float, verdict: str) -> None:
+def test_limits_on_the_border(
+    lower: float, upper: float, clusters: int, error: float, verdict: str
+) -> None:
     """Tolerance 3: a reference error of exactly a third of it decides, a limit that exactly reaches it does not."""
     found = decision.Bounds(*(np.array([v]) for v in (lower, upper, lower, upper)))
     assert decision.verdicts(found, clusters, 3.0, error).tolist() == [verdict]
@@ -44,11 +46,19 @@ def test_limits_on_the_border(lower: float, upper: float, clusters: int, error: 
 
 def test_a_secondary_endpoint_has_a_floor_of_its_own_and_no_prior() -> None:
     x = sample(200, 0.3)
-    assert decision.decide(x, tolerance=1.0, worst=0.0, fewest=decision.FEWEST_SECONDARY).verdict == "equivalent"
-    assert decision.decide(x[1:], tolerance=1.0, worst=0.0, fewest=decision.FEWEST_SECONDARY).verdict == "undecided"
+    assert (
+        decision.decide(x, tolerance=1.0, worst=0.0, fewest=decision.FEWEST_SECONDARY).verdict
+        == "equivalent"
+    )
+    assert (
+        decision.decide(x[1:], tolerance=1.0, worst=0.0, fewest=decision.FEWEST_SECONDARY).verdict
+        == "undecided"
+    )
 
 
-@pytest.mark.parametrize(("worst", "verdict"), [(20.0, "equivalent"), (100.0, "equivalent"), (300.0, "undecided")])
+@pytest.mark.parametrize(
+    ("worst", "verdict"), [(20.0, "equivalent"), (100.0, "equivalent"), (300.0, "undecided")]
+)
 def test_what_the_prior_costs_bounds_what_was_not_seen(worst: float, verdict: str) -> None:
     """1,000 exact answers: one more could cost what the prior costs, with a weight of up to 3.7 / n."""
     x = np.zeros(1000)
@@ -69,18 +79,29 @@ def test_the_reference_error_counts_against_either_claim() -> None:
 
 def test_numbers_of_a_decision() -> None:
     x = sample(400, 0.2)
-    found, limits = decision.decide(x, tolerance=1.0, seed=4, worst=50.0), bootstrap.interval(x, seed=4)
-    assert (found.estimate, found.low, found.high) == pytest.approx((limits.estimate, limits.low, limits.high))
+    found, limits = (
+        decision.decide(x, tolerance=1.0, seed=4, worst=50.0),
+        bootstrap.interval(x, seed=4),
+    )
+    assert (found.estimate, found.low, found.high) == pytest.approx(
+        (limits.estimate, limits.low, limits.high)
+    )
     assert found.upper == pytest.approx(decision.unseen(x, 50.0, seed=4).item())
-    assert decision.decide(x, tolerance=1.0, seed=4, worst=0.0).upper == pytest.approx(limits.high + 2 * x.max() / 400)
+    assert decision.decide(x, tolerance=1.0, seed=4, worst=0.0).upper == pytest.approx(
+        limits.high + 2 * x.max() / 400
+    )
     assert found.minimum_detectable == pytest.approx(2.8 * x.std(ddof=1) / 20)
     assert (found.clusters, found.infinite_share, found.datasets_needed) == (400, 0.0, None)
-    assert found.statements == ("defects in fewer than 0.92% of contexts (ln 40/n = 3.7/n) are not excluded",)
+    assert found.statements == (
+        "defects in fewer than 0.92% of contexts (ln 40/n = 3.7/n) are not excluded",
+    )
 
 
 def test_unseen_tails_can_prevent_equivalence() -> None:
     x = sample(200, 0.5)
-    x[0] = 30.0  # mean .65, but a third of it is one data set: 2 max / n = .3 beside what `high` holds
+    x[0] = (
+        30.0  # mean .65, but a third of it is one data set: 2 max / n = .3 beside what `high` holds
+    )
     assert decision.decide(x, tolerance=1.0, worst=0.0, fewest=200).verdict == "undecided"
     found = decision.bounds(x[:, None], 0.0)
     assert (found.upper - found.high).item() == pytest.approx(0.3)
@@ -90,13 +111,24 @@ def test_infinite_divergences_are_different_and_named() -> None:
     x = sample(50, 0.01)
     x[:5] = np.inf
     found = decision.decide(x, tolerance=1.0, zero_mass=0.03)
-    assert (found.verdict, found.estimate, found.low, found.high, found.upper) == ("different", None, None, None, None)
+    assert (found.verdict, found.estimate, found.low, found.high, found.upper) == (
+        "different",
+        None,
+        None,
+        None,
+        None,
+    )
     assert found.infinite_share == 0.1
     assert found.findings == ("zero_probability: the candidate calls possible outcomes impossible in 10.0% of the data sets; "
                               "the exact mass concerned is 0.03",)  # fmt: skip
-    for nothing in (None, 0.0):  # a normal has no zeros: what is beyond float64 is called by its name
+    for nothing in (
+        None,
+        0.0,
+    ):  # a normal has no zeros: what is beyond float64 is called by its name
         (finding,) = decision.decide(x, tolerance=1.0, zero_mass=nothing).findings
-        assert finding == "infinite_divergence: the divergence is infinite in 10.0% of the data sets"
+        assert (
+            finding == "infinite_divergence: the divergence is infinite in 10.0% of the data sets"
+        )
 
 
 def test_what_a_number_type_may_hide_counts_against_equivalence_alone() -> None:
@@ -112,11 +144,16 @@ def test_rounding_alone_is_equivalent_without_a_bootstrap(monkeypatch: pytest.Mo
     rounding = 1e-16 * np.random.default_rng(0).integers(-3, 4, 400).astype(float)
     found = decision.decide(rounding, tolerance=1e-3, reference_error=1e-12)
     assert found.verdict == "equivalent"
-    assert decision.decide(rounding[:399], tolerance=1e-3, reference_error=1e-12).datasets_needed == 400
+    assert (
+        decision.decide(rounding[:399], tolerance=1e-3, reference_error=1e-12).datasets_needed
+        == 400
+    )
     assert decision.decide(rounding, tolerance=1e-3, reference_error=1e-2).verdict == "undecided"
 
 
-def test_exact_zeros_need_no_bootstrap_and_two_data_sets_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exact_zeros_need_no_bootstrap_and_two_data_sets_have_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     two, one = (decision.decide(np.array(v), tolerance=1.0) for v in ([1.0, 1.1], [1.0]))
     assert two.low is not None
     assert (one.low, one.high, one.upper, one.minimum_detectable) == (None, None, None, None)
@@ -126,7 +163,9 @@ def test_exact_zeros_need_no_bootstrap_and_two_data_sets_have_limits(monkeypatch
     assert decision.decide(np.zeros(400), tolerance=1.0).verdict == "equivalent"
     rounding = np.linspace(0, 3e-16, 400)
     found = decision.decide(rounding, tolerance=1.0, reference_error=3e-16, worst=0.0)
-    assert found.upper == pytest.approx(3e-16 * (1 + 2 / 400), rel=1e-6, abs=0)  # the largest, and the rule of three beyond it
+    assert found.upper == pytest.approx(
+        3e-16 * (1 + 2 / 400), rel=1e-6, abs=0
+    )  # the largest, and the rule of three beyond it
 
 
 @pytest.mark.parametrize("mean", [0.5, 0.85, 1.2, 2.0])
@@ -149,16 +188,26 @@ def test_data_sets_needed_settle_it(n: int, mean: float) -> None:
 @pytest.mark.parametrize(
     ("values", "error", "needed"),
     [
-        ([1.0, 1.4], 0.02, 58),  # sd .283, gap 1.2 log(1.2 / 1.1) = .104: (2.8 * .283 / .104)^2 = 57.5
+        (
+            [1.0, 1.4],
+            0.02,
+            58,
+        ),  # sd .283, gap 1.2 log(1.2 / 1.1) = .104: (2.8 * .283 / .104)^2 = 57.5
         ([1.2], 0.02, 1036),  # its sd is taken for its mean: (2.8 * 1.2 / .104)^2
-        ([-1.0, 3.4], 0.02, 7634),  # signed: gap .1, sd 3.11: 7589.2, and 2 (1.2 + 1) / .1 = 44 for the tail below
+        (
+            [-1.0, 3.4],
+            0.02,
+            7634,
+        ),  # signed: gap .1, sd 3.11: 7589.2, and 2 (1.2 + 1) / .1 = 44 for the tail below
         ([5.0, 5.1], 0.02, 30),
         ([1.2, 1.2], 0.02, 30),
         ([5.0, 5.1], 0.361, None),  # more than a third of the tolerance
         ([5.0, 5.1], 0.36, 30),
     ],
 )
-def test_data_sets_needed_to_be_different_by_hand(values: list[float], error: float, needed: int | None) -> None:
+def test_data_sets_needed_to_be_different_by_hand(
+    values: list[float], error: float, needed: int | None
+) -> None:
     assert decision.datasets_needed(np.array(values), 1.08, error) == needed
 
 
@@ -168,8 +217,12 @@ def test_data_sets_needed_to_be_equivalent_by_hand() -> None:
     assert decision.datasets_needed(exact, 0.5, fewest=1) == 369
     assert decision.datasets_needed(exact, 0.5) == 400
     assert decision.datasets_needed(exact, 0.5, worst=10.0, fewest=1) == 74
-    assert decision.datasets_needed(exact, 5.0, 1.0, worst=10.0, fewest=1) == 10  # 3.69 * 10 / (5 - 1) = 9.2
-    assert decision.datasets_needed(np.full(10, 1.07), 1.08, 0.02) is None  # within the reference's own error
+    assert (
+        decision.datasets_needed(exact, 5.0, 1.0, worst=10.0, fewest=1) == 10
+    )  # 3.69 * 10 / (5 - 1) = 9.2
+    assert (
+        decision.datasets_needed(np.full(10, 1.07), 1.08, 0.02) is None
+    )  # within the reference's own error
 
 
 def test_an_undecided_run_never_needs_fewer_data_sets_than_it_has() -> None:
@@ -198,7 +251,9 @@ def test_bad_input(values: Array, options: dict[str, float], message: str) -> No
 
 
 def test_cluster_means_weigh_queries_then_positions_equally() -> None:
-    scores = np.array([[[1.0, 3.0], [5.0, np.nan]], [[np.nan, np.nan], [4.0, 6.0]], [[np.nan] * 2] * 2])
+    scores = np.array(
+        [[[1.0, 3.0], [5.0, np.nan]], [[np.nan, np.nan], [4.0, 6.0]], [[np.nan] * 2] * 2]
+    )
     np.testing.assert_array_equal(decision.cluster_means(scores), [(2 + 5) / 2, 5.0, np.nan])
     scores[0, 0, 0] = np.inf
     assert decision.cluster_means(scores)[0] == np.inf
@@ -257,7 +312,10 @@ def test_a_reference_that_is_wrong_by_more_than_a_third_of_the_tolerance_decides
         found = decision.decide(sample(2000, mean), tolerance=1.0, reference_error=0.34)
         assert (found.verdict, found.datasets_needed) == ("undecided", None)
         assert "more than a third of the tolerance" in found.findings[0]
-        assert decision.decide(sample(2000, mean), tolerance=1.0, reference_error=0.33).verdict != "undecided"
+        assert (
+            decision.decide(sample(2000, mean), tolerance=1.0, reference_error=0.33).verdict
+            != "undecided"
+        )
 
 
 def test_a_p_value_inverts_the_lower_limit() -> None:
@@ -265,7 +323,9 @@ def test_a_p_value_inverts_the_lower_limit() -> None:
     for seed in range(40):
         values = np.random.default_rng([9, seed]).lognormal(size=200)
         found = decision.decide(values, tolerance=1.3, seed=seed)
-        assert (decision.exceeds(values, tolerance=1.3, seed=seed) <= 0.025) == (found.verdict == "different")
+        assert (decision.exceeds(values, tolerance=1.3, seed=seed) <= 0.025) == (
+            found.verdict == "different"
+        )
     assert decision.exceeds(values, tolerance=0.1) == 1 / 2000
     assert decision.exceeds(np.append(values, np.inf), tolerance=0.1) == 1 / 2000
     assert decision.exceeds(values[:29], tolerance=0.1) == 1
@@ -301,8 +361,13 @@ def test_an_interval_below_zero_gives_no_verdict() -> None:
     assert "no divergence can lie" in found.findings[0]
     around = 0.05 * np.random.default_rng(0).standard_normal(1000)
     assert decision.decide(around, tolerance=1.0).verdict == "equivalent"
-    assert decision.decide(np.full(1000, -1e-17), tolerance=1e-3).verdict == "equivalent"  # rounding
-    assert decision.decide(np.full(1000, -1e-4), tolerance=1e-3, reference_error=2e-4).verdict == "equivalent"
+    assert (
+        decision.decide(np.full(1000, -1e-17), tolerance=1e-3).verdict == "equivalent"
+    )  # rounding
+    assert (
+        decision.decide(np.full(1000, -1e-4), tolerance=1e-3, reference_error=2e-4).verdict
+        == "equivalent"
+    )
 
 
 def test_a_limit_without_support_is_not_shown_and_still_counts() -> None:
@@ -314,7 +379,9 @@ def test_a_limit_without_support_is_not_shown_and_still_counts() -> None:
     assert found.plain()["reason"] == found.reason
     assert found.upper is not None
     assert found.upper > 5 * x.mean()
-    assert found.findings[0].startswith("no_stable_limit: no stable upper limit at this sample size: mean 0.05")
+    assert found.findings[0].startswith(
+        "no_stable_limit: no stable upper limit at this sample size: mean 0.05"
+    )
     heavy = decision.decide(1 / np.random.default_rng(1).random(1000), tolerance=1.0)
     assert any(text.startswith("heavy_tail: ") for text in heavy.findings)
 

@@ -33,12 +33,16 @@ def test_two_answers() -> None:
     found = independence.scores(Draws(FIRST, SECOND), LAW, OUTCOME)
     assert list(found) == ["draw_scatter", "draw_shift", "draw_repeat"]
     u, v = places(FIRST), places(SECOND)
-    np.testing.assert_allclose(found["draw_scatter"].ravel(), [scatter(a, b) for a, b in zip(u, v, strict=True)])
+    np.testing.assert_allclose(
+        found["draw_scatter"].ravel(), [scatter(a, b) for a, b in zip(u, v, strict=True)]
+    )
     np.testing.assert_allclose(found["draw_shift"].ravel(), (u**2).sum(1) / 6 - (v**2).sum(1) / 6)
     assert found["draw_repeat"].ravel().tolist() == [0, 0, 0]
     shuffled = FIRST[..., ::-1].copy()
     shuffled[1, 0, 0, 2] += 1.0
-    assert independence.scores(Draws(FIRST, shuffled), LAW, OUTCOME)["draw_repeat"].ravel().tolist() == [1, 0, 1]
+    assert independence.scores(Draws(FIRST, shuffled), LAW, OUTCOME)[
+        "draw_repeat"
+    ].ravel().tolist() == [1, 0, 1]
     shorter = independence.scores(Draws(FIRST[..., :3], SECOND), LAW, OUTCOME)
     assert shorter["draw_repeat"].ravel().tolist() == [0, 0, 0]
 
@@ -48,7 +52,9 @@ def test_one_answer() -> None:
     found = independence.scores(Draws(FIRST), LAW, OUTCOME)
     assert list(found) == ["draw_order", "draw_halves"]
     u = places(FIRST)
-    np.testing.assert_allclose(found["draw_halves"].ravel(), [scatter(row[:3], row[3:]) for row in u])
+    np.testing.assert_allclose(
+        found["draw_halves"].ravel(), [scatter(row[:3], row[3:]) for row in u]
+    )
     for row, order in zip(u, found["draw_order"].ravel(), strict=True):
         centred = row - row.mean()
         neighbours = np.mean([centred[i] * centred[(i + 1) % 6] for i in range(6)])
@@ -112,7 +118,9 @@ def test_from_thirty_data_sets_on_and_where_something_varies() -> None:
         judged = independence.judge(statistics(n), 30)
         assert judged is not None
         assert set(judged.p_values) == names
-    constant = independence.judge(statistics(40, draw_scatter=np.zeros(40), draw_shift=np.zeros(40)), 30)
+    constant = independence.judge(
+        statistics(40, draw_scatter=np.zeros(40), draw_shift=np.zeros(40)), 30
+    )
     assert constant is not None
     assert constant.p_values == {}
 

@@ -28,9 +28,16 @@ class Kept:
         return self.answer(*given) if callable(self.answer) else self.answer
 
 
-def test_a_band_is_of_a_curve_that_falls_and_half_of_it_is_common(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_band_is_of_a_curve_that_falls_and_half_of_it_is_common(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Means 1 / position; any two positions share half of each value, so their correlation is 1/2."""
-    kept = Kept(lambda values: (None, *np.broadcast_to(np.array([0.2, 0.5])[:, None, None], (2, *values.shape[1:]))))
+    kept = Kept(
+        lambda values: (
+            None,
+            *np.broadcast_to(np.array([0.2, 0.5])[:, None, None], (2, *values.shape[1:])),
+        )
+    )
     monkeypatch.setattr(bootstrap, "band", kept)
     found = INTERVALS["band"].counts("gamma 0.5", 2000, FIRST, RUNS, SEED)
     ((values,),) = kept.given
@@ -39,12 +46,20 @@ def test_a_band_is_of_a_curve_that_falls_and_half_of_it_is_common(monkeypatch: p
     np.testing.assert_allclose(values.mean((0, 1)) * np.arange(1, 8), 1.0, atol=0.1)
     correlation = np.corrcoef(values.reshape(-1, 7).T)
     assert correlation[0, 1:].mean() == pytest.approx(0.5, abs=0.06)
-    assert found == {"covered": 0, "above": RUNS, "below": RUNS}  # [.2, .5] lies below 1 and above 1/7
+    assert found == {
+        "covered": 0,
+        "above": RUNS,
+        "below": RUNS,
+    }  # [.2, .5] lies below 1 and above 1/7
 
 
-def test_sequences_are_autocorrelated_and_their_scores_log_normal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sequences_are_autocorrelated_and_their_scores_log_normal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """log score: variance 1 at every position, correlation .9 to the next; the truth is exp(1/2) = 1.649."""
-    answers = iter([(np.full(RUNS, 1.6), np.full(RUNS, 1.7)), (np.full(RUNS, 1.7), np.full(RUNS, 1.8))])
+    answers = iter(
+        [(np.full(RUNS, 1.6), np.full(RUNS, 1.7)), (np.full(RUNS, 1.7), np.full(RUNS, 1.8))]
+    )
     kept = Kept(lambda values: next(answers))
     monkeypatch.setattr(bootstrap, "limits", kept)
     found = INTERVALS["sequences"].counts("autocorrelation 0.9", 2000, FIRST, RUNS, SEED)
@@ -68,13 +83,17 @@ def test_places_are_uniform_and_a_data_set_shares_half_of_their_variance() -> No
 
 
 @pytest.mark.parametrize("law", INTERVALS["reliability"].laws)
-def test_reliability_is_measured_on_a_calibrated_candidate(law: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reliability_is_measured_on_a_calibrated_candidate(
+    law: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Hits as often as said; where queries share an outcome their hits go together. Rejected: p-values up to .05."""
     p_values = iter([0.05, 0.07, 0.01])
     limits = (np.zeros(10), np.ones(10), np.full(10, 0.5))
 
     def answer(said: Array, hit: Array) -> Any:
-        return SimpleNamespace(**dict(zip(("low", "high", "hit"), limits, strict=True)), p_value=next(p_values))
+        return SimpleNamespace(
+            **dict(zip(("low", "high", "hit"), limits, strict=True)), p_value=next(p_values)
+        )
 
     kept = Kept(answer)
     monkeypatch.setattr(summaries, "reliability", kept)
@@ -97,7 +116,9 @@ def test_a_proven_distance_is_that_of_two_normals(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(intervals, "c2st", SimpleNamespace(PART=SimpleNamespace(run=kept)))
     found = INTERVALS["proven"].counts("total variation 0.2", 5000, FIRST, RUNS, SEED)
     assert found == {"covered": RUNS, "above": 0, "below": 0}
-    assert kept.options == [{"thin": False, "permutations": 1, "seed": FIRST + i} for i in range(RUNS)]
+    assert kept.options == [
+        {"thin": False, "permutations": 1, "seed": FIRST + i} for i in range(RUNS)
+    ]
     for x, y in kept.given:
         assert x.shape == y.shape == (5000, 4)
         np.testing.assert_allclose(y.mean(0) - x.mean(0), [0.507, 0, 0, 0], atol=0.08)
@@ -119,11 +140,15 @@ def test_a_recovery_is_of_ninety_nine_per_cent(monkeypatch: pytest.MonkeyPatch) 
     for divergence, baseline in kept.given:
         assert divergence.mean() == pytest.approx(0.01, rel=0.06)
         assert baseline.mean() == pytest.approx(1.0, rel=0.06)
-        assert np.cov(divergence, baseline)[0, 1] == pytest.approx(0.005 * 0.5, rel=0.2)  # half a gamma of shape 2
+        assert np.cov(divergence, baseline)[0, 1] == pytest.approx(
+            0.005 * 0.5, rel=0.2
+        )  # half a gamma of shape 2
 
 
 @pytest.mark.parametrize(("law", "level"), [("50% regions", 0.5), ("90% regions", 0.9)])
-def test_coverage_is_that_of_its_level(law: str, level: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coverage_is_that_of_its_level(
+    law: str, level: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Limits about .6: they lie above a level of .5 and below one of .9."""
     p_values = iter([0.05, 0.07, 0.01])
 
@@ -131,19 +156,34 @@ def test_coverage_is_that_of_its_level(law: str, level: float, monkeypatch: pyte
         assert scores["pit"].shape == (N, 1, QUERIES)
         p = next(p_values)
         limits = bootstrap.Interval(0.6, 0.55, 0.65)
-        return [summaries.Coverage("central", at, limits, p if at == level else 1.0) for at in summaries.LEVELS]
+        return [
+            summaries.Coverage("central", at, limits, p if at == level else 1.0)
+            for at in summaries.LEVELS
+        ]
 
     kept = Kept(answer)
     monkeypatch.setattr(summaries, "coverage", kept)
     found = INTERVALS["coverage"].counts(law, N, FIRST, RUNS, SEED)
-    assert found == {"covered": 0, "above": RUNS * (level == 0.5), "below": RUNS * (level == 0.9), "rejected": 2}
+    assert found == {
+        "covered": 0,
+        "above": RUNS * (level == 0.5),
+        "below": RUNS * (level == 0.9),
+        "rejected": 2,
+    }
     assert kept.options == [{"seed": SEED}] * RUNS
 
 
 def test_a_mean_also_counts_its_verdicts() -> None:
     """Fifty data sets are too few to be equivalent; where the truth is the tolerance hardly any run is different."""
     found = INTERVALS["mean"].counts("gamma 2", 50, 0, 40, SEED)
-    assert set(found) == {"covered", "above", "below", "false_equivalent", "false_different", "power_at_half"}
+    assert set(found) == {
+        "covered",
+        "above",
+        "below",
+        "false_equivalent",
+        "false_different",
+        "power_at_half",
+    }
     assert found["covered"] + found["above"] + found["below"] == 40
     assert found["covered"] >= 34
     assert (found["false_equivalent"], found["power_at_half"]) == (0, 0)
@@ -187,7 +227,8 @@ def test_tables_have_a_line_for_each_job() -> None:
     found = [
         Measured(Job(50, 1000, 0, interval="mean", law="gamma 1"), mean),
         Measured(
-            Job(200, 1000, 0, interval="reliability", law="x"), {"covered": 1, "above": 2, "below": 3, "rejected": 4}
+            Job(200, 1000, 0, interval="reliability", law="x"),
+            {"covered": 1, "above": 2, "below": 3, "rejected": 4},
         ),
     ]
     text = intervals.tables(found)

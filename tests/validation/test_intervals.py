@@ -36,11 +36,15 @@ def test_positions_of_a_sequence_are_no_data_sets() -> None:
 def test_blocks_are_parts_of_one_measurement() -> None:
     """Nine blocks or one, on one core or two: the same counts."""
     whole = Job(50, 500, 0, interval="difference", law="signed, mean 0.2")
-    parts = [Job(50, 250, 0, first, interval="difference", law="signed, mean 0.2") for first in (0, 250)]
+    parts = [
+        Job(50, 250, 0, first, interval="difference", law="signed, mean 0.2") for first in (0, 250)
+    ]
     assert whole.measure() == {k: sum(p.measure()[k] for p in parts) for k in whole.measure()}
 
 
-def test_files_are_reused_until_their_sources_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_reused_until_their_sources_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     todo = intervals.jobs(20, 0, ["difference"])
     first = intervals.run(todo, tmp_path, lambda done: None, workers=1)
     assert len(list(tmp_path.glob("interval-difference-*.json"))) == len(todo) == 6
@@ -54,4 +58,6 @@ def test_files_are_reused_until_their_sources_change(tmp_path: Path, monkeypatch
         assert "covered" in broken.read_text()
     monkeypatch.setattr(Job, "measure", lambda job: {"covered": 0, "above": 0, "below": 0})
     monkeypatch.setattr(intervals, "source_digest", lambda interval: "other")
-    assert {m.counts["covered"] for m in intervals.run(todo, tmp_path, lambda done: None, workers=1)} == {0}
+    assert {
+        m.counts["covered"] for m in intervals.run(todo, tmp_path, lambda done: None, workers=1)
+    } == {0}

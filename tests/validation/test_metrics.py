@@ -7,7 +7,16 @@ import pytest
 
 from veribayes import registry
 from veribayes.errors import InputError, ShapeError
-from veribayes.predictive import Array, Bins, Categorical, Draws, Normal, NormalMixture, Predictive, Quantiles
+from veribayes.predictive import (
+    Array,
+    Bins,
+    Categorical,
+    Draws,
+    Normal,
+    NormalMixture,
+    Predictive,
+    Quantiles,
+)
 from veribayes.validation.metrics._cells import log_masses
 from veribayes.validation.metrics._metric import Metric
 
@@ -30,7 +39,9 @@ def random_law(form: str, seed: int) -> Predictive:
         return Normal(rng.normal(size=SHAPE), rng.uniform(0.2, 2.0, SHAPE))
     if form == "mixture":
         size = (*SHAPE, 3)
-        return NormalMixture(rng.dirichlet(np.ones(3), SHAPE), rng.normal(size=size), rng.uniform(0.2, 2.0, size))
+        return NormalMixture(
+            rng.dirichlet(np.ones(3), SHAPE), rng.normal(size=size), rng.uniform(0.2, 2.0, size)
+        )
     if form == "bins":
         return Bins(rng.dirichlet(np.ones(42), SHAPE), EDGES, np.array([0.5, 0.5]))
     if form == "quantiles":
@@ -58,7 +69,9 @@ def test_divergences_are_not_negative_and_ignore_blocks(
     if name == "js":
         assert scores.max() <= np.log(2)
     monkeypatch.setattr("veribayes.validation.metrics._metric.BLOCK", 1)  # a row at a time
-    np.testing.assert_allclose(metric(name).score(candidate, reference, outcome), scores, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        metric(name).score(candidate, reference, outcome), scores, rtol=1e-12, atol=1e-15
+    )
 
 
 @pytest.mark.parametrize(("name", "form"), sorted({(n, q) for n, q, p in PAIRS if q == p}))
@@ -67,22 +80,30 @@ def test_divergences_vanish_at_equality(name: str, form: str) -> None:
     if form == "bins" and name == "kl_density":
         return
     # measured: 4e-16 at most, sign as rounding leaves it; a distance is its square root
-    assert np.abs(metric(name).score(law, law, np.zeros(SHAPE))).max() < (1e-7 if name == "hellinger" else 5e-15)
+    assert np.abs(metric(name).score(law, law, np.zeros(SHAPE))).max() < (
+        1e-7 if name == "hellinger" else 5e-15
+    )
 
 
 @pytest.mark.parametrize("name", [n for n in DIVERGENCES if n != "crps"])
 def test_a_mixture_of_equal_components_is_its_normal(name: str) -> None:
     law, other = random_law("normal", 4), random_law("normal", 5)
     assert isinstance(law, Normal)
-    same = NormalMixture(np.full((*SHAPE, 2), 0.5), np.stack([law.mean] * 2, -1), np.stack([law.sd] * 2, -1))
+    same = NormalMixture(
+        np.full((*SHAPE, 2), 0.5), np.stack([law.mean] * 2, -1), np.stack([law.sd] * 2, -1)
+    )
     for candidate, reference, twin in ((law, other, (same, other)), (other, law, (other, same))):
         wanted = metric(name).score(candidate, reference, np.zeros(SHAPE))
-        np.testing.assert_allclose(metric(name).score(twin[0], twin[1], np.zeros(SHAPE)), wanted, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            metric(name).score(twin[0], twin[1], np.zeros(SHAPE)), wanted, rtol=1e-9, atol=1e-12
+        )
 
 
 def test_inequalities_between_divergences() -> None:
     p, q, outcome = random_law("categorical", 6), random_law("categorical", 7), np.zeros(SHAPE)
-    kl, tv, js, h = (metric(n).score(q, p, outcome) for n in ("kl", "total_variation", "js", "hellinger"))
+    kl, tv, js, h = (
+        metric(n).score(q, p, outcome) for n in ("kl", "total_variation", "js", "hellinger")
+    )
     assert (2 * tv**2 <= kl).all()  # Pinsker
     assert (h**2 <= tv).all()
     assert (tv <= np.sqrt(2) * h).all()
@@ -91,12 +112,18 @@ def test_inequalities_between_divergences() -> None:
 
 def test_bins_in_the_limit_of_fine_exact_masses_are_the_normal() -> None:
     rng = np.random.default_rng(8)
-    reference, other = (Normal(rng.normal(size=SHAPE), rng.uniform(0.6, 1.5, SHAPE)) for _ in range(2))
+    reference, other = (
+        Normal(rng.normal(size=SHAPE), rng.uniform(0.6, 1.5, SHAPE)) for _ in range(2)
+    )
     fine = np.linspace(-12.0, 12.0, 2401)
     shape_only = Bins(np.full((*SHAPE, 2402), 1 / 2402), fine, np.ones(2))
-    bins = Bins(np.exp(log_masses(other, shape_only)), fine, np.ones(2))  # a difference of cdfs would round to zero
+    bins = Bins(
+        np.exp(log_masses(other, shape_only)), fine, np.ones(2)
+    )  # a difference of cdfs would round to zero
     for name in DIVERGENCES:
-        found, wanted = (metric(name).score(law, reference, np.zeros(SHAPE)) for law in (bins, other))
+        found, wanted = (
+            metric(name).score(law, reference, np.zeros(SHAPE)) for law in (bins, other)
+        )
         np.testing.assert_allclose(
             found, wanted, rtol=1e-4, atol=2e-4
         )  # measured: 2e-4 absolute for KL, 7e-6 for the rest
@@ -128,15 +155,21 @@ def test_bins_without_tails_are_compared_inside_and_the_rest_is_told() -> None:
     bins = Bins((inside / inside.sum()).reshape(1, 1, 1, -1), edges)
     outcome = np.zeros((1, 1, 1))
     assert metric("kl").score(bins, reference, outcome).item() == pytest.approx(0.0, abs=1e-15)
-    assert metric("missed_mass").score(bins, reference, outcome).item() == pytest.approx(1 - inside.sum())
-    assert metric("total_variation").score(bins, reference, outcome).item() == pytest.approx(1 - inside.sum())
+    assert metric("missed_mass").score(bins, reference, outcome).item() == pytest.approx(
+        1 - inside.sum()
+    )
+    assert metric("total_variation").score(bins, reference, outcome).item() == pytest.approx(
+        1 - inside.sum()
+    )
 
 
 def test_far_cells_neither_underflow_nor_cancel() -> None:
     """A reference forty standard deviations from the bins: masses exist only as logarithms."""
     bins = Bins(np.full((1, 1, 1, 10), 0.1), np.linspace(0.0, 1.0, 11))
     reference = Normal(np.full((1, 1, 1), -40.0), np.ones((1, 1, 1)))
-    assert metric("kl").score(bins, reference, np.zeros((1, 1, 1))).item() == pytest.approx(np.log(10), abs=0.1)
+    assert metric("kl").score(bins, reference, np.zeros((1, 1, 1))).item() == pytest.approx(
+        np.log(10), abs=0.1
+    )
     assert np.isfinite(metric("kl_reverse").score(bins, reference, np.zeros((1, 1, 1)))).all()
 
 
@@ -149,7 +182,9 @@ def test_queries_that_do_not_apply_are_nan_and_nothing_else_is() -> None:
                 continue
             scores = metric(name).score(random_law(q, 1), random_law(p, 2), outcome)
             assert np.array_equal(np.isnan(scores), np.isnan(outcome))
-    assert np.isnan(metric("kl").score(random_law("normal", 1), random_law("normal", 2), np.full(SHAPE, np.nan))).all()
+    assert np.isnan(
+        metric("kl").score(random_law("normal", 1), random_law("normal", 2), np.full(SHAPE, np.nan))
+    ).all()
 
 
 def test_unfit_forms_and_shapes_are_refused() -> None:
@@ -161,7 +196,9 @@ def test_unfit_forms_and_shapes_are_refused() -> None:
 
 def test_quadrature_that_sees_nothing_is_refused_not_believed() -> None:
     """Two coarse grids agree on zero between 200 needles; the missing mass gives them away."""
-    comb = NormalMixture(*(np.tile(v, (1, 1, 1, 1)) for v in ([0.005] * 200, np.linspace(0, 1, 200), [1e-7] * 200)))
+    comb = NormalMixture(
+        *(np.tile(v, (1, 1, 1, 1)) for v in ([0.005] * 200, np.linspace(0, 1, 200), [1e-7] * 200))
+    )
     wider = NormalMixture(comb.weights, comb.mean, comb.sd * 2)
     with pytest.raises(InputError, match="panels resolve"):
         metric("kl").score(comb, wider, np.zeros((1, 1, 1)))
@@ -169,7 +206,13 @@ def test_quadrature_that_sees_nothing_is_refused_not_believed() -> None:
 
 def test_a_score_that_is_nan_is_never_passed_on() -> None:
     broken = Metric(
-        "broken", "x", "1", 0.0, "normals", "none", {("normal", "normal"): lambda q, p: np.full(q.shape, np.nan)}
+        "broken",
+        "x",
+        "1",
+        0.0,
+        "normals",
+        "none",
+        {("normal", "normal"): lambda q, p: np.full(q.shape, np.nan)},
     )
     with pytest.raises(ArithmeticError, match="broken is NaN in 72 of 72"):
         broken.score(random_law("normal", 1), random_law("normal", 2), np.zeros(SHAPE))
@@ -183,16 +226,30 @@ def test_pit_is_uniform_for_outcomes_of_the_candidate(form: str) -> None:
         "categorical": Categorical(rng.dirichlet(np.ones(4), size)),
         "normal": Normal(rng.normal(size=size), rng.uniform(0.5, 2, size)),
         "mixture": NormalMixture(
-            rng.dirichlet(np.ones(3), size), rng.normal(size=(*size, 3)), rng.uniform(0.1, 2, (*size, 3))
+            rng.dirichlet(np.ones(3), size),
+            rng.normal(size=(*size, 3)),
+            rng.uniform(0.1, 2, (*size, 3)),
         ),
-        "bins": Bins(rng.dirichlet(np.ones(22), size), np.linspace(-2, 2, 21), np.array([0.3, 0.6])),
-        "quantiles": Quantiles(np.array([0.1, 0.3, 0.7, 0.8]), np.tile([-1.0, 0.0, 1.0, 1.0], (*size, 1))),
+        "bins": Bins(
+            rng.dirichlet(np.ones(22), size), np.linspace(-2, 2, 21), np.array([0.3, 0.6])
+        ),
+        "quantiles": Quantiles(
+            np.array([0.1, 0.3, 0.7, 0.8]), np.tile([-1.0, 0.0, 1.0, 1.0], (*size, 1))
+        ),
         "draws": Draws(rng.integers(0, 6, (*size, 9)).astype(float)),  # ties
     }[form]
-    outcome = rng.integers(0, 6, size).astype(float) if form == "draws" else law.sample(rng, 1)[..., 0]
-    if form == "quantiles":  # below the first and above the last level the form is silent: any value will do
+    outcome = (
+        rng.integers(0, 6, size).astype(float) if form == "draws" else law.sample(rng, 1)[..., 0]
+    )
+    if (
+        form == "quantiles"
+    ):  # below the first and above the last level the form is silent: any value will do
         u = rng.random(size)
-        outcome = np.select([u < 0.1, u > 0.8], [-5.0, 7.0], np.interp(u, [0.1, 0.3, 0.7, 0.8], [-1.0, 0.0, 1.0, 1.0]))
+        outcome = np.select(
+            [u < 0.1, u > 0.8],
+            [-5.0, 7.0],
+            np.interp(u, [0.1, 0.3, 0.7, 0.8], [-1.0, 0.0, 1.0, 1.0]),
+        )
     pit = metric("pit").score(law, law, outcome)
     assert _kolmogorov(pit.ravel()) < 1.63 / np.sqrt(pit.size)  # 1 % critical value; fixed seed
 
@@ -206,10 +263,18 @@ def test_pit_noise_belongs_to_the_data_set_not_to_the_batch() -> None:
 
 def test_log_score_regret_has_the_mean_of_the_divergence() -> None:
     rng = np.random.default_rng(12)
-    p, q = (Categorical(np.broadcast_to(rng.dirichlet(np.ones(4)), (100_000, 1, 1, 4))) for _ in range(2))
+    p, q = (
+        Categorical(np.broadcast_to(rng.dirichlet(np.ones(4)), (100_000, 1, 1, 4)))
+        for _ in range(2)
+    )
     outcome = p.sample(rng, 1)[..., 0]
-    regret, exact = metric("log_score_regret").score(q, p, outcome), metric("kl").score(q, p, outcome)
-    assert abs(regret.mean() - exact.mean()) < 4 * regret.std() / np.sqrt(regret.size)  # measured: .6 standard errors
+    regret, exact = (
+        metric("log_score_regret").score(q, p, outcome),
+        metric("kl").score(q, p, outcome),
+    )
+    assert abs(regret.mean() - exact.mean()) < 4 * regret.std() / np.sqrt(
+        regret.size
+    )  # measured: .6 standard errors
     one = Categorical(np.array([[[[1.0, 0.0]]]]))
     with pytest.raises(InputError, match="possible under the reference"):
         metric("log_score_regret").score(one, one, np.ones((1, 1, 1)))
@@ -225,7 +290,9 @@ def test_the_largest_error_is_that_of_one_category() -> None:
     p, q = (Categorical(np.array([[[row]]])) for row in ([0.5, 0.3, 0.2], [0.4, 0.2, 0.4]))
     assert metric("max_error").score(q, p, np.zeros((1, 1, 1))).item() == pytest.approx(0.2)
     candidate, reference, outcome = random_law("bins", 1), random_law("normal", 2), np.zeros(SHAPE)
-    error, distance = (metric(n).score(candidate, reference, outcome) for n in ("max_error", "total_variation"))
+    error, distance = (
+        metric(n).score(candidate, reference, outcome) for n in ("max_error", "total_variation")
+    )
     assert (error <= distance).all()
 
 
@@ -236,9 +303,13 @@ def test_highest_density_regions_cover_what_they_say(form: str) -> None:
         "categorical": Categorical(rng.dirichlet(np.ones(4), size)),
         "normal": Normal(rng.normal(size=size), rng.uniform(0.5, 2, size)),
         "mixture": NormalMixture(
-            rng.dirichlet(np.ones(3), size), rng.normal(size=(*size, 3)), rng.uniform(0.1, 2, (*size, 3))
+            rng.dirichlet(np.ones(3), size),
+            rng.normal(size=(*size, 3)),
+            rng.uniform(0.1, 2, (*size, 3)),
         ),
-        "bins": Bins(rng.dirichlet(np.ones(22), size), np.linspace(-2, 2, 21), np.array([0.3, 0.6])),
+        "bins": Bins(
+            rng.dirichlet(np.ones(22), size), np.linspace(-2, 2, 21), np.array([0.3, 0.6])
+        ),
     }[form]
     reference = law if form in ("categorical", "mixture") else Normal(np.zeros(size), np.ones(size))
     u = metric("hpd").score(law, reference, law.sample(rng, 1)[..., 0])
@@ -246,6 +317,9 @@ def test_highest_density_regions_cover_what_they_say(form: str) -> None:
 
 
 def test_confidence_and_hit_are_those_of_the_most_probable_category() -> None:
-    law, outcome = Categorical(np.array([[[[0.2, 0.7, 0.1]]], [[[0.5, 0.3, 0.2]]]])), np.ones((2, 1, 1))
+    law, outcome = (
+        Categorical(np.array([[[[0.2, 0.7, 0.1]]], [[[0.5, 0.3, 0.2]]]])),
+        np.ones((2, 1, 1)),
+    )
     assert metric("confidence").score(law, law, outcome).ravel() == pytest.approx([0.7, 0.5])
     assert metric("hit").score(law, law, outcome).ravel().tolist() == [1.0, 0.0]

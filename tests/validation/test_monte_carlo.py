@@ -36,7 +36,9 @@ def test_reference_of_two_runs() -> None:
     exact = registry.load("metric", "kl").score(q, Categorical(same(law)), OUTCOME).mean()
     found = corrected_kl(q, (run(rng, law), run(rng, law)), OUTCOME)
     value, error = mean_and_error(found.value)
-    assert found.raw.mean() - exact == pytest.approx((K - 1) / (2 * 2 * DRAWS), rel=0.15)  # .0225; measured .0226
+    assert found.raw.mean() - exact == pytest.approx(
+        (K - 1) / (2 * 2 * DRAWS), rel=0.15
+    )  # .0225; measured .0226
     assert abs(value - exact) < 4 * error + found.remainder.mean()  # measured: 2e-5, error 7e-4
     assert found.remainder.mean() < 0.2 * (found.raw - found.value).mean()
 
@@ -67,7 +69,9 @@ def test_mixture_reference_of_two_runs(form: str) -> None:
     rng = np.random.default_rng(3)
     shape, s = (200, 1, 1), 8
     runs = [
-        NormalMixture(np.full((*shape, s), 1 / s), rng.normal(0, 0.5, (*shape, s)), np.ones((*shape, s)))
+        NormalMixture(
+            np.full((*shape, s), 1 / s), rng.normal(0, 0.5, (*shape, s)), np.ones((*shape, s))
+        )
         for _ in range(2)
     ]
     exact = Normal(np.zeros(shape), np.full(shape, np.sqrt(1.25)))
@@ -88,7 +92,9 @@ def test_bins_are_corrected_between_densities(tails: bool) -> None:
     """Sixteen wide bins hide most of the noise from the masses; the density of a Monte Carlo reference has it all."""
     rng, shape, s = np.random.default_rng(7), (300, 1, 1), 8
     runs = [
-        NormalMixture(np.full((*shape, s), 1 / s), rng.normal(0, 0.5, (*shape, s)), np.ones((*shape, s)))
+        NormalMixture(
+            np.full((*shape, s), 1 / s), rng.normal(0, 0.5, (*shape, s)), np.ones((*shape, s))
+        )
         for _ in range(2)
     ]
     exact = Normal(np.zeros(shape), np.full(shape, np.sqrt(1.25)))
@@ -160,7 +166,10 @@ def test_runs_with_tails_of_other_scales_are_no_two_runs_of_one_law() -> None:
 
 def test_exact_sides_are_left_alone_and_nan_stays() -> None:
     rng = np.random.default_rng(4)
-    p, q = Categorical(rng.dirichlet(np.ones(3), (3, 1, 2))), Categorical(rng.dirichlet(np.ones(3), (3, 1, 2)))
+    p, q = (
+        Categorical(rng.dirichlet(np.ones(3), (3, 1, 2))),
+        Categorical(rng.dirichlet(np.ones(3), (3, 1, 2))),
+    )
     outcome = np.zeros((3, 1, 2))
     outcome[1, 0, 1] = np.nan
     found = corrected_kl(q, p, outcome)
@@ -184,8 +193,12 @@ def test_average_of_runs() -> None:
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5])
-@pytest.mark.parametrize(("name", "exact_name", "bias"), [("kl_draws", "kl_reverse", 4.5e-3), ("js", "js", 1.1e-3)])
-def test_draws_are_debiased_at_and_away_from_equality(name: str, exact_name: str, bias: float, shift: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "exact_name", "bias"), [("kl_draws", "kl_reverse", 4.5e-3), ("js", "js", 1.1e-3)]
+)
+def test_draws_are_debiased_at_and_away_from_equality(
+    name: str, exact_name: str, bias: float, shift: float
+) -> None:
     rng = np.random.default_rng(5)
     p = rng.dirichlet(np.full(K, 5.0))
     q = (1 - shift) * p + shift * rng.dirichlet(np.full(K, 5.0))
@@ -200,5 +213,10 @@ def test_draws_are_debiased_at_and_away_from_equality(name: str, exact_name: str
 def test_draws_on_impossible_categories_are_infinite() -> None:
     kl_draws = registry.load("metric", "kl_draws")
     p = Categorical(np.array([[[[0.5, 0.5, 0.0]]]]))
-    assert np.isfinite(kl_draws.score(Draws(np.array([[[[0.0, 1.0, 0.0]]]])), p, np.zeros((1, 1, 1)))).all()
-    assert kl_draws.score(Draws(np.array([[[[0.0, 1.0, 2.0]]]])), p, np.zeros((1, 1, 1))).item() == np.inf
+    assert np.isfinite(
+        kl_draws.score(Draws(np.array([[[[0.0, 1.0, 0.0]]]])), p, np.zeros((1, 1, 1)))
+    ).all()
+    assert (
+        kl_draws.score(Draws(np.array([[[[0.0, 1.0, 2.0]]]])), p, np.zeros((1, 1, 1))).item()
+        == np.inf
+    )

@@ -62,7 +62,10 @@ def tarp_published(truth: Array, draws: Array, rng: np.random.Generator) -> floa
     """Two grids compared: expected coverage at the edges of bins against these edges, as if both were samples."""
     low, high = truth.min(0), truth.max(0)
     points = rng.uniform(low, high, truth.shape)
-    far, gap = np.linalg.norm(draws - points[:, None], axis=-1), np.linalg.norm(truth - points, axis=-1)
+    far, gap = (
+        np.linalg.norm(draws - points[:, None], axis=-1),
+        np.linalg.norm(truth - points, axis=-1),
+    )
     inside, edges = np.histogram((far < gap[:, None]).mean(1), bins=len(truth) // 10, density=True)
     return float(stats.kstest(np.r_[0.0, inside.cumsum() / inside.sum()], edges).pvalue)
 
@@ -86,7 +89,9 @@ def test_3_an_unbiased_mmd_with_the_diagonal_kept() -> None:
     published, ours = [], []
     for i in range(200):
         x, y = np.random.default_rng([3, i]).standard_normal((2, 50, 2))
-        published.append(gauss(x, x).sum() / 2450 + gauss(y, y).sum() / 2450 - 2 * gauss(x, y).mean())
+        published.append(
+            gauss(x, x).sum() / 2450 + gauss(y, y).sum() / 2450 - 2 * gauss(x, y).mean()
+        )
         ours.append(u_statistic(x, y))
     error = np.std(ours) / np.sqrt(len(ours))
     assert np.mean(published) == pytest.approx(2 / 49, abs=4 * error)  # measured: .042
@@ -109,15 +114,23 @@ def test_3_nor_does_a_score_of_draws_keep_it() -> None:
 def test_4_a_threshold_that_never_rejects(factor: float, shift: float) -> None:
     rng = np.random.default_rng(4)
     x, y = rng.standard_normal((60, 2)), factor * rng.standard_normal((60, 2)) + shift
-    published = 4 / np.sqrt(60) * np.sqrt(-np.log(0.05))  # .89, and the MMD^2 of a bounded kernel rarely gets there
+    published = (
+        4 / np.sqrt(60) * np.sqrt(-np.log(0.05))
+    )  # .89, and the MMD^2 of a bounded kernel rarely gets there
     assert u_statistic(x, y) < published  # measured: .28, .10 and .65
     assert outcome("mmd_permutation", x, y, thin=False).p_value == 1 / 200
 
 
 def test_5_a_p_value_of_zero_and_rows_that_are_not_exchangeable() -> None:
-    (truth, draws, x), _ = PROBLEMS["local_c2st"].draw(np.random.default_rng(5), 100, "posterior = prior")
-    assert np.mean(np.array([0.9]) < np.zeros(100)) == 0  # mean(T < T_null): certainty from a hundred draws
-    assert outcome("local_c2st", truth, draws, x, permutations=99).p_value == 2 * 0.01  # Holm over two parts
+    (truth, draws, x), _ = PROBLEMS["local_c2st"].draw(
+        np.random.default_rng(5), 100, "posterior = prior"
+    )
+    assert (
+        np.mean(np.array([0.9]) < np.zeros(100)) == 0
+    )  # mean(T < T_null): certainty from a hundred draws
+    assert (
+        outcome("local_c2st", truth, draws, x, permutations=99).p_value == 2 * 0.01
+    )  # Holm over two parts
     assert _null.p_value(np.inf, np.zeros(99)) == 0.01
     labels = _classifier.swapped(np.random.default_rng(5), 100, 99)
     assert (
@@ -154,7 +167,11 @@ def test_7_a_null_that_bootstraps_the_reference_against_itself() -> None:
 
 def narrow(x: Array, y: Array) -> float:
     """Squared MMD, diagonal kept, of a kernel so narrow that it sees which draws are the same."""
-    return float(gauss(10 * x, 10 * x).mean() + gauss(10 * y, 10 * y).mean() - 2 * gauss(10 * x, 10 * y).mean())
+    return float(
+        gauss(10 * x, 10 * x).mean()
+        + gauss(10 * y, 10 * y).mean()
+        - 2 * gauss(10 * x, 10 * y).mean()
+    )
 
 
 def test_8_a_classifier_stopped_on_the_fold_that_scores_it() -> None:
@@ -163,7 +180,9 @@ def test_8_a_classifier_stopped_on_the_fold_that_scores_it() -> None:
     for i in range(60):
         rng = np.random.default_rng([8, i])
         x, y = rng.standard_normal((2, 50, 3))
-        guesses = rng.integers(0, 2, (10, 20)) == rng.integers(0, 2, 20)  # ten epochs, twenty rows, nothing to learn
+        guesses = rng.integers(0, 2, (10, 20)) == rng.integers(
+            0, 2, 20
+        )  # ten epochs, twenty rows, nothing to learn
         published.append(max(guesses.mean(1).max(), 1 - guesses.mean(1).min()))
         ours.append(outcome("c2st", x, y, thin=False, permutations=19).statistic)
     assert np.mean(published) > 0.58  # measured: .70
@@ -174,7 +193,9 @@ def test_8_a_classifier_stopped_on_the_fold_that_scores_it() -> None:
 def test_9_a_continuous_band_around_discrete_ranks() -> None:
     """Ranks over L have atoms of mass 1 / (L + 1) at 0 and 1, where a continuous band has no width."""
     n, draws = 200, 100
-    counts = np.random.default_rng(9).multinomial(n, np.full(draws + 1, 1 / (draws + 1)), 400).cumsum(-1)
+    counts = (
+        np.random.default_rng(9).multinomial(n, np.full(draws + 1, 1 / (draws + 1)), 400).cumsum(-1)
+    )
     level = np.arange(draws + 1) / draws
     gamma = 0.0016  # pointwise level of a simultaneous band over 100 points, well below .05
     low, high = (special.bdtrik(q, n, level[1:-1]) for q in (gamma / 2, 1 - gamma / 2))
@@ -201,7 +222,11 @@ def kl_published(x: Array, y: Array) -> float:
     other = np.abs(x[:, None] - y).min(1)
     tiny = np.finfo(np.float64).tiny
     return float(
-        max(0.0, np.log(np.maximum(other, tiny) / np.maximum(own, tiny)).mean() + np.log(len(y) / (len(x) - 1)))
+        max(
+            0.0,
+            np.log(np.maximum(other, tiny) / np.maximum(own, tiny)).mean()
+            + np.log(len(y) / (len(x) - 1)),
+        )
     )
 
 
@@ -256,9 +281,14 @@ def test_13_a_divergence_of_sorted_samples_and_a_w2_that_is_w1() -> None:
     x, y = np.sort(rng.standard_normal((2, 200)))
     with np.errstate(invalid="ignore", divide="ignore"):
         assert np.isnan((x * np.log(x / y)).sum())  # draws taken for probabilities
-    assert abs((np.exp(x) * (x - y)).mean()) > 0.05  # and where they are positive; one law. Measured: .48
+    assert (
+        abs((np.exp(x) * (x - y)).mean()) > 0.05
+    )  # and where they are positive; one law. Measured: .48
     exact = Normal(np.zeros(ONE), np.ones(ONE))
-    scores = [metric("crps").score(Draws(d[None, None, None]), exact, np.zeros(ONE)) for d in (x, rng.permuted(x))]
+    scores = [
+        metric("crps").score(Draws(d[None, None, None]), exact, np.zeros(ONE))
+        for d in (x, rng.permuted(x))
+    ]
     np.testing.assert_allclose(*scores, rtol=0, atol=1e-14)  # order carries nothing
     far = 3 * y[:, None]
     pooled = np.concatenate([x[:, None], far])
@@ -287,7 +317,9 @@ def test_15_a_density_that_is_its_inverse() -> None:
     published = np.log(1 / density) - np.log(1 / (density / 2))
     assert published == pytest.approx(-np.log(2))
     assert density == pytest.approx(0.5)
-    assert metric("log_score_regret").score(spread, exact, np.full(ONE, 0.7)).item() == pytest.approx(np.log(2))
+    assert metric("log_score_regret").score(
+        spread, exact, np.full(ONE, 0.7)
+    ).item() == pytest.approx(np.log(2))
 
 
 def guarded_published(score: Callable[[], float]) -> float:
@@ -317,7 +349,9 @@ def test_16_no_spread_is_not_a_division_by_zero(values: npt.NDArray[np.float64])
         published = (values - values.mean()) / values.std()
     assert not (published == 0).all()  # NaN, or one standard deviation away from themselves
     found = bootstrap.interval(values)
-    assert (found.low, found.high) == pytest.approx((found.estimate, found.estimate), rel=1e-12, abs=0)
+    assert (found.low, found.high) == pytest.approx(
+        (found.estimate, found.estimate), rel=1e-12, abs=0
+    )
     assert decision.decide(values, tolerance=1.0).verdict == "equivalent"
 
 
@@ -348,7 +382,12 @@ def test_order_dependence_without_the_repeat_floor() -> None:
     assert decision.exceeds(ours, tolerance=0.01) == 1.0
     assert decision.exceeds(decision.cluster_means(repeats.repeat(floor)), tolerance=0.01) > 0.05
     floor, across, more = noisy_answers(noise=0.6, order=2.0)
-    assert decision.exceeds(decision.cluster_means(repeats.beyond_repeat([across, more], [floor])), tolerance=0.01) < 0.01
+    assert (
+        decision.exceeds(
+            decision.cluster_means(repeats.beyond_repeat([across, more], [floor])), tolerance=0.01
+        )
+        < 0.01
+    )
 
 
 def test_nan_in_latents_dropped_as_padding() -> None:
@@ -356,7 +395,9 @@ def test_nan_in_latents_dropped_as_padding() -> None:
     exact = {"mean": np.zeros((200, 1)), "sd": np.ones((200, 1))}
     said = {"mean": np.where(np.arange(200)[:, None] < 10, 0.0, np.nan), "sd": np.ones((200, 1))}
     known = np.isfinite(said["mean"])
-    assert (0.5 * (said["mean"] - exact["mean"]) ** 2)[known].mean() == 0  # what was looked at: nothing is wrong
+    assert (0.5 * (said["mean"] - exact["mean"]) ** 2)[
+        known
+    ].mean() == 0  # what was looked at: nothing is wrong
     assert np.isposinf(latents.normal_kl(exact, said)).sum() == 190
     drawn = np.full((1, 1, 1, 4), np.nan)
     assert latents.leaked_mass(drawn, "real").item() == 1.0
@@ -376,7 +417,10 @@ def test_infinity_is_no_number_to_take_the_smallest_of() -> None:
 def test_own_1_a_level_that_permutations_cannot_reach() -> None:
     """Holm over two tests makes the smallest p of 199 permutations .01; a rule `p < .01` then never rejects anything."""
     x, y = np.random.default_rng(1).standard_normal((2, 300, 1))
-    found = {name: outcome(name, x, y + 5.0, permutations=199) for name in ("energy_permutation", "mmd_permutation")}
+    found = {
+        name: outcome(name, x, y + 5.0, permutations=199)
+        for name in ("energy_permutation", "mmd_permutation")
+    }
     published = _null.holm({name: o.p_value for name, o in found.items()})
     assert not any(p < 0.01 for p in published.values())  # five sds apart, and equivalent
     least = {name: o.least for name, o in found.items()}

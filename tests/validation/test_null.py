@@ -13,7 +13,16 @@ NULL = np.array([1.0, 2.0, 3.0, 4.0])
 
 @pytest.mark.parametrize(
     ("statistic", "p"),
-    [(0.5, 1.0), (1.0, 1.0), (2.5, 0.6), (3.0, 0.6), (4.0, 0.4), (5.0, 0.2), (np.inf, 0.2), (-np.inf, 1.0)],
+    [
+        (0.5, 1.0),
+        (1.0, 1.0),
+        (2.5, 0.6),
+        (3.0, 0.6),
+        (4.0, 0.4),
+        (5.0, 0.2),
+        (np.inf, 0.2),
+        (-np.inf, 1.0),
+    ],
 )
 def test_a_p_value_counts_the_observed_statistic(statistic: float, p: float) -> None:
     """(1 + number at or above) / (1 + B) with B = 4."""
@@ -43,7 +52,9 @@ def test_the_largest_statistic_is_compared_with_the_largest_of_each_relabelling(
 
 def test_holm_by_hand() -> None:
     """Smallest times three, next times two, and never smaller than one before; at most one; names stay with their p-values."""
-    assert holm({"b": 0.04, "a": 0.03, "c": 0.01}) == pytest.approx({"c": 0.03, "a": 0.06, "b": 0.06})
+    assert holm({"b": 0.04, "a": 0.03, "c": 0.01}) == pytest.approx(
+        {"c": 0.03, "a": 0.06, "b": 0.06}
+    )
     assert holm({"b": 0.6, "a": 0.7}) == {"b": 1.0, "a": 1.0}
     assert holm({}) == {}
 
@@ -53,7 +64,9 @@ def test_a_family_that_no_test_of_it_can_reject_in_is_refused() -> None:
     names = "abcde"
     attainable(0.05, dict.fromkeys(names, 1 / 100))
     attainable(0.05, {**dict.fromkeys(names, 0.0), "a": 0.01})
-    with pytest.raises(InputError, match=r"'a' that can reject at 0\.05 by Holm over 5.*at least 99 resamples"):
+    with pytest.raises(
+        InputError, match=r"'a' that can reject at 0\.05 by Holm over 5.*at least 99 resamples"
+    ):
         attainable(0.05, dict.fromkeys(names, 1 / 99))
     with pytest.raises(InputError, match="at least 99 resamples"):
         attainable(0.05, {**dict.fromkeys(names, 0.0), "e": 0.011})

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from veribayes.errors import InputError
-from veribayes.predictive import Array, Bins, Categorical, Draws, Normal, NormalMixture, Predictive, Quantiles
+from veribayes.predictive import (
+    Array,
+    Bins,
+    Categorical,
+    Draws,
+    Normal,
+    NormalMixture,
+    Predictive,
+    Quantiles,
+)
 from veribayes.validation import repeats
 
 
@@ -48,7 +57,9 @@ def test_normals_and_mixtures_of_them() -> None:
 
 def test_a_density_that_only_one_has_is_infinitely_far() -> None:
     logs = np.array([-np.inf, -np.inf, 0.0])
-    np.testing.assert_array_equal(repeats._integrand(np.array([-np.inf, 0.0, -np.inf]), logs), [0.0, np.inf, np.inf])
+    np.testing.assert_array_equal(
+        repeats._integrand(np.array([-np.inf, 0.0, -np.inf]), logs), [0.0, np.inf, np.inf]
+    )
 
 
 def test_quantiles() -> None:
@@ -58,7 +69,9 @@ def test_quantiles() -> None:
     for four units, and 1 - G falls from 3/4 to 1/4.
     """
     levels = np.array([0.25, 0.75])
-    one, other = (Quantiles(levels, v) for v in (rows([0, 1], [1, 3], [0, 1]), rows([0, 2], [0, 2], [5, 6])))
+    one, other = (
+        Quantiles(levels, v) for v in (rows([0, 1], [1, 3], [0, 1]), rows([0, 2], [0, 2], [5, 6]))
+    )
     ramp = (1 / 16 + 3 / 16 + 9 / 16) / 3  # of (1/4 to 3/4)^2 over one unit
     wanted = [8 / 48, 17 / 48, 4 + 2 * ramp]
     assert apart(one, other) == pytest.approx(wanted)
@@ -83,9 +96,14 @@ def test_draws_of_categories() -> None:
 
 
 def test_queries_that_do_not_apply_have_none() -> None:
-    one, other = Normal(rows(0.0, 0.0, 0.0), rows(1.0, 1.0, 1.0)), Normal(rows(1.0, 0.0, 1.0), rows(1.0, 1.0, 1.0))
+    one, other = (
+        Normal(rows(0.0, 0.0, 0.0), rows(1.0, 1.0, 1.0)),
+        Normal(rows(1.0, 0.0, 1.0), rows(1.0, 1.0, 1.0)),
+    )
     applies = np.array([True, False, False])[:, None, None]
-    np.testing.assert_array_equal(repeats.divergence(one, other, applies).ravel(), [0.5, np.nan, np.nan])
+    np.testing.assert_array_equal(
+        repeats.divergence(one, other, applies).ravel(), [0.5, np.nan, np.nan]
+    )
 
 
 def test_half_of_it_is_noise_and_half_of_the_rest_is_order() -> None:

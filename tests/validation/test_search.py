@@ -15,10 +15,17 @@ SHAPE = (4, 5)  # positions, queries
 def groups(rng: np.random.Generator, n: int) -> dict[str, Mask]:
     """Every position, query and pair of them, regions of inputs, and patterns of data sets: 41 groups."""
     position, query = np.indices(SHAPE)
-    found = {f"position {p}": position == p for p in range(4)} | {f"query {q}": query == q for q in range(5)}
+    found = {f"position {p}": position == p for p in range(4)} | {
+        f"query {q}": query == q for q in range(5)
+    }
     found |= {f"{p}, {q}": (position == p) & (query == q) for p in range(4) for q in range(5)}
     out = {name: np.broadcast_to(mask, (n, *SHAPE)) for name, mask in found.items()}
-    out |= {f"pattern {k}": np.broadcast_to(rng.random((n, 1, 1)) < (0.5 if k < 4 else 0.15), (n, *SHAPE)) for k in range(8)}
+    out |= {
+        f"pattern {k}": np.broadcast_to(
+            rng.random((n, 1, 1)) < (0.5 if k < 4 else 0.15), (n, *SHAPE)
+        )
+        for k in range(8)
+    }
     return out | {f"region {k}": rng.random((n, *SHAPE)) < 0.1 for k in range(4)}
 
 
@@ -78,7 +85,9 @@ def test_signed_scores_small_groups_and_wrong_shapes() -> None:
     rng = np.random.default_rng(1)
     values = rng.normal(size=(60, 1, 2))
     half, few = (np.broadcast_to((np.arange(60) < k)[:, None, None], values.shape) for k in (30, 5))
-    (found,) = concentration(values + 3 * half, {"half": half, "few": few, "nobody": ~(half | ~half)})
+    (found,) = concentration(
+        values + 3 * half, {"half": half, "few": few, "nobody": ~(half | ~half)}
+    )
     assert (found.name, found.p_value) == ("half", 1 / 2000)
     (signed,) = concentration(values - values.mean() - half, {"half": half})
     assert np.isnan(signed.ratio)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 PATIENCE = 60  # seconds; processes start in one or two
-SLOW = '''
+SLOW = """
 import os, sys, time
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ if __name__ == "__main__":
         _shards.run([Slow(1, 1, 0), Slow(2, 1, 0)], Path("out"), lambda done: None, workers=2)
     except KeyboardInterrupt:
         sys.exit(130)
-'''
+"""
 
 
 def test_an_interruption_from_the_terminal_ends_all_processes_quietly(tmp_path: Path) -> None:
@@ -42,7 +42,10 @@ def test_an_interruption_from_the_terminal_ends_all_processes_quietly(tmp_path: 
     with subprocess.Popen([sys.executable, "slow.py"], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE,
                           text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as run:  # fmt: skip
         until = time.monotonic() + PATIENCE
-        while not (list(tmp_path.glob("*.started"))[1:] and list(tmp_path.glob("out/*-2-0.json"))) and time.monotonic() < until:
+        while (
+            not (list(tmp_path.glob("*.started"))[1:] and list(tmp_path.glob("out/*-2-0.json")))
+            and time.monotonic() < until
+        ):
             time.sleep(0.05)
         os.killpg(run.pid, signal.SIGINT)
         _, said = run.communicate(timeout=PATIENCE)

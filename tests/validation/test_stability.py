@@ -24,7 +24,12 @@ INF = math.inf
         ((1.0, -3.0, 2.0), (0.0, INF), {}, (True, True)),  # never negative: zero bounds it
         ((1.0, -3.0, 2.0), (-5e-10, INF), {}, (False, True)),  # an infinite value has no rounding
         ((1.0, -3.0, 2.0), (-5e-8, 100.0), {}, (True, True)),  # rounding of 100
-        ((1.0, -1.0, 60.0), (-1.0, 100.0), {}, (True, True)),  # of a signed quantity the mean says nothing
+        (
+            (1.0, -1.0, 60.0),
+            (-1.0, 100.0),
+            {},
+            (True, True),
+        ),  # of a signed quantity the mean says nothing
         ((1.0, -1.1, 60.0), (-1.0, 100.0), {}, (False, True)),
         ((1.0, -1.1, 60.0), (-1.0, 100.0), {"within": (-1.1, 60.0)}, (True, True)),
         ((1.0, -1.1, 60.0), (-1.0, 100.0), {"within": (-2.0, 60.0)}, (False, True)),
@@ -34,7 +39,10 @@ INF = math.inf
     ],
 )
 def test_a_limit_is_supported(
-    limits: tuple[float, ...], values: tuple[float, ...], options: dict[str, Any], held: tuple[bool, bool]
+    limits: tuple[float, ...],
+    values: tuple[float, ...],
+    options: dict[str, Any],
+    held: tuple[bool, bool],
 ) -> None:
     found = stability.supported(*map(np.asarray, (*limits, *values)), **options)
     assert tuple(map(bool, found)) == held
@@ -42,16 +50,22 @@ def test_a_limit_is_supported(
 
 def test_limits_of_columns_are_shown_where_their_own_values_support_them() -> None:
     values = np.array([[1.0, np.nan, -1.0], [9.0, 2.0, 4.0], [np.nan, 4.0, 6.0]])
-    low, high = stability.shown(np.full(3, 3.0), np.array([2.0, 2.0, -1.5]), np.array([8.0, 5.0, 5.0]), values)
+    low, high = stability.shown(
+        np.full(3, 3.0), np.array([2.0, 2.0, -1.5]), np.array([8.0, 5.0, 5.0]), values
+    )
     np.testing.assert_array_equal(low, [2.0, 2.0, np.nan])
     np.testing.assert_array_equal(high, [8.0, np.nan, 5.0])
-    (shown,) = stability.shown(np.ones(1), np.array([-1.5]), np.ones(1), values[:, 2:], within=(-1.5, INF))[0]
+    (shown,) = stability.shown(
+        np.ones(1), np.array([-1.5]), np.ones(1), values[:, 2:], within=(-1.5, INF)
+    )[0]
     assert shown == -1.5
 
 
 def test_where_a_limit_is_expected_to_lie() -> None:
     """2.8 standard errors above the mean, on the log scale where there is one, and ln 40 / n of the largest."""
-    assert stability.planned(2.0, 3.0, 5.0, 4) == pytest.approx(2 * math.exp(2.8 * 3 / 2 / 2) + math.log(40) * 5 / 4)
+    assert stability.planned(2.0, 3.0, 5.0, 4) == pytest.approx(
+        2 * math.exp(2.8 * 3 / 2 / 2) + math.log(40) * 5 / 4
+    )
     assert stability.planned(0.0, 3.0, 5.0, 4) == pytest.approx(2.8 * 3 / 2 + math.log(40) * 5 / 4)
     assert stability.planned(1e-9, 3.0, 5.0, 4) < INF
 
@@ -82,9 +96,15 @@ def test_the_reason_names_the_side_and_what_would_be_needed() -> None:
     assert stability.reason(values, True, True) is None
     text = stability.reason(values, True, False)
     assert text is not None
-    assert text.startswith("no stable upper limit at this sample size: mean 2, largest of 3 data sets 3; about ")
+    assert text.startswith(
+        "no stable upper limit at this sample size: mean 2, largest of 3 data sets 3; about "
+    )
     assert "no stable lower limit" in str(stability.reason(values, False, True))
-    assert "no stable lower and no stable upper limit" in str(stability.reason(values, False, False))
+    assert "no stable lower and no stable upper limit" in str(
+        stability.reason(values, False, False)
+    )
     heavy = 1 / np.arange(1.0, 400.0) ** 3
     assert stability.data_sets(heavy) is None
-    assert str(stability.reason(heavy, True, False)).endswith("no number of data sets is known to give one")
+    assert str(stability.reason(heavy, True, False)).endswith(
+        "no number of data sets is known to give one"
+    )

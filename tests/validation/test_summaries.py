@@ -20,7 +20,9 @@ def said(n: int, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray]
     outcome = np.repeat(Categorical(p).sample(rng, 1)[..., 0], 5, axis=1)
     warm = np.repeat(p, 5, axis=1) ** (1 / temperature)
     law = Categorical(warm / warm.sum(-1, keepdims=True))
-    made = [registry.load("metric", name).score(law, law, outcome) for name in ("confidence", "hit")]
+    made = [
+        registry.load("metric", name).score(law, law, outcome) for name in ("confidence", "hit")
+    ]
     return made[0], made[1]
 
 
@@ -28,9 +30,16 @@ def test_coverage_of_the_exact_law_and_of_one_that_is_too_wide() -> None:
     rng, size = np.random.default_rng(0), (500, 2, 3)
     exact, y = Normal(np.zeros(size), np.ones(size)), rng.standard_normal(size)
     for law, held in ((exact, True), (Normal(np.zeros(size), np.full(size, 1.3)), False)):
-        scores = {name: registry.load("metric", name).score(law, exact, y) for name in ("pit", "hpd")}
+        scores = {
+            name: registry.load("metric", name).score(law, exact, y) for name in ("pit", "hpd")
+        }
         found = summaries.coverage(scores)
-        assert [(c.kind, c.level) for c in found] == [("central", 0.5), ("central", 0.9), ("hpd", 0.5), ("hpd", 0.9)]
+        assert [(c.kind, c.level) for c in found] == [
+            ("central", 0.5),
+            ("central", 0.9),
+            ("hpd", 0.5),
+            ("hpd", 0.9),
+        ]
         assert all((c.limits.low <= c.level <= c.limits.high) == held for c in found)
         p = summaries.p_values(found, None)
         assert (min(p.values()) <= 0.05 / len(p)) != held
@@ -72,12 +81,16 @@ def test_quantiles_state_the_intervals_between_their_levels(
     """Exact quantiles at .1, .5, .9 were told that half of the outcomes must lie where they say nothing."""
     rng, size = np.random.default_rng(1), (1000, 2, 3)
     exact, y = Normal(np.zeros(size), np.ones(size)), rng.standard_normal(size)
-    given = Quantiles(np.array(levels), exact.quantile(np.broadcast_to(levels, (*size, len(levels)))))
+    given = Quantiles(
+        np.array(levels), exact.quantile(np.broadcast_to(levels, (*size, len(levels))))
+    )
     pit = registry.load("metric", "pit").score(given, exact, y)
     found = summaries.coverage({"pit": pit}, levels=levels)
     assert [c.level for c in found] == pytest.approx(list(stated))
     assert all(c.limits.low <= c.level <= c.limits.high and c.p_value > 0.01 for c in found)
-    assert registry.load("test", "pit_uniform").run(pit[:, 0, 0]).p_value > 0.01  # interpolated: < 1e-6 at .1, .5, .9
+    assert (
+        registry.load("test", "pit_uniform").run(pit[:, 0, 0]).p_value > 0.01
+    )  # interpolated: < 1e-6 at .1, .5, .9
 
 
 def test_quantiles_that_are_too_narrow_are_seen_at_their_own_levels() -> None:
@@ -85,7 +98,9 @@ def test_quantiles_that_are_too_narrow_are_seen_at_their_own_levels() -> None:
     exact, y = Normal(np.zeros(size), np.ones(size)), rng.standard_normal(size)
     narrow = Normal(np.zeros(size), np.full(size, 0.7))
     given = Quantiles(np.array(levels), narrow.quantile(np.broadcast_to(levels, (*size, 3))))
-    (covered,) = summaries.coverage({"pit": registry.load("metric", "pit").score(given, exact, y)}, levels=levels)
+    (covered,) = summaries.coverage(
+        {"pit": registry.load("metric", "pit").score(given, exact, y)}, levels=levels
+    )
     assert covered.p_value < 1e-6
 
 
@@ -99,7 +114,9 @@ def test_reliability_of_calibrated_and_of_overconfident_candidates() -> None:
     for found in (calibrated, sure):
         confidence, hit = said(400, 1.0 if found is calibrated else 0.5, 3)
         brier = float(((confidence - hit) ** 2).mean())
-        assert found.miscalibration - found.discrimination + found.uncertainty == pytest.approx(brier)
+        assert found.miscalibration - found.discrimination + found.uncertainty == pytest.approx(
+            brier
+        )
         assert found.miscalibration >= 0
 
 
@@ -109,7 +126,10 @@ def smooth_error(residual: np.ndarray) -> float:
     for k in range(28):
         width, smoothed = 1e-3 * 500 ** (k / 27), np.zeros(201)
         for i in np.flatnonzero(residual):
-            bell = sum(np.exp(-0.5 * ((image - grid) / width) ** 2) for image in (i / 200, -i / 200, 2 - i / 200))
+            bell = sum(
+                np.exp(-0.5 * ((image - grid) / width) ** 2)
+                for image in (i / 200, -i / 200, 2 - i / 200)
+            )
             smoothed += residual[i] * bell / (np.sum(bell) / 201)
         size = np.abs(smoothed).sum() / 201
         if size <= width:
@@ -161,7 +181,10 @@ def test_the_smallest_p_values() -> None:
 
 def test_size_of_the_reliability_test_with_shared_outcomes() -> None:
     """Five positions share an outcome: a null that ignores it rejects in most runs."""
-    rejected = [summaries.reliability(*said(150, 1.0, seed), seed=seed).p_value <= 0.05 for seed in range(60)]
+    rejected = [
+        summaries.reliability(*said(150, 1.0, seed), seed=seed).p_value <= 0.05
+        for seed in range(60)
+    ]
     assert np.mean(rejected) <= 0.134  # nominal .05, three standard errors
 
 
@@ -190,7 +213,9 @@ def test_joint_scores_are_unbiased_and_see_dependence() -> None:
 
 def test_the_fair_energy_score_is_the_crps_in_one_dimension() -> None:
     draws, y = np.array([[[0.0], [1.0], [3.0]]]), np.array([[2.0]])
-    assert joint.energy_score(draws, y).item() == pytest.approx((2 + 1 + 1) / 3 - 0.5 * (1 + 3 + 2) / 3)
+    assert joint.energy_score(draws, y).item() == pytest.approx(
+        (2 + 1 + 1) / 3 - 0.5 * (1 + 3 + 2) / 3
+    )
 
 
 def test_reliability_can_be_rejected_in_a_family_of_any_size() -> None:

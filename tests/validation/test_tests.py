@@ -46,7 +46,9 @@ def outcome(name: str, *arrays: Array, **options: Any) -> Outcome:
     return found
 
 
-def given(problem: str, n: int, seed: int = 0, defect: str = NULL) -> tuple[tuple[Array, ...], dict[str, Any]]:
+def given(
+    problem: str, n: int, seed: int = 0, defect: str = NULL
+) -> tuple[tuple[Array, ...], dict[str, Any]]:
     return PROBLEMS[problem].draw(np.random.default_rng(seed), n, defect)
 
 
@@ -68,7 +70,9 @@ class TestEveryTest:
     @pytest.mark.parametrize("problem", [p for p in PROBLEMS if PROBLEMS[p].looks == 1])
     def test_size(self, problem: str) -> None:
         """Measured with 10,000 nulls: docs/calibration.md."""
-        assert rejections(problem, NULL, PROBLEMS[problem].sizes[0], NULLS) <= stats.binom.ppf(0.999, NULLS, 0.05)
+        assert rejections(problem, NULL, PROBLEMS[problem].sizes[0], NULLS) <= stats.binom.ppf(
+            0.999, NULLS, 0.05
+        )
 
     @pytest.mark.parametrize("problem", PROBLEMS)
     def test_it_fails_closed_on_nan(self, problem: str) -> None:
@@ -79,7 +83,9 @@ class TestEveryTest:
             with pytest.raises(InputError, match="NaN"):
                 outcome(PROBLEMS[problem].test, *broken, **options)
 
-    @pytest.mark.parametrize("problem", [p for p in PROBLEMS if registry.load("test", PROBLEMS[p].test).minimum > 1])
+    @pytest.mark.parametrize(
+        "problem", [p for p in PROBLEMS if registry.load("test", PROBLEMS[p].test).minimum > 1]
+    )
     def test_it_refuses_too_few_units(self, problem: str) -> None:
         arrays, options = given(problem, PROBLEMS[problem].sizes[0])
         few = registry.load("test", PROBLEMS[problem].test).minimum - 1
@@ -103,7 +109,9 @@ class TestPower:
 
     def test_parameters_alone_do_not_see_the_prior_but_the_likelihood_does(self) -> None:
         assert rejections("sbc_rank", "posterior = prior", 200, 100) <= 14  # measured over 200: .02
-        assert rejections("sbc_rank-likelihood", "posterior = prior", 200, 20) == 20  # measured: 1.00
+        assert (
+            rejections("sbc_rank-likelihood", "posterior = prior", 200, 20) == 20
+        )  # measured: 1.00
         assert rejections("ecdf_band", "posterior = prior", 200, 20) == 20  # measured: 1.00
 
     @pytest.mark.parametrize(
@@ -117,7 +125,9 @@ class TestPower:
             ("e_process", "temperature 0.67", 300, 14),  # measured: 18 of 20; .86 at 200
         ],
     )
-    def test_others_see_what_they_are_for(self, problem: str, defect: str, n: int, least: int) -> None:
+    def test_others_see_what_they_are_for(
+        self, problem: str, defect: str, n: int, least: int
+    ) -> None:
         assert rejections(problem, defect, n, 20) >= least
 
     def test_the_battery_names_what_is_wrong(self) -> None:
@@ -139,7 +149,9 @@ class TestOracles:
         assert ks == pytest.approx(stats.kstest(u, "uniform").statistic)
         assert cvm == pytest.approx(stats.cramervonmises(u, "uniform").statistic)
         i = np.arange(1, 38)
-        assert ad == pytest.approx(-37 - ((2 * i - 1) / 37 * np.log(u) + (2 * (37 - i) + 1) / 37 * np.log1p(-u)).sum())
+        assert ad == pytest.approx(
+            -37 - ((2 * i - 1) / 37 * np.log(u) + (2 * (37 - i) + 1) / 37 * np.log1p(-u)).sum()
+        )
 
     def test_pit_of_exactly_zero_is_evidence(self) -> None:
         u = np.random.default_rng(1).random(40)
@@ -168,7 +180,9 @@ class TestOracles:
 
         p = np.random.default_rng(3).random(7) ** 3
         mine = _null.holm({str(i): v for i, v in enumerate(p)})
-        np.testing.assert_allclose([mine[str(i)] for i in range(7)], multipletests(p, method="holm")[1])
+        np.testing.assert_allclose(
+            [mine[str(i)] for i in range(7)], multipletests(p, method="holm")[1]
+        )
 
     def test_the_u_statistic_written_out(self) -> None:
         rng, m = np.random.default_rng(4), 5
@@ -176,17 +190,27 @@ class TestOracles:
         kernel = kernel + kernel.T
         np.fill_diagonal(kernel, 0.0)
         labels = np.r_[np.ones(m), np.zeros(7)][None]
-        xx, yy, xy = kernel[:m, :m].sum() / (5 * 4), kernel[m:, m:].sum() / (7 * 6), kernel[:m, m:].mean()
+        xx, yy, xy = (
+            kernel[:m, :m].sum() / (5 * 4),
+            kernel[m:, m:].sum() / (7 * 6),
+            kernel[:m, m:].mean(),
+        )
         assert _two_sample.unbiased(kernel, labels) == pytest.approx(xx + yy - 2 * xy)
 
     def test_a_band_holds_whole_ecdfs(self) -> None:
         """Museum 9: exact runs left a continuous band in 97 % of the cases (200 data sets, 100 draws)."""
         low, high = ecdf_band.band(200, 100)
-        counts = np.random.default_rng(5).multinomial(200, np.full(101, 1 / 101), 2000).cumsum(-1)[:, :-1]
+        counts = (
+            np.random.default_rng(5)
+            .multinomial(200, np.full(101, 1 / 101), 2000)
+            .cumsum(-1)[:, :-1]
+        )
         inside = ((low <= counts) & (counts <= high)).all(-1)
         assert 0.935 <= inside.mean() <= 0.965  # standard error .005; measured .945
         assert (low <= high).all()
-        ranks = [np.repeat(np.arange(101.0), np.diff(c, prepend=0, append=200)) for c in counts[:200]]
+        ranks = [
+            np.repeat(np.arange(101.0), np.diff(c, prepend=0, append=200)) for c in counts[:200]
+        ]
         p = np.array([outcome("ecdf_band", r, draws=100).p_value for r in ranks])
         assert ((p > 0.05) == inside[:200]).all()
 
@@ -220,23 +244,34 @@ class TestOracles:
                 | rosenblatt._radius(squares.ravel(), 2)
             )
             p["mean on x"] = rosenblatt._explained(10 * z.mean(1)[:, 0], basis)
-            p["scale on x"] = rosenblatt._explained(rosenblatt._normal_scores(squares.sum(1), 200), basis)
+            p["scale on x"] = rosenblatt._explained(
+                rosenblatt._normal_scores(squares.sum(1), 200), basis
+            )
             for name, value in p.items():
                 found.setdefault(name, []).append(value)
         for name, values in found.items():
-            assert stats.kstest(values, "uniform").pvalue > 1e-3, name  # eight components; smallest measured: .17
+            assert stats.kstest(values, "uniform").pvalue > 1e-3, (
+                name
+            )  # eight components; smallest measured: .17
 
     def test_ranks_break_ties_at_random(self) -> None:
         """A constant quantity says nothing, and its ranks are uniform."""
         found = _ranks.ranks(np.zeros((4000, 1)), np.zeros((4000, 9, 1)))
         assert stats.chisquare(np.bincount(found[:, 0], minlength=10)).pvalue > 1e-3
-        assert (_ranks.ranks(np.full((3, 2), 0.5), np.broadcast_to(np.arange(4.0)[:, None], (3, 4, 2))) == 1).all()
+        assert (
+            _ranks.ranks(np.full((3, 2), 0.5), np.broadcast_to(np.arange(4.0)[:, None], (3, 4, 2)))
+            == 1
+        ).all()
 
-    @pytest.mark.parametrize(("rho", "low", "high"), [(0.0, 1, 2), (0.3, 2, 6), (0.6, 5, 13), (0.9, 20, 70)])
+    @pytest.mark.parametrize(
+        ("rho", "low", "high"), [(0.0, 1, 2), (0.3, 2, 6), (0.6, 5, 13), (0.9, 20, 70)]
+    )
     def test_thinning_follows_the_autocorrelation(self, rho: float, low: int, high: int) -> None:
         """What leaves .02 of an AR(1) chain: 1, 4, 8 and 38 steps."""
         noise = np.random.default_rng(6).standard_normal((5000, 2))
-        assert low <= _two_sample.thinning(signal.lfilter([1.0], [1.0, -rho], noise, axis=0)) <= high
+        assert (
+            low <= _two_sample.thinning(signal.lfilter([1.0], [1.0, -rho], noise, axis=0)) <= high
+        )
 
     def test_units_move_together(self) -> None:
         """Ten rows a unit that share a shift: permuting rows rejects the null nearly always, permuting units at .05."""
@@ -244,7 +279,9 @@ class TestOracles:
         wrong, right = 0, 0
         for i in range(60):
             rng = np.random.default_rng([7, i])
-            x, y = (rng.standard_normal((120, 1)) + rng.standard_normal((12, 1))[unit] for _ in range(2))
+            x, y = (
+                rng.standard_normal((120, 1)) + rng.standard_normal((12, 1))[unit] for _ in range(2)
+            )
             wrong += outcome("energy_permutation", x, y, thin=False).p_value <= 0.05
             right += outcome("energy_permutation", x, y, units=(unit, unit)).p_value <= 0.05
         assert wrong >= 15  # of 60; measured: 27
@@ -263,7 +300,9 @@ def test_ranks_out_of_range_are_refused() -> None:
 
 def test_collinear_covariates_add_nothing() -> None:
     (z, x), _ = given("rosenblatt", 50)
-    assert outcome("rosenblatt", z, np.c_[x, x]).p_value == pytest.approx(outcome("rosenblatt", z, x).p_value)
+    assert outcome("rosenblatt", z, np.c_[x, x]).p_value == pytest.approx(
+        outcome("rosenblatt", z, x).p_value
+    )
 
 
 class TestClassifiers:
@@ -274,7 +313,11 @@ class TestClassifiers:
         train, rows = rng.standard_normal((60, 7)), rng.standard_normal((30, 7))
         labels = np.where(rng.random((4, 60)) < 0.4, 1.0, -1.0)
         mine = _classifier.predicted(None, train, labels, rows)
-        peer = RidgeClassifier(alpha=_classifier.RIDGE * 60).fit(train, labels[0]).decision_function(rows)
+        peer = (
+            RidgeClassifier(alpha=_classifier.RIDGE * 60)
+            .fit(train, labels[0])
+            .decision_function(rows)
+        )
         np.testing.assert_allclose(mine[0], peer, atol=1e-12)
 
     def test_any_learner_has_the_same_null(self) -> None:
@@ -282,14 +325,19 @@ class TestClassifiers:
 
         rng = np.random.default_rng(21)
         x, y = rng.standard_normal((2, 60, 2))
-        found = outcome("c2st", x, y + 2, thin=False, learner=KNeighborsRegressor(5), permutations=99)
+        found = outcome(
+            "c2st", x, y + 2, thin=False, learner=KNeighborsRegressor(5), permutations=99
+        )
         assert found.p_value == 0.01
         assert found.statistic > 0.8  # measured: .87; the best possible accuracy is .92
         wrong = 0
         for i in range(60):
             x, y = np.random.default_rng([21, i]).standard_normal((2, 20, 2))
             learner = KNeighborsRegressor(3)
-            wrong += outcome("c2st", x, y, thin=False, learner=learner, permutations=19, seed=i).p_value <= 0.05
+            wrong += (
+                outcome("c2st", x, y, thin=False, learner=learner, permutations=19, seed=i).p_value
+                <= 0.05
+            )
         assert wrong <= stats.binom.ppf(0.999, 60, 0.05)  # measured: 0
 
     def test_folds_hold_out_what_they_score(self) -> None:
@@ -298,7 +346,9 @@ class TestClassifiers:
 
         x, y = np.random.default_rng(22).standard_normal((2, 400, 1))
         found = outcome("c2st", x, y, thin=False, learner=KNeighborsRegressor(1), permutations=19)
-        assert abs(found.statistic - 0.5) < 4 * 0.5 / np.sqrt(800)  # measured: .50; seen rows would give 1
+        assert abs(found.statistic - 0.5) < 4 * 0.5 / np.sqrt(
+            800
+        )  # measured: .50; seen rows would give 1
 
     @pytest.mark.parametrize(("m", "n"), [(200, 200), (600, 150)])
     def test_the_limit_on_total_variation_is_one(self, m: int, n: int) -> None:
@@ -349,7 +399,9 @@ class TestInContext:
             for _ in range(6):
                 heads, tosses = heads + (rng.random(heads.shape) < found[-1]), tosses + 1
                 found.append((5 + heads) / (6 + tosses))
-            wrong += outcome("martingale", np.stack(found, -1)[..., None], flips=199).p_value <= 0.05
+            wrong += (
+                outcome("martingale", np.stack(found, -1)[..., None], flips=199).p_value <= 0.05
+            )
         assert wrong <= stats.binom.ppf(0.999, 100, 0.05)  # measured: 4
 
     def test_drift_and_scatter_see_different_defects(self) -> None:
@@ -373,10 +425,14 @@ class TestInContext:
             outcome("martingale", np.repeat(values[:, :, :1], 4, axis=2))
 
     def test_exact_bayes_does_not_depend_on_the_order_and_a_forgetful_predictor_does(self) -> None:
-        exact, forgetful = ((given("exchangeability", 200, defect=d)[0][0]) for d in ("exact Bayes", NULL))
+        exact, forgetful = (
+            (given("exchangeability", 200, defect=d)[0][0]) for d in ("exact Bayes", NULL)
+        )
         assert exchangeability.order_dependence(exact).max() < 1e-15
         assert outcome("exchangeability", exact, tolerance=1e-6).p_value < 1e-10
-        assert outcome("exchangeability", forgetful, tolerance=0.005).p_value > 0.99  # its mean is .0091 nats
+        assert (
+            outcome("exchangeability", forgetful, tolerance=0.005).p_value > 0.99
+        )  # its mean is .0091 nats
         assert outcome("exchangeability", forgetful, tolerance=0.02).p_value < 0.01
 
     def test_order_dependence_that_is_infinite_or_seen_once_is_not_excused(self) -> None:
@@ -396,7 +452,9 @@ def test_atoms_are_spread_and_the_cdf_alone_is_not_uniform() -> None:
     below, upto = given("pit_uniform-atoms", 500)[0]
     assert outcome("pit_uniform", upto).p_value < 1e-3
     assert outcome("pit_uniform", below, upto).p_value > 0.01  # measured: .52
-    assert outcome("pit_uniform", below, upto, seed=1) != outcome("pit_uniform", below, upto, seed=2)
+    assert outcome("pit_uniform", below, upto, seed=1) != outcome(
+        "pit_uniform", below, upto, seed=2
+    )
     with pytest.raises(InputError, match=r"F\(y-\) <= F\(y\)"):
         outcome("pit_uniform", upto, below)
 
@@ -416,7 +474,9 @@ def test_sliced_w2_on_a_line_is_w2() -> None:
 def test_a_family_is_corrected_and_states_its_number() -> None:
     (z, x), _ = given("rosenblatt", 50)
     first = outcome("rosenblatt", z, x)
-    made = family({"battery": first, "pit": Outcome(1.0, 0.02, 50), "counts": Outcome(2.0, 0.03, 50)})
+    made = family(
+        {"battery": first, "pit": Outcome(1.0, 0.02, 50), "counts": Outcome(2.0, 0.03, 50)}
+    )
     assert made.adjusted["pit"] == pytest.approx(0.04 if first.p_value < 0.02 else 0.06)
     assert made.rejected() == [] or made.rejected() == ["battery"]
     assert (
@@ -429,7 +489,9 @@ def test_a_family_is_corrected_and_states_its_number() -> None:
 
 def test_optional_stopping_costs_a_fixed_sample_test_its_size() -> None:
     """Ten looks at 100 nulls; measured over 1,000: docs/calibration.md."""
-    looks, anytime = (rejections(problem, NULL, 100, 100) for problem in ("pit_uniform-looks", "e_process-looks"))
+    looks, anytime = (
+        rejections(problem, NULL, 100, 100) for problem in ("pit_uniform-looks", "e_process-looks")
+    )
     assert looks > stats.binom.ppf(0.999, 100, 0.05)  # measured: 25
     assert anytime <= stats.binom.ppf(0.999, 100, 0.05)  # measured: 0
 
@@ -441,7 +503,9 @@ class TestBetsAgainstTheTolerance:
         values = np.array([0.5, 3.0, 2.0])
         by_hand = np.log(np.mean([np.cumprod(1 + s * (values / 2 - 1)) for s in STAKES], axis=0))
         np.testing.assert_allclose(log_wealth(values, 2.0), by_hand, rtol=1e-12)
-        assert outcome("e_mean", values, tolerance=2.0).statistic == pytest.approx(max(0.0, by_hand.max()))
+        assert outcome("e_mean", values, tolerance=2.0).statistic == pytest.approx(
+            max(0.0, by_hand.max())
+        )
         assert outcome("e_mean", np.array([0.5, np.inf]), tolerance=2.0).p_value == 0
         with pytest.raises(InputError, match="not negative"):
             outcome("e_mean", values - 1, tolerance=2.0)
@@ -449,7 +513,9 @@ class TestBetsAgainstTheTolerance:
     def test_wealth_that_was_reached_counts_after_it_is_lost(self) -> None:
         """Five tolerances, then nothing: the first factor is 1 + 4 s, over the stakes 2.05 on average; others are below 1."""
         found = outcome("e_mean", np.array([5.0, 0.0, 0.0, 0.0, 0.0]), tolerance=1.0)
-        assert found.p_value == pytest.approx(1 / (1 + 4 * np.mean([0.02, 0.05, 0.1, 0.2, 0.4, 0.8])))
+        assert found.p_value == pytest.approx(
+            1 / (1 + 4 * np.mean([0.02, 0.05, 0.1, 0.2, 0.4, 0.8]))
+        )
 
     def test_it_holds_at_every_moment_where_a_mean_is_the_tolerance(self) -> None:
         """A tenth of a percent of the data sets holds half of the mean: nothing is assumed of the law."""
@@ -473,14 +539,18 @@ class TestBetsAgainstTheTolerance:
 
 def test_standardising_ignores_the_order_and_scale() -> None:
     x = np.random.default_rng(8).standard_normal((50, 3))
-    np.testing.assert_allclose(with_spread(1e-9 * x[::-1] + 5e-9, "x")[::-1], with_spread(x, "x"), rtol=1e-7)
+    np.testing.assert_allclose(
+        with_spread(1e-9 * x[::-1] + 5e-9, "x")[::-1], with_spread(x, "x"), rtol=1e-7
+    )
     assert with_spread(x, "x").std(0) == pytest.approx(np.ones(3))
 
 
 class TestMeasure:
     JOBS = _measure.jobs(20, 0, ["e_process", "pit_uniform"])
 
-    def test_shards_are_reused_and_bound_to_the_sources(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_shards_are_reused_and_bound_to_the_sources(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         first = _measure.run(self.JOBS, tmp_path, _nothing, workers=1)
         assert len(list(tmp_path.glob("*.json"))) == len(self.JOBS) == 12
         (tmp_path / "e_process-none-50-0.json").unlink()
@@ -504,7 +574,9 @@ class TestMeasure:
         job = Job(50, 10_000, 0, problem="sbc_rank", defect=NULL)
         assert Rate(job, 600).sound
         assert not Rate(job, 601).sound
-        exact = Job(30, 10_000, 0, problem="g_test", defect=NULL)  # must lie in the band on both sides
+        exact = Job(
+            30, 10_000, 0, problem="g_test", defect=NULL
+        )  # must lie in the band on both sides
         assert [Rate(exact, k).sound for k in (429, 430, 573, 574)] == [False, True, True, False]
         assert Rate(job, 500).limits == pytest.approx((0.0458, 0.0545), abs=1e-4)
         assert "too large" in _measure.tables([Rate(job, 700)])
@@ -514,10 +586,21 @@ class TestMeasure:
     def test_the_command(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(_measure, "PROBLEMS", {k: PROBLEMS[k] for k in ("e_process", "sbc_rank")})
+        monkeypatch.setattr(
+            _measure, "PROBLEMS", {k: PROBLEMS[k] for k in ("e_process", "sbc_rank")}
+        )
         few = {name: intervals.INTERVALS[name] for name in ("difference", "sequences")}
         monkeypatch.setattr(intervals, "INTERVALS", few)
-        command = ["veribayes", "calibrate-tests", "--nulls", "20", "--out", str(tmp_path), "--workers", "1"]
+        command = [
+            "veribayes",
+            "calibrate-tests",
+            "--nulls",
+            "20",
+            "--out",
+            str(tmp_path),
+            "--workers",
+            "1",
+        ]
         texts = []
         for more in ([], ["--json"]):
             monkeypatch.setattr(sys, "argv", command + more)

@@ -30,7 +30,11 @@ def require_family(part: Construction, task: Task) -> None:
     if task.model.kind not in part.families:
         name = type(part).__module__.rpartition(".")[2]
         wanted = f"a model of kind {' or '.join(part.families)} for the construction '{name}'"
-        raise InputError(wanted, f"'{task.model.kind}' in the task '{task.name}'", "see 'veribayes list candidates'")
+        raise InputError(
+            wanted,
+            f"'{task.model.kind}' in the task '{task.name}'",
+            "see 'veribayes list candidates'",
+        )
 
 
 def weight(*shape: int) -> nn.Parameter:
@@ -48,5 +52,7 @@ def in_batches(network: Callable[..., Tensor], scores: int, *prompts: Tensor) ->
     """Run a network over prompts (prompt, ...), `scores` attention scores each, and join what it returns."""
     size = max(1, ENTRIES // max(1, scores))
     with torch.inference_mode():
-        parts = [network(*part) for part in zip(*(torch.split(p, size) for p in prompts), strict=True)]
+        parts = [
+            network(*part) for part in zip(*(torch.split(p, size) for p in prompts), strict=True)
+        ]
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)

@@ -58,7 +58,9 @@ class BNMaximumLikelihood:
         require_family(self, task)
         model = cast(BayesianNetwork, task.model)
         if model.prior is None:
-            raise InputError("tables that are learned from rows", f"known tables in the task '{task.name}'")
+            raise InputError(
+                "tables that are learned from rows", f"known tables in the task '{task.name}'"
+            )
         return RowPredictor(model, self.beta)
 
 
@@ -92,14 +94,19 @@ class RowPredictor:
     def _prompts(self, context: IntArray, query: RowQuery) -> tuple[Tensor, Tensor, Tensor]:
         """One prompt for each query of each data set: rows, query, target."""
         datasets, rows, nodes = context.shape
-        repeated = tensor(context)[:, None].expand(-1, query.row.shape[1], -1, -1).reshape(-1, rows, nodes)
+        repeated = (
+            tensor(context)[:, None].expand(-1, query.row.shape[1], -1, -1).reshape(-1, rows, nodes)
+        )
         return repeated, tensor(query.row).reshape(-1, nodes), tensor(query.target).repeat(datasets)
 
     def attention(self, context: IntArray, query: RowQuery) -> tuple[list[Array], int]:
         """What each query reads in the two layers, (dataset, 1, query, 1 + N): itself first, then the rows."""
         (datasets, rows, _), queries = context.shape, query.row.shape[1]
         prompts = self._prompts(context, query)
-        layers = [in_batches(partial(self.network(rows).read, layer), (rows + 1) ** 2, *prompts) for layer in range(2)]
+        layers = [
+            in_batches(partial(self.network(rows).read, layer), (rows + 1) ** 2, *prompts)
+            for layer in range(2)
+        ]
         return [w.reshape(datasets, 1, queries, rows + 1) for w in layers], 1
 
     def generate(self, context: IntArray, seed: int, draws: int = 1) -> IntArray:
@@ -135,9 +142,15 @@ class MaximumLikelihoodNetwork(nn.Module):
         self.select.value[slots.g, slots.p] = _relevant(model).T
         self.gate = _gate(slots)
         self.match = Attention(slots.width)  # layer 2
-        self.match.score[slots.x, slots.x] = beta * torch.eye(self.nodes * self.states, dtype=torch.float64)
-        self.match.key_bias[slots.f] = -(beta * most_parents + SHARP)  # below the row that agrees on nothing
-        self.match.value[slots.mean, slots.x] = torch.eye(self.nodes * self.states, dtype=torch.float64)
+        self.match.score[slots.x, slots.x] = beta * torch.eye(
+            self.nodes * self.states, dtype=torch.float64
+        )
+        self.match.key_bias[slots.f] = -(
+            beta * most_parents + SHARP
+        )  # below the row that agrees on nothing
+        self.match.value[slots.mean, slots.x] = torch.eye(
+            self.nodes * self.states, dtype=torch.float64
+        )
         self.readout = _readout(slots)
 
     def forward(self, rows: Tensor, query: Tensor, target: Tensor) -> Tensor:
@@ -185,7 +198,11 @@ class Attention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.score, self.key_bias, self.value = weight(width, width), weight(width), weight(width, width)
+        self.score, self.key_bias, self.value = (
+            weight(width, width),
+            weight(width),
+            weight(width, width),
+        )
 
     def forward(self, z: Tensor) -> Tensor:
         mixed: Tensor = z + self.weights(z) @ (z @ self.value.T)  # (P, T, D)

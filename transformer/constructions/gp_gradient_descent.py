@@ -88,7 +88,9 @@ class GPGradientDescent:
         if not model.fixed:
             raise InputError("fixed hyperparameters", f"a prior over {', '.join(model.priors)}")
         if self.normalised and not math.isfinite(largest(model.kernel)):
-            raise InputError("a kernel that is positive and bounded, to be normalised", f"'{model.kernel.kind}'")
+            raise InputError(
+                "a kernel that is positive and bounded, to be normalised", f"'{model.kernel.kind}'"
+            )
         return PointPredictor(model, self)
 
     def step_sizes(self, model: GaussianProcess, n: int) -> Array:
@@ -103,7 +105,11 @@ class GPGradientDescent:
         """Bounds on the eigenvalues that the steps have to cover."""
         noise, top = _noise(model), largest(model.kernel)
         if self.highest is None and not math.isfinite(top):
-            raise InputError("a bounded kernel, or eta or highest", f"'{model.kernel.kind}'", "set eta to a number")
+            raise InputError(
+                "a bounded kernel, or eta or highest",
+                f"'{model.kernel.kind}'",
+                "set eta to a number",
+            )
         low, high = noise, max(n, 1) * top + noise
         if self.normalised:
             low, high = noise / (max(n, 1) * top), 1 + noise / top
@@ -114,7 +120,9 @@ class GPGradientDescent:
         try:
             return np.array([number("eta", float(t), above=0) for t in text])
         except ValueError:
-            raise InputError(f"a number, numbers with commas, or '{CHEBYSHEV}' for eta", f"'{self.eta}'") from None
+            raise InputError(
+                f"a number, numbers with commas, or '{CHEBYSHEV}' for eta", f"'{self.eta}'"
+            ) from None
 
 
 def chebyshev(low: float, high: float, steps: int) -> Array:
@@ -141,7 +149,9 @@ class PointPredictor:
         """The network for contexts of n points."""
         options = self.options
         steps = options.step_sizes(self.model, n).tolist()
-        return GradientDescentNetwork(self.model, steps, options.floor if options.normalised else None)
+        return GradientDescentNetwork(
+            self.model, steps, options.floor if options.normalised else None
+        )
 
     def __call__(self, context: PointsContext, query: Array) -> dict[str, Array]:
         """PointsContext of (B, n, d) and (B, n), query (B, Q, d) -> mean and sd (B, Q), or probs (B, Q, C) and edges."""
@@ -162,14 +172,18 @@ class PointPredictor:
         """
         if not math.isfinite(largest(self.model.kernel)):
             raise InputError("a kernel that is positive and bounded", f"'{self.model.kernel.kind}'")
-        scores = covariance(self.model.kernel, tensor(query), tensor(context.x)).numpy()[:, None]  # (B, 1, Q, n)
+        scores = covariance(self.model.kernel, tensor(query), tensor(context.x)).numpy()[
+            :, None
+        ]  # (B, 1, Q, n)
         itself = np.eye(1, scores.shape[-1] + 1) + np.zeros((*scores.shape[:-1], 1))
         read = scores / np.maximum(scores.sum(-1, keepdims=True), SMALLEST)
         return [itself, np.concatenate([np.zeros((*read.shape[:-1], 1)), read], axis=-1)], 1
 
     def _masses(self, mean: Array, variance: Array) -> Array:
         middle = (self.edges[:-1] + self.edges[1:]) / 2
-        logits = np.stack([mean / variance, -0.5 / variance], axis=-1) @ np.stack([middle, middle**2])
+        logits = np.stack([mean / variance, -0.5 / variance], axis=-1) @ np.stack(
+            [middle, middle**2]
+        )
         return np.asarray(tensor(logits).softmax(-1).numpy())
 
 
@@ -220,7 +234,9 @@ class GradientDescentNetwork(nn.Module):
         if self.floor is None:
             return torch.ones(())
         own = scores.diagonal(dim1=1, dim2=2)
-        return torch.maximum(scores[..., :-1].sum(-1), self.floor * own).clamp_min(SMALLEST)[..., None]
+        return torch.maximum(scores[..., :-1].sum(-1), self.floor * own).clamp_min(SMALLEST)[
+            ..., None
+        ]
 
 
 class KernelAttention(nn.Module):
@@ -238,7 +254,9 @@ class KernelAttention(nn.Module):
 def covariance(kernel: kernels.Kernel, x: Tensor, z: Tensor) -> Tensor:
     """k of all pairs, x (..., n, d), z (..., m, d) -> (..., n, m), for fixed hyperparameters."""
     if isinstance(kernel, kernels.Sum | kernels.Product):
-        return reduce(add if kernel.kind == "sum" else mul, (covariance(t, x, z) for t in kernel.terms))
+        return reduce(
+            add if kernel.kind == "sum" else mul, (covariance(t, x, z) for t in kernel.terms)
+        )
     if isinstance(kernel, kernels.Linear):
         return (x * tensor(kernel.diagonal)) @ z.mT
     own: Any = kernel
@@ -246,7 +264,9 @@ def covariance(kernel: kernels.Kernel, x: Tensor, z: Tensor) -> Tensor:
         difference = x[..., :, None, :] - z[..., None, :, :]
         power = -2 * ((math.pi / own.period * difference).sin() ** 2).sum(-1) / own.lengthscale**2
         return own.amplitude**2 * power.exp()
-    r = torch.cdist(x, z, compute_mode="donot_use_mm_for_euclid_dist") / own.lengthscale  # by products it loses half the digits
+    r = (
+        torch.cdist(x, z, compute_mode="donot_use_mm_for_euclid_dist") / own.lengthscale
+    )  # by products it loses half the digits
     return own.amplitude**2 * CORRELATION[kernel.kind](r)
 
 
@@ -263,14 +283,20 @@ def largest(kernel: kernels.Kernel) -> float:
     if isinstance(kernel, kernels.Sum | kernels.Product):
         parts = [largest(t) for t in kernel.terms]
         return sum(parts) if kernel.kind == "sum" else math.prod(parts)
-    return math.inf if isinstance(kernel, kernels.Linear) else float(cast(Any, kernel).amplitude) ** 2
+    return (
+        math.inf if isinstance(kernel, kernels.Linear) else float(cast(Any, kernel).amplitude) ** 2
+    )
 
 
 def outer_quantile(model: GaussianProcess) -> float:
     """The .999 quantile of y over prompts: of a mixture of normals over draws of x, where k(x, x) depends on x."""
     rng = np.random.default_rng(0)
     shape = (INPUTS, 1, model.d)
-    x = rng.random(shape) if model.input_law == "uniform" else rng.standard_normal(shape) / math.sqrt(model.d)
+    x = (
+        rng.random(shape)
+        if model.input_law == "uniform"
+        else rng.standard_normal(shape) / math.sqrt(model.d)
+    )
     sd = np.sqrt(covariance(model.kernel, tensor(x), tensor(x)).flatten().numpy() + _noise(model))
     return float(brentq(lambda r: ndtr(-r / sd).mean() - TAIL, 0.0, 40 * sd.max()))
 

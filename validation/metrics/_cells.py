@@ -23,7 +23,9 @@ from veribayes.predictive import (
 )
 from veribayes.validation.metrics._metric import Kernel, log_sum_exp
 
-Formula = Callable[[Array, Array], Array]  # log masses of candidate and reference, (row, cell) each -> (row,)
+Formula = Callable[
+    [Array, Array], Array
+]  # log masses of candidate and reference, (row, cell) each -> (row,)
 BINNED = [("bins", "normal"), ("bins", "mixture"), ("bins", "bins")]
 CELLED = [("categorical", "categorical"), *BINNED]
 
@@ -56,23 +58,37 @@ def log_masses(law: Predictive, candidate: Bins) -> Array:
     if isinstance(law, Bins) and np.array_equal(law.edges, candidate.edges):
         return log_probs(law)
     below = law.cdf(np.tile(candidate.edges, (*law.shape, 1)))
-    return log(np.maximum(np.diff(below, prepend=0.0, append=1.0), 0.0))  # rounding may leave -1e-17
+    return log(
+        np.maximum(np.diff(below, prepend=0.0, append=1.0), 0.0)
+    )  # rounding may leave -1e-17
 
 
 def probs(candidate: Bins) -> Array:
     """Probability of the candidate in each cell, (row, cell)."""
-    return candidate.probs if candidate.tail_scale is not None else np.pad(candidate.probs, ((0, 0), (1, 1)))
+    return (
+        candidate.probs
+        if candidate.tail_scale is not None
+        else np.pad(candidate.probs, ((0, 0), (1, 1)))
+    )
 
 
 def log_probs(candidate: Bins) -> Array:
     """Its logarithm."""
     logs = candidate.log_masses
-    return logs if candidate.tail_scale is not None else np.pad(logs, ((0, 0), (1, 1)), constant_values=-np.inf)
+    return (
+        logs
+        if candidate.tail_scale is not None
+        else np.pad(logs, ((0, 0), (1, 1)), constant_values=-np.inf)
+    )
 
 
 def rounded_away(candidate: Masses, log_q: Array, log_p: Array) -> Mask:
     """Zeros of the candidate where the exact mass is so small that the type of its numbers may have made them, (row, cell)."""
-    return np.asarray(np.isneginf(log_q) & ~np.isneginf(log_p) & (log_p <= np.log(candidate.zero_limits)[..., None]))
+    return np.asarray(
+        np.isneginf(log_q)
+        & ~np.isneginf(log_p)
+        & (log_p <= np.log(candidate.zero_limits)[..., None])
+    )
 
 
 def held(candidate: Masses, log_q: Array, log_p: Array) -> Array:

@@ -19,7 +19,9 @@ from veribayes.predictive import Array, Predictive
 from veribayes.tree import IntArray
 
 Kernel = Callable[..., Array]
-BLOCK = 1 << 18  # elements of one temporary array: 2 MiB, so that a kernel's few temporaries stay in cache
+BLOCK = (
+    1 << 18
+)  # elements of one temporary array: 2 MiB, so that a kernel's few temporaries stay in cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,12 @@ class Metric:
         return (candidate_form, reference_form) in self.kernels
 
     def score(
-        self, candidate: Predictive, reference: Predictive, outcome: Array, *, index: IntArray | None = None
+        self,
+        candidate: Predictive,
+        reference: Predictive,
+        outcome: Array,
+        *,
+        index: IntArray | None = None,
     ) -> Array:
         """Score of every query, (dataset, position, query); NaN where `outcome` is NaN (the query does not apply).
 
@@ -67,7 +74,11 @@ class Metric:
         """
         kernel = self._kernel(candidate, reference, outcome.shape)
         asked = ~np.isnan(outcome)
-        extra = (outcome[asked], uniforms(self.name, outcome.shape, index)[asked]) if self.sees_outcome else ()
+        extra = (
+            (outcome[asked], uniforms(self.name, outcome.shape, index)[asked])
+            if self.sees_outcome
+            else ()
+        )
         scores = rowwise(kernel, candidate[asked], reference[asked], *extra)
         if np.isnan(scores).any():
             raise ArithmeticError(
@@ -77,7 +88,9 @@ class Metric:
         out[asked] = scores
         return out
 
-    def _kernel(self, candidate: Predictive, reference: Predictive, shape: tuple[int, ...]) -> Kernel:
+    def _kernel(
+        self, candidate: Predictive, reference: Predictive, shape: tuple[int, ...]
+    ) -> Kernel:
         if not self.applies(candidate.form, reference.form):
             raise InputError(
                 f"forms that {self.name} compares ({self.needs})",
@@ -92,7 +105,9 @@ class Metric:
         return self.kernels[candidate.form, reference.form]
 
 
-def rowwise(kernel: Kernel, candidate: Predictive, reference: Predictive, *extra: Array | Predictive) -> Array:
+def rowwise(
+    kernel: Kernel, candidate: Predictive, reference: Predictive, *extra: Array | Predictive
+) -> Array:
     """Apply a kernel to blocks of rows; the widest temporary has a row for each pair of trailing entries."""
     (rows,) = reference.shape
     step = max(1, BLOCK // (_width(candidate) * _width(reference)))
@@ -133,7 +148,9 @@ def _splitmix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 def _width(law: Predictive) -> int:
     """Entries of a row's longest trailing axis."""
-    return max(array.shape[-1] if law.trailing[name] else 1 for name, array in law.variables().items())
+    return max(
+        array.shape[-1] if law.trailing[name] else 1 for name, array in law.variables().items()
+    )
 
 
 def deciding(form: str, categories: bool) -> str:

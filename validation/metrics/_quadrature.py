@@ -19,13 +19,26 @@ from veribayes.validation.metrics._metric import Kernel, log_sum_exp, slices
 Integrand = Callable[..., Array]  # what was read off each law at the nodes -> integrand there
 Reading = Callable[[Predictive, Array], Array]
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
-QUANTILES = np.array([-9.0, -5.0, -2.5, 0.0, 2.5, 5.0, 9.0])  # standard normal; the mass beyond 9 is 2e-19
-KNOTS, FEW_KNOTS = 128, 24  # borders from one law: every component of up to 128 has one; a smooth crowd needs few
+QUANTILES = np.array(
+    [-9.0, -5.0, -2.5, 0.0, 2.5, 5.0, 9.0]
+)  # standard normal; the mass beyond 9 is 2e-19
+KNOTS, FEW_KNOTS = (
+    128,
+    24,
+)  # borders from one law: every component of up to 128 has one; a smooth crowd needs few
 HALVINGS = 8
-ABSOLUTE, RELATIVE = 1e-9, 1e-9  # of the last step; the answer itself is better by far, measured 1e-13
+ABSOLUTE, RELATIVE = (
+    1e-9,
+    1e-9,
+)  # of the last step; the answer itself is better by far, measured 1e-13
 MASS = 1e-6  # a law whose mass the panels miss by more has features that they have not seen
 BLOCK = 1 << 17  # component evaluations held at once: 1 MiB, which stays in cache
-DENSITIES = [("normal", "normal"), ("normal", "mixture"), ("mixture", "normal"), ("mixture", "mixture")]
+DENSITIES = [
+    ("normal", "normal"),
+    ("normal", "mixture"),
+    ("mixture", "normal"),
+    ("mixture", "mixture"),
+]
 
 
 def continuous(integrand: Integrand) -> dict[tuple[str, str], Kernel]:
@@ -94,13 +107,18 @@ def grid(laws: Sequence[Predictive]) -> Array:
 def _panels(integrand: Integrand, laws: Sequence[Predictive], knots: Array, read: Reading) -> Array:
     """Integral, and mass of each law where densities are read, (1 + law, row)."""
     step = max(1, BLOCK // (NODES.size * knots.shape[-1] * max(_components(law) for law in laws)))
-    blocks = [_block(integrand, [law[s] for law in laws], knots[s], read) for s in slices(len(knots), step)]
+    blocks = [
+        _block(integrand, [law[s] for law in laws], knots[s], read)
+        for s in slices(len(knots), step)
+    ]
     return np.concatenate(blocks, -1)
 
 
 def _block(integrand: Integrand, laws: Sequence[Predictive], knots: Array, read: Reading) -> Array:
     half = 0.5 * np.diff(knots)[..., None]
-    points = (knots[:, :-1, None] + half * (1 + NODES)).reshape(len(knots), -1)  # (row, panel and node)
+    points = (knots[:, :-1, None] + half * (1 + NODES)).reshape(
+        len(knots), -1
+    )  # (row, panel and node)
     weights = (half * WEIGHTS).reshape(points.shape)
     readings = [read(law, points) for law in laws]
     masses = [np.exp(r) for r in readings] if read is log_density else []
@@ -118,7 +136,9 @@ def _knots(law: Predictive) -> Array:
         return law.mean[:, None] + law.sd[:, None] * QUANTILES
     if not isinstance(law, NormalMixture):
         raise InputError("a normal or a normal mixture", f"'{law.form}'")
-    pooled = np.sort((law.mean[..., None] + law.sd[..., None] * QUANTILES).reshape(len(law.mean), -1), -1)
+    pooled = np.sort(
+        (law.mean[..., None] + law.sd[..., None] * QUANTILES).reshape(len(law.mean), -1), -1
+    )
     number = max(FEW_KNOTS, _components(law)) if _components(law) <= KNOTS else FEW_KNOTS
     places = np.linspace(0, pooled.shape[-1] - 1, min(pooled.shape[-1], number))
     return pooled[:, places.round().astype(np.int64)]
@@ -126,7 +146,9 @@ def _knots(law: Predictive) -> Array:
 
 def _halved(knots: Array) -> Array:
     middle = 0.5 * (knots[:, :-1] + knots[:, 1:])
-    return np.concatenate([np.stack([knots[:, :-1], middle], -1).reshape(len(knots), -1), knots[:, -1:]], -1)
+    return np.concatenate(
+        [np.stack([knots[:, :-1], middle], -1).reshape(len(knots), -1), knots[:, -1:]], -1
+    )
 
 
 def _components(law: Predictive) -> int:

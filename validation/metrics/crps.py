@@ -13,7 +13,16 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erf, ndtr, owens_t
 
-from veribayes.predictive import LOG_SQRT_2PI, Array, Bins, Draws, Normal, NormalMixture, Predictive, Quantiles
+from veribayes.predictive import (
+    LOG_SQRT_2PI,
+    Array,
+    Bins,
+    Draws,
+    Normal,
+    NormalMixture,
+    Predictive,
+    Quantiles,
+)
 from veribayes.validation.metrics._cells import probs
 from veribayes.validation.metrics._metric import Metric
 from veribayes.validation.metrics._quadrature import DENSITIES, integrate
@@ -27,7 +36,11 @@ HALF_NORMAL_MEAN = float(np.sqrt(2 / np.pi))
 def _densities(candidate: Normal | NormalMixture, reference: Normal | NormalMixture) -> Array:
     if max(components(candidate)[0].shape[-1], components(reference)[0].shape[-1]) > MANY:
         return _integrated(candidate, reference)
-    return _pairs(candidate, reference) - 0.5 * _pairs(candidate, candidate) - 0.5 * _pairs(reference, reference)
+    return (
+        _pairs(candidate, reference)
+        - 0.5 * _pairs(candidate, candidate)
+        - 0.5 * _pairs(reference, reference)
+    )
 
 
 def _draws(candidate: Draws, reference: Normal | NormalMixture) -> Array:
@@ -41,7 +54,9 @@ def _draws(candidate: Draws, reference: Normal | NormalMixture) -> Array:
 def _to_reference(draws: Array, reference: Normal | NormalMixture) -> Array:
     """E|X - Y|, X one of the draws."""
     weights, mean, sd = components(reference)
-    return np.asarray((weights * _absolute(draws[..., None] - mean[:, None], sd[:, None]).mean(1)).sum(-1))
+    return np.asarray(
+        (weights * _absolute(draws[..., None] - mean[:, None], sd[:, None]).mean(1)).sum(-1)
+    )
 
 
 def _bins(candidate: Bins, reference: Normal | NormalMixture) -> Array:
@@ -60,7 +75,9 @@ def _quantiles(candidate: Quantiles, reference: Normal | NormalMixture) -> Array
     ends = candidate.values[:, [0, -1]]
     atoms = _absolute(ends[..., None] - mean[:, None], sd[:, None]) @ weights[..., None]
     distance = atoms[..., 0] @ np.array([candidate.levels[0], 1 - candidate.levels[-1]])
-    distance = distance + _bars_to_normals(candidate.values, np.diff(candidate.levels)[None], reference)
+    distance = distance + _bars_to_normals(
+        candidate.values, np.diff(candidate.levels)[None], reference
+    )
     spread = _bars_spread(candidate.values, candidate.levels[None])
     return np.asarray(distance - 0.5 * spread - 0.5 * _spread(reference))
 
@@ -134,7 +151,9 @@ def _second_integral(z: Array) -> Array:
 
 def _average_of_narrow(z: Array, width: Array) -> Array:
     """Mean of E|z - Z| over a narrow bar around z, by its second-order expansion."""
-    return np.asarray(_absolute(z, np.ones_like(z)) + width**2 / 12 * np.exp(-0.5 * z * z - LOG_SQRT_2PI))
+    return np.asarray(
+        _absolute(z, np.ones_like(z)) + width**2 / 12 * np.exp(-0.5 * z * z - LOG_SQRT_2PI)
+    )
 
 
 def _bars_spread(edges: Array, cumulative: Array) -> Array:
@@ -146,7 +165,9 @@ def _bars_spread(edges: Array, cumulative: Array) -> Array:
 def _tails_spread(tails: Array, scale: Array) -> Array:
     """2 integral of F (1 - F) over both half-normal tails, F = 2 p Phi there."""
     density = np.exp(-LOG_SQRT_2PI)
-    return np.asarray((4 * scale * (tails * density - 2 * tails**2 * (density - 0.5 / np.sqrt(np.pi)))).sum(-1))
+    return np.asarray(
+        (4 * scale * (tails * density - 2 * tails**2 * (density - 0.5 / np.sqrt(np.pi)))).sum(-1)
+    )
 
 
 def _tails_to_normals(candidate: Bins, reference: Normal | NormalMixture) -> Array:
@@ -156,7 +177,9 @@ def _tails_to_normals(candidate: Bins, reference: Normal | NormalMixture) -> Arr
     gaps = np.stack(
         [mean - candidate.edges[0], candidate.edges[-1] - mean], -1
     )  # from Y's centre outwards to the border
-    return np.asarray((weights[..., None] * _half_normal_gap(gaps, candidate.tail_scale, sd[..., None])).sum(-2))
+    return np.asarray(
+        (weights[..., None] * _half_normal_gap(gaps, candidate.tail_scale, sd[..., None])).sum(-2)
+    )
 
 
 def _half_normal_gap(c: Array, tau: Array, s: Array) -> Array:
@@ -166,7 +189,9 @@ def _half_normal_gap(c: Array, tau: Array, s: Array) -> Array:
     above = ndtr(-k) + 2 * owens_t(k, alpha)
     density = np.exp(-0.5 * k * k - LOG_SQRT_2PI)
     positive = (
-        omega * 2 * density * ndtr(alpha * k) + HALF_NORMAL_MEAN * tau * ndtr(-k * np.hypot(1, alpha)) + c * above
+        omega * 2 * density * ndtr(alpha * k)
+        + HALF_NORMAL_MEAN * tau * ndtr(-k * np.hypot(1, alpha))
+        + c * above
     )
     return np.asarray(2 * positive - c - HALF_NORMAL_MEAN * tau)
 

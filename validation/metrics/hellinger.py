@@ -41,5 +41,9 @@ PART = Metric(
     ideal=0.0,
     needs="categories, or a candidate with a density",
     citation="Hellinger 1909, doi:10.1515/crll.1909.136.210",
-    kernels={**discrete(_formula), **dict.fromkeys(DENSITIES, _densities), ("normal", "normal"): _normals},
+    kernels={
+        **discrete(_formula),
+        **dict.fromkeys(DENSITIES, _densities),
+        ("normal", "normal"): _normals,
+    },
 )

@@ -10,13 +10,23 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from veribayes.predictive import LOG_SQRT_2PI, Array, Bins, Categorical, Normal, NormalMixture, Predictive
+from veribayes.predictive import (
+    LOG_SQRT_2PI,
+    Array,
+    Bins,
+    Categorical,
+    Normal,
+    NormalMixture,
+    Predictive,
+)
 from veribayes.validation.metrics._cells import log
 from veribayes.validation.metrics._metric import Kernel, Metric
 from veribayes.validation.metrics._quadrature import grid, log_density
 
 BISECTIONS = 30
-NEAR = np.outer([-1, 1], np.geomspace(1e-4, 0.3, 8)).ravel()  # a mode beside the outcome hides between coarse knots
+NEAR = np.outer(
+    [-1, 1], np.geomspace(1e-4, 0.3, 8)
+).ravel()  # a mode beside the outcome hides between coarse knots
 
 
 def _categories(candidate: Categorical, reference: Predictive, outcome: Array, v: Array) -> Array:
@@ -45,7 +55,9 @@ def _mixture(candidate: NormalMixture, reference: Predictive, outcome: Array, v:
         same = (log_density(law, middle[:, None])[:, 0] > level) == falls
         low, high = np.where(same, middle, low), np.where(same, high, middle)
     mass = law.cdf(low[:, None])[:, 0]
-    return np.asarray(np.bincount(row, np.where(falls, mass, -mass), minlength=len(own)), dtype=np.float64)
+    return np.asarray(
+        np.bincount(row, np.where(falls, mass, -mass), minlength=len(own)), dtype=np.float64
+    )
 
 
 def _bins(candidate: Bins, reference: Predictive, outcome: Array, v: Array) -> Array:
@@ -56,7 +68,9 @@ def _bins(candidate: Bins, reference: Predictive, outcome: Array, v: Array) -> A
     level = log(inner) - np.log(np.diff(candidate.edges))
     if candidate.tail_scale is None:
         return _above(level, inner, own, v)
-    outside = (outcome < candidate.edges[0]) | (outcome > candidate.edges[-1])  # no cell ties with a point of a tail
+    outside = (outcome < candidate.edges[0]) | (
+        outcome > candidate.edges[-1]
+    )  # no cell ties with a point of a tail
     return _above(level, inner, own, np.where(outside, 0.0, v)) + _above_in_tails(candidate, own)
 
 
@@ -74,7 +88,12 @@ def _above(density: Array, mass: Array, own: Array, v: Array) -> Array:
     return np.asarray((mass * higher).sum(-1) + v * (mass * same).sum(-1))
 
 
-CANDIDATES: dict[str, Kernel] = {"categorical": _categories, "normal": _normal, "mixture": _mixture, "bins": _bins}
+CANDIDATES: dict[str, Kernel] = {
+    "categorical": _categories,
+    "normal": _normal,
+    "mixture": _mixture,
+    "bins": _bins,
+}
 
 PART = Metric(
     name="hpd",
@@ -83,6 +102,8 @@ PART = Metric(
     ideal=0.5,
     needs="categories, or a candidate with a density; the reference is not looked at",
     citation="Hyndman 1996, doi:10.1080/00031305.1996.10474359",
-    kernels={(form, r): k for form, k in CANDIDATES.items() for r in ("categorical", "normal", "mixture")},
+    kernels={
+        (form, r): k for form, k in CANDIDATES.items() for r in ("categorical", "normal", "mixture")
+    },
     sees_outcome=True,
 )

@@ -33,7 +33,9 @@ def normals(candidate: Normal, reference: Normal) -> Array:
         shift = (reference.mean - candidate.mean) / candidate.sd
         square = 0.5 * (excess * (excess + 2) + shift * shift)
     near = np.abs(excess) < 0.5
-    log_ratio = np.where(near, np.log1p(np.where(near, excess, 0.0)), np.log(reference.sd) - np.log(candidate.sd))
+    log_ratio = np.where(
+        near, np.log1p(np.where(near, excess, 0.0)), np.log(reference.sd) - np.log(candidate.sd)
+    )
     return np.asarray(square - log_ratio)
 
 

@@ -31,7 +31,9 @@ def _kernel(candidate: Predictive, reference: Predictive, outcome: Array, v: Arr
     return exact - _of_candidate(candidate, reference, outcome, exact)
 
 
-def _of_candidate(candidate: Predictive, reference: Predictive, outcome: Array, exact: Array) -> Array:
+def _of_candidate(
+    candidate: Predictive, reference: Predictive, outcome: Array, exact: Array
+) -> Array:
     """Its log score; the exact one where its zero may be nothing but the rounding of its number type."""
     own = candidate.log_prob(outcome[:, None])[:, 0]
     zero = np.flatnonzero(np.isneginf(own))
@@ -41,7 +43,9 @@ def _of_candidate(candidate: Predictive, reference: Predictive, outcome: Array, 
     log_q, log_p = masses(answers, reference[zero])
     cell = outcome[zero].astype(np.int64)
     if isinstance(candidate, Bins):
-        cell = np.searchsorted(candidate.edges, outcome[zero], side="right")  # 0 and C + 1 are the half-lines
+        cell = np.searchsorted(
+            candidate.edges, outcome[zero], side="right"
+        )  # 0 and C + 1 are the half-lines
     rounded = rounded_away(answers, log_q, log_p)[np.arange(zero.size), cell]
     own[zero[rounded]] = exact[zero[rounded]]
     return own
@@ -54,6 +58,9 @@ PART = Metric(
     ideal=0.0,
     needs="categories, or densities on both sides",
     citation="Good 1952, doi:10.1111/j.2517-6161.1952.tb00104.x",
-    kernels={("categorical", "categorical"): _kernel, **{(c, r): _kernel for c in DENSITIES for r in DENSITIES}},
+    kernels={
+        ("categorical", "categorical"): _kernel,
+        **{(c, r): _kernel for c in DENSITIES for r in DENSITIES},
+    },
     sees_outcome=True,
 )

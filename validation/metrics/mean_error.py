@@ -14,7 +14,9 @@ from veribayes.validation.metrics._moments import ordered
 
 
 def _kernel(candidate: Predictive, reference: Predictive) -> Array:
-    return np.abs(candidate.expectation() - reference.expectation()) / reference.standard_deviation()
+    return (
+        np.abs(candidate.expectation() - reference.expectation()) / reference.standard_deviation()
+    )
 
 
 PART = Metric(

@@ -15,7 +15,9 @@ from veribayes.validation.metrics._cells import discrete
 from veribayes.validation.metrics._metric import Metric
 from veribayes.validation.metrics._quadrature import DENSITIES, grid, log_density
 
-BISECTIONS = 30  # a border wrong by 1e-9 of a panel is wrong by 1e-18 in TV: the integrand is zero there
+BISECTIONS = (
+    30  # a border wrong by 1e-9 of a panel is wrong by 1e-18 in TV: the integrand is zero there
+)
 
 
 def _formula(log_q: Array, log_p: Array) -> Array:
@@ -25,10 +27,15 @@ def _formula(log_q: Array, log_p: Array) -> Array:
 def _normals(candidate: Normal, reference: Normal) -> Array:
     """Exactly, through the crossings of the two densities in units of the narrower one: t = 0, and ratio r >= 1."""
     swap = candidate.sd < reference.sd
-    narrow, wide = np.where(swap, candidate.sd, reference.sd), np.where(swap, reference.sd, candidate.sd)
+    narrow, wide = (
+        np.where(swap, candidate.sd, reference.sd),
+        np.where(swap, reference.sd, candidate.sd),
+    )
     shift, ratio = np.abs(candidate.mean - reference.mean) / narrow, wide / narrow
     low, high = _crossings(shift, ratio)
-    return np.asarray(ndtr(high) - ndtr(low) - ndtr((high - shift) / ratio) + ndtr((low - shift) / ratio))
+    return np.asarray(
+        ndtr(high) - ndtr(low) - ndtr((high - shift) / ratio) + ndtr((low - shift) / ratio)
+    )
 
 
 def _crossings(shift: Array, ratio: Array) -> tuple[Array, Array]:
@@ -37,7 +44,9 @@ def _crossings(shift: Array, ratio: Array) -> tuple[Array, Array]:
     pivot = -(shift + ratio * np.sqrt(shift**2 + 2 * a * log_ratio))
     with np.errstate(divide="ignore", invalid="ignore"):
         low = np.where(a > 0, pivot / a, -np.inf)
-        high = np.where(pivot < 0, -(shift**2 + 2 * ratio**2 * log_ratio) / pivot, -np.inf)  # equal laws: no crossing
+        high = np.where(
+            pivot < 0, -(shift**2 + 2 * ratio**2 * log_ratio) / pivot, -np.inf
+        )  # equal laws: no crossing
     return low, high
 
 
@@ -49,10 +58,14 @@ def _densities(candidate: Predictive, reference: Predictive) -> Array:
     q, p, start = candidate[row], reference[row], above[row, gap]
     crossing = _root(q, p, points[row, gap], points[row, gap + 1], start)[:, None]
     peak = (q.cdf(crossing) - p.cdf(crossing))[:, 0]
-    return np.asarray(np.bincount(row, np.where(start, peak, -peak), minlength=len(points)), dtype=np.float64)
+    return np.asarray(
+        np.bincount(row, np.where(start, peak, -peak), minlength=len(points)), dtype=np.float64
+    )
 
 
-def _root(q: Predictive, p: Predictive, low: Array, high: Array, start: npt.NDArray[np.bool_]) -> Array:
+def _root(
+    q: Predictive, p: Predictive, low: Array, high: Array, start: npt.NDArray[np.bool_]
+) -> Array:
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
         same = _above(q, p, middle[:, None])[:, 0] == start
@@ -71,5 +84,9 @@ PART = Metric(
     ideal=0.0,
     needs="categories, or a candidate with a density",
     citation="Levin & Peres, Markov Chains and Mixing Times, ISBN 978-1-4704-2962-1",
-    kernels={**discrete(_formula), **dict.fromkeys(DENSITIES, _densities), ("normal", "normal"): _normals},
+    kernels={
+        **discrete(_formula),
+        **dict.fromkeys(DENSITIES, _densities),
+        ("normal", "normal"): _normals,
+    },
 )

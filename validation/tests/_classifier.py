@@ -27,8 +27,12 @@ def features(rows: Array, degree: int, about: int) -> Array:
     Only what involves one of the first `about` coordinates is kept. Rows enter without their labels.
     """
     z = with_spread(rows, "both samples").T
-    sets = chain.from_iterable(combinations_with_replacement(range(len(z)), k) for k in range(1, degree + 1))
-    found = np.stack([*(np.prod(z[list(s)], axis=0) for s in sets if s[0] < about), *np.abs(z[:about])])
+    sets = chain.from_iterable(
+        combinations_with_replacement(range(len(z)), k) for k in range(1, degree + 1)
+    )
+    found = np.stack(
+        [*(np.prod(z[list(s)], axis=0) for s in sets if s[0] < about), *np.abs(z[:about])]
+    )
     centred = found - found.mean(1, keepdims=True)
     sd = centred.std(1)
     moving = sd > CONSTANT * np.abs(found).max(1)  # the square of a coin does not vary
@@ -41,7 +45,11 @@ def predicted(learner: Any, train: Array, labels: Array, rows: Array) -> Array:
         return _ridge(train, labels, rows)
     from sklearn.base import clone
 
-    return np.asarray(clone(learner).fit(train, labels.T).predict(rows)).reshape(len(rows), len(labels)).T
+    return (
+        np.asarray(clone(learner).fit(train, labels.T).predict(rows))
+        .reshape(len(rows), len(labels))
+        .T
+    )
 
 
 def _ridge(train: Array, labels: Array, rows: Array) -> Array:

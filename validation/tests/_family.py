@@ -38,7 +38,9 @@ class Family:
             for name, o in self.outcomes.items()
         ]
         count = len(self.outcomes)
-        lines.append(f"{count} test{'s' * (count > 1)} of {parts} parts; Holm over tests, parts within their test")
+        lines.append(
+            f"{count} test{'s' * (count > 1)} of {parts} parts; Holm over tests, parts within their test"
+        )
         return "\n".join(lines)
 
 

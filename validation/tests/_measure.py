@@ -108,11 +108,15 @@ def jobs(nulls: int, seed: int, names: Sequence[str] | None = None) -> list[Job]
         replicates = nulls if problem.looks == 1 else min(nulls, LOOKED)
         found += [Job(n, replicates, seed, problem=name, defect=NULL) for n in problem.sizes]
         power = min(nulls, POWER_REPLICATES)
-        found += [Job(problem.n, power, seed, problem=name, defect=defect) for defect in problem.defects]
+        found += [
+            Job(problem.n, power, seed, problem=name, defect=defect) for defect in problem.defects
+        ]
     return found
 
 
-def run(todo: Sequence[Job], out: Path, progress: Callable[[int], None], *, workers: int | None = None) -> list[Rate]:
+def run(
+    todo: Sequence[Job], out: Path, progress: Callable[[int], None], *, workers: int | None = None
+) -> list[Rate]:
     """Measure all jobs; rates in their order."""
     counts = _shards.run(todo, out, progress, workers=workers)
     return [Rate(job, found["rejected"]) for job, found in zip(todo, counts, strict=True)]
@@ -121,8 +125,12 @@ def run(todo: Sequence[Job], out: Path, progress: Callable[[int], None], *, work
 def source_digest(test: str | None = None) -> str:
     """Digest of the sources that a test's rejections depend on, by default of all tests: other shards are measured again."""
     folder = Path(__file__).parent
-    files = sorted(f for f in folder.glob("*.py") if test is None or f.stem == test or f.stem.startswith("_"))
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files if f != Path(__file__))).hexdigest()[:16]
+    files = sorted(
+        f for f in folder.glob("*.py") if test is None or f.stem == test or f.stem.startswith("_")
+    )
+    return hashlib.sha256(
+        b"".join(f.read_bytes() for f in files if f != Path(__file__))
+    ).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -145,20 +153,35 @@ class Waiting:
 
 def waiting(seed: int, replicates: int = POWER_REPLICATES) -> list[Waiting]:
     """How long tests that may be looked at after every data set take, for each defect of their problems."""
-    looked = {p.test for p in PROBLEMS.values() if p.looks > 1 and registry.load("test", p.test).exactness == "conservative"}
-    pairs = [(name, defect) for name, p in PROBLEMS.items() if p.test in looked for defect in p.defects]
+    looked = {
+        p.test
+        for p in PROBLEMS.values()
+        if p.looks > 1 and registry.load("test", p.test).exactness == "conservative"
+    }
+    pairs = [
+        (name, defect) for name, p in PROBLEMS.items() if p.test in looked for defect in p.defects
+    ]
     return [_waiting(name, defect, seed, replicates) for name, defect in pairs]
 
 
 def _waiting(name: str, defect: str, seed: int, replicates: int) -> Waiting:
     times = []
     for i in range(replicates):
-        arrays, options = PROBLEMS[name].draw(generator(seed, f"{name}/{defect}", MOST, i), MOST, defect)
+        arrays, options = PROBLEMS[name].draw(
+            generator(seed, f"{name}/{defect}", MOST, i), MOST, defect
+        )
         times.append(_first(registry.load("test", PROBLEMS[name].test), arrays, options))
     order = sorted(times)
     capped = [min(t, MOST) for t in times]
     late = order[math.ceil(0.9 * replicates) - 1]
-    return Waiting(name, defect, sum(capped) / replicates, late, sum(t > MOST for t in times) / replicates, replicates)
+    return Waiting(
+        name,
+        defect,
+        sum(capped) / replicates,
+        late,
+        sum(t > MOST for t in times) / replicates,
+        replicates,
+    )
 
 
 def _first(test: Test, arrays: tuple[Any, ...], options: dict[str, Any]) -> float:
@@ -181,7 +204,9 @@ def document(rates: Sequence[Rate]) -> dict[str, Any]:
         "largest": LARGEST,
         "source": source_digest(),
         "size": [_plain(r) | {"sound": r.sound} for r in rates if _is_size(r)],
-        "stopping": [_plain(r) | {"looks": PROBLEMS[r.job.problem].looks} for r in rates if _is_stopping(r)],
+        "stopping": [
+            _plain(r) | {"looks": PROBLEMS[r.job.problem].looks} for r in rates if _is_stopping(r)
+        ],
         "power": [_plain(r) for r in rates if r.job.defect != NULL],
     }
 
@@ -233,13 +258,22 @@ def _power_table(kind: str, rates: Sequence[Rate]) -> str:
     heads = [f"{PROBLEMS[name].title}, n = {PROBLEMS[name].n}" for name in names]
     lines = [f"| {kind}: power at .05 | {' | '.join(heads)} |", "| --- " * (len(names) + 1) + "|"]
     defects = dict.fromkeys(r.job.defect for r in rates)
-    lines += [f"| {defect} | {' | '.join(power.get((defect, name), '') for name in names)} |" for defect in defects]
+    lines += [
+        f"| {defect} | {' | '.join(power.get((defect, name), '') for name in names)} |"
+        for defect in defects
+    ]
     return "\n".join(lines)
 
 
 def waiting_table(found: Sequence[Waiting]) -> str:
     """The waiting times in Markdown."""
-    heads = ("data sets until it rejects", "mean", "nine of ten by", f"never within {MOST:,}", "runs")
+    heads = (
+        "data sets until it rejects",
+        "mean",
+        "nine of ten by",
+        f"never within {MOST:,}",
+        "runs",
+    )
     lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     lines += [
         f"| {PROBLEMS[w.problem].title}: {w.defect} | {w.mean:.0f} | {'–' if math.isinf(w.late) else f'{w.late:.0f}'} | "
@@ -250,6 +284,12 @@ def waiting_table(found: Sequence[Waiting]) -> str:
 
 
 def _stopping_table(rates: Sequence[Rate]) -> str:
-    lines = ["| optional stopping | data sets | true nulls rejected | nulls |", "| --- | --- | --- | --- |"]
-    lines += [f"| {PROBLEMS[r.job.problem].title} | {r.job.n} | {r.share:.3f} | {r.job.replicates} |" for r in rates]
+    lines = [
+        "| optional stopping | data sets | true nulls rejected | nulls |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {PROBLEMS[r.job.problem].title} | {r.job.n} | {r.share:.3f} | {r.job.replicates} |"
+        for r in rates
+    ]
     return "\n".join(lines)

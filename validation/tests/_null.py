@@ -11,7 +11,9 @@ import numpy as np
 from veribayes.errors import InputError
 from veribayes.predictive import Array
 
-REPLICATES = 9_999  # (B + 1) .05 is an integer, so the test has its nominal size; error of a p of .05: .002
+REPLICATES = (
+    9_999  # (B + 1) .05 is an integer, so the test has its nominal size; error of a p of .05: .002
+)
 ROUNDING = 1e-10  # relative; statistics closer than that are ties
 
 
@@ -37,7 +39,9 @@ def max_statistic(values: Array) -> tuple[float, Array]:
     """
     scale = values.std(0)
     if (scale == 0).any():
-        raise InputError("samples that can be told apart by relabelling", "a statistic without spread")
+        raise InputError(
+            "samples that can be told apart by relabelling", "a statistic without spread"
+        )
     z = (values - values.mean(0)) / scale
     null = np.sort(z[1:].max(1))
     return float(z[0].max()), np.array([p_value(float(v), null) for v in z[0]])

@@ -65,7 +65,9 @@ class Problem:
 
     def moments(self, n: int) -> list[int | None]:
         """Numbers of data sets at which one looks; None is all."""
-        return [None] if self.looks == 1 else [n * k // self.looks for k in range(1, self.looks + 1)]
+        return (
+            [None] if self.looks == 1 else [n * k // self.looks for k in range(1, self.looks + 1)]
+        )
 
 
 def scene(rng: Rng, n: int) -> Scene:
@@ -156,7 +158,10 @@ COINS: Mapping[str, tuple[float, Callable[[Array, Array], Array]]] = {
     NULL: (1.0, lambda heads, tosses: (1 + heads) / (2 + tosses)),
     "forgets, weight .9 a toss": (0.9, lambda heads, tosses: (1 + heads) / (2 + tosses)),
     "too sure, power 1.5": (1.0, lambda heads, tosses: _sharpened((1 + heads) / (2 + tosses), 1.5)),
-    "leans to heads by .02": (1.0, lambda heads, tosses: np.minimum((1 + heads) / (2 + tosses) + 0.02, 1.0)),
+    "leans to heads by .02": (
+        1.0,
+        lambda heads, tosses: np.minimum((1 + heads) / (2 + tosses) + 0.02, 1.0),
+    ),
 }
 
 
@@ -166,8 +171,16 @@ DIVERGENCES: Mapping[str, float] = {  # mean in tolerances
     "twice the tolerance": 2.0,
     "5 times the tolerance": 5.0,
 }
-PLACES: Mapping[str, int] = {NULL: -1, "half as large again at a query": 3, "half as large again in a pattern": 7}  # group
-CELLS, PATTERNS, REGIONS = (3, 4), 5, 4  # context sizes and queries; groups of whole data sets, and of single predictions
+PLACES: Mapping[str, int] = {
+    NULL: -1,
+    "half as large again at a query": 3,
+    "half as large again in a pattern": 7,
+}  # group
+CELLS, PATTERNS, REGIONS = (
+    (3, 4),
+    5,
+    4,
+)  # context sizes and queries; groups of whole data sets, and of single predictions
 
 
 def _sharpened(p: Array, power: float) -> Array:
@@ -303,9 +316,17 @@ def _sizes(rng: Rng, n: int, defect: str) -> Given:
 def _places(rng: Rng, n: int, defect: str) -> Given:
     """Divergences and sixteen groups, one of them worse."""
     z = np.sqrt(0.5) * (rng.standard_normal((n, 1, 1)) + rng.standard_normal((n, *CELLS)))
-    cells, patterns = np.indices(CELLS), rng.random((PATTERNS, n, 1, 1)) < rng.uniform(0.2, 0.8, (PATTERNS, 1, 1, 1))
+    cells, patterns = (
+        np.indices(CELLS),
+        rng.random((PATTERNS, n, 1, 1)) < rng.uniform(0.2, 0.8, (PATTERNS, 1, 1, 1)),
+    )
     found = [cells[axis] == k for axis in (0, 1) for k in range(CELLS[axis])] + list(patterns)
-    groups = np.stack([np.broadcast_to(g, (n, *CELLS)) for g in [*found, *(rng.random((REGIONS, n, *CELLS)) < 0.2)]])
+    groups = np.stack(
+        [
+            np.broadcast_to(g, (n, *CELLS))
+            for g in [*found, *(rng.random((REGIONS, n, *CELLS)) < 0.2)]
+        ]
+    )
     worse = groups[PLACES[defect]] if defect != NULL else np.zeros((n, *CELLS), dtype=bool)
     return (np.exp(z) * np.where(worse, 1.5, 1.0), groups.astype(float)), {}
 
@@ -325,40 +346,95 @@ SEEN, FEW, LOOKED = (50, 100, 200), (20, 50, 100), "looked at 10 times"
 
 PROBLEMS: Mapping[str, Problem] = {
     "rosenblatt": Problem("rosenblatt", "amortised", _whitened, SEEN, 200, _planted(POSTERIORS)),
-    "sbc_rank": Problem("sbc_rank", "amortised", _parameter_ranks, SEEN, 200, _planted(POSTERIORS), shares=KEPT),
+    "sbc_rank": Problem(
+        "sbc_rank", "amortised", _parameter_ranks, SEEN, 200, _planted(POSTERIORS), shares=KEPT
+    ),
     "sbc_rank-likelihood": Problem(
-        "sbc_rank", "amortised", _all_ranks, SEEN, 200, _planted(POSTERIORS), "+ log-likelihood", shares=KEPT
+        "sbc_rank",
+        "amortised",
+        _all_ranks,
+        SEEN,
+        200,
+        _planted(POSTERIORS),
+        "+ log-likelihood",
+        shares=KEPT,
     ),
     "ecdf_band": Problem(
-        "ecdf_band", "amortised", _likelihood_ranks, SEEN, 200, _planted(POSTERIORS), "of log-likelihood", shares=KEPT
+        "ecdf_band",
+        "amortised",
+        _likelihood_ranks,
+        SEEN,
+        200,
+        _planted(POSTERIORS),
+        "of log-likelihood",
+        shares=KEPT,
     ),
     "tarp": Problem("tarp", "amortised", _joint, SEEN, 200, _planted(POSTERIORS), shares=KEPT),
-    "c2st-pairs": Problem("c2st", "amortised", _joint_pairs, SEEN, 200, _planted(POSTERIORS), "of pairs"),
+    "c2st-pairs": Problem(
+        "c2st", "amortised", _joint_pairs, SEEN, 200, _planted(POSTERIORS), "of pairs"
+    ),
     "local_c2st": Problem("local_c2st", "amortised", _few_draws, SEEN, 1000, _planted(POSTERIORS)),
-    "energy_permutation": Problem("energy_permutation", "two-sample", _two_samples, FEW, 500, _planted(SAMPLES)),
-    "mmd_permutation": Problem("mmd_permutation", "two-sample", _two_samples, FEW, 500, _planted(SAMPLES)),
+    "energy_permutation": Problem(
+        "energy_permutation", "two-sample", _two_samples, FEW, 500, _planted(SAMPLES)
+    ),
+    "mmd_permutation": Problem(
+        "mmd_permutation", "two-sample", _two_samples, FEW, 500, _planted(SAMPLES)
+    ),
     "c2st": Problem("c2st", "two-sample", _two_samples, FEW, 500, _planted(SAMPLES)),
-    "sliced_wasserstein": Problem("sliced_wasserstein", "two-sample", _two_samples, FEW, 500, _planted(SAMPLES)),
+    "sliced_wasserstein": Problem(
+        "sliced_wasserstein", "two-sample", _two_samples, FEW, 500, _planted(SAMPLES)
+    ),
     "energy_permutation-chains": Problem(
-        "energy_permutation", "two-sample", _chains, (3000, 4000, 6000), 3000, (), "of chains, rho .9", "asymptotic"
+        "energy_permutation",
+        "two-sample",
+        _chains,
+        (3000, 4000, 6000),
+        3000,
+        (),
+        "of chains, rho .9",
+        "asymptotic",
     ),
     "energy_permutation-units": Problem(
         "energy_permutation", "two-sample", _units, (12, 20, 40), 40, (), "of whole units, rho .9"
     ),
     "mmd_permutation-chains": Problem(
-        "mmd_permutation", "two-sample", _chains, (3000, 4000, 6000), 3000, (), "of chains, rho .9", "asymptotic"
+        "mmd_permutation",
+        "two-sample",
+        _chains,
+        (3000, 4000, 6000),
+        3000,
+        (),
+        "of chains, rho .9",
+        "asymptotic",
     ),
-    "pit_uniform": Problem("pit_uniform", "predictive", _pit, (50, 200, 1000), 200, _planted(OUTCOMES), shares=KEPT),
+    "pit_uniform": Problem(
+        "pit_uniform", "predictive", _pit, (50, 200, 1000), 200, _planted(OUTCOMES), shares=KEPT
+    ),
     "pit_uniform-atoms": Problem(
-        "pit_uniform", "predictive", _atoms, (50, 200, 1000), 200, _planted(OUTCOMES), "with atoms", shares=KEPT
+        "pit_uniform",
+        "predictive",
+        _atoms,
+        (50, 200, 1000),
+        200,
+        _planted(OUTCOMES),
+        "with atoms",
+        shares=KEPT,
     ),
     "g_test": Problem("g_test", "predictive", _counts, (10, 30, 100), 200, _planted(TEMPERATURES)),
-    "e_process": Problem("e_process", "predictive", _bets, (50, 200, 1000), 200, _planted(TEMPERATURES)),
-    "pit_uniform-looks": Problem("pit_uniform", "stopping", _pit, SEEN, 200, (), LOOKED, shares=KEPT, looks=10),
+    "e_process": Problem(
+        "e_process", "predictive", _bets, (50, 200, 1000), 200, _planted(TEMPERATURES)
+    ),
+    "pit_uniform-looks": Problem(
+        "pit_uniform", "stopping", _pit, SEEN, 200, (), LOOKED, shares=KEPT, looks=10
+    ),
     "e_process-looks": Problem("e_process", "stopping", _bets, SEEN, 200, (), LOOKED, looks=10),
     "e_mean": Problem("e_mean", "divergence", _sizes, (50, 200, 1000), 200, _planted(DIVERGENCES)),
     "e_mean-looks": Problem("e_mean", "stopping", _sizes, SEEN, 200, (), LOOKED, looks=10),
     "concentration": Problem("concentration", "divergence", _places, SEEN, 200, _planted(PLACES)),
-    "martingale": Problem("martingale", "in-context", _continued, (50, 100, 200), 200, _planted(COINS)),
-    "exchangeability": Problem("exchangeability", "equivalence", _reordered, (100, 300, 1000), 300, _planted(WEIGHTS)),
+    "martingale": Problem(
+        "martingale", "in-context", _continued, (50, 100, 200), 200, _planted(COINS)
+    ),
+    "exchangeability": Problem(
+        "exchangeability", "equivalence", _reordered, (100, 300, 1000), 300, _planted(WEIGHTS)
+    ),
 }

@@ -40,7 +40,9 @@ def cumulative(found: Array, draws: int) -> Array:
         InputError: a rank that is no integer in 0, …, `draws`.
     """
     if draws < 1 or (found != np.floor(found)).any() or found.min() < 0 or found.max() > draws:
-        raise InputError(f"integer ranks from 0 to {draws}", f"values from {found.min():g} to {found.max():g}")
+        raise InputError(
+            f"integer ranks from 0 to {draws}", f"values from {found.min():g} to {found.max():g}"
+        )
     counts = [np.bincount(column.astype(np.int64), minlength=draws + 1) for column in found.T]
     return np.cumsum(counts, axis=-1)[:, :-1].astype(np.float64)
 
@@ -63,12 +65,17 @@ def _replicates(quantities: int) -> int:
 
 
 @lru_cache(maxsize=32)
-def simulated(statistic: Statistic, n: int, draws: int, seed: int, replicates: int = REPLICATES) -> Array:
+def simulated(
+    statistic: Statistic, n: int, draws: int, seed: int, replicates: int = REPLICATES
+) -> Array:
     """Sorted statistics of many sets of n uniform ranks; kept, because runs of one size share them."""
     rng, even = generator(seed, "ranks", n, draws), np.full(draws + 1, 1 / (draws + 1))
     step = max(1, BLOCK // draws)
     blocks = [min(step, replicates - start) for start in range(0, replicates, step)]
-    found = [statistic(rng.multinomial(n, even, size).cumsum(-1)[:, :-1].astype(np.float64), n) for size in blocks]
+    found = [
+        statistic(rng.multinomial(n, even, size).cumsum(-1)[:, :-1].astype(np.float64), n)
+        for size in blocks
+    ]
     return np.sort(np.concatenate(found))
 
 

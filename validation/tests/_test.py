@@ -85,10 +85,14 @@ class Test:
         """
         checked = [self._checked(np.asarray(a, dtype=np.float64)) for a in arrays]
         if self.paired and len({len(a) for a in checked}) > 1:
-            raise ShapeError(f"{self.needs}, with one first axis", f"lengths {[len(a) for a in checked]}")
+            raise ShapeError(
+                f"{self.needs}, with one first axis", f"lengths {[len(a) for a in checked]}"
+            )
         found = self.kernel(*checked, seed=seed, **options)
         if not found.least * (1 - ROUNDING) <= found.p_value <= 1:
-            raise ArithmeticError(f"{self.name} has the p-value {found.p_value}, its smallest being {found.least}")
+            raise ArithmeticError(
+                f"{self.name} has the p-value {found.p_value}, its smallest being {found.least}"
+            )
         return found
 
     def _checked(self, array: Array) -> Array:
@@ -96,7 +100,10 @@ class Test:
             raise ShapeError(self.needs, "a number")
         usable = ~np.isnan(array) if self.infinite else np.isfinite(array)
         if not usable.all():
-            raise InputError(f"numbers for {self.name}", f"{int((~usable).sum())} of {array.size} NaN or infinite")
+            raise InputError(
+                f"numbers for {self.name}",
+                f"{int((~usable).sum())} of {array.size} NaN or infinite",
+            )
         at_least(self.minimum, len(array), self.name)
         return array
 
@@ -104,7 +111,9 @@ class Test:
 def at_least(minimum: int, n: int, name: str) -> None:
     """Refuse a sample that is too small to be tested."""
     if n < minimum:
-        raise InputError(f"at least {minimum} units for {name}", f"{n}", "simulate more data sets or draws")
+        raise InputError(
+            f"at least {minimum} units for {name}", f"{n}", "simulate more data sets or draws"
+        )
 
 
 def axes(array: Array, names: str) -> tuple[int, ...]:
@@ -124,5 +133,7 @@ def with_spread(array: Array, name: str) -> Array:
     sd = centred.std(1)
     constant = sd <= CONSTANT * np.abs(columns).max(1)
     if constant.any():
-        raise InputError(f"columns of {name} that vary", f"{int(constant.sum())} constant of {sd.size}")
+        raise InputError(
+            f"columns of {name} that vary", f"{int(constant.sum())} constant of {sd.size}"
+        )
     return np.asarray((centred.T / sd).reshape(array.shape))

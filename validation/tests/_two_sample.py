@@ -35,7 +35,9 @@ def distances(x: Array, y: Array, thin: bool) -> tuple[Array, int]:
     return squareform(pdist(with_spread(np.concatenate([x, y]), "both samples"))), len(x)
 
 
-def permuted(kernels: Array, m: int, units: Units | None, *, permutations: int, seed: int, name: str) -> Outcome:
+def permuted(
+    kernels: Array, m: int, units: Units | None, *, permutations: int, seed: int, name: str
+) -> Outcome:
     """Permutation test of kernels (kernel, row, row), the first m rows being x; `units` labels the rows of x and y."""
     kernels, first = _by_unit(kernels, m, units)
     n = kernels.shape[-1]
@@ -46,7 +48,9 @@ def permuted(kernels: Array, m: int, units: Units | None, *, permutations: int, 
     labels[1:] = rng.permuted(labels[1:], axis=1)
     values = np.stack([unbiased(kernel, labels) for kernel in kernels], -1)
     largest, adjusted = max_statistic(values)
-    return Outcome(largest, float(adjusted.min()), min(first, n - first), least=1 / (permutations + 1))
+    return Outcome(
+        largest, float(adjusted.min()), min(first, n - first), least=1 / (permutations + 1)
+    )
 
 
 def unbiased(kernel: Array, labels: Array) -> Array:
@@ -98,7 +102,9 @@ def _by_unit(kernels: Array, m: int, units: Units | None) -> tuple[Array, int]:
 def _numbered(units: Units, m: int, n: int) -> tuple[IntArray, int]:
     """Units of x and y as 0, 1, …, those of x first."""
     if (len(units[0]), len(units[1])) != (m, n - m):
-        raise ShapeError(f"unit labels of {m} and {n - m} rows", f"{len(units[0])} and {len(units[1])}")
+        raise ShapeError(
+            f"unit labels of {m} and {n - m} rows", f"{len(units[0])} and {len(units[1])}"
+        )
     x, y = (np.unique(labels, return_inverse=True)[1] for labels in units)
     first = int(x.max()) + 1
     return np.concatenate([x, first + y]), first

@@ -40,8 +40,12 @@ def _kernel(
     permutations: int = 199,
     seed: int,
 ) -> Outcome:
-    if axes(x, "draw coordinate")[1] != axes(y, "draw coordinate")[1] or (pairs and len(x) != len(y)):
-        raise ShapeError("samples with the same coordinates, pairs of equal number", f"{x.shape} and {y.shape}")
+    if axes(x, "draw coordinate")[1] != axes(y, "draw coordinate")[1] or (
+        pairs and len(x) != len(y)
+    ):
+        raise ShapeError(
+            "samples with the same coordinates, pairs of equal number", f"{x.shape} and {y.shape}"
+        )
     if thin and not pairs:
         x, y = x[:: thinning(x)], y[:: thinning(y)]
     m, n, rng = len(x), len(y), generator(seed, "c2st", len(x), len(y))
@@ -51,7 +55,9 @@ def _kernel(
     fold = _folds(rng, m, n, folds, pairs)
     sides = np.repeat([-1.0, 1.0], [m, n])
     labels = swapped(rng, m, permutations) if pairs else shuffled(rng, sides, fold, permutations)
-    accuracies = _accuracies(features(np.concatenate([x, y]), degree, x.shape[1]), labels, fold, learner)
+    accuracies = _accuracies(
+        features(np.concatenate([x, y]), degree, x.shape[1]), labels, fold, learner
+    )
     accuracy = float(accuracies[0])
     low = _lower_limit(accuracy, 4 / (1 / m + 1 / n))
     measured = {"accuracy_low": low, "total_variation_low": max(0.0, 2 * low - 1)}
@@ -78,7 +84,11 @@ def _accuracies(rows: Array, labels: Array, fold: IntArray, learner: Any) -> Arr
 
 def _lower_limit(share: float, trials: float) -> float:
     """One-sided limit of Clopper and Pearson, doi:10.1093/biomet/26.4.404; held-out rows count as independent."""
-    return float(special.betaincinv(share * trials, (1 - share) * trials + 1, 1 - LEVEL)) if share > 0 else 0.0
+    return (
+        float(special.betaincinv(share * trials, (1 - share) * trials + 1, 1 - LEVEL))
+        if share > 0
+        else 0.0
+    )
 
 
 PART = Test(

@@ -14,11 +14,15 @@ from veribayes.validation.tests._test import Outcome, Test, axes
 def _kernel(scores: Array, groups: Array, *, seed: int) -> Outcome:
     n, _, _ = axes(scores, "dataset position query")
     axes(groups, "group dataset position query")
-    found = search.concentration(scores, {str(i): group > 0 for i, group in enumerate(groups)}, seed=seed)
+    found = search.concentration(
+        scores, {str(i): group > 0 for i, group in enumerate(groups)}, seed=seed
+    )
     if not found:
         raise InputError(f"a group with {search.FEWEST} data sets inside and outside", "none")
     least = 1 / (bootstrap.REPLICATES + 1)
-    return Outcome(found[0].ratio, found[0].p_value, n, {f.name: f.p_value for f in found}, least=least)
+    return Outcome(
+        found[0].ratio, found[0].p_value, n, {f.name: f.p_value for f in found}, least=least
+    )
 
 
 PART = Test(

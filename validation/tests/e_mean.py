@@ -15,13 +15,18 @@ from veribayes.errors import InputError
 from veribayes.predictive import Array
 from veribayes.validation.tests._test import Outcome, Test, axes
 
-STAKES = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.8])  # the best for means of 1.02 to 5 tolerances, nearly
+STAKES = np.array(
+    [0.02, 0.05, 0.1, 0.2, 0.4, 0.8]
+)  # the best for means of 1.02 to 5 tolerances, nearly
 
 
 def log_wealth(values: Array, tolerance: float) -> Array:
     """log wealth after each data set, (dataset,)."""
     if not 0 < tolerance < np.inf or values.min() < 0:
-        raise InputError("divergences that are not negative, and a positive tolerance", f"{values.min():g}, {tolerance:g}")
+        raise InputError(
+            "divergences that are not negative, and a positive tolerance",
+            f"{values.min():g}, {tolerance:g}",
+        )
     gains = np.log1p(STAKES * (values[:, None] / tolerance - 1)).cumsum(0)
     return np.asarray(logsumexp(gains, axis=1) - np.log(STAKES.size))
 

@@ -13,10 +13,18 @@ from veribayes.validation.tests._two_sample import MINIMUM, Units, distances, pe
 
 
 def _kernel(
-    x: Array, y: Array, *, units: Units | None = None, thin: bool = True, permutations: int = 199, seed: int
+    x: Array,
+    y: Array,
+    *,
+    units: Units | None = None,
+    thin: bool = True,
+    permutations: int = 199,
+    seed: int,
 ) -> Outcome:
     distance, m = distances(x, y, thin and units is None)
-    return permuted(-distance[None], m, units, permutations=permutations, seed=seed, name="energy_permutation")
+    return permuted(
+        -distance[None], m, units, permutations=permutations, seed=seed, name="energy_permutation"
+    )
 
 
 PART = Test(

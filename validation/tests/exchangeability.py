@@ -28,11 +28,18 @@ def _kernel(probs: Array, *, tolerance: float, seed: int) -> Outcome:
     del seed  # nothing is simulated
     n, orders, _ = axes(probs, "prompt order category")
     if orders < 2 or not 0 < tolerance < np.inf:
-        raise InputError("two orders and a positive tolerance in nats", f"{orders} orders, tolerance {tolerance:g}")
+        raise InputError(
+            "two orders and a positive tolerance in nats",
+            f"{orders} orders, tolerance {tolerance:g}",
+        )
     if probs.min() < 0 or np.abs(probs.sum(-1) - 1).max() > MASS:
-        raise InputError("probabilities that sum to one", f"sums off by {np.abs(probs.sum(-1) - 1).max():.2g}")
+        raise InputError(
+            "probabilities that sum to one", f"sums off by {np.abs(probs.sum(-1) - 1).max():.2g}"
+        )
     found = order_dependence(probs)
-    return Outcome(float(found.mean()), _p_value(found, tolerance), n, measured={"nats": float(found.mean())})
+    return Outcome(
+        float(found.mean()), _p_value(found, tolerance), n, measured={"nats": float(found.mean())}
+    )
 
 
 def order_dependence(probs: Array) -> Array:

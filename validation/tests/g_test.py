@@ -20,8 +20,12 @@ BLOCK = 1 << 20  # simulated counts held at once
 
 def statistic(counts: Array, probs: Array) -> Array:
     """G of counts (…, dataset, category)."""
-    with np.errstate(invalid="ignore"):  # 0 log 0 = 0, and infinite where a zero probability was seen
-        return np.asarray(2 * special.rel_entr(counts, counts.sum(-1, keepdims=True) * probs).sum((-2, -1)))
+    with np.errstate(
+        invalid="ignore"
+    ):  # 0 log 0 = 0, and infinite where a zero probability was seen
+        return np.asarray(
+            2 * special.rel_entr(counts, counts.sum(-1, keepdims=True) * probs).sum((-2, -1))
+        )
 
 
 def _kernel(counts: Array, probs: Array, *, replicates: int = 999, seed: int) -> Outcome:
@@ -30,7 +34,9 @@ def _kernel(counts: Array, probs: Array, *, replicates: int = 999, seed: int) ->
     rng, step = generator(seed, "g_test", n, categories), max(1, BLOCK // counts.size)
     totals, p = counts.sum(-1).astype(np.int64), probs / probs.sum(-1, keepdims=True)
     blocks = [min(step, replicates - start) for start in range(0, replicates, step)]
-    null = np.concatenate([statistic(rng.multinomial(totals, p, (size, n)).astype(np.float64), p) for size in blocks])
+    null = np.concatenate(
+        [statistic(rng.multinomial(totals, p, (size, n)).astype(np.float64), p) for size in blocks]
+    )
     value = float(statistic(counts, p))
     return Outcome(value, p_value(value, np.sort(null)), n, least=1 / (replicates + 1))
 
@@ -41,7 +47,9 @@ def _check(counts: Array, probs: Array) -> None:
     if counts.min() < 0 or (counts != np.floor(counts)).any() or not counts.sum(-1).all():
         raise InputError("whole counts, at least one draw a data set", "others")
     if probs.min() < 0 or np.abs(probs.sum(-1) - 1).max() > 1e-9:
-        raise InputError("probabilities that sum to one", f"sums off by {np.abs(probs.sum(-1) - 1).max():.2g}")
+        raise InputError(
+            "probabilities that sum to one", f"sums off by {np.abs(probs.sum(-1) - 1).max():.2g}"
+        )
 
 
 PART = Test(

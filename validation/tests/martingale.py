@@ -28,13 +28,18 @@ SAME = 1e-9  # step 0 may differ between paths by rounding, relative to the larg
 def _kernel(values: Array, *, flips: int = 999, seed: int) -> Outcome:
     n, paths, _, _ = axes(values, "prompt path step event")
     if paths < 2 or values.shape[2] < 2:
-        raise InputError("at least two paths and one step", f"{paths} paths, {values.shape[2] - 1} steps")
+        raise InputError(
+            "at least two paths and one step", f"{paths} paths, {values.shape[2] - 1} steps"
+        )
     if np.ptp(values[:, :, 0], axis=1).max() > SAME * np.abs(values).max():
         raise InputError("one prediction a prompt at step 0", "paths that start apart")
     drift, scatter = _means(values[:, :, 1:] - values[:, :, :1])
     signs = np.where(generator(seed, "martingale", n).random((flips + 1, n)) < 0.5, 1.0, -1.0)
     signs[0] = 1.0
-    worst = {"drift": np.abs(_studentised(drift, signs)).max(1), "scatter": _studentised(scatter, signs).max(1)}
+    worst = {
+        "drift": np.abs(_studentised(drift, signs)).max(1),
+        "scatter": _studentised(scatter, signs).max(1),
+    }
     largest = np.maximum(worst["drift"], worst["scatter"])
     null = np.sort(largest[1:])
     p = {name: p_value(float(t[0]), null) for name, t in worst.items()}

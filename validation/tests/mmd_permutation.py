@@ -17,7 +17,13 @@ BANDWIDTHS = 2.0 ** np.arange(-3, 4)  # of the median distance; no single one se
 
 
 def _kernel(
-    x: Array, y: Array, *, units: Units | None = None, thin: bool = True, permutations: int = 199, seed: int
+    x: Array,
+    y: Array,
+    *,
+    units: Units | None = None,
+    thin: bool = True,
+    permutations: int = 199,
+    seed: int,
 ) -> Outcome:
     distance, m = distances(x, y, thin and units is None)
     kernels = gaussian(distance, np.median(distance[distance > 0]) * BANDWIDTHS)

@@ -51,7 +51,9 @@ def _ordered(rng: np.random.Generator, size: int, n: int) -> Array:
     return np.asarray(sums[:, :-1] / sums[:, -1:])
 
 
-def _kernel(pit: Array, upto: Array | None = None, *, spread: int | None = None, seed: int) -> Outcome:
+def _kernel(
+    pit: Array, upto: Array | None = None, *, spread: int | None = None, seed: int
+) -> Outcome:
     (n,) = axes(pit, "dataset")
     if upto is not None:
         pit = within_atoms(pit, upto, seed if spread is None else spread)
@@ -68,8 +70,12 @@ def _kernel(pit: Array, upto: Array | None = None, *, spread: int | None = None,
 def within_atoms(below: Array, upto: Array, seed: int) -> Array:
     """Randomised PIT values from F(y-) and F(y), both (dataset,); Brockwell 2007, doi:10.1016/j.spl.2007.02.008."""
     if below.shape != upto.shape or (upto < below).any():
-        raise InputError("F(y-) <= F(y) for each data set", f"shapes {below.shape} and {upto.shape}, or less")
-    return np.asarray(below + generator(seed, "atoms", len(below)).random(len(below)) * (upto - below))
+        raise InputError(
+            "F(y-) <= F(y) for each data set", f"shapes {below.shape} and {upto.shape}, or less"
+        )
+    return np.asarray(
+        below + generator(seed, "atoms", len(below)).random(len(below)) * (upto - below)
+    )
 
 
 PART = Test(

@@ -44,7 +44,12 @@ def _kernel(z: Array, x: Array, *, seed: int) -> Outcome:
     p |= {f"mean {i} on x": _explained(means[:, i], basis) for i in range(d)}
     p["scale on x"] = _explained(_normal_scores(squares.sum(1), draws * d), basis)
     adjusted = holm(p)
-    return Outcome(-float(np.log(max(min(p.values()), np.finfo(float).tiny))), min(adjusted.values()), n, adjusted)
+    return Outcome(
+        -float(np.log(max(min(p.values()), np.finfo(float).tiny))),
+        min(adjusted.values()),
+        n,
+        adjusted,
+    )
 
 
 def _margins(z: Array) -> dict[str, float]:
@@ -60,13 +65,20 @@ def _margins(z: Array) -> dict[str, float]:
 def _correlations(z: Array) -> dict[str, float]:
     n, centred = z.shape[1], z - z.mean(1, keepdims=True)
     covariance = centred @ centred.T
-    size = np.sqrt(np.maximum(covariance.diagonal(), np.finfo(float).tiny))  # no spread: the variance component rejects
+    size = np.sqrt(
+        np.maximum(covariance.diagonal(), np.finfo(float).tiny)
+    )  # no spread: the variance component rejects
     r = covariance / size / size[:, None]
-    return {f"correlation {i}, {j}": _correlation_p(float(r[i, j]), n) for i, j in combinations(range(len(z)), 2)}
+    return {
+        f"correlation {i}, {j}": _correlation_p(float(r[i, j]), n)
+        for i, j in combinations(range(len(z)), 2)
+    }
 
 
 def _correlation_p(r: float, n: int) -> float:
-    return float(2 * special.stdtr(n - 2, -abs(r) * np.sqrt((n - 2) / max(1 - r * r, np.finfo(float).eps))))
+    return float(
+        2 * special.stdtr(n - 2, -abs(r) * np.sqrt((n - 2) / max(1 - r * r, np.finfo(float).eps)))
+    )
 
 
 def _radius(squares: Array, d: int) -> dict[str, float]:
@@ -78,8 +90,13 @@ def _radius(squares: Array, d: int) -> dict[str, float]:
 
 def _normal_scores(sums: Array, degrees: int) -> Array:
     """Exactly N(0, 1) for chi2(degrees) sums."""
-    lower, upper = special.ndtri(special.chdtr(degrees, sums)), -special.ndtri(special.chdtrc(degrees, sums))
-    return np.clip(np.where(lower < 0, lower, upper), -EXTREME, EXTREME)  # each tail from its own end
+    lower, upper = (
+        special.ndtri(special.chdtr(degrees, sums)),
+        -special.ndtri(special.chdtrc(degrees, sums)),
+    )
+    return np.clip(
+        np.where(lower < 0, lower, upper), -EXTREME, EXTREME
+    )  # each tail from its own end
 
 
 def _basis(x: Array) -> Array:

@@ -18,7 +18,13 @@ from veribayes.validation.tests._two_sample import MINIMUM, thinning
 
 
 def _kernel(
-    x: Array, y: Array, *, thin: bool = True, directions: int = 25, permutations: int = 199, seed: int
+    x: Array,
+    y: Array,
+    *,
+    thin: bool = True,
+    directions: int = 25,
+    permutations: int = 199,
+    seed: int,
 ) -> Outcome:
     if axes(x, "draw coordinate")[1] != axes(y, "draw coordinate")[1]:
         raise ShapeError("samples with the same coordinates", f"{x.shape} and {y.shape}")
@@ -33,7 +39,12 @@ def _kernel(
     rows = with_spread(np.concatenate([x[:n], y[:n]]), "both samples")
     towards = rng.standard_normal((rows.shape[1], directions))
     values = _squared(rows @ (towards / np.sqrt((towards**2).sum(0))), first)
-    return Outcome(float(values[0]), p_value(float(values[0]), np.sort(values[1:])), n, least=1 / (permutations + 1))
+    return Outcome(
+        float(values[0]),
+        p_value(float(values[0]), np.sort(values[1:])),
+        n,
+        least=1 / (permutations + 1),
+    )
 
 
 def _squared(projected: Array, first: npt.NDArray[np.bool_]) -> Array:

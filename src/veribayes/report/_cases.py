@@ -13,7 +13,11 @@ from veribayes.report._run import Run
 from veribayes.shown import Shown
 
 NOT_SHOWN = Shown("The context of this example was not stored.")
-SHOWN = ("reference", "candidate", "prior_only")  # branches of /examples, in the order they are drawn
+SHOWN = (
+    "reference",
+    "candidate",
+    "prior_only",
+)  # branches of /examples, in the order they are drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +50,22 @@ class Case:
 def cases(run: Run, why: str, count: int) -> list[Case]:
     """The first `count` stored examples of a kind (`first`, `worst`, `median`, `best`)."""
     group, reference = run.group("/examples"), run.group("/examples/reference")
-    if group is None or reference is None or not {"why", "index"} <= {str(v) for v in group.variables}:
+    if (
+        group is None
+        or reference is None
+        or not {"why", "index"} <= {str(v) for v in group.variables}
+    ):
         return []
     chosen = np.flatnonzero(group["why"].values.astype(str) == why)[:count]
-    return [_case(run, int(example), why, int(group["index"].values[example])) for example in chosen]
+    return [
+        _case(run, int(example), why, int(group["index"].values[example])) for example in chosen
+    ]
 
 
 def _case(run: Run, example: int, why: str, index: int) -> Case:
-    branches = {name: law for name in SHOWN if (law := _predictive(run, f"/examples/{name}")) is not None}
+    branches = {
+        name: law for name in SHOWN if (law := _predictive(run, f"/examples/{name}")) is not None
+    }
     score = _of_data_set(run.scores, run, index)
     if score is None:
         score = np.zeros(branches["reference"].shape[1:])
@@ -80,7 +92,9 @@ def _place(run: Run, example: int, score: Array) -> tuple[int, int]:
     first, second = stored
     if first is not None and second is not None:
         return int(first[example]), int(second[example])
-    position, query = np.unravel_index(int(np.argmax(np.where(np.isnan(score), -np.inf, score))), score.shape)
+    position, query = np.unravel_index(
+        int(np.argmax(np.where(np.isnan(score), -np.inf, score))), score.shape
+    )
     return int(position), int(query)
 
 
@@ -90,7 +104,11 @@ def _shown(run: Run, example: int) -> tuple[Shown, tuple[str, ...]]:
         return NOT_SHOWN, ()
     try:
         return shown.from_json(str(group["shown"].values[example]))
-    except (KeyError, TypeError, ValueError):  # an example that cannot be read is no reason to lose the report
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # an example that cannot be read is no reason to lose the report
         return NOT_SHOWN, ()
 
 

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from veribayes.report import _words as words
 from veribayes.report._run import Run, mapping
 
-HEAD = ("task", "candidate", "verdict", "divergence [95 %]", "tolerance", "recovery [95 %]", "best rival (recovery)")
+HEAD = (
+    "task",
+    "candidate",
+    "verdict",
+    "divergence [95 %]",
+    "tolerance",
+    "recovery [95 %]",
+    "best rival (recovery)",
+)
 
 
 def table(runs: Sequence[Run]) -> str:
@@ -29,7 +37,9 @@ def _line(run: Run) -> tuple[str, ...]:
         f"{words.interval(primary, power)} {unit}".rstrip(),
         f"{words.number(primary.get('tolerance'), power=power)} {unit}".rstrip(),
         str(words.percent(mapping(result.get("recovery")))),
-        f"{_escape(words.predictor(rival))} ({words.percent(run.rivals[rival].recovery)})" if rival else words.MISSING,
+        f"{_escape(words.predictor(rival))} ({words.percent(run.rivals[rival].recovery)})"
+        if rival
+        else words.MISSING,
     )
 
 

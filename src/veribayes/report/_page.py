@@ -62,7 +62,11 @@ class Example:
 
 def render(runs: Sequence[Run]) -> str:
     """The page as text."""
-    return fill("page.html", sections=[_section(run, number) for number, run in enumerate(runs, 1)], title=_title(runs))
+    return fill(
+        "page.html",
+        sections=[_section(run, number) for number, run in enumerate(runs, 1)],
+        title=_title(runs),
+    )
 
 
 def fill(template: str, **shown: Any) -> str:
@@ -85,7 +89,11 @@ def _template(name: str) -> str:
 
 def _title(runs: Sequence[Run]) -> str:
     first = str(runs[0].result.get("task") or "run")
-    return f"{first}: verification report" if len(runs) == 1 else f"Verification report: {len(runs)} tasks"
+    return (
+        f"{first}: verification report"
+        if len(runs) == 1
+        else f"Verification report: {len(runs)} tasks"
+    )
 
 
 def _section(run: Run, number: int) -> dict[str, Any]:
@@ -136,7 +144,9 @@ def _decided(run: Run, power: int) -> dict[str, Any]:
         "detectable": words.number(primary.get("minimum_detectable"), power=power),
         "multiple": _multiple(primary),
         "moments": run.moments,
-        "infinite": words.share(primary.get("infinite_share")) if primary.get("infinite_share") else "",
+        "infinite": words.share(primary.get("infinite_share"))
+        if primary.get("infinite_share")
+        else "",
         "recovery": words.percent(mapping(run.result.get("recovery"))),
         "settle": words.settle(primary, power),
         "unseen": words.unseen(run.result.get("datasets")),
@@ -168,7 +178,11 @@ def _figures(run: Run, number: int) -> dict[str, Markup | None]:
         ("queries", len(run.result.get("by_query") or []) > 1, "Divergence by query"),
         ("audit", run.array("/audit", "z") is not None, "Exact posterior against NUTS"),
         ("pit", placed, "Histogram of the probability integral transform"),
-        ("reliability", bool(mapping(run.result.get("calibration")).get("reliability")), "Confidence against hits"),
+        (
+            "reliability",
+            bool(mapping(run.result.get("calibration")).get("reliability")),
+            "Confidence against hits",
+        ),
     )
     draw = {
         "overview": lambda: figures.overview([run]),
@@ -178,7 +192,10 @@ def _figures(run: Run, number: int) -> dict[str, Markup | None]:
         "pit": lambda: figures.pit(run),
         "reliability": lambda: figures.reliability(run),
     }
-    return {n: _svg.inline(draw[n](), label, salt=f"{number}-{n}") if there else None for n, there, label in wanted}
+    return {
+        n: _svg.inline(draw[n](), label, salt=f"{number}-{n}") if there else None
+        for n, there, label in wanted
+    }
 
 
 def _examples(run: Run, number: int, power: int) -> list[Example]:
@@ -190,7 +207,9 @@ def _example(run: Run, case: Case, power: int, salt: str) -> Example:
     title = "Among the worst data sets" if case.why == "worst" else "A median data set"
     context = run.observations(case.context)
     facts = f"{context} · {words.number(case.score, power=power)} {run.primary.get('unit') or ''}"
-    figure = _svg.inline(figures.examples([case]), f"Predictive distributions for data set {case.index}", salt=salt)
+    figure = _svg.inline(
+        figures.examples([case]), f"Predictive distributions for data set {case.index}", salt=salt
+    )
     return Example(f"{title} · no. {case.index}", facts, case.shown, figure)
 
 
@@ -213,8 +232,12 @@ def _bar(run: Run) -> Bar | None:
     if not isinstance(tolerance, int | float) or tolerance <= 0:
         return None
     finite = run.primary.get("estimate") is not None
-    least = 0.0 if finite and run.primary.get("low") is None else run.primary.get("low")  # no limit: to the left end
-    low, middle, high = (_place(v, tolerance) for v in (least, run.primary.get("estimate"), run.primary.get("high")))
+    least = (
+        0.0 if finite and run.primary.get("low") is None else run.primary.get("low")
+    )  # no limit: to the left end
+    low, middle, high = (
+        _place(v, tolerance) for v in (least, run.primary.get("estimate"), run.primary.get("high"))
+    )
     rivals = tuple(_place(r.divergence.get("estimate"), tolerance) for r in run.rivals.values())
     return Bar(f"{_multiple(run.primary)} times the tolerance", middle, low, high, rivals)
 
@@ -228,12 +251,19 @@ def _place(value: object, tolerance: float) -> str:
 def _multiple(primary: Mapping[str, Any]) -> str:
     """The estimate as a multiple of the tolerance."""
     estimate, tolerance = primary.get("estimate"), primary.get("tolerance")
-    return words.number(estimate / tolerance) if isinstance(estimate, int | float) and tolerance else words.MISSING
+    return (
+        words.number(estimate / tolerance)
+        if isinstance(estimate, int | float) and tolerance
+        else words.MISSING
+    )
 
 
 def _design(run: Run) -> str:
     """Context sizes and queries, from the stored arrays."""
-    context, outcome = run.array("/observed_data", "context"), run.array("/observed_data", "outcome")
+    context, outcome = (
+        run.array("/observed_data", "context"),
+        run.array("/observed_data", "outcome"),
+    )
     if context is None or not context.size:
         return ""
     sizes = np.unique(context[0] if context.shape[1] > 1 else context).astype(int)

@@ -33,16 +33,31 @@ def categories(axes: Axes, case: Case) -> None:
     """Bars side by side: exact, candidate; a dashed line where the prior alone would be."""
     laws = {name: _probabilities(law[case.query], case) for name, law in case.branches.items()}
     width = len(case.labels) or max(law.size for law in laws.values())
-    laws = {name: law[:width] for name, law in laws.items()}  # narrower variables are padded by zeros
+    laws = {
+        name: law[:width] for name, law in laws.items()
+    }  # narrower variables are padded by zeros
     at, top = np.arange(width), max(float(law.max()) for law in laws.values())
     for name, offset in (("reference", -0.2), ("candidate", 0.2)):
         if name in laws:
             label, colour, *_ = LINES[name]
-            axes.bar(at[: laws[name].size] + offset, laws[name], width=0.38, color=colour, label=label, linewidth=0)
+            axes.bar(
+                at[: laws[name].size] + offset,
+                laws[name],
+                width=0.38,
+                color=colour,
+                label=label,
+                linewidth=0,
+            )
     if "prior_only" in laws:
         label, colour, line, _ = LINES["prior_only"]
         axes.hlines(
-            laws["prior_only"], at - 0.42, at + 0.42, colour, linewidth=line, linestyle=(0, (3, 2)), label=label
+            laws["prior_only"],
+            at - 0.42,
+            at + 0.42,
+            colour,
+            linewidth=line,
+            linestyle=(0, (3, 2)),
+            label=label,
         )
     _outcome(axes, case, 1.1 * top, "v")
     axes.set(xlabel="value", ylabel="probability", xlim=(-0.6, width - 0.4), ylim=(0, 1.18 * top))
@@ -55,7 +70,13 @@ def categories(axes: Axes, case: Case) -> None:
 def density(axes: Axes, case: Case) -> None:
     """Predictive densities at the chosen query."""
     laws = {name: law[case.query] for name, law in case.branches.items()}
-    ends = np.array([laws[n].quantile(np.array([0.002, 0.998])) for n in ("reference", "candidate") if n in laws])
+    ends = np.array(
+        [
+            laws[n].quantile(np.array([0.002, 0.998]))
+            for n in ("reference", "candidate")
+            if n in laws
+        ]
+    )
     low, high = ends[:, 0].min(), ends[:, 1].max()
     grid = np.linspace(low - 0.1 * (high - low), high + 0.1 * (high - low), 400)
     for name, (label, colour, width, style) in LINES.items():
@@ -77,11 +98,24 @@ def function(axes: Axes, case: Case) -> None:
     for name, offset, width in (("reference", -shift, 3.2), ("candidate", shift, 1.6)):
         if name in case.branches:
             law, colour = case.branches[name], LINES[name][1]
-            ends = np.stack([law[q].quantile(np.array([0.025, 0.5, 0.975])) for q in range(law.shape[0])])
+            ends = np.stack(
+                [law[q].quantile(np.array([0.025, 0.5, 0.975])) for q in range(law.shape[0])]
+            )
             axes.vlines(at + offset, ends[:, 0], ends[:, 2], colour, linewidth=width, alpha=0.75)
-            axes.plot(at + offset, ends[:, 1], linestyle="none", marker="_", markersize=5, color=colour)
-    axes.plot(x, y, linestyle="none", marker="o", markersize=4, color=LIGHT["ink"], label="context points")
-    axes.axvline(at[case.query], color=LIGHT["muted"], linewidth=0.9, linestyle=":", label="the query below", zorder=0)
+            axes.plot(
+                at + offset, ends[:, 1], linestyle="none", marker="_", markersize=5, color=colour
+            )
+    axes.plot(
+        x, y, linestyle="none", marker="o", markersize=4, color=LIGHT["ink"], label="context points"
+    )
+    axes.axvline(
+        at[case.query],
+        color=LIGHT["muted"],
+        linewidth=0.9,
+        linestyle=":",
+        label="the query below",
+        zorder=0,
+    )
     axes.set(xlabel="x", ylabel="y, 95 % intervals")
     legend_above(axes)
 
@@ -113,5 +147,9 @@ def _density(law: Predictive, grid: Array) -> tuple[Array, Array]:
         return grid, np.exp(law.log_prob(grid))
     levels = law.levels if isinstance(law, Quantiles) else np.linspace(0.025, 0.975, 20)
     knots = law.quantile(levels)
-    steps = np.maximum(np.diff(knots), 1e-9 * (1 + np.ptp(knots)))  # equal draws would be a division by zero
-    return np.repeat(knots, 2), np.concatenate([[0.0], np.repeat(np.diff(levels) / steps, 2), [0.0]])
+    steps = np.maximum(
+        np.diff(knots), 1e-9 * (1 + np.ptp(knots))
+    )  # equal draws would be a division by zero
+    return np.repeat(knots, 2), np.concatenate(
+        [[0.0], np.repeat(np.diff(levels) / steps, 2), [0.0]]
+    )

@@ -73,13 +73,22 @@ class Run:
     def rivals(self) -> dict[str, Rival]:
         """Rivals by name, best first."""
         entries = mapping(self.result.get("rivals"))
-        found = [(str(name), Rival.read(mapping(entry), self.metric)) for name, entry in entries.items()]
+        found = [
+            (str(name), Rival.read(mapping(entry), self.metric)) for name, entry in entries.items()
+        ]
         return dict(sorted(found, key=lambda item: item[1].rank))
 
     @property
     def best_rival(self) -> str | None:
         """The rival nearest to the truth; none where all are infinitely far, which orders nothing."""
-        return next((name for name, r in self.rivals.items() if name != "prior_only" and np.isfinite(r.rank)), None)
+        return next(
+            (
+                name
+                for name, r in self.rivals.items()
+                if name != "prior_only" and np.isfinite(r.rank)
+            ),
+            None,
+        )
 
     @property
     def scores(self) -> Array | None:
@@ -97,7 +106,9 @@ class Run:
     def observations(self, n: int | None = None) -> str:
         """What a context is counted in, with the count where there is one."""
         stored = mapping(self.result.get("words")).get("observation")
-        pair = stored if isinstance(stored, list) and len(stored) == len(OBSERVATION) else OBSERVATION
+        pair = (
+            stored if isinstance(stored, list) and len(stored) == len(OBSERVATION) else OBSERVATION
+        )
         one, several = map(str, pair)
         return several if n is None else f"{n:,} {one if n == 1 else several}"
 
@@ -113,7 +124,10 @@ class Rival:
     @staticmethod
     def read(entry: Mapping[str, Any], metric: str) -> Rival:
         """From the result entry; the divergence is stored under the primary metric's name, or as `kl`."""
-        divergence = {**mapping(entry.get(metric, entry.get("kl"))), "infinite_share": entry.get("infinite_share")}
+        divergence = {
+            **mapping(entry.get(metric, entry.get("kl"))),
+            "infinite_share": entry.get("infinite_share"),
+        }
         verdict = str(entry.get("verdict", "equivalent" if entry.get("passes") else "different"))
         return Rival(divergence, mapping(entry.get("recovery")), verdict)
 
@@ -135,7 +149,11 @@ def read(source: Run | Path | str | xr.DataTree) -> Run:
     tree = source if isinstance(source, xr.DataTree) else _load(Path(source))
     schema = tree.attrs.get("schema")
     if schema != SCHEMA:
-        raise InputError(f"a run of schema '{SCHEMA}'", f"schema {schema!r}", "give what 'veribayes verify' wrote")
+        raise InputError(
+            f"a run of schema '{SCHEMA}'",
+            f"schema {schema!r}",
+            "give what 'veribayes verify' wrote",
+        )
     return Run(tree, _json(tree, "result"), _json(tree, "provenance"))
 
 
@@ -147,12 +165,18 @@ def mapping(value: object) -> Mapping[str, Any]:
 def _load(path: Path) -> xr.DataTree:
     file = path / RUN_FILE if path.is_dir() else path
     if not file.is_file():
-        raise InputError(f"a run folder with {RUN_FILE}, or the file", f"'{path}'", "see 'veribayes verify --out'")
+        raise InputError(
+            f"a run folder with {RUN_FILE}, or the file",
+            f"'{path}'",
+            "see 'veribayes verify --out'",
+        )
     try:
         with xr.open_datatree(file, engine="h5netcdf", decode_times=False) as tree:
             return tree.load()
     except (OSError, ValueError) as error:
-        raise InputError("a netCDF file that can be read", f"'{file}'", f"run again ({error})") from None
+        raise InputError(
+            "a netCDF file that can be read", f"'{file}'", f"run again ({error})"
+        ) from None
 
 
 def _json(tree: xr.DataTree, name: str) -> Mapping[str, Any]:
@@ -160,4 +184,6 @@ def _json(tree: xr.DataTree, name: str) -> Mapping[str, Any]:
         return mapping(json.loads(str(tree.attrs[name])))
     except (KeyError, ValueError) as error:
         found = type(error).__name__
-        raise InputError(f"a root attribute '{name}' with one JSON object", found, "run again") from None
+        raise InputError(
+            f"a root attribute '{name}' with one JSON object", found, "run again"
+        ) from None

@@ -36,15 +36,25 @@ def secondary(run: Run, power: int) -> dict[str, Any]:
     found = mapping(run.result.get("secondary"))
     calibrated = mapping(run.result.get("calibration"))
     return {
-        "endpoints": [_endpoint(n, mapping(e), power) for n, e in mapping(found.get("endpoints")).items()],
+        "endpoints": [
+            _endpoint(n, mapping(e), power) for n, e in mapping(found.get("endpoints")).items()
+        ],
         "tests": [_test(n, mapping(t)) for n, t in mapping(found.get("tests")).items()],
         "asked": words.count(found.get("datasets")),
         "joint": [_joint(n, mapping(s)) for n, s in mapping(found.get("joint")).items()],
-        "coverage": [_coverage(mapping(c), mapping(found.get("adjusted"))) for c in calibrated.get("coverage") or []],
-        "reliability": _reliability(mapping(calibrated.get("reliability")), mapping(found.get("adjusted"))),
+        "coverage": [
+            _coverage(mapping(c), mapping(found.get("adjusted")))
+            for c in calibrated.get("coverage") or []
+        ],
+        "reliability": _reliability(
+            mapping(calibrated.get("reliability")), mapping(found.get("adjusted"))
+        ),
         "groups": _groups(mapping(run.result.get("concentration"))),
         "searched": words.count(mapping(run.result.get("concentration")).get("searched")),
-        "multiplicity": [(k.replace("_", " "), str(v)) for k, v in mapping(run.result.get("multiplicity")).items()],
+        "multiplicity": [
+            (k.replace("_", " "), str(v))
+            for k, v in mapping(run.result.get("multiplicity")).items()
+        ],
     }
 
 
@@ -63,7 +73,12 @@ def _test(name: str, t: Mapping[str, Any]) -> dict[str, str]:
     rejected = _rejected(t.get("adjusted"))
     worst = f": {t['worst']}" if rejected and t.get("worst") else ""
     answer = f"no{worst}" if rejected else "not refuted"
-    return {"name": _question(name), "n": words.count(t.get("n")), "p": p_value(t.get("adjusted")), "answer": answer}
+    return {
+        "name": _question(name),
+        "n": words.count(t.get("n")),
+        "p": p_value(t.get("adjusted")),
+        "answer": answer,
+    }
 
 
 def _joint(name: str, score: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,14 +95,21 @@ def _coverage(c: Mapping[str, Any], adjusted: Mapping[str, Any]) -> dict[str, An
     level = c.get("level")
     kind = str(c.get("kind", ""))
     p = adjusted.get(f"{kind} coverage {level:.0%}") if isinstance(level, int | float) else None
-    return {"name": REGIONS.get(kind, kind), "level": words.share(level), "held": words.percent(c), "p": p_value(p)}
+    return {
+        "name": REGIONS.get(kind, kind),
+        "level": words.share(level),
+        "held": words.percent(c),
+        "p": p_value(p),
+    }
 
 
 def _reliability(found: Mapping[str, Any], adjusted: Mapping[str, Any]) -> str:
     """The calibration error of the most probable category beside what a calibrated candidate shows."""
     if not found:
         return ""
-    parts = (words.number(found.get(k)) for k in ("miscalibration", "discrimination", "uncertainty"))
+    parts = (
+        words.number(found.get(k)) for k in ("miscalibration", "discrimination", "uncertainty")
+    )
     return (
         f"Smooth calibration error of the most probable category: {words.number(found.get('smooth_error'))}; a calibrated "
         f"candidate stays below {words.number(found.get('floor'))} in 95{words.THIN}% of runs, p = "

@@ -76,7 +76,14 @@ STYLE = {
     "legend.handletextpad": 0.5,
     "svg.fonttype": "none",
 }
-LEGEND_ORDER = ("exact", "candidate", "prior only", "what happened", "context points", "the query below")
+LEGEND_ORDER = (
+    "exact",
+    "candidate",
+    "prior only",
+    "what happened",
+    "context points",
+    "the query below",
+)
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -107,7 +114,9 @@ def short(name: str) -> str:
     return line if len(line) <= LABEL_LENGTH else line[: LABEL_LENGTH - 1] + "…"
 
 
-def interval_rows(axes: Axes, labels: list[str], triples: list[tuple[float, float, float]], colours: list[str]) -> None:
+def interval_rows(
+    axes: Axes, labels: list[str], triples: list[tuple[float, float, float]], colours: list[str]
+) -> None:
     """One row each: a dot with its interval on a log axis whose limits are set; an arrow where the estimate is infinite."""
     left, right = axes.get_xlim()
     for y, ((estimate, low, high), colour) in enumerate(zip(triples, colours, strict=True)):
@@ -116,8 +125,16 @@ def interval_rows(axes: Axes, labels: list[str], triples: list[tuple[float, floa
             axes.annotate("∞", (right / 1.3, y), ha="right", va="center", color=colour)
             continue
         if np.isfinite([low, high]).all():
-            axes.plot(np.maximum([low, high], left), [y, y], color=colour, linewidth=2.6, alpha=0.55)
-        axes.plot([max(estimate, left)], [y], marker="o" if estimate > left else "<", color=colour, markersize=5)
+            axes.plot(
+                np.maximum([low, high], left), [y, y], color=colour, linewidth=2.6, alpha=0.55
+            )
+        axes.plot(
+            [max(estimate, left)],
+            [y],
+            marker="o" if estimate > left else "<",
+            color=colour,
+            markersize=5,
+        )
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

@@ -18,7 +18,9 @@ THIN = "\u202f"  # narrow no-break space between a number and its unit
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PLAIN_FROM, PLAIN_TO = 1e-3, 1e6  # outside, a power of ten reads better than zeros
 EMPTY: tuple[object, ...] = (None, "", [], {})
-MISSED = math.log(40)  # as in validation/stability.py, which the report of a stored run does not need
+MISSED = math.log(
+    40
+)  # as in validation/stability.py, which the report of a stored run does not need
 LEGIBLE = 1e-3  # a tolerance below this sets the power of ten of its task
 
 
@@ -80,7 +82,10 @@ PREDICTORS = {
     "mle": ("maximum likelihood", "relative frequencies"),
     "all_predecessors": ("all predecessors", "ignores the graph: conditions on every earlier node"),
     "mirror_descent": ("mirror descent", "a few steps of mirror descent instead of the posterior"),
-    "kernel_descent": ("kernel descent", "a few steps of gradient descent on kernel ridge regression"),
+    "kernel_descent": (
+        "kernel descent",
+        "a few steps of gradient descent on kernel ridge regression",
+    ),
 }
 
 
@@ -159,7 +164,9 @@ def share(value: object) -> str:
 def verdict(result: Mapping[str, Any]) -> Verdict:
     """The verdict of a result entry; an unknown word is shown as it is."""
     word = str(result.get("verdict") or "undecided")
-    return VERDICTS.get(word, Verdict(word, "•", "This verdict is not one that this version knows."))
+    return VERDICTS.get(
+        word, Verdict(word, "•", "This verdict is not one that this version knows.")
+    )
 
 
 def explain(result: Mapping[str, Any]) -> str:
@@ -176,10 +183,19 @@ def explain(result: Mapping[str, Any]) -> str:
             "The run ended early: a bet that the mean lies above the tolerance was won. Where it lies below, that happens in "
             "at most 2.5 % of runs, however often one looks. The interval is that of a run planned with this many data sets."
         )
-    impossible = [f for f in result.get("findings") or [] if isinstance(f, Mapping) and f.get("name") == "below_zero"]
+    impossible = [
+        f
+        for f in result.get("findings") or []
+        if isinstance(f, Mapping) and f.get("name") == "below_zero"
+    ]
     if result.get("verdict") == "undecided" and impossible:
         return "The whole interval lies below zero, where no divergence can lie, so the estimate is wrong and decides nothing."
-    if result.get("verdict") == "undecided" and _real(upper) and _real(tolerance) and upper < tolerance:
+    if (
+        result.get("verdict") == "undecided"
+        and _real(upper)
+        and _real(tolerance)
+        and upper < tolerance
+    ):
         return "The upper limit lies below the tolerance, but there are too few data sets to call it equivalent."
     return verdict(result).meaning
 
@@ -216,7 +232,11 @@ def unseen(n: object) -> str:
 
 def settle(primary: Mapping[str, Any], power: int) -> str:
     """Minimum detectable effect, and how many data sets would decide."""
-    unit, effect, needed = primary.get("unit", ""), primary.get("minimum_detectable"), primary.get("datasets_needed")
+    unit, effect, needed = (
+        primary.get("unit", ""),
+        primary.get("minimum_detectable"),
+        primary.get("datasets_needed"),
+    )
     parts = []
     if effect is not None:
         parts.append(
@@ -246,7 +266,9 @@ def certificate(reference: Mapping[str, Any]) -> str:
         "montecarlo": "Monte Carlo error about",
     }.get(kind, "error")
     error = f", {how} {number(bound)}" if isinstance(bound, int | float) else ""
-    return f"{found.get('verdict', 'no certificate')}: {found.get('method', 'unknown method')}{error}"
+    return (
+        f"{found.get('verdict', 'no certificate')}: {found.get('method', 'unknown method')}{error}"
+    )
 
 
 def _real(value: object) -> TypeGuard[float]:

@@ -64,7 +64,14 @@ def _dots(made: list[Mapping[str, Any]]) -> Figure:
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color=LIGHT["prior"], linewidth=0.8)
     for table in made:
-        axis.plot(np.ravel(table["true"]), np.ravel(table["learned"]), "o", color=LIGHT["candidate"], markersize=4, alpha=0.7)
+        axis.plot(
+            np.ravel(table["true"]),
+            np.ravel(table["learned"]),
+            "o",
+            color=LIGHT["candidate"],
+            markersize=4,
+            alpha=0.7,
+        )
     axis.set(xlabel="true conditional probability", ylabel="learned", aspect="equal")
     return figure
 
@@ -80,8 +87,18 @@ def context(found: Mapping[str, Any]) -> Figure:
     n = np.array(used["observations"], dtype=float)
     for name, width in (("exact", 4.0), ("candidate", 1.4)):  # both are seen where they agree
         values = {k: np.array(used[name][k], dtype=float) for k in ("estimate", "low", "high")}
-        axis.plot(n, values["estimate"], color=LIGHT[name], linewidth=width, marker="o", markersize=width + 2, label=name)
-        axis.fill_between(n, values["low"], values["high"], color=LIGHT[name], alpha=0.15, linewidth=0)
+        axis.plot(
+            n,
+            values["estimate"],
+            color=LIGHT[name],
+            linewidth=width,
+            marker="o",
+            markersize=width + 2,
+            label=name,
+        )
+        axis.fill_between(
+            n, values["low"], values["high"], color=LIGHT[name], alpha=0.15, linewidth=0
+        )
     if all((used[name]["low"][-1] or 0.0) > 0 for name in ("exact", "candidate")):
         axis.set_yscale("log")
         log_ticks(axis, "y")

@@ -25,7 +25,9 @@ def sizes(document: Mapping[str, Any]) -> Figure:
     """Sizes of a `veribayes.calibration/1` document, a row for each test and problem."""
     rows: dict[str, list[Dot]] = {}
     for entry in document["size"]:
-        rows.setdefault(entry["title"], []).append((entry["n"], entry["low"], entry["rate"], entry["high"]))
+        rows.setdefault(entry["title"], []).append(
+            (entry["n"], entry["low"], entry["rate"], entry["high"])
+        )
     figure, axes = _dots(rows, 0.0)
     axes.axvspan(0, document["largest"], color=LIGHT["within"], zorder=0, linewidth=0)
     axes.axvline(document["nominal"], color=LIGHT["ink"], linewidth=0.8)
@@ -74,5 +76,7 @@ def svg(figure: Figure) -> str:
     """The figure as a file of its own: white ground, equal bytes for equal numbers."""
     target = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": "calibration"}):
-        figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white")
+        figure.savefig(
+            target, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white"
+        )
     return target.getvalue()

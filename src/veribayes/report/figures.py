@@ -29,7 +29,16 @@ from veribayes.report import _panels as panels
 from veribayes.report import _words as words
 from veribayes.report._cases import Case
 from veribayes.report._run import Run, mapping, read
-from veribayes.report._style import LIGHT, context_ticks, interval_rows, log_ticks, note, sheet, short, styled
+from veribayes.report._style import (
+    LIGHT,
+    context_ticks,
+    interval_rows,
+    log_ticks,
+    note,
+    sheet,
+    short,
+    styled,
+)
 
 Source = Run | Path | str | xr.DataTree
 Triple = tuple[float, float, float]
@@ -76,9 +85,13 @@ def curve(run: Source) -> Figure:
     axes.fill_between(context, low, high, color=LIGHT["candidate"], alpha=0.22, linewidth=0)
     own: dict[str, Any] = {"color": LIGHT["candidate"], "marker": "o", "markersize": 4, "zorder": 5}
     axes.plot(context, estimate, label="candidate, 95 % band", **own)
-    _rival_lines(axes, context, {name: np.maximum(values, floor) for name, values in rivals.items()})
+    _rival_lines(
+        axes, context, {name: np.maximum(values, floor) for name, values in rivals.items()}
+    )
     if np.isfinite(tolerance):
-        axes.axhline(tolerance, color=LIGHT["ink"], linewidth=1, label="tolerance (of the overall mean)")
+        axes.axhline(
+            tolerance, color=LIGHT["ink"], linewidth=1, label="tolerance (of the overall mean)"
+        )
     axes.grid(axis="y")
     context_ticks(axes, context)
     log_ticks(axes, "y")
@@ -132,12 +145,19 @@ def audit(run: Source) -> Figure:
     reach = max(MCSE_LIMIT + 0.6, float(np.abs(ordered).max()) + 0.4)
     left.axhspan(-MCSE_LIMIT, MCSE_LIMIT, color=LIGHT["within"], linewidth=0, zorder=0)
     _against_diagonal(left, np.asarray(normal), ordered, (-reach, reach))
-    left.set(xlabel="normal quantile", ylabel="z = (NUTS − exact) / MCSE", xlim=(-3.4, 3.4), ylim=(-reach, reach))
+    left.set(
+        xlabel="normal quantile",
+        ylabel="z = (NUTS − exact) / MCSE",
+        xlim=(-3.4, 3.4),
+        ylim=(-reach, reach),
+    )
     exact, nuts = run.array("/audit", "exact_mean"), run.array("/audit", "nuts_mean")
     if exact is None or nuts is None:
         right.set_axis_off()
         return figure
-    _against_diagonal(right, exact.ravel(), nuts.ravel(), (np.nanmin([exact, nuts]), np.nanmax([exact, nuts])))
+    _against_diagonal(
+        right, exact.ravel(), nuts.ravel(), (np.nanmin([exact, nuts]), np.nanmax([exact, nuts]))
+    )
     right.set(xlabel="exact posterior mean", ylabel="NUTS posterior mean")
     return figure
 
@@ -151,11 +171,21 @@ def pit(run: Source) -> Figure:
         return note(figure, "no PIT was stored")
     axes, (height, half) = figure.add_subplot(), _pit_heights(values)
     centres, colour = (np.arange(PIT_BINS) + 0.5) / PIT_BINS, LIGHT["candidate"]
-    axes.bar(centres, height, width=1 / PIT_BINS, color=colour, alpha=0.35, edgecolor=colour, linewidth=0.6)
+    axes.bar(
+        centres,
+        height,
+        width=1 / PIT_BINS,
+        color=colour,
+        alpha=0.35,
+        edgecolor=colour,
+        linewidth=0.6,
+    )
     if half is not None:
         axes.errorbar(centres, height, yerr=half, fmt="none", ecolor=colour, elinewidth=1.1)
     axes.axhline(1, color=LIGHT["ink"], linewidth=1)
-    axes.set(xlim=(0, 1), ylim=(0, None), xlabel="PIT: the candidate’s P(Y ≤ outcome)", ylabel="density")
+    axes.set(
+        xlim=(0, 1), ylim=(0, None), xlabel="PIT: the candidate’s P(Y ≤ outcome)", ylabel="density"
+    )
     return figure
 
 
@@ -166,7 +196,9 @@ def reliability(run: Source) -> Figure:
     figure = sheet(2.3)
     if not found:
         return note(figure, "no reliability was stored")
-    said, hit, low, high = (np.array(found[k], dtype=float) for k in ("confidence", "hit", "low", "high"))
+    said, hit, low, high = (
+        np.array(found[k], dtype=float) for k in ("confidence", "hit", "low", "high")
+    )
     axes = figure.add_subplot()
     axes.plot(said, said, color=LIGHT["ink"], linewidth=1)
     axes.fill_between(said, low, high, color=LIGHT["within"], linewidth=0)
@@ -180,7 +212,10 @@ def _predictors(run: Run, *, named: bool) -> list[tuple[str, str, Triple]]:
     """(label, colour, estimate and interval over the tolerance) of the candidate and its rivals."""
     tolerance = _real(run.primary.get("tolerance"), np.nan)
     own = short(str(run.result.get("task", ""))) if named else "candidate"
-    rivals = [(short(words.predictor(name)), "prior", rival.divergence) for name, rival in run.rivals.items()]
+    rivals = [
+        (short(words.predictor(name)), "prior", rival.divergence)
+        for name, rival in run.rivals.items()
+    ]
     entries = [(own, "candidate", run.primary), *rivals]
     return [(label, colour, _triple(entry, tolerance)) for label, colour, entry in entries]
 
@@ -199,14 +234,22 @@ def _curve(run: Run) -> dict[str, Array] | None:
 def _rival_means(run: Run) -> dict[str, Array]:
     """Mean divergence by context size of every rival, prior only last."""
     group = run.group("/verdict")
-    names = [] if group is None else [str(v) for v in group.data_vars if str(v).endswith("_estimate")]
+    names = (
+        [] if group is None else [str(v) for v in group.data_vars if str(v).endswith("_estimate")]
+    )
     found = {n.removesuffix("_estimate"): run.array("/verdict", n) for n in names}
-    return {n: v for n, v in sorted(found.items(), key=lambda item: item[0] == "prior_only") if v is not None}
+    return {
+        n: v
+        for n, v in sorted(found.items(), key=lambda item: item[0] == "prior_only")
+        if v is not None
+    }
 
 
 def _rival_lines(axes: Axes, context: Array, rivals: Mapping[str, Array]) -> None:
     for i, (name, values) in enumerate(rivals.items()):
-        colour, marker = ("prior", "x") if name == "prior_only" else (RIVAL_COLOURS[i % 4], RIVAL_MARKERS[i % 4])
+        colour, marker = (
+            ("prior", "x") if name == "prior_only" else (RIVAL_COLOURS[i % 4], RIVAL_MARKERS[i % 4])
+        )
         line: dict[str, Any] = {
             "color": LIGHT[colour],
             "marker": marker,
@@ -250,9 +293,13 @@ def _against_diagonal(axes: Axes, x: Array, y: Array, span: tuple[float, float])
 def _pit_heights(values: Array) -> tuple[Array, Array | None]:
     """Height of each bin, and the half width of its simultaneous interval where there are enough data sets."""
     rows = [row[np.isfinite(row)] for row in values.reshape(len(values), -1)]
-    share = np.stack([np.histogram(row, PIT_BINS, (0, 1))[0] * PIT_BINS / row.size for row in rows if row.size])
+    share = np.stack(
+        [np.histogram(row, PIT_BINS, (0, 1))[0] * PIT_BINS / row.size for row in rows if row.size]
+    )
     level = NormalDist().inv_cdf(1 - 0.025 / PIT_BINS)  # Bonferroni over bins
-    half = level * share.std(0, ddof=1) / np.sqrt(len(share)) if len(share) >= PIT_CLUSTERS else None
+    half = (
+        level * share.std(0, ddof=1) / np.sqrt(len(share)) if len(share) >= PIT_CLUSTERS else None
+    )
     return share.mean(0), half
 
 

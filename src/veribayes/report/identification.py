@@ -21,9 +21,19 @@ def markdown(entry: Entry) -> str:
     lines = [
         f"{entry['task']}: {entry['candidate']} is {entry['sentence']}.",
         "",
-        *table([head, *([row["name"], _interval(row), *_js(row), *_curve(row), _fitted(row)] for row in rows)]),
+        *table(
+            [
+                head,
+                *(
+                    [row["name"], _interval(row), *_js(row), *_curve(row), _fitted(row)]
+                    for row in rows
+                ),
+            ]
+        ),
         "",
-        *table([["n", "nearest", "divergence", "first"], *(_at(row) for row in entry["by_context"])]),
+        *table(
+            [["n", "nearest", "divergence", "first"], *(_at(row) for row in entry["by_context"])]
+        ),
         "",
         *_gap(entry),
         f"Mean over {entry['datasets']} data sets; tolerance {entry['tolerance']:.3g} {entry['unit']}. First: nearer than the "
@@ -81,7 +91,11 @@ def _curve(row: Entry) -> list[str]:
 
 def _fitted(row: Entry) -> str:
     """The range of a fitted option over context lengths."""
-    values = {name: [more[name] for more in row["fitted"] if name in more] for more in row["fitted"] for name in more}
+    values = {
+        name: [more[name] for more in row["fitted"] if name in more]
+        for more in row["fitted"]
+        for name in more
+    }
     return "; ".join(f"{name} {number(min(v))} to {number(max(v))}" for name, v in values.items())
 
 
@@ -89,7 +103,12 @@ def _at(row: Entry) -> list[str]:
     if row["nearest"] is None:
         return [str(row["context"]), "–", "–", "nothing was asked"]
     size = number(row["estimate"]) + (" (JS)" if row["metric"] == "js" else "")
-    return [str(row["context"]), row["nearest"], size, "yes" if row["first"] else f"no ({row['fit']})"]
+    return [
+        str(row["context"]),
+        row["nearest"],
+        size,
+        "yes" if row["first"] else f"no ({row['fit']})",
+    ]
 
 
 def number(value: float | None) -> str:

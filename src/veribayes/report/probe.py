@@ -10,7 +10,12 @@ from veribayes.report import _words as words
 from veribayes.report.identification import table
 
 Entry = Mapping[str, Any]
-STATISTICS = {"tokens_read": "tokens read", "sink": "sink", "diagonal": "kept", "diversity": "between heads"}
+STATISTICS = {
+    "tokens_read": "tokens read",
+    "sink": "sink",
+    "diagonal": "kept",
+    "diversity": "between heads",
+}
 
 
 def markdown(found: Entry) -> str:
@@ -20,7 +25,11 @@ def markdown(found: Entry) -> str:
         "",
         *table([["layer", "heads", *STATISTICS.values()], *layers(found)]),
         "",
-        *(table(rows) if (rows := construction(found)) else [f"No construction beside it: {refused(found)}."]),
+        *(
+            table(rows)
+            if (rows := construction(found))
+            else [f"No construction beside it: {refused(found)}."]
+        ),
         "",
         *learned(found),
         *used(found),
@@ -42,9 +51,15 @@ def page(found: Entry) -> str:
         refused="" if rows else refused(found),
         learned=learned(found),
         used=used(found),
-        distances=_svg.inline(attention.distances(found), "Mass by distance, layer by layer", salt="distances"),
-        tables=_svg.inline(attention.tables(found), "Learned against true tables", salt="tables") if found["tables"] else None,
-        context=_svg.inline(attention.context(found), "Divergence by the observations that are kept", salt="context")
+        distances=_svg.inline(
+            attention.distances(found), "Mass by distance, layer by layer", salt="distances"
+        ),
+        tables=_svg.inline(attention.tables(found), "Learned against true tables", salt="tables")
+        if found["tables"]
+        else None,
+        context=_svg.inline(
+            attention.context(found), "Divergence by the observations that are kept", salt="context"
+        )
         if found["context_used"]
         else None,
     )
@@ -52,13 +67,21 @@ def page(found: Entry) -> str:
 
 def observed(found: Entry) -> str:
     """The size of the contexts."""
-    return f"{found['context']} observations each" if found["context_used"] else "evidence on some nodes"
+    return (
+        f"{found['context']} observations each"
+        if found["context_used"]
+        else "evidence on some nodes"
+    )
 
 
 def layers(found: Entry) -> list[list[str]]:
     """A row a layer: number, heads, and each statistic with its interval."""
     return [
-        [str(row["layer"]), str(row["heads"]), *("–" if row[k] is None else str(words.interval(row[k])) for k in STATISTICS)]
+        [
+            str(row["layer"]),
+            str(row["heads"]),
+            *("–" if row[k] is None else str(words.interval(row[k])) for k in STATISTICS),
+        ]
         for row in found["attention"]["layers"]
     ]
 
@@ -70,9 +93,14 @@ def construction(found: Entry) -> list[list[str]]:
         return []
     rows = [["layer", *beside["roles"]]]
     for number, heads in enumerate(beside["head"]):
-        cells = [f"{_cell(beside['distance'], number, i)}, head {head}" for i, head in enumerate(heads)]
+        cells = [
+            f"{_cell(beside['distance'], number, i)}, head {head}" for i, head in enumerate(heads)
+        ]
         rows.append([str(number + 1), *cells])
-    even = [str(words.interval({k: v[i] for k, v in beside["even"].items()})) for i in range(len(beside["roles"]))]
+    even = [
+        str(words.interval({k: v[i] for k, v in beside["even"].items()}))
+        for i in range(len(beside["roles"]))
+    ]
     return [*rows, ["an even spread", *even]]
 
 

@@ -15,7 +15,9 @@ from veribayes.models._task import Design, Task
 from veribayes.predictive import Normal, NormalMixture, stack
 from veribayes.tree import Branch, Data, Simulation
 
-VALUES = Layout((Column("y", "observation", ("draw",)),), order="set", one="value seen", several="values seen")
+VALUES = Layout(
+    (Column("y", "observation", ("draw",)),), order="set", one="value seen", several="values seen"
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class NormalMean(Model):
 
     def simulate(self, design: Design, seed: int, stream: str, index: Any) -> Simulation:
         positions = np.array(design.positions)
-        streams = [np.random.default_rng([seed, *stream.encode(), number]) for number in index.tolist()]
+        streams = [
+            np.random.default_rng([seed, *stream.encode(), number]) for number in index.tolist()
+        ]
         drawn = np.stack([rng.standard_normal(positions[-1] + 2) for rng in streams])
         mu = self.prior_sd * drawn[:, 0]
         y = mu[:, None] + self.noise_sd * drawn[:, 1:]
@@ -70,14 +74,23 @@ class NormalMean(Model):
 
     def program_data(self, data: Data, position: int) -> dict[str, Any]:
         y = data.arrays["y"]
-        return {"y": y, "mask": np.broadcast_to(np.arange(y.shape[1]) < data.positions[position], y.shape).copy()}
+        return {
+            "y": y,
+            "mask": np.broadcast_to(
+                np.arange(y.shape[1]) < data.positions[position], y.shape
+            ).copy(),
+        }
 
     def latent_mask(self, data: Data, position: int) -> dict[str, Any]:
         return {"mu": np.ones(data.index.size, dtype=bool)}
 
-    def conditional(self, latent_draws: Mapping[str, Any], data: Data, position: int) -> NormalMixture:
+    def conditional(
+        self, latent_draws: Mapping[str, Any], data: Data, position: int
+    ) -> NormalMixture:
         mean = latent_draws["mu"][:, None]
-        return NormalMixture(np.full(mean.shape, 1 / mean.shape[-1]), mean, np.full(mean.shape, self.noise_sd))
+        return NormalMixture(
+            np.full(mean.shape, 1 / mean.shape[-1]), mean, np.full(mean.shape, self.noise_sd)
+        )
 
     def posterior(self, data: Data) -> tuple[Any, Any]:
         """Mean and variance of mu behind every context, (dataset, position)."""
