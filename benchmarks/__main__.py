@@ -52,7 +52,7 @@ def main() -> int:
 
 def _run(part: str, *, write: bool) -> None:
     from benchmarks import _documents, _timing
-    from veribayes import store
+    from veribayes.storage import store
 
     rows, path = [], Path("runs/benchmarks") / f"{part}.json"
     for r in import_module(f"benchmarks.{part}").rows():

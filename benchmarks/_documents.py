@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from veribayes import store
+from veribayes.storage import store
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

@@ -14,7 +14,7 @@ import torch
 from veribayes.models import _spec
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array
-from veribayes.training import exact_targets
+from veribayes.run.training import exact_targets
 from veribayes.transformer._batches import Recipe
 from veribayes.transformer._checkpoint import load
 from veribayes.transformer._training import train

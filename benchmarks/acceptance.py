@@ -20,15 +20,16 @@ import numpy as np
 from scipy.stats import beta
 
 from benchmarks import _documents
-from veribayes import draws, registry, results
+from veribayes import registry
 from veribayes.candidates import of_engine
 from veribayes.errors import InputError
 from veribayes.inference._engine import serves
 from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Array
+from veribayes.run import results
 from veribayes.tree import Branch, Simulation
-from veribayes.validation import calibration, decision
+from veribayes.validation import calibration, decision, draws
 from veribayes.validation.latents import TOLERANCE, leaked_mass
 
 SEED = 3_000  # of the pools: no run that is shown anywhere uses it

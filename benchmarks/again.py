@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks import _documents
 from veribayes.predictive import Array, Categorical, Draws, Normal, Predictive
 from veribayes.validation import decision, repeats
-from veribayes.validation.tests._null import generator, holm
+from veribayes.validation.checks._null import generator, holm
 
 LEVEL = 0.05
 COUNTED = ("repeatability", "batch_dependence", "order_dependence", "any", "today")

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import _documents
-from veribayes import registry, store
-from veribayes.validation.tests import _problems
+from veribayes import registry
+from veribayes.storage import store
+from veribayes.validation.checks import _problems
 
 DATASETS, ROUNDS = 200, 20
 OURS = {

@@ -14,9 +14,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from veribayes import limits, registry, terminal, training
+from veribayes import registry
+from veribayes.cli import terminal
 from veribayes.errors import InputError
 from veribayes.models import _spec
+from veribayes.run import training
+from veribayes.statistics import limits
 from veribayes.transformer import _checkpoint
 from veribayes.transformer._batches import LABELS
 from veribayes.transformer._candidates import NetworkCandidate

@@ -18,8 +18,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import signal, stats
 
-from veribayes import comparison
-from veribayes.chains import Posterior
+from veribayes.posteriors import comparison
+from veribayes.posteriors.chains import Posterior
 from veribayes.predictive import Array
 
 CHAINS, EFFECTIVE = 4, 2000

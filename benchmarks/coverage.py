@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import _documents
-from veribayes import candidates, registry, results
+from veribayes import candidates, registry
 from veribayes.models import _spec
 from veribayes.models._task import Task, hash_of
 from veribayes.predictive import Array
+from veribayes.run import results
 from veribayes.validation import calibration, decision
 
 SEED = 2_000  # of the pools: no run that is shown anywhere uses it

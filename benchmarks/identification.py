@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import _documents
-from veribayes import candidates, identification, predictors, registry
+from veribayes import candidates, registry
 from veribayes.models import _spec
 from veribayes.models._task import Design, Task
 from veribayes.predictive import Array, Categorical, Predictive
+from veribayes.run import identification, predictors
 from veribayes.tree import Branch, Certificate, Data
 
 SEED = 3_000  # of the pool: no run that is shown anywhere uses it

@@ -51,16 +51,16 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     "validation/intervals.py": ("tests/validation/test_interval_data.py",),
     "validation/monte_carlo.py": ("tests/validation/test_monte_carlo.py",),
     "validation/summaries.py": ("tests/validation/test_summaries.py",),
-    "validation/tests/_null.py": ("tests/validation/test_null.py",),
-    "src/veribayes/pareto.py": ("tests/test_pareto.py",),
-    "src/veribayes/secondary.py": ("tests/test_secondary.py",),
-    "src/veribayes/checks.py": ("tests/test_check_rules.py",),
-    "inference/_diagnostics.py": ("tests/inference/test_diagnostics.py",),
+    "validation/checks/_null.py": ("tests/validation/test_null.py",),
+    "src/veribayes/statistics/pareto.py": ("tests/test_pareto.py",),
+    "validation/secondary.py": ("tests/test_secondary.py",),
+    "validation/questions.py": ("tests/test_check_rules.py",),
+    "src/veribayes/statistics/diagnostics.py": ("tests/inference/test_diagnostics.py",),
     "validation/independence.py": ("tests/validation/test_draw_statistics.py",),
     "validation/repeats.py": ("tests/validation/test_repeats.py",),
     "validation/stability.py": ("tests/validation/test_stability.py",),
-    "src/veribayes/draws.py": ("tests/test_draw_rules.py",),
-    "src/veribayes/limits.py": ("tests/test_draw_rules.py",),
+    "validation/draws.py": ("tests/test_draw_rules.py",),
+    "src/veribayes/statistics/limits.py": ("tests/test_draw_rules.py",),
 }
 Place = tuple[
     tuple[str, int | None], ...

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks import _documents, acceptance
-from veribayes import checks, registry
+from veribayes import registry
 from veribayes.models import _spec
-from veribayes.validation import calibration, decision
+from veribayes.validation import calibration, decision, questions
 
 RATIOS = (0.5, 0.9, 1.1, 1.5, 2.0)
 SIZES = (400, 1000)
@@ -105,7 +105,7 @@ def measured(case: Case, runs: int, pool: int) -> Iterator[Row]:
             name,
             defect.seen_by,
             values,
-            checks.ASKED,
+            questions.ASKED,
             runs,
             prior=0.0,
             fewest=decision.FEWEST_SECONDARY,

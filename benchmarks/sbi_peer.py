@@ -23,8 +23,8 @@ from sbi.diagnostics import sbc, tarp
 from sbi.utils.metrics import c2st
 from scipy import stats
 
-from veribayes.validation.tests import _problems
-from veribayes.validation.tests._null import generator
+from veribayes.validation.checks import _problems
+from veribayes.validation.checks._null import generator
 
 DATASETS, REPLICATES = 200, 200
 PATH = Path("runs/sbi-peer.json")

@@ -12,9 +12,11 @@ import sys
 
 import numpy as np
 
-from veribayes import pipeline, registry, store
+from veribayes import registry
 from veribayes.models import _spec
 from veribayes.models._task import Task, Tolerance
+from veribayes.run import pipeline
+from veribayes.storage import store
 from veribayes.validation import decision
 
 

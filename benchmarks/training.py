@@ -34,7 +34,7 @@ from benchmarks import _documents
 from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Array
-from veribayes.training import exact_targets
+from veribayes.run.training import exact_targets
 from veribayes.transformer._batches import Group, Recipe, context_sizes, make_batch
 from veribayes.transformer._run import Run
 from veribayes.transformer._training import prefetched

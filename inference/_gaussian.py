@@ -24,10 +24,10 @@ from veribayes.inference._engine import (
     name_of,
     require_served,
 )
-from veribayes.joint import Joint
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array, Normal, NormalMixture, Predictive
+from veribayes.predictive.joint import Joint
 from veribayes.tree import Data
 
 LIMIT = 1e-3  # error in predictive sds: contributes 5e-7 nats to a divergence

@@ -18,9 +18,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from veribayes import waiting
 from veribayes.errors import InputError
-from veribayes.inference._diagnostics import Gates, Mask, measure
 from veribayes.inference._engine import (
     equal_chunks,
     float64,
@@ -31,7 +29,8 @@ from veribayes.inference._engine import (
 from veribayes.models._random import keys
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Categorical, NormalMixture, Predictive, concatenate, stack
-from veribayes.tree import Branch, Certificate, Data, IntArray
+from veribayes.statistics.diagnostics import Gates, Mask, measure
+from veribayes.tree import Branch, Certificate, Data, IntArray, waiting
 
 COMPONENTS = 500  # of a mixture over draws, each half: thinned evenly, since predictives of neighbours are alike
 START = 2.0  # starts are uniform on [-2, 2] in unconstrained space, wider than the posteriors that data make

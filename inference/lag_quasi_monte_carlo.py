@@ -29,7 +29,6 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from scipy.stats import qmc
 
 from veribayes.errors import InputError
-from veribayes.inference._diagnostics import Mask
 from veribayes.inference._engine import (
     equal_chunks,
     float64,
@@ -42,8 +41,9 @@ from veribayes.inference._simplex import next_symbol, terms
 from veribayes.models._random import keys, uniforms
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
-from veribayes.pareto import tail_shape, tail_size
 from veribayes.predictive import Array, Categorical
+from veribayes.statistics.diagnostics import Mask
+from veribayes.statistics.pareto import tail_shape, tail_size
 from veribayes.tree import Branch, Certificate, Data, IntArray
 
 REPLICATES = 16  # fewer make the error bar itself uncertain: its z-scores would be Student's t with 7 degrees of freedom at 8

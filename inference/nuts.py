@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from numpyro.infer import NUTS, init_to_uniform
 
 from veribayes.errors import InputError
-from veribayes.inference._diagnostics import ESS
 from veribayes.inference._engine import name_of
 from veribayes.inference._mcmc import START, Mcmc, Method, Sampler
 from veribayes.models._task import Task
+from veribayes.statistics.diagnostics import ESS
 
 LANES = 512  # chains in lockstep: more fill no wider vector and wait for slower ones
 DEPTH = (

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from veribayes.errors import InputError
 from veribayes.models._layout import Layout
 from veribayes.predictive import Array, Predictive
-from veribayes.shown import Example, Shown
 from veribayes.tree import Data, IntArray, Simulation
+from veribayes.tree.shown import Example, Shown
 
 if TYPE_CHECKING:
     from veribayes.models._task import Design

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from veribayes import shown
 from veribayes.models._spec import model_from_spec
 from veribayes.predictive import Array, Bins, Categorical, Normal, Predictive
-from veribayes.tree import DATASET, POSITION, QUERY, Data, IntArray
+from veribayes.tree import DATASET, POSITION, QUERY, Data, IntArray, shown
 
 EXAMPLE = "example"
 CELL = (DATASET, POSITION, QUERY)

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 import veribayes as vb
-from veribayes import again, candidates, pipeline, registry, repeated, results, store
-from veribayes.case import Case
+from veribayes import candidates, registry
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._task import Design, Task
@@ -29,9 +28,12 @@ from veribayes.predictive import (
     Predictive,
     Quantiles,
 )
-from veribayes.secondary import Endpoint
+from veribayes.run import pipeline, results
+from veribayes.storage import store
 from veribayes.tree import Branch, Simulation
-from veribayes.validation import decision, repeats
+from veribayes.validation import again, decision, repeated, repeats
+from veribayes.validation.case import Case
+from veribayes.validation.secondary import Endpoint
 
 DATASETS = 60
 LEVELS = np.array([0.1, 0.25, 0.5, 0.75, 0.9])

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from veribayes import comparison, posteriors
-from veribayes.alignment import Alignment, align
-from veribayes.chains import Posterior
 from veribayes.errors import InputError
+from veribayes.posteriors import comparison, saved
+from veribayes.posteriors.alignment import Alignment, align
+from veribayes.posteriors.chains import Posterior
 from veribayes.predictive import Array
 
 CHAINS, DRAWS = 4, 50
@@ -46,7 +46,7 @@ def stored(group: xr.Dataset, folder: Path, name: str) -> Posterior:
     """The group, through a netCDF file."""
     path = folder / f"{name}.nc"
     xr.DataTree.from_dict({"/posterior": group}).to_netcdf(path, engine="h5netcdf")
-    return posteriors.read(path)
+    return saved.read(path)
 
 
 def matched(found: Alignment) -> dict[str, bool]:
@@ -112,7 +112,7 @@ def test_entries_are_matched_by_what_files_say(case: str, tmp_path: Path) -> Non
     """Every entry meets itself, from memory and through files, in both directions."""
     one, other = (make() for make in SAME[case])
     in_files = [stored(g, tmp_path, f"{i}") for i, g in enumerate((one, other))]
-    for pair in ([posteriors.from_arviz(g) for g in (one, other)], in_files, in_files[::-1]):
+    for pair in ([saved.from_arviz(g) for g in (one, other)], in_files, in_files[::-1]):
         found = align(*pair)
         assert not found.left_out
         assert not found.not_compared
@@ -130,7 +130,7 @@ def test_draws_of_a_chain_keep_their_order() -> None:
     )
     shuffled = group.isel(draw=np.random.default_rng(1).permutation(400))
     for other in (shuffled, stacked(group, np.random.default_rng(2).permutation(CHAINS * 400))):
-        np.testing.assert_array_equal(posteriors.from_arviz(other).draws["x"], walk)
+        np.testing.assert_array_equal(saved.from_arviz(other).draws["x"], walk)
 
 
 def test_what_is_in_one_only_is_listed() -> None:
@@ -140,7 +140,7 @@ def test_what_is_in_one_only_is_listed() -> None:
             xr.Dataset({"tau": (("chain", "draw"), numbers())}),
         ]
     )
-    found = align(posteriors.from_arviz(theta(SCHOOLS)), posteriors.from_arviz(more))
+    found = align(saved.from_arviz(theta(SCHOOLS)), saved.from_arviz(more))
     assert set(found.reference) == {"theta[Choate]", "theta[Deerfield]"}
     assert sorted(found.left_out) == ["tau", "theta[Exeter]", "theta[Phillips]"]
 
@@ -148,17 +148,15 @@ def test_what_is_in_one_only_is_listed() -> None:
 def test_positions_say_nothing_about_names() -> None:
     """Three schools beside three others: nothing in common, however many there are."""
     with pytest.raises(InputError, match="theta"):
-        align(*(posteriors.from_arviz(theta(labels)) for labels in (SCHOOLS, ["a", "b", "c"])))
+        align(*(saved.from_arviz(theta(labels)) for labels in (SCHOOLS, ["a", "b", "c"])))
 
 
 def test_matches_by_position_are_said() -> None:
-    found = align(
-        posteriors.from_arviz(theta(SCHOOLS)), posteriors.from_arviz(theta(None, "theta_dim_0"))
-    )
+    found = align(saved.from_arviz(theta(SCHOOLS)), saved.from_arviz(theta(None, "theta_dim_0")))
     assert "matched by position" in " ".join(found.notes)
-    found = align(posteriors.from_arviz(theta([0, 1, 2])), posteriors.from_arviz(theta([1, 2, 3])))
+    found = align(saved.from_arviz(theta([0, 1, 2])), saved.from_arviz(theta([1, 2, 3])))
     assert "counted from 0 and from 1" in " ".join(found.notes)
-    found = align(posteriors.from_arviz(theta(None)), posteriors.from_arviz(theta(None, "county")))
+    found = align(saved.from_arviz(theta(None)), saved.from_arviz(theta(None, "county")))
     assert "'county'" in " ".join(found.notes)
 
 
@@ -178,7 +176,7 @@ CONTRADICTIONS: dict[str, tuple[xr.Dataset, xr.Dataset, str]] = {
 def test_contradictions_are_refused(case: str) -> None:
     one, other, why = CONTRADICTIONS[case]
     with pytest.raises(InputError, match=why):
-        align(posteriors.from_arviz(one), posteriors.from_arviz(other))
+        align(saved.from_arviz(one), saved.from_arviz(other))
 
 
 def test_units_of_time_stay_numbers(tmp_path: Path) -> None:
@@ -197,7 +195,7 @@ def test_what_is_no_number_is_named(tmp_path: Path) -> None:
         "wave": (("chain", "draw"), numbers() * 1j),
         "loose": (("draw",), numbers()[0]),
     })  # fmt: skip
-    found = posteriors.from_arviz(text)
+    found = saved.from_arviz(text)
     assert set(found.draws) == {"theta"}
     assert found.unusable == {
         "regime": "text",
@@ -208,9 +206,9 @@ def test_what_is_no_number_is_named(tmp_path: Path) -> None:
     assert set(align(found, found).not_compared) == {"regime", "when", "wave", "loose"}
     assert set(stored(text[["theta", "regime"]], tmp_path, "text").unusable) == {"regime"}
     with pytest.raises(InputError, match="text"):
-        posteriors.from_arviz(text[["regime"]])
+        saved.from_arviz(text[["regime"]])
     with pytest.raises(InputError, match="0 draws"):
-        posteriors.from_arviz(theta(SCHOOLS).isel(draw=slice(0)))
+        saved.from_arviz(theta(SCHOOLS).isel(draw=slice(0)))
 
 
 def test_scaled_and_missing_values(tmp_path: Path) -> None:
@@ -220,7 +218,7 @@ def test_scaled_and_missing_values(tmp_path: Path) -> None:
         path, engine="h5netcdf",
         encoding={"/posterior": {"x": {"dtype": "int32", "scale_factor": 0.01, "_FillValue": -9999}}},
     )  # fmt: skip
-    np.testing.assert_allclose(posteriors.read(path).draws["x"], packed / 100.0)
+    np.testing.assert_allclose(saved.read(path).draws["x"], packed / 100.0)
     masked = np.ma.masked_array(numbers(), mask=False)
     masked[0, 3] = np.ma.masked
     assert np.isnan(Posterior("masked", {"x": masked}).draws["x"][0, 3])
@@ -228,7 +226,7 @@ def test_scaled_and_missing_values(tmp_path: Path) -> None:
 
 def test_a_file_without_groups(tmp_path: Path) -> None:
     theta(SCHOOLS).to_netcdf(tmp_path / "plain.nc", engine="h5netcdf")
-    assert set(posteriors.read(tmp_path / "plain.nc").scalars) == {f"theta[{s}]" for s in SCHOOLS}
+    assert set(saved.read(tmp_path / "plain.nc").scalars) == {f"theta[{s}]" for s in SCHOOLS}
 
 
 def test_statistics_of_other_draws(tmp_path: Path) -> None:
@@ -239,11 +237,11 @@ def test_statistics_of_other_draws(tmp_path: Path) -> None:
     statistics = xr.Dataset(
         {"diverging": (("chain", "draw"), diverging), "energy": (("draw", "chain"), energy)}
     )
-    found = posteriors.from_arviz({"posterior": theta(SCHOOLS), "sample_stats": statistics})
+    found = saved.from_arviz({"posterior": theta(SCHOOLS), "sample_stats": statistics})
     assert found.unknown == []
     assert found.gates().divergences == 1
     empty = statistics.assign(energy=(("draw", "chain"), np.full_like(energy, np.nan)))
-    assert posteriors.from_arviz({"posterior": theta(SCHOOLS), "sample_stats": empty}).unknown == [
+    assert saved.from_arviz({"posterior": theta(SCHOOLS), "sample_stats": empty}).unknown == [
         "e_bfmi"
     ]
 
@@ -264,7 +262,7 @@ def test_entries_of_a_document_go_by_their_numbers(tmp_path: Path) -> None:
     places = {n: i for i, n in enumerate(names)}
     for order in (names, names[::-1], sorted(names)):
         (tmp_path / "p.json").write_text(json.dumps(chains(order, places)))
-        np.testing.assert_allclose(posteriors.read(tmp_path / "p.json").draws["x"], numbers(12))
+        np.testing.assert_allclose(saved.read(tmp_path / "p.json").draws["x"], numbers(12))
 
 
 def test_labels_of_a_document_meet_coordinates(tmp_path: Path) -> None:
@@ -274,7 +272,7 @@ def test_labels_of_a_document_meet_coordinates(tmp_path: Path) -> None:
         {n: values[c, :, where[n]].tolist() for n in reversed(where)} for c in range(CHAINS)
     ]
     (tmp_path / "p.json").write_text(json.dumps(document))
-    found = align(posteriors.from_arviz(theta(SCHOOLS)), posteriors.read(tmp_path / "p.json"))
+    found = align(saved.from_arviz(theta(SCHOOLS)), saved.read(tmp_path / "p.json"))
     assert matched(found) == dict.fromkeys(where, True)
 
 
@@ -284,7 +282,7 @@ def test_a_document_meets_names_by_position(tmp_path: Path) -> None:
         {f"theta[{i}]": values[c, :, i - 1].tolist() for i in (3, 1, 2)} for c in range(CHAINS)
     ]
     (tmp_path / "p.json").write_text(json.dumps(document))
-    found = align(posteriors.from_arviz(theta(SCHOOLS)), posteriors.read(tmp_path / "p.json"))
+    found = align(saved.from_arviz(theta(SCHOOLS)), saved.read(tmp_path / "p.json"))
     assert all(matched(found).values())
     assert set(found.reference) == {f"theta[{s}]" for s in SCHOOLS}
 
@@ -309,7 +307,7 @@ def test_documents_that_contradict_themselves(case: str, tmp_path: Path) -> None
     text = BAD_DOCUMENTS[case]
     (tmp_path / "p.json").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError):
-        posteriors.read(tmp_path / "p.json")
+        saved.read(tmp_path / "p.json")
 
 
 # -- files that are none -------------------------------------------------------------------------------------------------
@@ -364,7 +362,7 @@ NONE = [
 def test_what_is_no_posterior_is_said(case: str, tmp_path: Path) -> None:
     path, words = no_posterior(case, tmp_path)
     with pytest.raises(InputError, match=words):
-        posteriors.read(path)
+        saved.read(path)
 
 
 def test_look_alikes_get_a_note() -> None:
@@ -373,7 +371,7 @@ def test_look_alikes_get_a_note() -> None:
         xr.Dataset({n: (("chain", "draw"), numbers()), "x": (("chain", "draw"), numbers())})
         for n in ("\u00e9", "e\u0301")
     )
-    found = align(posteriors.from_arviz(one), posteriors.from_arviz(other))
+    found = align(saved.from_arviz(one), saved.from_arviz(other))
     assert "look alike" in " ".join(found.notes)
 
 

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from veribayes import api, calibrate, cli
+from veribayes import api, cli
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.predictive import Categorical
+from veribayes.run import calibration
 from veribayes.tree import Branch, Certificate
 
 
@@ -18,9 +19,9 @@ def test_an_exact_engine_is_calibrated_and_a_defect_is_not(
 ) -> None:
     """A predictive of twice the spread; the prior predictive would pass, since it is calibrated too."""
     task = api.task("gp-rbf-1d")
-    right = calibrate.calibrate(task, "cholesky", datasets=300, seed=0)
+    right = calibration.calibrate(task, "cholesky", datasets=300, seed=0)
     assert right["verdict"] == "calibrated"
-    wrong = calibrate.calibrate(
+    wrong = calibration.calibrate(
         task, "temperature", datasets=300, seed=0, options={"temperature": "4.0"}
     )
     assert wrong["verdict"] == "miscalibrated"
@@ -36,7 +37,7 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         cli.main()
     found = json.loads(capsys.readouterr().out)
     assert end.value.code == 0
-    assert found["schema"] == calibrate.SCHEMA
+    assert found["schema"] == calibration.SCHEMA
 
 
 def test_a_posterior_that_is_the_prior_is_seen_by_the_likelihood() -> None:
@@ -44,13 +45,13 @@ def test_a_posterior_that_is_the_prior_is_seen_by_the_likelihood() -> None:
     task = api.task("mtd-q5-m3")
     simulation = task.simulate(range(200), seed=0, stream="audit")
     data = simulation.data.select(positions=np.array([2]))
-    weights = np.random.default_rng(0).dirichlet(np.ones(3), (200, 1, 2, calibrate.DRAWS))
+    weights = np.random.default_rng(0).dirichlet(np.ones(3), (200, 1, 2, calibration.DRAWS))
     answer, certificate = (
         Categorical(np.full((200, 1, 1, 5), 0.2)),
         Certificate("trusted", "prior", 0.0),
     )
     prior = Branch(answer, certificate, {"weights": {"draws": weights}})
-    found = calibrate._ranks_entry(*calibrate._ranked(task, data, simulation, prior, 0))
+    found = calibration._ranks_entry(*calibration._ranked(task, data, simulation, prior, 0))
     assert found["worst"] == "log likelihood"
     assert found["p_value"] < 1e-3
 
@@ -58,7 +59,7 @@ def test_a_posterior_that_is_the_prior_is_seen_by_the_likelihood() -> None:
 @pytest.mark.study
 @pytest.mark.parametrize("engine", ["hmc", "nuts"])
 def test_samplers_are_calibrated_latent_by_latent(engine: str) -> None:
-    found = calibrate.calibrate(api.task("mtd-q5-m3"), engine, datasets=200, seed=0)
+    found = calibration.calibrate(api.task("mtd-q5-m3"), engine, datasets=200, seed=0)
     assert found["verdict"] == "calibrated"
     assert found["tests"]["sbc_rank"]["quantities"] == 4  # three weights and the likelihood
 
@@ -66,14 +67,14 @@ def test_samplers_are_calibrated_latent_by_latent(engine: str) -> None:
 @pytest.mark.study
 def test_an_engine_that_its_own_gate_refuses_is_not_asked() -> None:
     with pytest.raises(ReferenceRefused):
-        calibrate.calibrate(
+        calibration.calibrate(
             api.task("mtd-q5-m3"), "nuts", datasets=4, seed=0, options={"draws": "20"}
         )
 
 
 def test_unknown_engines_are_named() -> None:
     with pytest.raises(InputError):
-        calibrate.calibrate(api.task("gp-rbf-1d"), "no_such_engine", datasets=4, seed=0)
+        calibration.calibrate(api.task("gp-rbf-1d"), "no_such_engine", datasets=4, seed=0)
 
 
 @pytest.mark.parametrize("command", ["calibrate-engine gp-rbf-1d --datasets -1", "calibrate-engine gp-rbf-1d --datasets 3",

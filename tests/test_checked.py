@@ -10,11 +10,12 @@ import numpyro
 import pytest
 from numpyro import distributions as dist
 
-from veribayes import api, pipeline
+from veribayes import api
 from veribayes.errors import InputError, ModelError
 from veribayes.models import MTD, Design
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.numpyro_model import NumPyroModel
+from veribayes.run import pipeline
 
 TOP = Path(__file__).resolve().parents[1]
 

@@ -13,11 +13,13 @@ import pytest
 from scipy import stats
 
 import veribayes as vb
-from veribayes import pipeline, registry, terminal
+from veribayes import registry
+from veribayes.cli import terminal
 from veribayes.errors import InputError
-from veribayes.joint import Joint
 from veribayes.models import _spec
 from veribayes.models._task import Design, Task
+from veribayes.predictive.joint import Joint
+from veribayes.run import pipeline
 
 POSITIONS = {
     "bn-general5": (2, 10),

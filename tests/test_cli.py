@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from veribayes import cli, diagnosis
+from veribayes import cli
+from veribayes.cli import doctor
+from veribayes.run import ownership
 
 GOOD_BIF = """network tiny {
 }
@@ -390,14 +392,15 @@ def test_a_terminal_without_unicode_shows_results(
 
 
 def test_names_never_become_paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    from veribayes import api, store, training
+    from veribayes import api
+    from veribayes.run import training
 
     task = api.task("bn-general5")
-    assert store.folder_name("bn-general5", task) == "bn-general5"
-    assert store.folder_name("mine.yaml", task) != "bn-general5"
-    assert store.folder_name("x", api.task(task.model, positions=(1, 2))) != store.folder_name(
-        "x", api.task(task.model)
-    )
+    assert ownership.folder_name("bn-general5", task) == "bn-general5"
+    assert ownership.folder_name("mine.yaml", task) != "bn-general5"
+    assert ownership.folder_name(
+        "x", api.task(task.model, positions=(1, 2))
+    ) != ownership.folder_name("x", api.task(task.model))
     folders = []
 
     def stopped(name: str, *, out: Path, **options: object) -> None:
@@ -427,7 +430,7 @@ def test_an_interruption_is_130(
     def stopped(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("veribayes.pipeline.run", stopped)
+    monkeypatch.setattr("veribayes.run.pipeline.run", stopped)
     assert run(monkeypatch, "verify", "bn-general5", "--out", str(tmp_path)) == 130
     assert "continues" in capsys.readouterr().err
 
@@ -438,11 +441,9 @@ def test_nothing_is_wrong_here(
 ) -> None:
     """To compile a sampler takes longer than everything else together; tests/inference does it anyway."""
     actions = {
-        name: action
-        for name, action in diagnosis.ACTIONS.items()
-        if sampler or "sampler" not in name
+        name: action for name, action in doctor.ACTIONS.items() if sampler or "sampler" not in name
     }
-    monkeypatch.setattr(diagnosis, "ACTIONS", actions)
+    monkeypatch.setattr(doctor, "ACTIONS", actions)
     assert run(monkeypatch, "doctor", "--json") == 0
     assert json.loads(capsys.readouterr().out)["problems"] == []
 

@@ -13,10 +13,12 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from veribayes import cli, comparison, effects, posteriors, store
+from veribayes import cli
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.posteriors import Posterior
+from veribayes.posteriors import comparison, effects, saved
+from veribayes.posteriors.saved import Posterior
 from veribayes.predictive import Array
+from veribayes.storage import store
 
 CHAINS, DRAWS = 4, 1000
 
@@ -113,9 +115,9 @@ def written(form: str, folder: Path, draws: dict[str, Array]) -> Path:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("p.json", json.dumps(posteriordb(draws)))
     elif form == "arviz 0.23":
-        posteriors.to_arviz(Posterior("p", draws), legacy=True).to_netcdf(str(path))
+        saved.to_arviz(Posterior("p", draws), legacy=True).to_netcdf(str(path))
     elif form == "arviz-base":
-        posteriors.to_arviz(Posterior("p", draws)).to_netcdf(path, engine="h5netcdf")
+        saved.to_arviz(Posterior("p", draws)).to_netcdf(path, engine="h5netcdf")
     else:
         group = {
             n: (("chain", "draw", *[f"{n}_{i}" for i in range(v.ndim - 2)]), v)
@@ -131,7 +133,7 @@ def test_every_container_gives_the_draws_back(form: str, tmp_path: Path) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # arviz 0.23 announces its successor
         path = written(form, tmp_path, draws)
-    found = posteriors.read(path)
+    found = saved.read(path)
     assert set(found.scalars) == {"theta[0]", "theta[1]", "tau"}
     for name, values in draws.items():
         np.testing.assert_allclose(found.draws[name], values, rtol=1e-15)
@@ -155,7 +157,7 @@ def test_bad_files_are_refused_with_their_reason(name: str, tmp_path: Path) -> N
     path = tmp_path / name
     path.write_text(BAD[name])
     with pytest.raises(InputError):
-        posteriors.read(path)
+        saved.read(path)
 
 
 def test_the_command(
@@ -363,7 +365,7 @@ def test_a_latent_is_alone_in_its_file(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     made = [{"posterior": xr.Dataset({"x": (("chain", "draw"), rng.standard_normal((4, 1000)))}),
              "observed_data": xr.Dataset({"y": ("i", [1.0, y])})} for y in (2.0, 3.0)]  # fmt: skip
-    found = comparison.compare(*(posteriors.from_arviz(groups) for groups in made), tolerance=0.2)
+    found = comparison.compare(*(saved.from_arviz(groups) for groups in made), tolerance=0.2)
     assert "different observed data: 'y'" in " ".join(found["notes"])
 
 

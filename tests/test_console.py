@@ -11,7 +11,8 @@ from typing import NoReturn
 
 import pytest
 
-from veribayes import cli, console
+from veribayes import cli
+from veribayes.cli import console
 from veribayes.errors import InputError
 
 TOP = Path(__file__).resolve().parents[1]
@@ -64,8 +65,8 @@ def test_an_output_that_breaks_is_no_verdict(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("veribayes.diagnosis.examine", lambda: {"problems": []})
-    monkeypatch.setattr("veribayes.diagnosis.text", lambda found: "well")
+    monkeypatch.setattr("veribayes.cli.doctor.examine", lambda: {"problems": []})
+    monkeypatch.setattr("veribayes.cli.doctor.text", lambda found: "well")
     monkeypatch.setattr(sys, "stdout", Broken(number))
     assert run(monkeypatch, *arguments) == code
     said = capsys.readouterr().err
@@ -74,7 +75,7 @@ def test_an_output_that_breaks_is_no_verdict(
 
 def test_a_table_into_a_closed_pipe_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     """rich ends a process with code 1, which is *different*, where a pipe is closed."""
-    from veribayes import terminal
+    from veribayes.cli import terminal
 
     monkeypatch.setattr(sys, "stdout", Broken(errno.EPIPE))
     monkeypatch.setattr("veribayes.registry.names", lambda kind: [])
@@ -177,7 +178,7 @@ def test_an_interruption_anywhere_is_130(
     def stopped(*args: object, **kwargs: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    for target in ("veribayes.registry.usable", "veribayes.console._called"):
+    for target in ("veribayes.registry.usable", "veribayes.cli.console._called"):
         with monkeypatch.context() as patch:
             patch.setattr(target, stopped)
             assert run(patch, "list", "engines") == 130

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import typer
 
-from veribayes import candidates, identification, pipeline, predictors, registry
+from veribayes import candidates, registry
 from veribayes.cli import app
 from veribayes.models import Design, _spec
+from veribayes.run import identification, pipeline, predictors
 
 TOP = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([TOP / "README.md", *(TOP / "docs").glob("*.md")])

@@ -8,14 +8,15 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from veribayes import draws, limits
 from veribayes.candidates import Candidate
-from veribayes.draws import Drawn
 from veribayes.errors import InputError
 from veribayes.models._task import Task
 from veribayes.predictive import Draws, Normal, Predictive
+from veribayes.statistics import limits
 from veribayes.tree import Branch, Certificate, Data
+from veribayes.validation import draws
 from veribayes.validation.decision import Decision
+from veribayes.validation.draws import Drawn
 from veribayes.validation.independence import LEVEL, Independence
 
 

@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from veribayes import draws, pipeline, registry, results, store
+from veribayes import registry
 from veribayes.candidates import Candidate, recorded
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Categorical, Draws, Predictive, Quantiles
+from veribayes.run import pipeline, results
+from veribayes.storage import store
 from veribayes.tree import Branch, Data
-from veribayes.validation import decision
+from veribayes.validation import decision, draws
 
 OPTIONS = pipeline.Options(datasets=400, audit=0, tests="none")
 Uniforms = Callable[[np.random.Generator, tuple[int, ...], int], Array]

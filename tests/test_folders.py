@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 import xarray as xr
 
-from veribayes import api, cli, folders, ownership, pipeline, report, store
+from veribayes import api, cli, report
 from veribayes.errors import InputError
 from veribayes.models import _spec
+from veribayes.run import ownership, pipeline
+from veribayes.storage import folders, store
 
 TOP = Path(__file__).resolve().parents[1]
 
@@ -52,7 +54,7 @@ VERDICT = {  # what the table of the terminal shows
 HOLD = """
 import sys, time
 from pathlib import Path
-from veribayes.folders import locked
+from veribayes.storage.folders import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -60,7 +62,7 @@ with locked(Path(sys.argv[1])):
 WAIT = """
 import sys
 from pathlib import Path
-from veribayes.folders import locked
+from veribayes.storage.folders import locked
 with locked(Path(sys.argv[1]), wait=True):
     print("mine", flush=True)
 """
@@ -409,10 +411,10 @@ def test_identify_and_probe_overwrite_no_other(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("veribayes.candidates.resolve", lambda *given: None)
     monkeypatch.setattr(
-        "veribayes.identification.identify",
+        "veribayes.run.identification.identify",
         lambda *a, **k: {"n": next(answers), "conclusion": "bayes"},
     )
-    monkeypatch.setattr("veribayes.probes.probe", lambda *a, **k: {"n": next(answers)})
+    monkeypatch.setattr("veribayes.run.probes.probe", lambda *a, **k: {"n": next(answers)})
     for pages in ("identification", "probe"):
         monkeypatch.setattr(f"veribayes.report.{pages}.markdown", lambda entry: "text")
     monkeypatch.setattr("veribayes.report.probe.page", lambda entry: "page")

@@ -24,11 +24,13 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from veribayes import cli, folders, posteriors, store
+from veribayes import cli
 from veribayes.errors import InputError, VeribayesError
 from veribayes.models import _spec
 from veribayes.models._arguments import read_arguments
+from veribayes.posteriors import saved
 from veribayes.report import _run
+from veribayes.storage import folders, store
 from veribayes.transformer._checkpoint import read_card
 
 SHORT = settings(
@@ -100,8 +102,8 @@ VALID: dict[str, tuple[str, bytes, Read]] = {  # format -> name of the file, con
     ),
     "program data, csv": ("d.csv", b"x,y\n1,2\n3,4.5\n,6\n", read_arguments),
     "program data, npz": ("d.npz", arrays(), read_arguments),
-    "posterior, json": ("p.json", json.dumps(CHAINS).encode(), posteriors.read),
-    "posterior, zip": ("p.json.zip", zipped(json.dumps(CHAINS)), posteriors.read),
+    "posterior, json": ("p.json", json.dumps(CHAINS).encode(), saved.read),
+    "posterior, zip": ("p.json.zip", zipped(json.dumps(CHAINS)), saved.read),
     "card": ("card.json", CARD.read_bytes(), lambda path: read_card(path.parent)),
     "request": (
         "request.json",
@@ -184,7 +186,7 @@ def test_no_file_is_unexpected_in_the_long_run(kind: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "read", [store.read_tree, posteriors.read, _run.read], ids=["tree", "posterior", "run"]
+    "read", [store.read_tree, saved.read, _run.read], ids=["tree", "posterior", "run"]
 )
 def test_files_that_were_cut_or_are_none(read: Read, tmp_path: Path) -> None:
     """netCDF: the library itself does not survive every flipped bit, so it is cut and replaced only."""
@@ -228,9 +230,10 @@ VALUES = (
     "folder", "out", "page.html",
 )  # fmt: skip
 STUBS = (
-    "veribayes.pipeline.run", "veribayes.pipeline.reference", "veribayes.pipeline.frozen_tolerance",
-    "veribayes.probes.probe", "veribayes.training.train_task", "veribayes.calibrate.calibrate", "veribayes.diagnosis.examine",
-    "veribayes.validation.tests._measure.run", "veribayes.comparison.effects",
+    "veribayes.run.pipeline.run", "veribayes.run.pipeline.reference", "veribayes.run.pipeline.frozen_tolerance",
+    "veribayes.run.probes.probe", "veribayes.run.training.train_task", "veribayes.run.calibration.calibrate",
+    "veribayes.cli.doctor.examine",
+    "veribayes.validation.checks._measure.run", "veribayes.posteriors.comparison.effects",
 )  # fmt: skip
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from veribayes import candidates, identification, predictors, registry
+from veribayes import candidates, registry
 from veribayes.cli import app
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._task import Design, Task
 from veribayes.predictive import Array, Categorical, NormalMixture, Predictive, Quantiles
 from veribayes.report.identification import markdown
+from veribayes.run import identification, predictors
 from veribayes.tree import Branch, Certificate, Data
 from veribayes.validation import bootstrap, decision
 

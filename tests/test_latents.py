@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from veribayes import candidates, checks, registry, results
+from veribayes import candidates, registry
 from veribayes.candidates import Candidate
-from veribayes.case import Case
 from veribayes.errors import InputError, ShapeError
-from veribayes.joint import Joint
 from veribayes.models import _spec
 from veribayes.models._task import Design, Task
 from veribayes.predictive import Array
-from veribayes.secondary import Endpoint
+from veribayes.predictive.joint import Joint
+from veribayes.run import results
 from veribayes.tree import Branch, Data
+from veribayes.validation import questions
+from veribayes.validation.case import Case
 from veribayes.validation.latents import leaked_mass, normal_kl, probability_kl
+from veribayes.validation.secondary import Endpoint
 
 DATASETS = 60
 Spoil = Callable[[Branch], Branch]
@@ -77,8 +79,8 @@ def test_three_sds_off_with_nan_elsewhere_is_different(name: str) -> None:
     """It was equivalent: NaN was taken for padding. `bn-sachs` has padding of its own where nodes have fewer states."""
     shifted = with_latents(lambda m: {"mean": m["mean"] + 3 * m["sd"], "sd": m["sd"]})
     partly = with_latents(lambda m: {"mean": mostly_nan(m["mean"] + 3 * m["sd"]), "sd": m["sd"]})
-    assert different(checks.latent_kl(case(name, shifted)))
-    found = checks.latent_kl(case(name, partly))
+    assert different(questions.latent_kl(case(name, shifted)))
+    found = questions.latent_kl(case(name, partly))
     assert different(found)
     assert found is not None
     assert np.isposinf(found.values[3:]).all()
@@ -87,7 +89,7 @@ def test_three_sds_off_with_nan_elsewhere_is_different(name: str) -> None:
 
 @pytest.mark.parametrize("sd", [0.0, -1.0, np.nan, np.inf])
 def test_an_sd_that_cannot_be_is_infinitely_wrong(sd: float) -> None:
-    found = checks.latent_kl(
+    found = questions.latent_kl(
         case("bn-general5", with_latents(lambda m: {"mean": m["mean"], "sd": 0 * m["sd"] + sd}))
     )
     assert found is not None
@@ -95,7 +97,7 @@ def test_an_sd_that_cannot_be_is_infinitely_wrong(sd: float) -> None:
 
 
 def test_padding_of_the_reference_stays_out() -> None:
-    found = checks.latent_kl(case("bn-general5", lambda branch: branch))
+    found = questions.latent_kl(case("bn-general5", lambda branch: branch))
     assert found is not None
     assert found.values.size == DATASETS
     assert not found.values.any()
@@ -111,7 +113,7 @@ def test_draws_that_are_no_numbers_have_leaked() -> None:
         draws[:, :, :, 10:] = np.nan
         return {**m, "draws": draws}
 
-    found = checks.leaked(case("bn-general5", with_latents(drawn)))
+    found = questions.leaked(case("bn-general5", with_latents(drawn)))
     assert different(found)
     assert found is not None
     assert found.values == pytest.approx(np.full(DATASETS, 0.5))
@@ -129,11 +131,11 @@ def test_draws_that_are_no_numbers_have_leaked() -> None:
 
 def test_latents_of_another_shape_are_named() -> None:
     with pytest.raises(ShapeError, match="theta"):
-        checks.latent_kl(
+        questions.latent_kl(
             case("bn-general5", with_latents(lambda m: {k: v[..., 0] for k, v in m.items()}))
         )
     with pytest.raises(ShapeError, match="theta"):
-        checks.leaked(
+        questions.leaked(
             case(
                 "bn-general5",
                 with_latents(lambda m: {**m, "draws": np.zeros((DATASETS, 2, 1, 9, 2))}),
@@ -146,8 +148,8 @@ def test_latents_that_are_missing_are_said() -> None:
         "bn-general5",
         lambda branch: replace(branch, posterior={"other": branch.posterior["theta"]}),
     )
-    assert checks.latent_kl(without) is None
-    notes = {note["name"]: note["text"] for note in checks.examine(without, "standard").notes}
+    assert questions.latent_kl(without) is None
+    notes = {note["name"]: note["text"] for note in questions.examine(without, "standard").notes}
     assert "theta" in notes["latents_missing"]
 
 
@@ -172,17 +174,17 @@ def test_a_joint_that_is_no_law_is_infinitely_wrong(part: str) -> None:
         return replace(joint, **{part: mostly_nan(getattr(joint, part))})
 
     made = spoilt_joint(change)
-    found = checks.joint_kl(made)
+    found = questions.joint_kl(made)
     assert found is not None
     assert np.isposinf(found.values[3:]).all()
     assert np.abs(found.values[:3]).max() < 1e-9
-    assert checks.whitened(made) is None
-    assert checks.joint_scores(made) == {}
+    assert questions.whitened(made) is None
+    assert questions.joint_scores(made) == {}
     assert different(found)
 
 
 def test_a_covariance_that_is_not_positive_definite_is_no_law() -> None:
-    found = checks.joint_kl(
+    found = questions.joint_kl(
         spoilt_joint(lambda joint: replace(joint, covariance=-joint.covariance))
     )
     assert found is not None
@@ -194,7 +196,7 @@ def test_a_joint_of_other_queries_is_refused() -> None:
         return Joint(joint.weights, joint.mean[..., :2], joint.covariance[..., :2, :2])
 
     with pytest.raises(ShapeError, match="a joint of 3 queries"):
-        checks.joint_kl(spoilt_joint(fewer))
+        questions.joint_kl(spoilt_joint(fewer))
 
 
 # -- a callable that offers a posterior --------------------------------------------------------------------------------

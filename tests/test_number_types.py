@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import veribayes as vb
-from veribayes import candidates, pipeline, registry, store
+from veribayes import candidates, registry
 from veribayes.errors import EntryError, InputError
 from veribayes.models import _spec
 from veribayes.models._task import Task
@@ -28,6 +28,8 @@ from veribayes.predictive import (
     stack,
     zero_limit_of,
 )
+from veribayes.run import pipeline
+from veribayes.storage import store
 from veribayes.validation import decision
 
 ONE = (1, 1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from veribayes.pareto import heaviness, mean_beyond, tail_shape, tail_size
+from veribayes.statistics.pareto import heaviness, mean_beyond, tail_shape, tail_size
 
 Z = (5.0, 2.5, 1.7, 1.2, 0.8, 0.5, 0.3, 0.2, 0.1, 0.0)  # a tail of nine above its threshold
 

@@ -15,11 +15,13 @@ import pytest
 import xarray as xr
 
 import veribayes as vb
-from veribayes import api, pipeline, registry, results, store
+from veribayes import api, registry
 from veribayes.errors import InputError, ReferenceRefused, ShapeError
 from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Bins, Normal
+from veribayes.run import pipeline, results
+from veribayes.storage import store
 
 TASKS = (
     "bn-general5",

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from veribayes import cli, diagnosis, registry
+from veribayes import cli, registry
+from veribayes.cli import doctor
 
 MODULES = {
     "explodes": "raise RuntimeError('no such device')\n",
@@ -88,7 +89,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_doctor_names_every_fault_and_its_distribution(
     site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(diagnosis, "ACTIONS", {})  # tests/test_cli.py tries them
+    monkeypatch.setattr(doctor, "ACTIONS", {})  # tests/test_cli.py tries them
     assert run(monkeypatch, "doctor", "--json") == 2
     problems = json.loads(capsys.readouterr().out)["problems"]
     for name in FAULTS:

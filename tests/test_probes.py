@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from veribayes import cli, probes, registry
+from veribayes import cli, registry
 from veribayes.errors import InputError, ShapeError
 from veribayes.models import _spec
 from veribayes.models._priors import Dirichlet
@@ -21,6 +21,7 @@ from veribayes.models.bayesian_network._views import edges_between
 from veribayes.models.mtd import MTD
 from veribayes.report import attention as figures
 from veribayes.report import probe as pages
+from veribayes.run import probes
 from veribayes.transformer._candidates import NetworkCandidate
 from veribayes.transformer.disentangled import Disentangled, DisentangledConfig
 from veribayes.transformer.network import Network, NetworkConfig

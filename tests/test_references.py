@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from veribayes import api, references
+from veribayes import api
 from veribayes.candidates import Candidate
 from veribayes.predictive import NormalMixture
+from veribayes.run import references
 from veribayes.tree import Branch, Certificate, Data
 
 TASK = api.task("mtd-q5-m3")

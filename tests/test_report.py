@@ -24,7 +24,7 @@ from veribayes.models import BayesianNetwork, NumPyroModel
 from veribayes.report import _cases, _panels, _svg, figures
 from veribayes.report import _words as words
 from veribayes.report._run import read
-from veribayes.shown import Example
+from veribayes.tree.shown import Example
 
 HERE = Path(__file__).resolve().parent
 HOSTILE = '<script>alert("x")</script>\'"&$\\frac{$`| ../../etc ✓\n漢'

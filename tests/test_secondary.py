@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from veribayes import secondary
 from veribayes.errors import InputError
-from veribayes.secondary import Checked, Endpoint
-from veribayes.validation import decision, summaries
-from veribayes.validation.tests._test import Outcome
+from veribayes.validation import decision, secondary, summaries
+from veribayes.validation.checks._test import Outcome
+from veribayes.validation.secondary import Checked, Endpoint
 
 SMALL = np.random.default_rng(0).gamma(2.0, 0.01, 200)  # mean .02
 

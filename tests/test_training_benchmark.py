@@ -14,7 +14,7 @@ import torch
 from benchmarks import training
 
 from veribayes.models import _spec
-from veribayes.training import exact_targets
+from veribayes.run.training import exact_targets
 from veribayes.transformer._batches import Group, Recipe, make_batch
 from veribayes.transformer._run import Run
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 
-from veribayes import waiting
+from veribayes.tree import waiting
 
 # Six factorisations and six solves, independent in pairs, of 400 matrices each: with a pool of two threads it hung every time.
 FACTORISATIONS = """

@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from veribayes.errors import InputError, ShapeError
-from veribayes.pareto import mean_beyond
 from veribayes.predictive import Array
+from veribayes.statistics.pareto import mean_beyond
 from veribayes.validation import stability
 
 REPLICATES = 1999  # (B + 1) p is an integer for every level used, so quantiles are order statistics

@@ -24,9 +24,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from veribayes import pareto
 from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
+from veribayes.statistics import pareto
 from veribayes.validation import bootstrap, stability
 from veribayes.validation.stability import DETECTABLE, MISSED, MOST
 

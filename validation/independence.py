@@ -29,9 +29,9 @@ from scipy.stats import t as student
 
 from veribayes.predictive import Array, Categorical, Draws, Predictive
 from veribayes.validation import decision
+from veribayes.validation.checks._null import holm
 from veribayes.validation.metrics._metric import rowwise
 from veribayes.validation.metrics.crps import fair_spread, gap
-from veribayes.validation.tests._null import holm
 
 TWO, ONE = ("draw_scatter", "draw_shift", "draw_repeat"), ("draw_order", "draw_halves")
 LEVEL = 0.01  # of all tests of one run together

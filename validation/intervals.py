@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from veribayes import pareto
 from veribayes.predictive import Array
+from veribayes.statistics import pareto
 from veribayes.validation import _shards, bootstrap, calibration, decision, summaries
 from veribayes.validation.calibration import COLUMNS, LAWS, Law, gamma, lognormal, signed
-from veribayes.validation.tests import _classifier, c2st
-from veribayes.validation.tests._null import generator
+from veribayes.validation.checks import _classifier, c2st
+from veribayes.validation.checks._null import generator
 
 SIZES = (50, 200, 1000)
 POSITIONS = 7  # points of a curve, as the designs of the shipped tasks have

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from veribayes import pareto
 from veribayes.predictive import Array
+from veribayes.statistics import pareto
 
 Mask = npt.NDArray[np.bool_]
 

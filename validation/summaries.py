@@ -20,7 +20,7 @@ from scipy.stats import norm
 from veribayes.predictive import Array
 from veribayes.tree import IntArray
 from veribayes.validation import bootstrap, decision
-from veribayes.validation.tests._null import generator, resamples
+from veribayes.validation.checks._null import generator, resamples
 
 INGREDIENTS = (
     "pit",

@@ -14,8 +14,8 @@ import numpy as np
 from veribayes.errors import InputError
 from veribayes.inference._engine import name_of, require_served
 from veribayes.inference.cholesky import Cholesky
-from veribayes.joint import Joint
 from veribayes.models._task import Task
+from veribayes.predictive.joint import Joint
 from veribayes.tree import Branch, Data
 
 

@@ -39,8 +39,8 @@ from veribayes.models._random import integers, keys, uniforms
 from veribayes.models._task import Design
 from veribayes.models.bayesian_network import _views
 from veribayes.predictive import Array, Categorical, Predictive
-from veribayes.shown import Example, Shown
 from veribayes.tree import Data, IntArray, Simulation
+from veribayes.tree.shown import Example, Shown
 
 if TYPE_CHECKING:
     import jax

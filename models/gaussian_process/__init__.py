@@ -45,8 +45,8 @@ from veribayes.models._random import keys, normal, uniforms
 from veribayes.models._task import Design
 from veribayes.models.gaussian_process import _views
 from veribayes.predictive import Array, NormalMixture, Predictive
-from veribayes.shown import Example, Shown
 from veribayes.tree import Data, IntArray, Simulation
+from veribayes.tree.shown import Example, Shown
 
 if TYPE_CHECKING:
     import jax

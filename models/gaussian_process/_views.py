@@ -10,8 +10,8 @@ import numpy.typing as npt
 from veribayes.models._layout import Column, Layout
 from veribayes.models._model import Distance, Groups, plain
 from veribayes.predictive import Array
-from veribayes.shown import Example, Line, Shown
 from veribayes.tree import Data
+from veribayes.tree.shown import Example, Line, Shown
 
 if TYPE_CHECKING:
     from veribayes.models.gaussian_process import GaussianProcess

@@ -9,8 +9,8 @@ import numpy as np
 
 from veribayes.models._layout import Column, Layout
 from veribayes.models._model import Distance, Groups, Table
-from veribayes.shown import Example, Shown
 from veribayes.tree import Data
+from veribayes.tree.shown import Example, Shown
 
 if TYPE_CHECKING:
     from veribayes.models.mtd import MTD

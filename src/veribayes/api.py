@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from veribayes import folders, ownership, pipeline, report, results, store
+from veribayes import report
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._arguments import parse_argument, read_arguments
@@ -19,6 +19,8 @@ from veribayes.models._callable import is_program
 from veribayes.models._pgmpy import from_pgmpy, is_pgmpy_network
 from veribayes.models._task import Task
 from veribayes.models.numpyro_model import NumPyroModel
+from veribayes.run import ownership, pipeline, results
+from veribayes.storage import folders, store
 
 if TYPE_CHECKING:
     import pandas as pd

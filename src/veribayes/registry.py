@@ -30,7 +30,7 @@ FOLDERS = {
     "reader": ("veribayes.models.readers", HERE / "models" / "readers"),
     "engine": ("veribayes.inference", HERE / "inference"),
     "metric": ("veribayes.validation.metrics", HERE / "validation" / "metrics"),
-    "test": ("veribayes.validation.tests", HERE / "validation" / "tests"),
+    "test": ("veribayes.validation.checks", HERE / "validation" / "checks"),
     "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
 }
 PLUGGED = ("task", *FOLDERS)  # kinds that other distributions may add

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from veribayes.inference._diagnostics import (
+from veribayes.predictive import Array
+from veribayes.statistics.diagnostics import (
     Gates,
     e_bfmi,
     ess,
@@ -17,7 +18,6 @@ from veribayes.inference._diagnostics import (
     rank_r_hat,
     split,
 )
-from veribayes.predictive import Array
 
 CHAINS, DRAWS = 4, 400
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from veribayes import pipeline, registry
+from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused, VeribayesError
 from veribayes.models._kernels import RBF, Grid, Linear, LogNormal, Matern32
 from veribayes.models._priors import Dirichlet, UniformInterval, UniformMixture
@@ -20,6 +20,7 @@ from veribayes.models._task import Task, Tolerance
 from veribayes.models.bayesian_network import BayesianNetwork, Edges
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.models.mtd import MTD
+from veribayes.run import pipeline
 from veribayes.tree import Data
 
 CHAIN = {"b": ["a"], "c": ["b"]}

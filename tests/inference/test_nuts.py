@@ -13,7 +13,6 @@ from numpyro import distributions as dist
 
 from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.inference._diagnostics import Gates
 from veribayes.inference._mcmc import Method, Run
 from veribayes.inference.nuts import Nuts
 from veribayes.models._kernels import RBF, LogUniform
@@ -24,6 +23,7 @@ from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.models.mtd import MTD
 from veribayes.predictive import NormalMixture, Predictive
+from veribayes.statistics.diagnostics import Gates
 from veribayes.tree import Data
 
 INTERVAL = BayesianNetwork(["A", "B"], {"B": ["A"]}, prior=UniformInterval(0.1, 0.9))

@@ -11,7 +11,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from veribayes import cli, posteriors, store
+from veribayes import cli
+from veribayes.posteriors import saved
+from veribayes.storage import store
 
 SOURCE = Path(__file__).parent / "numpyro_models.py"
 
@@ -86,6 +88,6 @@ def test_reference_of_a_program(
         return
     assert not end.value.code, said.err
     assert json.loads(said.out)["reference"]["certificate"]["verdict"] == "trusted"
-    found = posteriors.from_arviz(store.read_tree(file)).scalars
+    found = saved.from_arviz(store.read_tree(file)).scalars
     latent, low, high = CERTIFIED[name]
     assert low < found[latent].mean() < high

@@ -17,7 +17,7 @@ from veribayes.candidates import of_callable
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.predictive import Normal, NormalMixture, as_predictive
-from veribayes.training import latent_scores
+from veribayes.run.training import latent_scores
 from veribayes.transformer._architectures import build
 from veribayes.transformer._batches import (
     config_of,

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from veribayes import registry, training
+from veribayes import registry
 from veribayes.errors import CheckpointError, InputError, Interrupted
 from veribayes.models import Design, _spec
+from veribayes.run import training
 from veribayes.transformer._batches import config_of, distance, divergence, family_of, make_batch
 from veribayes.transformer._checkpoint import WEIGHTS, decode, encode, load
 from veribayes.transformer._run import learning_rate

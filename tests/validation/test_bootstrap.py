@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from veribayes.errors import InputError, ShapeError
-from veribayes.pareto import mean_beyond
 from veribayes.predictive import Array
+from veribayes.statistics.pareto import mean_beyond
 from veribayes.validation import bootstrap, stability
 
 

@@ -19,11 +19,11 @@ from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.predictive import Array, Bins, Categorical, Draws, Normal
 from veribayes.validation import bootstrap, decision, latents, repeats
+from veribayes.validation.checks import _classifier, _null, _problems, _two_sample, ecdf_band
+from veribayes.validation.checks._family import family
+from veribayes.validation.checks._problems import NULL, PROBLEMS
+from veribayes.validation.checks._test import Outcome
 from veribayes.validation.metrics._metric import Metric
-from veribayes.validation.tests import _classifier, _null, _problems, _two_sample, ecdf_band
-from veribayes.validation.tests._family import family
-from veribayes.validation.tests._problems import NULL, PROBLEMS
-from veribayes.validation.tests._test import Outcome
 
 ONE = (1, 1, 1)
 
@@ -405,7 +405,7 @@ def test_nan_in_latents_dropped_as_padding() -> None:
 
 def test_infinity_is_no_number_to_take_the_smallest_of() -> None:
     """argmin over divergences that are all infinite names the first one, whoever that is."""
-    from veribayes.predictors import vertex
+    from veribayes.run.predictors import vertex
 
     infinite = np.full(3, np.inf)
     assert int(np.argmin(infinite)) == 0  # what our first version called the nearest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from veribayes.errors import InputError
-from veribayes.validation.tests._null import attainable, generator, holm, max_statistic, p_value
+from veribayes.validation.checks._null import attainable, generator, holm, max_statistic, p_value
 
 NULL = np.array([1.0, 2.0, 3.0, 4.0])
 

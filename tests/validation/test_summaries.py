@@ -10,7 +10,7 @@ from veribayes import registry
 from veribayes.errors import ShapeError
 from veribayes.predictive import Categorical, Normal, Quantiles
 from veribayes.validation import joint, summaries
-from veribayes.validation.tests._null import generator
+from veribayes.validation.checks._null import generator
 
 
 def said(n: int, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

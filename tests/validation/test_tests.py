@@ -19,7 +19,7 @@ from veribayes import cli, registry
 from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
 from veribayes.validation import intervals
-from veribayes.validation.tests import (
+from veribayes.validation.checks import (
     _classifier,
     _measure,
     _null,
@@ -30,11 +30,11 @@ from veribayes.validation.tests import (
     exchangeability,
     pit_uniform,
 )
-from veribayes.validation.tests import g_test as multinomial
-from veribayes.validation.tests._family import family
-from veribayes.validation.tests._measure import Job, Rate
-from veribayes.validation.tests._problems import NULL, POSTERIORS, PROBLEMS
-from veribayes.validation.tests._test import Outcome, with_spread
+from veribayes.validation.checks import g_test as multinomial
+from veribayes.validation.checks._family import family
+from veribayes.validation.checks._measure import Job, Rate
+from veribayes.validation.checks._problems import NULL, POSTERIORS, PROBLEMS
+from veribayes.validation.checks._test import Outcome, with_spread
 
 NULLS = 200  # of which 22 may reject: 99.9 % limit of a binomial with .05
 NAMES = registry.names("test")
@@ -231,7 +231,7 @@ class TestOracles:
 
     def test_every_component_of_the_battery_is_uniform_under_the_null(self) -> None:
         """Adjusted values times their order undo Holm only for the smallest, so components are taken alone."""
-        from veribayes.validation.tests import rosenblatt
+        from veribayes.validation.checks import rosenblatt
 
         found: dict[str, list[float]] = {}
         for i in range(400):
@@ -498,7 +498,7 @@ def test_optional_stopping_costs_a_fixed_sample_test_its_size() -> None:
 
 class TestBetsAgainstTheTolerance:
     def test_wealth_by_hand_and_at_any_moment(self) -> None:
-        from veribayes.validation.tests.e_mean import STAKES, log_wealth
+        from veribayes.validation.checks.e_mean import STAKES, log_wealth
 
         values = np.array([0.5, 3.0, 2.0])
         by_hand = np.log(np.mean([np.cumprod(1 + s * (values / 2 - 1)) for s in STAKES], axis=0))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from veribayes.errors import InputError
-from veribayes.folders import write_text
+from veribayes.storage.folders import write_text
 
 if TYPE_CHECKING:
     import xarray as xr

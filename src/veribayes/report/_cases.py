@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from veribayes import shown
 from veribayes.predictive import FORMS, Array, Predictive
 from veribayes.report._run import Run
-from veribayes.shown import Shown
+from veribayes.tree import shown
+from veribayes.tree.shown import Shown
 
 NOT_SHOWN = Shown("The context of this example was not stored.")
 SHOWN = (

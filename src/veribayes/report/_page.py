@@ -21,7 +21,7 @@ from veribayes.report._details import as_json, details, findings
 from veribayes.report._run import Run, mapping
 from veribayes.report._secondary import secondary
 from veribayes.report._style import DARK, LIGHT
-from veribayes.shown import Shown
+from veribayes.tree.shown import Shown
 
 TEMPLATES = files("veribayes.report") / "templates"
 WORST_SHOWN, MEDIAN_SHOWN = 3, 1  # examples: an even number fills the grid

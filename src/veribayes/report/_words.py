@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from veribayes import limits
 from veribayes.models._model import plain as plain
+from veribayes.statistics import limits
 
 MISSING = "–"
 THIN = "\u202f"  # narrow no-break space between a number and its unit

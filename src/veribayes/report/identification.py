@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from veribayes import limits
+from veribayes.statistics import limits
 
 Entry = Mapping[str, Any]
 

@@ -1,0 +1,322 @@
+"""Runs on disk: one netCDF file a task, written to a temporary name and renamed, with provenance in its attributes.
+
+OUT/TASK/shards/NNNNN.nc   scores of one range of data sets; its key says what it depends on
+OUT/TASK/run.nc            the whole run: scores, examples, audit, verdict
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from veribayes.errors import InputError
+from veribayes.predictive import FORMS, Predictive
+from veribayes.storage.folders import require_room, whole
+from veribayes.storage.folders import write_text as write_text
+from veribayes.tree import DATASET, POSITION, QUERY, Certificate
+
+SCHEMA = "veribayes.run/1"
+PACKAGES = (
+    "veribayes",
+    "numpy",
+    "scipy",
+    "jax",
+    "numpyro",
+    "torch",
+    "pgmpy",
+    "arviz-stats",
+    "xarray",
+    "h5netcdf",
+    "matplotlib",
+)
+MOST_BYTES = 2**32  # of one chunk in HDF5
+BYTES_OF_A_VARIABLE, BYTES_OF_A_FILE = (
+    2**14,
+    2**16,
+)  # what HDF5 stores beside the numbers; measured 5 and 10 KiB
+SOURCES = ("models", "inference", "transformer", "validation")
+
+
+def write_tree(tree: xr.DataTree, path: Path) -> None:
+    """Write a tree as netCDF whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written there.
+    """
+    with whole(path) as temporary:
+        # HDF5 does not survive a full disk: it crashes when the file is closed.
+        require_room(temporary, _most_bytes(tree))
+        try:
+            tree.to_netcdf(
+                temporary,
+                engine="h5netcdf",
+                encoding={node.path: _checksums(node) for node in tree.subtree},
+            )
+        except RuntimeError as error:  # HDF5's word for a full disk
+            raise OSError(f"{error}") from error
+
+
+def _most_bytes(tree: xr.DataTree) -> int:
+    """More bytes than the file of a tree takes."""
+    variables = [
+        v for node in tree.subtree for v in node.to_dataset(inherit=False).variables.values()
+    ]
+    words = sum(len(str(value)) for node in tree.subtree for value in node.attrs.values())
+    return sum(v.nbytes + BYTES_OF_A_VARIABLE for v in variables) + 4 * words + BYTES_OF_A_FILE
+
+
+def _checksums(node: xr.DataTree) -> dict[Any, dict[str, Any]]:
+    """A checksum for every array of numbers: a flipped bit makes the file unreadable instead of the result wrong."""
+    plain = [
+        v
+        for v in node.data_vars.values()
+        if v.ndim and v.dtype.kind in "iuf" and 0 < v.nbytes < MOST_BYTES
+    ]
+    return {v.name: {"fletcher32": True, "chunksizes": v.shape} for v in plain}
+
+
+def netcdf_path(path: Path) -> Path:
+    """A place where a netCDF file can be written that `compare` and `report` read, before anything is computed for it.
+
+    Raises:
+        InputError: another ending, a folder, or a place where nothing can be written.
+    """
+    if path.suffix.lower() != ".nc":
+        raise InputError(
+            "--out with a file name that ends in .nc",
+            f"'{path.name}'",
+            f"write --out {path.name}.nc",
+        )
+    if path.is_dir():
+        raise InputError("--out with the name of a file", f"the folder '{path.name}'")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise InputError(
+            "--out in a folder that can be written to", f"'{path.parent}': {error.strerror}"
+        ) from None
+
+
+def read_tree(path: Path) -> xr.DataTree:
+    """Read a stored tree into memory.
+
+    Raises:
+        InputError: there is no such file, or it is not a netCDF file.
+    """
+    if not path.is_file():
+        raise InputError(
+            "a stored run", f"no file '{path.name}'", "name a run.nc or the folder that holds it"
+        )
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            return tree.load()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(
+            "a netCDF file written by veribayes",
+            f"'{path.name}': {error}",
+            "the file is damaged; run again",
+        ) from None
+
+
+def run_files(path: Path) -> list[Path]:
+    """The run.nc files under a folder (or the file itself), sorted by name."""
+    found = (
+        [path] if path.is_file() else sorted(path.glob("run.nc")) + sorted(path.glob("*/run.nc"))
+    )
+    if not found:
+        raise InputError(
+            "a run.nc, or a folder with runs",
+            f"'{path.name}' without any",
+            "run 'veribayes verify' first",
+        )
+    return found
+
+
+def scores_dataset(scores: Mapping[str, npt.NDArray[Any]]) -> xr.Dataset:
+    """Metric name -> (dataset, position, query) as a group."""
+    return xr.Dataset(
+        {name: ((DATASET, POSITION, QUERY), values) for name, values in scores.items()}
+    )
+
+
+def predictive_dataset(predictive: Predictive, first: str = DATASET) -> xr.Dataset:
+    """A predictive with leading shape (dataset, position, query) as a group; attribute `form` names the form."""
+    lead = (first, POSITION, QUERY)
+    variables = {}
+    for name, values in predictive.variables().items():
+        last = predictive.trailing[name]
+        variables[name] = (
+            (() if name in predictive.shared else lead) + ((last,) if last else ()),
+            values,
+        )
+    return xr.Dataset(variables, attrs={"form": predictive.form})
+
+
+def predictive_of(group: xr.Dataset) -> Predictive:
+    """Inverse of `predictive_dataset`."""
+    form = str(group.attrs.get("form", ""))
+    if form not in FORMS:
+        raise InputError(
+            f"a predictive form among {', '.join(FORMS)}",
+            f"'{form}'",
+            "set the attribute 'form' of the group",
+        )
+    return FORMS[form](
+        **{str(name): _leading(values).to_numpy() for name, values in group.data_vars.items()}
+    )
+
+
+def _leading(values: xr.DataArray) -> xr.DataArray:
+    """Dimensions that every predictive has in front, whatever order they are stored in."""
+    return values.transpose(
+        *(d for d in (DATASET, "example", POSITION, QUERY) if d in values.dims), ...
+    )
+
+
+def by_labels(group: xr.Dataset, labels: Mapping[str, npt.ArrayLike], name: str) -> xr.Dataset:
+    """A group whose entries stand in the order of `labels`, where it has coordinates; else counted from zero.
+
+    Args:
+        labels: dimension -> what its entries are called, in the order that is wanted.
+
+    Raises:
+        InputError: coordinates that are others, or that name an entry twice.
+    """
+    for dim in [str(d) for d in group.dims if d in group.coords]:
+        found = group.coords[dim].to_numpy()
+        orders = [np.asarray(labels[dim])] if dim in labels else []
+        wanted = next(
+            (o for o in [*orders, np.arange(found.size)] if _same_entries(found, o)), None
+        )
+        if wanted is None:
+            expected = ", ".join(map(str, (orders or [np.arange(found.size)])[0][:8].tolist()))
+            raise InputError(
+                f"the {dim} coordinates {expected} in '{name}'", f"{found[:8].tolist()}"
+            )
+        place = {value: i for i, value in enumerate(found.tolist())}
+        group = group.isel({dim: [place[value] for value in wanted.tolist()]})
+    return group
+
+
+def _same_entries(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> bool:
+    return found.size == wanted.size == np.unique(found).size and set(found.tolist()) == set(
+        wanted.tolist()
+    )
+
+
+def arrays_dataset(
+    arrays: Mapping[str, npt.NDArray[Any]], first: str, rows: int, shared: frozenset[str]
+) -> xr.Dataset:
+    """A family's observed arrays as a group; dimensions beyond the first are named after their array."""
+    out = {}
+    for name, values in arrays.items():
+        dims = [
+            f"{name}.{i}" for i in range(values.ndim)
+        ]  # no argument of a program has a dot in its name
+        if name not in shared and values.shape[0] == rows:
+            dims[0] = first
+        out[name] = (tuple(dims), values)
+    return xr.Dataset(out)
+
+
+def certificate_json(certificate: Certificate) -> dict[str, Any]:
+    """Plain data of a certificate."""
+    c = certificate
+    return {
+        "verdict": c.verdict,
+        "method": c.method,
+        "error_bound": number(c.error_bound),
+        "bound_kind": c.bound_kind,
+        "reasons": list(c.reasons),
+        "diagnostics": {k: number(v) for k, v in c.diagnostics.items()},
+    }
+
+
+def certificate_of(plain: Mapping[str, Any]) -> Certificate:
+    """Inverse of `certificate_json`; a missing number is infinite, never zero."""
+    bound = plain["error_bound"]
+    diagnostics = {
+        k: float("nan") if v is None else float(v) for k, v in plain["diagnostics"].items()
+    }
+    return Certificate(
+        plain["verdict"],
+        plain["method"],
+        float("inf") if bound is None else float(bound),
+        plain["bound_kind"],
+        tuple(plain["reasons"]),
+        diagnostics,
+    )
+
+
+def number(value: float | None) -> float | None:
+    """JSON knows no NaN and no infinity: both become null."""
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def provenance(**more: Any) -> dict[str, Any]:
+    """Where a run came from: versions, commit, source digest, platform, and whatever else is given."""
+    return {
+        "packages": {p: _version(p) for p in PACKAGES},
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "commit": _commit(),
+        "source": source_digest(),
+        **more,
+    }
+
+
+@cache
+def source_digest() -> str:
+    """SHA-256 over the package's own Python files: two runs with equal digests ran the same code."""
+    here = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in sorted(
+        [*here.glob("*.py"), *(p for folder in SOURCES for p in (here / folder).rglob("*.py"))]
+    ):
+        digest.update(f"{path.relative_to(here).as_posix()}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 of plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def _commit() -> str | None:
+    """The commit of the checkout that this package runs from, or None for an installed wheel."""
+    top = Path(__file__).resolve().parents[2]
+    if not (top / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(top), "rev-parse", "--verify", "--quiet", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

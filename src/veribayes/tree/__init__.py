@@ -1,0 +1,164 @@
+"""Names that every stage shares, and the values that stages hand to each other.
+
+A run is one tree that only grows: /prior and /observed_data, /reference, /candidate, /scores, /verdict. Inside a process
+the branches travel as the small values below; on disk they are groups of one netCDF file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from veribayes.errors import ReferenceRefused
+from veribayes.predictive import Array, Predictive, concatenate
+from veribayes.predictive.joint import Joint
+
+DATASET, POSITION, QUERY = "dataset", "position", "query"
+CHAIN, DRAW, CATEGORY = "chain", "draw", "category"
+STREAMS = (
+    "train",
+    "verify",
+    "audit",
+    "replicate",
+)  # random streams never meet: training cannot see evaluation data
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What an engine or a candidate may see of a batch of data sets.
+
+    Attributes:
+        arrays: the family's arrays, first axis `dataset`.
+        positions: design positions (position,): context sizes at which a prediction is wanted.
+        index: data set numbers (dataset,) in the stream they were drawn from.
+        shared: names of the arrays that all data sets have in common, and that have no axis for them.
+    """
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    positions: IntArray
+    index: IntArray
+    shared: frozenset[str] = frozenset()
+
+    def select(
+        self,
+        datasets: slice | IntArray | None = None,
+        positions: slice | IntArray | None = None,
+    ) -> Data:
+        """A part of the batch."""
+        rows = slice(None) if datasets is None else datasets
+        columns = slice(None) if positions is None else positions
+        arrays = {
+            name: array if name in self.shared else array[rows]
+            for name, array in self.arrays.items()
+        }
+        return replace(
+            self, arrays=arrays, positions=self.positions[columns], index=self.index[rows]
+        )
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A batch drawn from a model: what may be seen, what is hidden, and what happened.
+
+    Attributes:
+        data: what engines and candidates see.
+        latents: the parameters behind each data set, name -> (dataset, ...).
+        outcome: realised value at every query, (dataset, position, query); NaN where a query does not apply.
+        context: number of observations behind each prediction, (dataset, position).
+    """
+
+    data: Data
+    latents: Mapping[str, npt.NDArray[Any]]
+    outcome: Array
+    context: IntArray
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Why a reference may be trusted, or why it may not.
+
+    Attributes:
+        verdict: `trusted` or `refused`.
+        method: `exact`, `quadrature`, `mcmc`, …
+        error_bound: bound on the error of a probability, or of a mean in posterior-sd units; `bound_kind` says how it is known.
+        bound_kind: `bound` (proved for these inputs), `estimate` (measured by a second resolution), `montecarlo`.
+        reasons: one sentence for each thing that is wrong; empty when trusted.
+        diagnostics: what was measured, name -> number.
+    """
+
+    verdict: Literal["trusted", "refused"]
+    method: str
+    error_bound: float
+    bound_kind: Literal["bound", "estimate", "montecarlo"] = "bound"
+    reasons: tuple[str, ...] = ()
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+    def require(self, engine: str) -> None:
+        """Raise `ReferenceRefused` unless trusted."""
+        if self.verdict != "trusted":
+            raise ReferenceRefused(engine, self.reasons or ("no reason was given",))
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What an engine returns.
+
+    Attributes:
+        predictive: posterior predictive, leading shape (dataset, position, query).
+        certificate: what the output earned.
+        posterior: latent name -> {"mean": (dataset, position, *event), "sd": the same}; MCMC adds "mcse" and "rank_r_hat".
+        replicates: two independent Monte Carlo runs whose average is `predictive`; None for a deterministic engine.
+        joint: of all queries of a data set together, leading shape (dataset, position); None where it was not asked for.
+    """
+
+    predictive: Predictive
+    certificate: Certificate
+    posterior: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    replicates: tuple[Predictive, Predictive] | None = None
+    joint: Joint | None = None
+
+
+def merge_certificates(parts: list[Certificate]) -> Certificate:
+    """The certificate of a run from those of its shards: the worst of each."""
+    worst = max(parts, key=lambda c: (c.verdict == "refused", c.error_bound))
+    reasons = tuple(dict.fromkeys(r for c in parts for r in c.reasons))
+    keys = dict.fromkeys(k for c in parts for k in c.diagnostics)
+    lowest = {"ess", "ess_bulk", "ess_tail", "e_bfmi"}
+    diagnostics = {
+        k: (min if k in lowest else max)(
+            float(c.diagnostics[k]) for c in parts if k in c.diagnostics
+        )
+        for k in keys
+    }
+    return replace(
+        worst,
+        reasons=reasons,
+        diagnostics=diagnostics,
+        error_bound=max(c.error_bound for c in parts),
+    )
+
+
+def merge_branches(parts: list[Branch]) -> Branch:
+    """Join the branches of consecutive shards along `dataset`."""
+    names = parts[0].posterior
+    posterior = {
+        n: {k: np.concatenate([p.posterior[n][k] for p in parts]) for k in names[n]} for n in names
+    }
+    replicates = None
+    if all(p.replicates is not None for p in parts):
+        first, second = ([p.replicates[i] for p in parts if p.replicates] for i in (0, 1))
+        replicates = (concatenate(first), concatenate(second))
+    joints = [p.joint for p in parts if p.joint is not None]
+    return Branch(
+        concatenate([p.predictive for p in parts]),
+        merge_certificates([p.certificate for p in parts]),
+        posterior,
+        replicates,
+        Joint.concatenate(joints) if len(joints) == len(parts) else None,
+    )

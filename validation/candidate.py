@@ -1,0 +1,35 @@
+"""Who is judged: what the judge may ask of it, and how it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from veribayes.models._task import Task
+from veribayes.tree import Branch, Data
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is compared with the truth.
+
+    Attributes:
+        name: shown to the reader.
+        identity: hash of everything its answers depend on, or None for a bare callable, whose run never resumes.
+        infer: (task, data, seed) -> branch with leading shape (dataset, position, query).
+        kind: engine, construction, checkpoint, callable or predictions.
+        card: a checkpoint's card.
+        takes_seed: whether `seed` is the only source of its randomness: the same seed and data give the same answer.
+        exposes: whether it can say more than predictions of single queries: latents or a joint.
+        askable: whether it can be asked about other data sets, or again; what is recorded cannot.
+    """
+
+    name: str
+    identity: str | None
+    infer: Callable[[Task, Data, int], Branch]
+    kind: str
+    card: Mapping[str, Any] | None = None
+    takes_seed: bool = False
+    exposes: bool = False
+    askable: bool = True

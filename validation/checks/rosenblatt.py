@@ -1,0 +1,121 @@
+"""One-sample battery against an exact reference: the candidate's draws, whitened under it, are standard normal given x.
+
+The reference's Rosenblatt transform (for a Gaussian: whitening) makes z ~ N(0, I), independent over draws, coordinates and
+data sets. Every component below has an exact null law then; Holm puts them together. N = data sets x draws.
+
+    mean i            sqrt(N) mean(z_i) ~ N(0, 1)
+    variance i        sum z_i^2 ~ chi2(N)
+    radius            Kolmogorov-Smirnov of |z|^2 ~ chi2(d)
+    correlation i, j  r sqrt((N - 2) / (1 - r^2)) ~ t(N - 2)
+    mean i on x       explained sum of squares of the data sets' means ~ chi2(rank of x)
+    scale on x        the same for normal scores of the data sets' sums of |z|^2
+
+The data set is the cluster: x is constant in it, so whatever depends on x is tested on one number a data set. Draws of a
+chain are not independent: thin them first.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from scipy import special, stats
+
+from veribayes.errors import InputError, ShapeError
+from veribayes.predictive import Array
+from veribayes.validation.checks._null import holm
+from veribayes.validation.checks._test import Outcome, Test, axes, with_spread
+
+COLLINEAR = 1e-9  # relative singular value below which a combination of covariates is no covariate
+EXTREME = 8.0  # normal scores end here: beyond, 1 - F has no digits left
+
+
+def _kernel(z: Array, x: Array, *, seed: int) -> Outcome:
+    del seed  # nothing is simulated
+    n, draws, d = axes(z, "dataset draw coordinate")
+    if axes(x, "dataset covariate")[1] > n - 2:
+        raise InputError(f"fewer than {n - 1} covariates for {n} data sets", f"{x.shape[1]}")
+    if n * draws < 4:
+        raise ShapeError("at least four draws", f"{n * draws}")
+    squares, basis = np.einsum("ijk,ijk->ij", z, z), _basis(x)
+    columns = np.ascontiguousarray(z.reshape(-1, d).T)  # sums run along memory
+    p = _margins(columns) | _correlations(columns) | _radius(squares.ravel(), d)
+    means = np.sqrt(draws) * z.mean(1)
+    p |= {f"mean {i} on x": _explained(means[:, i], basis) for i in range(d)}
+    p["scale on x"] = _explained(_normal_scores(squares.sum(1), draws * d), basis)
+    adjusted = holm(p)
+    return Outcome(
+        -float(np.log(max(min(p.values()), np.finfo(float).tiny))),
+        min(adjusted.values()),
+        n,
+        adjusted,
+    )
+
+
+def _margins(z: Array) -> dict[str, float]:
+    n = z.shape[1]
+    means = 2 * special.ndtr(-np.abs(z.sum(1)) / np.sqrt(n))
+    total = (z**2).sum(1)
+    variances = np.minimum(1.0, 2 * np.minimum(special.chdtr(n, total), special.chdtrc(n, total)))
+    return {f"mean {i}": float(v) for i, v in enumerate(means)} | {
+        f"variance {i}": float(v) for i, v in enumerate(variances)
+    }
+
+
+def _correlations(z: Array) -> dict[str, float]:
+    n, centred = z.shape[1], z - z.mean(1, keepdims=True)
+    covariance = centred @ centred.T
+    size = np.sqrt(
+        np.maximum(covariance.diagonal(), np.finfo(float).tiny)
+    )  # no spread: the variance component rejects
+    r = covariance / size / size[:, None]
+    return {
+        f"correlation {i}, {j}": _correlation_p(float(r[i, j]), n)
+        for i, j in combinations(range(len(z)), 2)
+    }
+
+
+def _correlation_p(r: float, n: int) -> float:
+    return float(
+        2 * special.stdtr(n - 2, -abs(r) * np.sqrt((n - 2) / max(1 - r * r, np.finfo(float).eps)))
+    )
+
+
+def _radius(squares: Array, d: int) -> dict[str, float]:
+    u, n = np.sort(special.chdtr(d, squares)), squares.size
+    i = np.arange(1, n + 1)
+    distance = max((i / n - u).max(), (u - (i - 1) / n).max())
+    return {"radius": float(stats.kstwo.sf(distance, n))}
+
+
+def _normal_scores(sums: Array, degrees: int) -> Array:
+    """Exactly N(0, 1) for chi2(degrees) sums."""
+    lower, upper = (
+        special.ndtri(special.chdtr(degrees, sums)),
+        -special.ndtri(special.chdtrc(degrees, sums)),
+    )
+    return np.clip(
+        np.where(lower < 0, lower, upper), -EXTREME, EXTREME
+    )  # each tail from its own end
+
+
+def _basis(x: Array) -> Array:
+    """Orthonormal columns that span the centred covariates, (dataset, rank); collinear ones add nothing."""
+    u, size, _ = np.linalg.svd(with_spread(x, "x"), full_matrices=False)
+    return np.asarray(u[:, size > COLLINEAR * size[0]])
+
+
+def _explained(values: Array, basis: Array) -> float:
+    """p-value of the sum of squares that centred x explains of values that are N(0, 1) under the null."""
+    return float(special.chdtrc(basis.shape[1], ((basis.T @ values) ** 2).sum()))
+
+
+PART = Test(
+    name="rosenblatt",
+    needs="z (dataset, draw, d) whitened under the exact reference, x (dataset, covariate)",
+    null="the candidate's draws follow the exact posterior, independently given x",
+    minimum=20,
+    exactness="conservative",
+    citation="Rosenblatt 1952, doi:10.1214/aoms/1177729394; Holm 1979, doi:10.2307/4615733",
+    kernel=_kernel,
+)
