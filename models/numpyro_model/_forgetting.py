@@ -1,10 +1,4 @@
-"""Data sets drawn from a user's program: latents from the prior, outcomes from the sites that observe them.
-
-What a program observes is drawn in the shape of the data that were given. Two ways are tried: outcomes that may be left out are
-left out, so that the program draws as its author wrote it; otherwise they are lent, and may say nothing but their shape. A site
-that is narrower than its data (`sample("y", Normal(m, 1), obs=y)` with twenty numbers) scores each of them alike and
-independently; it is drawn as wide as they are. Where neither gives the shape, nothing is drawn, and the reason is said.
-"""
+"""Handlers inside which observed sites are drawn, and what the handlers of a user's program have set."""
 
 from __future__ import annotations
 
@@ -19,7 +13,10 @@ Shape = tuple[int, ...]
 
 @contextmanager
 def forgotten(shapes: Mapping[str, Shape | None], *, wide: bool) -> Iterator[None]:
-    """Draw these observed sites instead of observing them, with `wide` in the shape of their data where they are narrower."""
+    """Draw these observed sites instead of observing them.
+
+    With `wide` they are drawn in the shape of their data where they are narrower.
+    """
     from numpyro.primitives import Messenger
 
     class Forget(Messenger):
@@ -59,13 +56,10 @@ def widened(law: Any, shape: Shape) -> Any:
     """Independent copies of a law so that a draw has this shape; the law itself where copies cannot make it."""
     event = tuple(law.event_shape)
     batch = shape[: len(shape) - len(event)]
-    if (
-        law.shape() == shape
-        or shape[len(batch) :] != event
-        or not _broadcasts(tuple(law.batch_shape), batch)
-    ):
-        return law
-    return law.expand(batch)
+    narrower = law.shape() != shape and shape[len(batch) :] == event
+    if narrower and _broadcasts(tuple(law.batch_shape), batch):
+        return law.expand(batch)
+    return law
 
 
 def scored_too_often(law: Any, shape: Shape) -> int:
@@ -76,7 +70,8 @@ def scored_too_often(law: Any, shape: Shape) -> int:
         both = np.broadcast_shapes(tuple(law.batch_shape), batch)
     except ValueError:
         return 1
-    return int(np.prod(both)) // max(int(np.prod(batch)), 1)
+    scores = int(np.prod(both))
+    return scores // max(int(np.prod(batch)), 1)
 
 
 def _broadcasts(narrow: Shape, wide: Shape) -> bool:
