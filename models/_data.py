@@ -82,16 +82,11 @@ def require_codes(
     if wrong.any():
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
         most = int(np.broadcast_to(limits, values.shape)[place]) - 1
-        remedy = (
-            "-1 stands for what is not observed"
-            if missing
-            else "what is not observed cannot be given here"
-        )
-        raise InputError(
-            f"codes from {least} to {most} in '{name}' at {_at(place, data)}",
-            f"{int(values[place])}",
-            remedy,
-        )
+        remedy = "what is not observed cannot be given here"
+        if missing:
+            remedy = "-1 stands for what is not observed"
+        wanted = f"codes from {least} to {most} in '{name}' at {_at(place, data)}"
+        raise InputError(wanted, f"{int(values[place])}", remedy)
 
 
 def require_finite(name: str, values: Values, data: Data) -> None:
@@ -106,6 +101,5 @@ def require_finite(name: str, values: Values, data: Data) -> None:
 def _at(place: tuple[int, ...], data: Data | None) -> str:
     if data is None:
         return f"{place}"
-    return (
-        f"data set {int(data.index[place[0]])}, place {place[1:] if len(place) > 2 else place[-1]}"
-    )
+    inside = place[1:] if len(place) > 2 else place[-1]
+    return f"data set {int(data.index[place[0]])}, place {inside}"

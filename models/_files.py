@@ -47,9 +47,8 @@ def read_text(path: Path) -> str:
         with gzip.open(path) if zipped else path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ModelError(
-            f"a whole gzip file {path.name}", str(error), "it seems to be cut off or damaged"
-        ) from None
+        remedy = "it seems to be cut off or damaged"
+        raise ModelError(f"a whole gzip file {path.name}", str(error), remedy) from None
     except OSError as error:
         raise InputError("a readable file", f"'{path.name}'", error.strerror or "") from None
     if len(data) > MAX_BYTES:
@@ -67,13 +66,14 @@ def numbers(text: str, size: int, where: Callable[[], str], separators: str = ",
 
     `where` is only called for a message: counting lines for each table of a large file would take minutes.
     """
-    words = (match[0] for match in re.finditer(rf"[^\s{re.escape(separators)}]+", text))
-    found = np.fromiter((_number(word, where) for word in islice(words, size)), dtype=np.float64)
-    if found.size < size or next(words, None) is not None:
-        raise ModelError(
-            f"{size} numbers {where()}", "more" if found.size == size else f"{found.size}"
-        )
-    return found
+    word = rf"[^\s{re.escape(separators)}]+"
+    words = (match[0] for match in re.finditer(word, text))
+    values = (_number(written, where) for written in islice(words, size))
+    table = np.fromiter(values, dtype=np.float64)
+    if table.size < size or next(words, None) is not None:
+        got = "more" if table.size == size else f"{table.size}"
+        raise ModelError(f"{size} numbers {where()}", got)
+    return table
 
 
 def _number(word: str, where: Callable[[], str]) -> float:
@@ -100,8 +100,10 @@ def require_entries(
     states: Mapping[str, Sequence[str]], parents: Mapping[str, Sequence[str]], name: str
 ) -> None:
     """Refuse tables that are too large all together before a number of them is read."""
-    sizes = {node: len(s) for node, s in states.items()}
-    entries = sum(math.prod(sizes[v] for v in (node, *given)) for node, given in parents.items())
+    sizes = {node: len(labels) for node, labels in states.items()}
+    entries = 0
+    for node, given in parents.items():
+        entries += math.prod(sizes[variable] for variable in (node, *given))
     if entries > MAX_ENTRIES:
         raise ModelError(f"at most {MAX_ENTRIES} table entries in {name}", f"{entries}")
 
@@ -141,9 +143,8 @@ class Draft:
         if len(self.states) == MAX_NAMES or len(states) > MAX_NAMES:
             self.fail(f"at most {MAX_NAMES} names", "more", place)
         if not states or len(set(states)) < len(states):
-            self.fail(
-                f"different states of {shown(node)}, at least one", shown(list(states)), place
-            )
+            wanted = f"different states of {shown(node)}, at least one"
+            self.fail(wanted, shown(list(states)), place)
         self.states[node] = list(states)
 
     def define(
@@ -157,54 +158,50 @@ class Draft:
         """A variable's parents and table; in most formats its parents come first and its own states vary fastest."""
         if node in self.parents:
             self.fail("one table for each variable", f"two for {shown(node)}", place)
-        self.parents[node], self.values[node] = list(parents), (values, place)
+        self.parents[node] = list(parents)
+        self.values[node] = (values, place)
         self.layouts[node] = tuple(layout or (*parents, node))
 
     def network(self, separators: str = ",") -> BayesianNetwork:
         """The network; names and sizes are checked before numbers are read."""
         if not self.states:
             raise ModelError(f"at least one variable in {self.name}", "none")
-        for node, parents in self.parents.items():
-            for name in (node, *parents):
-                if name not in self.states:
-                    self.fail("a declared variable", shown(name), self.values[node][1])
-            if len({node, *parents}) < 1 + len(parents):
-                self.fail(
-                    f"each parent of {shown(node)} once, and not itself",
-                    shown(list(parents)),
-                    self.values[node][1],
-                )
+        self._require_parents()
         for node in self.states:
             if node not in self.parents:
-                raise ModelError(
-                    f"a table for each variable in {self.name}", f"none for {shown(node)}"
-                )
+                wanted = f"a table for each variable in {self.name}"
+                raise ModelError(wanted, f"none for {shown(node)}")
         require_entries(self.states, self.parents, self.name)
         tables = {node: self._table(node, separators) for node in self.parents}
+        nodes = list(self.states)
         try:
-            return BayesianNetwork(
-                list(self.states), self.parents, self.states, cpts=tables, notes=self.notes
-            )
+            return BayesianNetwork(nodes, self.parents, self.states, cpts=tables, notes=self.notes)
         except ModelError as error:
             for node, table in tables.items():
                 self._require_table(node, table)  # the same fault with its place
             raise ModelError(f"{error.expected} in {self.name}", error.got, error.remedy) from None
 
+    def _require_parents(self) -> None:
+        """Refuse parents that are no variables, or that occur twice."""
+        for node, parents in self.parents.items():
+            _, place = self.values[node]
+            for name in (node, *parents):
+                if name not in self.states:
+                    self.fail("a declared variable", shown(name), place)
+            if len({node, *parents}) < 1 + len(parents):
+                wanted = f"each parent of {shown(node)} once, and not itself"
+                self.fail(wanted, shown(list(parents)), place)
+
     def _table(self, node: str, separators: str) -> Array:
         """(configurations of the parents, states)."""
         given, place = self.values[node]
-        sizes = {name: len(self.states[name]) for name in self.layouts[node]}
-        states = sizes[node]
+        layout = self.layouts[node]
+        sizes = {name: len(self.states[name]) for name in layout}
         if isinstance(given, str):
-            given = numbers(
-                given,
-                math.prod(sizes[v] for v in self.layouts[node]),
-                partial(self.at, place),
-                separators,
-            )
-        return in_layout(given, self.layouts[node], sizes, (*self.parents[node], node)).reshape(
-            -1, states
-        )
+            entries = math.prod(sizes.values())
+            given = numbers(given, entries, partial(self.at, place), separators)
+        table = in_layout(given, layout, sizes, (*self.parents[node], node))
+        return table.reshape(-1, sizes[node])
 
     def _require_table(self, node: str, table: Array) -> None:
         """Refuse what is no table, with its place."""
@@ -212,9 +209,10 @@ class Draft:
         try:
             checked_table(node, table, rows, states)
         except ModelError as error:
-            own = self.layouts[node] == (*self.parents[node], node)
-            other = other_order(table.reshape(states, rows), child_fastest=False) if own else ""
-            self.fail(error.expected, error.got, self.values[node][1], error.remedy or other)
+            remedy = error.remedy
+            if not remedy and self.layouts[node] == (*self.parents[node], node):
+                remedy = other_order(table.reshape(states, rows), child_fastest=False)
+            self.fail(error.expected, error.got, self.values[node][1], remedy)
 
 
 def in_layout(

@@ -210,18 +210,16 @@ class Model(ABC):
 
     def sentence(self) -> str:
         """The model in a sentence, a noun phrase without a full stop."""
-        fields = ", ".join(
-            f"{key.replace('_', ' ')} {plain(value)}" for key, value in self.spec().items()
-        )
-        return f"{self.kind.replace('_', ' ')}: {fields}"
+        fields = [f"{_spaced(key)} {plain(value)}" for key, value in self.spec().items()]
+        return f"{_spaced(self.kind)}: {', '.join(fields)}"
 
     def show(self, example: Example) -> Shown:
         """What one example's context is and what is asked: the arrays by name, and nothing made of their numbers."""
-        rows = [
-            [name, _type(values), " × ".join(map(str, values.shape)) or "one number"]
-            for name, values in sorted(example.arrays.items())
-            if name not in self.layout.shared
-        ]
+        rows = []
+        for name, values in sorted(example.arrays.items()):
+            if name not in self.layout.shared:
+                size = " × ".join(map(str, values.shape)) or "one number"
+                rows.append([name, _type(values), size])
         return Shown("Observed:", ("array", "values", "shape"), rows) if rows else Shown("")
 
     def widths(self, data: Data) -> IntArray:
@@ -262,16 +260,20 @@ class Model(ABC):
 def plain(value: object) -> str:
     """Plain data in one line; an object with a `kind` as `kind (field value, …)`."""
     if isinstance(value, Mapping):
-        fields = ", ".join(
-            f"{str(key).replace('_', ' ')} {plain(entry)}"
-            for key, entry in value.items()
-            if key != "kind" and entry not in (None, "", [], {})
-        )
-        kind = str(value.get("kind", "")).replace("_", " ")
+        entries = []
+        for key, entry in value.items():
+            if key != "kind" and entry not in (None, "", [], {}):
+                entries.append(f"{_spaced(key)} {plain(entry)}")
+        fields = ", ".join(entries)
+        kind = _spaced(value.get("kind", ""))
         return f"{kind} ({fields})" if kind and fields else kind or fields
     if isinstance(value, list | tuple):
         return ", ".join(map(plain, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _spaced(name: object) -> str:
+    return str(name).replace("_", " ")
 
 
 def _type(values: npt.NDArray[Any]) -> str:

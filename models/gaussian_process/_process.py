@@ -36,6 +36,7 @@ from veribayes.tree.shown import Example, Shown
 if TYPE_CHECKING:
     import jax
 
+KERNEL_EXAMPLE = "for example RBF(amplitude=1.0, lengthscale=0.8)"
 TOO_LONG = 1.25  # times the length-scale: of the wrong prior of an RBF kernel
 TOO_LARGE = 1.5  # times the noise: of the wrong prior of any other model
 
@@ -72,8 +73,7 @@ class GaussianProcess(Model):
         object.__setattr__(self, "noise_sd", hyper("noise_sd", self.noise_sd))
         choice("input_law", self.input_law, ("normal", "uniform"))
         if not isinstance(self.kernel, Kernel):
-            remedy = "for example RBF(amplitude=1.0, lengthscale=0.8)"
-            raise ModelError("a Kernel", type(self.kernel).__name__, remedy)
+            raise ModelError("a Kernel", type(self.kernel).__name__, KERNEL_EXAMPLE)
         self.kernel.check(self.d)
 
     @property
