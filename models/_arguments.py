@@ -1,7 +1,7 @@
 """Arguments of a user's program from files: `.npz` and `.json` hold names, a `.csv` a column of numbers for each name.
 
-Files are data and are read as such: no pickles, no code. Numbers without axes become Python numbers, since programs use
-them as sizes.
+Files are data and are read as such: no pickles, no code. Numbers without axes become Python
+numbers, since programs use them as sizes.
 """
 
 from __future__ import annotations

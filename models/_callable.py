@@ -1,7 +1,8 @@
 """What can be called as a NumPyro program, how it is called, and what identifies it.
 
-A program is a function, a lambda, a `functools.partial`, an object with `__call__`, or any of these inside NumPyro's handlers
-(`handlers.reparam(program, config)`). Its arguments are those of the innermost function.
+A program is a function, a lambda, a `functools.partial`, an object with `__call__`, or any of these
+inside NumPyro's handlers (`handlers.reparam(program, config)`). Its arguments are those of the
+innermost function.
 """
 
 from __future__ import annotations

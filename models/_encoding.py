@@ -1,7 +1,8 @@
 """Bytes of a text file as text: UTF-8, or what the file itself declares; everything else is refused by its likely name.
 
-A file declares its encoding by a byte order mark or by an XML declaration (XML 1.0, appendix F). A guess is never used to
-read: one wrong letter makes another name, and two nodes of one file could become one.
+A file declares its encoding by a byte order mark or by an XML declaration (XML 1.0, appendix F). A
+guess is never used to read: one wrong letter makes another name, and two nodes of one file could
+become one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ XML_STARTS = ((b"<\x00?\x00", "utf-16-le"), (b"\x00<\x00?", "utf-16-be"))
 DECLARATION = re.compile(
     rb"\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"']"
 )
-# Character sets that a text file may declare; Python knows more codecs, and some of them are programs (base64, punycode).
+# Character sets that a text file may declare; Python knows more codecs, and some of them are
+# programs (base64, punycode).
 DECLARABLE = re.compile(
     r"utf-?8|utf-?16|us-ascii|ascii|iso-8859-\d{1,2}|iso8859-\d{1,2}|latin-?\d|windows-\d{3,4}|cp\d{3,4}|koi8-[rut]"
     r"|shift_jis|shift-jis|sjis|euc-jp|euc-kr|iso-2022-jp|gb2312|gbk|gb18030|big5|mac(?:roman|intosh)",
@@ -41,7 +43,8 @@ class Language(NamedTuple):
 
     Attributes:
         encoding: its codec.
-        blocks: pairs of the first and the last character of what its texts are made of; lower case where there are cases.
+        blocks: pairs of the first and the last character of what its texts are made of; lower case
+            where there are cases.
         least: share of the characters beyond ASCII that must be in the blocks.
         sign: block of which at least one character must occur.
     """
@@ -126,7 +129,7 @@ def _known(encoding: str) -> bool:
     return True
 
 
-# -- what it looks like -------------------------------------------------------------------------------------------------
+# -- what it looks like ----------------------------------------------------------------------------
 
 
 def likely_encoding(data: bytes) -> str:

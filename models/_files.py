@@ -1,7 +1,7 @@
 """What the readers of model files share: text of bounded size, tables of numbers, and a network checked as a whole.
 
-A file is parsed by the grammar of its format and nothing in it is executed or resolved. Every message is one line that
-names the file and the place.
+A file is parsed by the grammar of its format and nothing in it is executed or resolved. Every
+message is one line that names the file and the place.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def read_text(path: Path) -> str:
 
     Raises:
         InputError: no readable file.
-        ModelError: a damaged gzip file, too much text, or text in an encoding that it does not declare.
+        ModelError: a damaged gzip file, too much text, or text in an encoding that it does not
+            declare.
     """
     try:
         with path.open("rb") as file:
@@ -64,7 +65,8 @@ def line_of(text: str, at: int) -> int:
 def numbers(text: str, size: int, where: Callable[[], str], separators: str = ",") -> Array:
     """Exactly `size` numbers between blanks and separators; NaN, infinity and words are refused.
 
-    `where` is only called for a message: counting lines for each table of a large file would take minutes.
+    `where` is only called for a message: counting lines for each table of a large file would take
+    minutes.
     """
     word = rf"[^\s{re.escape(separators)}]+"
     words = (match[0] for match in re.finditer(word, text))
@@ -86,8 +88,8 @@ def other_order(values: Array, *, child_fastest: bool) -> str:
     """A remedy where a table is none as its format lists it, and is one in the other order; otherwise nothing.
 
     Args:
-        values: the table's numbers as if they were in the other order, (states, configurations) or its transpose, with the
-            child's states first.
+        values: the table's numbers as if they were in the other order, (states, configurations) or
+            its transpose, with the child's states first.
         child_fastest: whether the other order lists the child's states fastest.
     """
     if not np.all(np.isfinite(values)) or np.abs(values.sum(0) - 1).max() > SUMS:

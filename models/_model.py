@@ -1,7 +1,8 @@
 """The base class of a family's models: what each must provide, and sensible answers to what it may.
 
-Everything that the rest of the package may ask a model stands here: nothing is asked for that a family has not promised.
-A family is a frozen dataclass that derives from `Model`, in a file or folder named like its kind with the class as `PART`.
+Everything that the rest of the package may ask a model stands here: nothing is asked for that a
+family has not promised. A family is a frozen dataclass that derives from `Model`, in a file or
+folder named like its kind with the class as `PART`.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Model(ABC):
     described: ClassVar[bool] = True
     notes: tuple[str, ...] = ()
 
-    # -- what a family must say ---------------------------------------------------------------------------------------
+    # -- what a family must say --------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -99,7 +100,10 @@ class Model(ABC):
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:
-        """Plain data that `from_spec` reads back; its hash identifies the model. Fields at their defaults may be left out."""
+        """Plain data that `from_spec` reads back; its hash identifies the model.
+
+        Fields at their defaults may be left out.
+        """
 
     @classmethod
     def from_spec(cls, spec: Any) -> Model:
@@ -140,7 +144,7 @@ class Model(ABC):
     ) -> Predictive:
         """Predictive (dataset, query) averaged over draws of the latents, name -> (dataset, draw, *event)."""
 
-    # -- what a family may say ----------------------------------------------------------------------------------------
+    # -- what a family may say ---------------------------------------------------------------------
 
     @property
     def n_categories(self) -> int | None:

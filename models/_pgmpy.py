@@ -22,8 +22,8 @@ def is_pgmpy_network(value: object) -> bool:
 def from_pgmpy(theirs: Any) -> BayesianNetwork:
     """The network in a pgmpy object: nodes, parents, states and tables with all of their digits.
 
-    The states of a node are in the order of its own table. Other tables may list the states of a parent
-    in another order, and are turned.
+    The states of a node are in the order of its own table. Other tables may list the states of a
+    parent in another order, and are turned.
 
     Raises:
         ModelError: a node without a table, tables that contradict each other or the edges, or no

@@ -1,7 +1,7 @@
 """Random numbers as a function of (seed, stream, index): never of call order, batch size or a global state.
 
-A simulator asks once for all uniforms of a data set and gets everything else by inversion: every call of a generator
-costs half a second of compilation, an inversion next to nothing.
+A simulator asks once for all uniforms of a data set and gets everything else by inversion: every
+call of a generator costs half a second of compilation, an inversion next to nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Tasks and models from user files: YAML read by schema, model files read by their own readers, nothing ever executed.
 
-The schema is the dataclasses themselves: every key must be a field, and each value checks itself when the model is built.
+The schema is the dataclasses themselves: every key must be a field, and each value checks itself
+when the model is built.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def task_of(model: Model, *, name: str = "custom", **changes: Any) -> Task:
     Args:
         model: the model.
         name: name of the task.
-        changes: fields of `Design` (positions, queries, shard) or of `Task` that replace the defaults.
+        changes: fields of `Design` (positions, queries, shard) or of `Task` that replace the
+            defaults.
 
     Raises:
         InputError: a change that is no field of either.

@@ -1,8 +1,9 @@
 """The frame of a task: a model with a design, its engines and its frozen tolerance.
 
-A model is a frozen dataclass that checks itself and derives from `Model`. A task adds what a comparison needs and
-nothing else: where predictions are wanted, which engine is the truth, which second route audits it, who the rivals are,
-and the tolerance of the primary endpoint. Both round-trip through YAML; a checkpoint binds to the hash of the model.
+A model is a frozen dataclass that checks itself and derives from `Model`. A task adds what a
+comparison needs and nothing else: where predictions are wanted, which engine is the truth, which
+second route audits it, who the rivals are, and the tolerance of the primary endpoint. Both
+round-trip through YAML; a checkpoint binds to the hash of the model.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Design:
     """Where predictions are wanted.
 
     Attributes:
-        positions: context sizes, increasing; a task has at most twelve, training may ask for every prefix.
+        positions: context sizes, increasing; a task has at most twelve, training may ask for every
+            prefix.
         queries: queries a data set (families with one query, or one query a node, ignore it).
         shard: data sets a shard; fixed in the task, never by free memory.
     """
@@ -56,11 +58,12 @@ class Tolerance:
 
     Attributes:
         kl: nats, for candidates with a density.
-        draws: for candidates that give draws: half the chi-square divergence for categories, with the number of `kl`; CRPS
-            divergence in the unit of the observation otherwise.
+        draws: for candidates that give draws: half the chi-square divergence for categories, with
+            the number of `kl`; CRPS divergence in the unit of the observation otherwise.
         seed, datasets: how both were computed (`make tolerances` does it again).
-        quantiles: quantile divergence in the unit of the observation, for candidates that give quantiles. It depends on their
-            levels and is computed at the start of a run; no file and no hash holds it.
+        quantiles: quantile divergence in the unit of the observation, for candidates that give
+            quantiles. It depends on their levels and is computed at the start of a run; no file and
+            no hash holds it.
     """
 
     kl: float

@@ -46,7 +46,8 @@ def parse_xml(text: str, name: str) -> Element:
     """The root element.
 
     Raises:
-        ModelError: not well formed, entities or references to other files, or more elements than a network has.
+        ModelError: not well formed, entities or references to other files, or more elements than a
+            network has.
     """
     if LONG_TAG.search(text):
         raise ModelError(f"tags of less than {MAX_TAG} characters in {name}", "a longer one")

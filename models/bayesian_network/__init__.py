@@ -6,8 +6,8 @@ Inference (the tables `cpts` are given): the context is evidence on some nodes, 
 other node.
 
 Notation: M nodes in topological order; a *row* of theta is one parent configuration of one node, R
-rows in all, stacked in node order and inside a node in C order of its parents (the last parent varies
-fastest); K is the largest number of states.
+rows in all, stacked in node order and inside a node in C order of its parents (the last parent
+varies fastest); K is the largest number of states.
 """
 
 from __future__ import annotations

@@ -57,22 +57,22 @@ class BayesianNetwork(Structure, Model):
         nodes: names; they are brought into topological order, otherwise keeping the given one.
         parents: name -> names of its parents (nodes left out have none), or for each node the
             positions of its parents in the given order of `nodes`.
-        states: number of states of every node, or name -> number or list of state names, or a list in
-            the order of `nodes`.
-        cpts: for each node (by name or in the order of `nodes`) an array (*parents' states, states) or
-            (configurations, states). Rows are renormalised when they sum to one within 1e-4; `notes`
-            says so.
+        states: number of states of every node, or name -> number or list of state names, or a list
+            in the order of `nodes`.
+        cpts: for each node (by name or in the order of `nodes`) an array (*parents' states, states)
+            or (configurations, states). Rows are renormalised when they sum to one within 1e-4;
+            `notes` says so.
         prior: prior of every row of every table; exactly one of `cpts` and `prior` is given.
         edges: prior of a graph that is drawn for each data set, given with `prior` and
             `parents="unknown"`; the order of the nodes is known. The attribute `parents` then holds
-            all earlier nodes, and rows of theta that differ only in nodes that are no parents are the
-            same.
-        notes: what a reader has to say about the file, one sentence each; more are added where tables
-            are renormalised, and where names look alike or hold what is not seen.
+            all earlier nodes, and rows of theta that differ only in nodes that are no parents are
+            the same.
+        notes: what a reader has to say about the file, one sentence each; more are added where
+            tables are renormalised, and where names look alike or hold what is not seen.
 
     Raises:
-        ModelError: duplicate or unknown names, a cycle, tables of the wrong size or rows that are no
-            distributions.
+        ModelError: duplicate or unknown names, a cycle, tables of the wrong size or rows that are
+            no distributions.
     """
 
     nodes: tuple[str, ...]
@@ -148,7 +148,7 @@ class BayesianNetwork(Structure, Model):
             return ()
         return (Variable("theta", ("row", "category"), "simplex"),)
 
-    # -- what is not known ------------------------------------------------------------------------------------------------
+    # -- what is not known -------------------------------------------------------------------------
 
     def require_prior(self) -> RowPrior:
         """The prior of the tables' rows.
@@ -171,7 +171,7 @@ class BayesianNetwork(Structure, Model):
             raise InputError("a network with unknown parents", "a known graph")
         return self.edges
 
-    # -- the protocol of a model --------------------------------------------------------------------------------------
+    # -- the protocol of a model -------------------------------------------------------------------
 
     def spec(self) -> dict[str, Any]:
         parents: dict[str, list[str]] = {}
@@ -224,11 +224,10 @@ class BayesianNetwork(Structure, Model):
     def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
         """Draw data sets.
 
-        Learning: `rows` (B, N, M), `query` (B, Q, M), `target` (Q,) with Q = design.queries * M: fresh
-        rows cut at every node.
-        Inference: `evidence` (B, M), `target` (M,): a row from the joint, each node observed with
-        probability 1/2, one node chosen uniformly never observed; the outcome is NaN at observed
-        nodes. The only position says nothing.
+        Learning: `rows` (B, N, M), `query` (B, Q, M), `target` (Q,) with Q = design.queries * M:
+        fresh rows cut at every node. Inference: `evidence` (B, M), `target` (M,): a row from the
+        joint, each node observed with probability 1/2, one node chosen uniformly never observed;
+        the outcome is NaN at observed nodes. The only position says nothing.
         """
         import jax
 
@@ -246,8 +245,8 @@ class BayesianNetwork(Structure, Model):
     def require_data(self, data: Data) -> None:
         """Refuse arrays that hold what is no state.
 
-        Learning: rows are complete; a query is known before its target, and what stands from there on
-        is not read. Inference: -1 is what is not observed.
+        Learning: rows are complete; a query is known before its target, and what stands from there
+        on is not read. Inference: -1 is what is not observed.
 
         Raises:
             InputError: a code that is no state, other axes, or fewer rows than a position asks for.
@@ -331,7 +330,7 @@ class BayesianNetwork(Structure, Model):
             return super().tempered(power)
         return _tempered(self, power)
 
-    # -- for readers --------------------------------------------------------------------------------------------------
+    # -- for readers -------------------------------------------------------------------------------
 
     @property
     def asked(self) -> tuple[str, ...]:

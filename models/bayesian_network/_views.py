@@ -43,7 +43,7 @@ INFERENCE = Layout(
 )
 
 
-# -- words ---------------------------------------------------------------------------------------------------------------
+# -- words -----------------------------------------------------------------------------------------
 
 
 def sentence(model: BayesianNetwork) -> str:
@@ -110,7 +110,7 @@ def _counted_rows(model: BayesianNetwork, rows: IntArray) -> list[list[str]]:
     return table
 
 
-# -- groups of predictions -----------------------------------------------------------------------------------------------
+# -- groups of predictions -------------------------------------------------------------------------
 
 
 def groups(model: BayesianNetwork, data: Data, sizes: Groups) -> Groups:
@@ -163,7 +163,7 @@ def _observed(model: BayesianNetwork, data: Data) -> dict[str, Mask]:
     return found
 
 
-# -- looking inside ------------------------------------------------------------------------------------------------------
+# -- looking inside --------------------------------------------------------------------------------
 
 
 def distance(model: BayesianNetwork, context: Any, query: Any) -> Distance:

@@ -1,7 +1,8 @@
 """Gaussian process regression: y_i = f(x_i) + e_i, f ~ GP(0, kernel), e_i ~ N(0, noise_sd^2).
 
 Hyperparameters are fixed numbers or have a prior. Their names in `theta` are `noise_sd` and
-`kernel.<name>`, for example `kernel.lengthscale`, or `kernel.0.lengthscale` inside a sum or product.
+`kernel.<name>`, for example `kernel.lengthscale`, or `kernel.0.lengthscale` inside a sum or
+product.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class GaussianProcess(Model):
     def layout(self) -> Layout:
         return _views.POINTS
 
-    # -- hyperparameters ----------------------------------------------------------------------------------------------
+    # -- hyperparameters ---------------------------------------------------------------------------
 
     @property
     def priors(self) -> dict[str, HyperPrior]:
@@ -102,8 +102,8 @@ class GaussianProcess(Model):
             n: nodes for each continuous hyperprior; grids are summed exactly.
 
         Returns:
-            theta: name -> (node,), always with `noise_sd`; prior weights (node,), sum one. One node when
-                all are fixed.
+            theta: name -> (node,), always with `noise_sd`; prior weights (node,), sum one. One node
+                when all are fixed.
         """
         places, shares = [], []
         for prior in self.priors.values():
@@ -135,7 +135,7 @@ class GaussianProcess(Model):
         assert isinstance(self.noise_sd, float)
         return self.noise_sd
 
-    # -- the protocol of a model --------------------------------------------------------------------------------------
+    # -- the protocol of a model -------------------------------------------------------------------
 
     @property
     def latents(self) -> tuple[Variable, ...]:
@@ -221,9 +221,9 @@ class GaussianProcess(Model):
     def program(self, **data: jax.Array) -> None:
         """Fixed hyperparameters: z ~ N(0, I), f = root z, y ~ N(f, noise).
 
-        Otherwise: hyperparameters ~ prior, y ~ marginal. Entries outside `mask` are not observed. With
-        fixed hyperparameters the eigenvector root makes the posterior of z independent in every
-        coordinate.
+        Otherwise: hyperparameters ~ prior, y ~ marginal. Entries outside `mask` are not observed.
+        With fixed hyperparameters the eigenvector root makes the posterior of z independent in
+        every coordinate.
         """
         program = self._latent_program if self.fixed else self._marginal_program
         program(**data)
@@ -279,7 +279,7 @@ class GaussianProcess(Model):
     def latent_nodes(self) -> dict[str, Array]:
         return self.hyper_nodes()[0]
 
-    # -- for readers --------------------------------------------------------------------------------------------------
+    # -- for readers -------------------------------------------------------------------------------
 
     def sentence(self) -> str:
         return _views.sentence(self)
@@ -293,7 +293,7 @@ class GaussianProcess(Model):
     def distance(self, context: Any, query: Any) -> Distance:
         return _views.distance(context, query)
 
-    # -- programs -----------------------------------------------------------------------------------------------------
+    # -- programs ----------------------------------------------------------------------------------
 
     def _latent_program(self, y: jax.Array, mask: jax.Array, root: jax.Array) -> None:
         import jax.numpy as jnp

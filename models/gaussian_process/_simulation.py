@@ -54,9 +54,9 @@ def _simulator(model: GaussianProcess, context: int, queries: int) -> Any:
     Where K and what is added to it have no factor either, f and y are NaN.
 
     K alone has no factor in floating point. A millionth of the noise variance is moved into it, so
-    that y has exactly the declared law, and f differs from a draw of the process by noise of sd 1e-3
-    noise_sd. Compiled in two parts: in one, XLA inverts the distribution function of x again for every
-    entry of K.
+    that y has exactly the declared law, and f differs from a draw of the process by noise of sd
+    1e-3 noise_sd. Compiled in two parts: in one, XLA inverts the distribution function of x again
+    for every entry of K.
     """
     import jax
     import jax.numpy as jnp

@@ -2,9 +2,9 @@
 
     weights ~ Dirichlet(concentration 1_m),   P(Y_t = y | past) = sum_g weights_g pi_g(y_{t-g}, y),   g = 1..m
 
-The transition matrices pi_g are known and shared by all sequences; only the weights of a sequence are
-unknown. The first m symbols are independent and uniform. Raftery, J. R. Stat. Soc. B 47 (1985) 528;
-Berchtold & Raftery, Stat. Sci. 17 (2002) 328.
+The transition matrices pi_g are known and shared by all sequences; only the weights of a sequence
+are unknown. The first m symbols are independent and uniform. Raftery, J. R. Stat. Soc. B 47 (1985)
+528; Berchtold & Raftery, Stat. Sci. 17 (2002) 328.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class MTD(Model):
     def layout(self) -> Layout:
         return _views.SYMBOLS
 
-    # -- helpers of every engine --------------------------------------------------------------------------------------
+    # -- helpers of every engine -------------------------------------------------------------------
 
     def likelihood_terms(self, y: IntArray) -> Array:
         """a[t, g] = pi_g(y_{t-g}, y_t), (B, T) -> (B, T, m); ones for t < m, where the weights play no part."""
@@ -118,7 +118,7 @@ class MTD(Model):
         """Probabilities (B, q) of the symbol after the prefix of length t, for weights (B, m)."""
         return np.einsum("bg,bgk->bk", weights, self.next_rows(y, t))
 
-    # -- the protocol of a model --------------------------------------------------------------------------------------
+    # -- the protocol of a model -------------------------------------------------------------------
 
     def spec(self) -> dict[str, Any]:
         spec: dict[str, Any] = {
@@ -224,7 +224,7 @@ class MTD(Model):
             by_position.append(probs)
         return Categorical(np.stack(by_position, axis=1)[:, :, None])
 
-    # -- for readers --------------------------------------------------------------------------------------------------
+    # -- for readers -------------------------------------------------------------------------------
 
     def sentence(self) -> str:
         return _views.sentence(self)

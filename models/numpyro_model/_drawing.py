@@ -3,9 +3,9 @@
 What a program observes is drawn in the shape of the data that were given. Two ways are tried:
 outcomes that may be left out are left out, so that the program draws as its author wrote it;
 otherwise they are lent, and may say nothing but their shape. A site that is narrower than its data
-(`sample("y", Normal(m, 1), obs=y)` with twenty numbers) scores each of them alike and independently;
-it is drawn as wide as they are. Where neither gives the shape, nothing is drawn, and the reason is
-said.
+(`sample("y", Normal(m, 1), obs=y)` with twenty numbers) scores each of them alike and
+independently; it is drawn as wide as they are. Where neither gives the shape, nothing is drawn, and
+the reason is said.
 """
 
 from __future__ import annotations

@@ -41,13 +41,14 @@ class NumPyroModel(Program, Model):
         function: the NumPyro program.
         data: its arguments by name; arguments with a default may be left out.
         name: `package.module:function`, for the reader.
-        simulated: draw the outcomes anew even where they are given (they lend their shape); by default
-            only where they are not.
+        simulated: draw the outcomes anew even where they are given (they lend their shape); by
+            default only where they are not.
 
     Raises:
         InputError: arguments that do not fit the signature, data on which the program does not run,
             outcomes without a density, or data sets asked of a program that cannot draw them.
-        ModelError: a program without data that does not run, or one for which no posterior is defined.
+        ModelError: a program without data that does not run, or one for which no posterior is
+            defined.
     """
 
     function: Callable[..., Any]
@@ -79,7 +80,7 @@ class NumPyroModel(Program, Model):
         remedy = f"give it by --set data=FILE or {each}, in Python by data={{...}}"
         raise InputError(f"{', '.join(missing)} among {where}", got, remedy)
 
-    # -- the protocol of a model --------------------------------------------------------------------------------------
+    # -- the protocol of a model -------------------------------------------------------------------
 
     @property
     def latents(self) -> tuple[Variable, ...]:
@@ -130,9 +131,9 @@ class NumPyroModel(Program, Model):
     def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
         """The data set of the user as number 0, or data sets drawn from the program.
 
-        Arrays: the outcomes (B, *shape) by argument, and `target` (Q,), the number of the latent that
-        a query asks for. The outcome of a query is the true value of that latent; NaN where the user's
-        data have hidden it.
+        Arrays: the outcomes (B, *shape) by argument, and `target` (Q,), the number of the latent
+        that a query asks for. The outcome of a query is the true value of that latent; NaN where
+        the user's data have hidden it.
         """
         shape = (index.size, 1, len(self.queries))
         latents: dict[str, npt.NDArray[Any]] = {}
@@ -203,7 +204,7 @@ class NumPyroModel(Program, Model):
         latents, _ = self._prior.drawn(keys(0, "prior", np.arange(draws)))
         return {name: values[None] for name, values in latents.items()}
 
-    # -- helpers ------------------------------------------------------------------------------------------------------
+    # -- helpers -----------------------------------------------------------------------------------
 
     @cached_property
     def no_prior(self) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ class Program:
     def shown(self) -> str:
         return self.name or name_of_program(self.function)
 
-    # -- outcomes and latents -----------------------------------------------------------------------------------------
+    # -- outcomes and latents ----------------------------------------------------------------------
 
     @cached_property
     def outcomes(self) -> dict[str, str]:
@@ -183,7 +183,7 @@ class Program:
                 by_chance.add(name)
         return by_chance
 
-    # -- arguments ----------------------------------------------------------------------------------------------------
+    # -- arguments ---------------------------------------------------------------------------------
 
     def argument(self, name: str) -> Any:
         """An argument's value: given, or its default; None where there is none."""
@@ -245,7 +245,7 @@ class Program:
             scored = f"each value of '{name}' {np.shape(value)} is scored {times} times"
             warnings.warn(f"{scored}: its site has the shape {wide}", UserWarning, stacklevel=2)
 
-    # -- running it ---------------------------------------------------------------------------------------------------
+    # -- running it --------------------------------------------------------------------------------
 
     def call(self, **arguments: Any) -> Any:
         return call(self.function, arguments)

@@ -4,9 +4,9 @@
     node a { states = ("yes" "no"); … }
     potential ( b | a c ) { data = ((( .1 .9 )( .2 .8 )) …); }
 
-The states of the child vary fastest in `data`, those of the last parent next. Comments run from % to the end of the line.
-In quotes a backslash stands before a quote or a backslash of the name. States without quotes, as pyAgrum writes them, end at a
-blank.
+The states of the child vary fastest in `data`, those of the last parent next. Comments run from %
+to the end of the line. In quotes a backslash stands before a quote or a backslash of the name.
+States without quotes, as pyAgrum writes them, end at a blank.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def read_net(path: str | Path) -> BayesianNetwork:
 
     Raises:
         InputError: no readable file.
-        ModelError: the text is not NET, or holds other nodes than finite ones with tables; the message gives file and line.
+        ModelError: the text is not NET, or holds other nodes than finite ones with tables; the
+            message gives file and line.
     """
     path = Path(path)
     return parse_net(read_text(path), path.name)

@@ -4,8 +4,8 @@
     for each table: how many variables, the parents, the child
     for each table: how many entries, then they, the child's states varying fastest
 
-The format has no names: variables are x0, x1, … and states 0, 1, …. Writers differ, and each of their orders is told by what
-only it can mean:
+The format has no names: variables are x0, x1, … and states 0, 1, …. Writers differ, and each of
+their orders is told by what only it can mean:
     the format           parents, child in every scope; the last variable of the scope varies fastest
     child first          child, parents in every scope; the last variable varies fastest
     pgmpy                parents, child in every scope; the first variable varies fastest (tables are sums of one only so)
@@ -84,7 +84,8 @@ def read_uai(path: str | Path) -> BayesianNetwork:
 
     Raises:
         InputError: no readable file.
-        ModelError: the text is not a Bayesian network in UAI format; the message gives file and line.
+        ModelError: the text is not a Bayesian network in UAI format; the message gives file and
+            line.
     """
     path = Path(path)
     return parse_uai(read_text(path), path.name)

@@ -23,7 +23,8 @@ def read_xmlbif(path: str | Path) -> BayesianNetwork:
 
     Raises:
         InputError: no readable file.
-        ModelError: the text is not XMLBIF, or does not describe a network; the message gives file and line.
+        ModelError: the text is not XMLBIF, or does not describe a network; the message gives file
+            and line.
     """
     path = Path(path)
     return parse_xmlbif(read_text(path), path.name)

@@ -14,10 +14,10 @@ that take points `y` expect that leading shape plus one axis of points, `(*shape
 broadcasts. All arithmetic is NumPy float64.
 
 A zero among probabilities is a statement only as far as the type of the numbers can make it. Two
-roundings give zeros: 1 - p and a sigmoid do below half an ulp of 1, and a softmax far below that. So
-a zero may stand for any mass up to `zero_limit`: 1.1e-16 in float64, 6.0e-8 in float32, 4.9e-4 in
-float16, 3.9e-3 in bfloat16. Logarithms hold what probabilities cannot: minus infinity in `log_probs`
-is zero, up to the rounding of the float64 numbers that it is compared with.
+roundings give zeros: 1 - p and a sigmoid do below half an ulp of 1, and a softmax far below that.
+So a zero may stand for any mass up to `zero_limit`: 1.1e-16 in float64, 6.0e-8 in float32, 4.9e-4
+in float16, 3.9e-3 in bfloat16. Logarithms hold what probabilities cannot: minus infinity in
+`log_probs` is zero, up to the rounding of the float64 numbers that it is compared with.
 """
 
 from __future__ import annotations

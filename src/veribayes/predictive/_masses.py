@@ -15,7 +15,8 @@ class Masses(Predictive):
     Attributes:
         probs: (..., cell).
         log_probs: their logarithms, where those were given; probs are then exp of them.
-        zero_limit: the largest mass that a zero in probs may stand for, (...,); None: that of float64.
+        zero_limit: the largest mass that a zero in probs may stand for, (...,); None: that of
+            float64.
     """
 
     probs: Array

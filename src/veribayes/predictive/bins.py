@@ -23,9 +23,9 @@ class Bins(Masses):
     """Bar distribution: uniform inside bins, half-normal tails outside the borders (arXiv 2112.10510).
 
     `edges` has C + 1 increasing borders, shared by the batch. With `tail_scale` (left, right;
-    standard deviation of the normal whose half is used) `probs` has C + 2 cells, the tails first and
-    last; without it C cells and no tails. Borders are finite: a half-line is a tail, and only a scale
-    says how its mass lies on it.
+    standard deviation of the normal whose half is used) `probs` has C + 2 cells, the tails first
+    and last; without it C cells and no tails. Borders are finite: a half-line is a tail, and only a
+    scale says how its mass lies on it.
     """
 
     probs: Array  # (..., bin)

@@ -18,8 +18,9 @@ from veribayes.predictive._form import Predictive, Trailing
 class Draws(Predictive):
     """Independent draws; their order carries no information. Categories are drawn as their index.
 
-    `again` is the answer to a second request, where there was one: it shows how far answers scatter,
-    so that no score has to assume it. Moments, quantiles and the cdf are those of the first answer.
+    `again` is the answer to a second request, where there was one: it shows how far answers
+    scatter, so that no score has to assume it. Moments, quantiles and the cdf are those of the
+    first answer.
     """
 
     draws: Array  # (..., draw)

@@ -107,8 +107,8 @@ class Joint:
     def whiten(self, y: Array) -> Array:
         """Rosenblatt's transform of `y` (..., query): independent standard normals if y has this law.
 
-        The normal quantile of P(Y_j <= y_j | y_1, ..., y_{j-1}); with one component, L^-1 (y - mean)
-        with L L^T = covariance.
+        The normal quantile of P(Y_j <= y_j | y_1, ..., y_{j-1}); with one component, L^-1 (y -
+        mean) with L L^T = covariance.
         """
         residual, log_density = self._residuals(y)
         if self.weights.shape[-1] == 1:

@@ -2,8 +2,8 @@
 
 Draws have the axes (dataset, latent, chain, draw); results have (dataset, latent). Rank-normalised
 split R-hat, bulk and tail effective sample size follow Vehtari et al. (2021), arXiv 1903.08008,
-E-BFMI Betancourt (2016), arXiv 1604.00695. NaN draws, a constant latent, a single chain and separated
-modes give NaN or a failing number, and NaN passes no gate.
+E-BFMI Betancourt (2016), arXiv 1604.00695. NaN draws, a constant latent, a single chain and
+separated modes give NaN or a failing number, and NaN passes no gate.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Gates:
 
     Attributes:
         rank_r_hat, ess_bulk, ess_tail, divergences, e_bfmi: see the module.
-        split_r_hat: of the draws themselves. It is no gate, since it needs a variance, but it has no
-            upper limit: between separated modes it is their distance in sds of a chain, where that of
-            ranks stays below three.
+        split_r_hat: of the draws themselves. It is no gate, since it needs a variance, but it has
+            no upper limit: between separated modes it is their distance in sds of a chain, where
+            that of ranks stays below three.
     """
 
     rank_r_hat: Array

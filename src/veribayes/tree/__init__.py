@@ -38,7 +38,8 @@ class Data:
         arrays: the family's arrays, first axis `dataset`.
         positions: design positions (position,): context sizes at which a prediction is wanted.
         index: data set numbers (dataset,) in the stream they were drawn from.
-        shared: names of the arrays that all data sets have in common, and that have no axis for them.
+        shared: names of the arrays that all data sets have in common, and that have no axis for
+            them.
     """
 
     arrays: Mapping[str, npt.NDArray[Any]]
@@ -68,7 +69,8 @@ class Simulation:
     Attributes:
         data: what engines and candidates see.
         latents: the parameters behind each data set, name -> (dataset, ...).
-        outcome: realised value at every query, (dataset, position, query); NaN where a query does not apply.
+        outcome: realised value at every query, (dataset, position, query); NaN where a query does
+            not apply.
         context: number of observations behind each prediction, (dataset, position).
     """
 
@@ -117,8 +119,8 @@ class Branch:
             "mcse" and "rank_r_hat".
         replicates: two independent Monte Carlo runs whose average is `predictive`; None for a
             deterministic engine.
-        joint: of all queries of a data set together, leading shape (dataset, position); None where it
-            was not asked for.
+        joint: of all queries of a data set together, leading shape (dataset, position); None where
+            it was not asked for.
     """
 
     predictive: Predictive

@@ -1,7 +1,8 @@
 """Where a long wait stands: a line on standard error once a minute while work goes on. It ends nothing.
 
-What computes says what it is at by `at`; who waits opens `watched`. A sampler that is compiled once and draws for an hour
-looks like one that hangs; the line tells them apart by the processor time of the last minute.
+What computes says what it is at by `at`; who waits opens `watched`. A sampler that is compiled once
+and draws for an hour looks like one that hangs; the line tells them apart by the processor time of
+the last minute.
 """
 
 from __future__ import annotations
