@@ -1,4 +1,5 @@
-"""Checks of the arrays that enter an engine: their axes, whether codes are states, whether numbers are finite.
+"""Checks of the arrays that enter an engine: their axes, whether codes are states, whether numbers
+are finite.
 
 Engines look up tables by what the arrays hold, and an array index below zero or beyond a table's
 end often finds a number all the same. Each check takes a pass over an array, some microseconds for

@@ -1,4 +1,5 @@
-"""Bytes of a text file as text: UTF-8, or what the file itself declares; everything else is refused by its likely name.
+"""Bytes of a text file as text: UTF-8, or what the file itself declares; everything else is refused
+by its likely name.
 
 A file declares its encoding by a byte order mark or by an XML declaration (XML 1.0, appendix F). A
 guess is never used to read: one wrong letter makes another name, and two nodes of one file could
@@ -152,7 +153,9 @@ def likely_encoding(data: bytes) -> str:
 
 
 def _share_of_accents(data: bytes) -> float:
-    """Share of the bytes beyond ASCII that stand alone or among letters of ASCII, as accented ones do."""
+    """Share of the bytes beyond ASCII that stand alone or among letters of ASCII, as accented ones
+    do.
+    """
     words = WORDS.findall(data)
     accents, beyond = 0, 0
     for word in words:
@@ -164,14 +167,18 @@ def _share_of_accents(data: bytes) -> float:
 
 
 def _has_first_bytes(data: bytes) -> bool:
-    """Whether a tenth of the bytes beyond ASCII are no letters of any alphabet with one byte a letter."""
+    """Whether a tenth of the bytes beyond ASCII are no letters of any alphabet with one byte a
+    letter.
+    """
     beyond = [byte for byte in data if byte >= 0x80]
     controls = sum(byte in CONTROL for byte in beyond)
     return 10 * controls > len(beyond)
 
 
 def _explained(data: bytes, kind: Language) -> float:
-    """Share of the characters beyond ASCII that are in the blocks, if this can be the encoding, else 0."""
+    """Share of the characters beyond ASCII that are in the blocks, if this can be the encoding,
+    else 0.
+    """
     try:
         decoder = codecs.getincrementaldecoder(kind.encoding)()
         text = decoder.decode(data)  # a sample may end inside a character

@@ -1,4 +1,5 @@
-"""What the readers of model files share: text of bounded size, tables of numbers, and a network checked as a whole.
+"""What the readers of model files share: text of bounded size, tables of numbers, and a network
+checked as a whole.
 
 A file is parsed by the grammar of its format and nothing in it is executed or resolved. Every
 message is one line that names the file and the place.
@@ -85,7 +86,8 @@ def _number(word: str, where: Callable[[], str]) -> float:
 
 
 def other_order(values: Array, *, child_fastest: bool) -> str:
-    """A remedy where a table is none as its format lists it, and is one in the other order; otherwise nothing.
+    """A remedy where a table is none as its format lists it, and is one in the other order;
+    otherwise nothing.
 
     Args:
         values: the table's numbers as if they were in the other order, (states, configurations) or
@@ -157,7 +159,9 @@ class Draft:
         place: int,
         layout: Sequence[str] | None = None,
     ) -> None:
-        """A variable's parents and table; in most formats its parents come first and its own states vary fastest."""
+        """A variable's parents and table; in most formats its parents come first and its own states
+        vary fastest.
+        """
         if node in self.parents:
             self.fail("one table for each variable", f"two for {shown(node)}", place)
         self.parents[node] = list(parents)
@@ -220,6 +224,8 @@ class Draft:
 def in_layout(
     values: Array, given: Sequence[V], sizes: Mapping[V, int] | Sequence[int], wanted: Sequence[V]
 ) -> Array:
-    """A table over the variables `given`, slowest first, as an array over the same variables in the order `wanted`."""
+    """A table over the variables `given`, slowest first, as an array over the same variables in the
+    order `wanted`.
+    """
     table = values.reshape([cast(Any, sizes)[name] for name in given])
     return table.transpose([list(given).index(name) for name in wanted])

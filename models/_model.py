@@ -116,15 +116,21 @@ class Model(ABC):
 
     @abstractmethod
     def defaults(self) -> dict[str, Any]:
-        """Fields of a task in the family's way: `reference`, `second_route`, `rivals`, `wrong_prior`."""
+        """Fields of a task in the family's way: `reference`, `second_route`, `rivals`,
+        `wrong_prior`.
+        """
 
     @abstractmethod
     def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
-        """Draw the data sets numbered `index`; each is a function of (seed, stream, its number) alone."""
+        """Draw the data sets numbered `index`; each is a function of (seed, stream, its number)
+        alone.
+        """
 
     @abstractmethod
     def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
-        """(context, query) that a candidate sees at the position with this number in `data.positions`."""
+        """(context, query) that a candidate sees at the position with this number in
+        `data.positions`.
+        """
 
     @abstractmethod
     def program(self, *args: Any, **kwargs: Any) -> Any:
@@ -142,13 +148,17 @@ class Model(ABC):
     def conditional(
         self, latent_draws: Mapping[str, Array], data: Data, position: int
     ) -> Predictive:
-        """Predictive (dataset, query) averaged over draws of the latents, name -> (dataset, draw, *event)."""
+        """Predictive (dataset, query) averaged over draws of the latents, name -> (dataset, draw,
+        *event).
+        """
 
     # -- what a family may say ---------------------------------------------------------------------
 
     @property
     def n_categories(self) -> int | None:
-        """Width of the category axis of predictions (the widest variable), or None for a real-valued observation."""
+        """Width of the category axis of predictions (the widest variable), or None for a
+        real-valued observation.
+        """
         return None
 
     @property
@@ -158,7 +168,9 @@ class Model(ABC):
 
     @property
     def enumerated(self) -> bool:
-        """Whether a latent has finitely many values: its posterior is a sum, and nothing for a sampler of real latents."""
+        """Whether a latent has finitely many values: its posterior is a sum, and nothing for a
+        sampler of real latents.
+        """
         return False
 
     @property
@@ -176,18 +188,22 @@ class Model(ABC):
         del data
 
     def without_context(self, data: Data) -> Data:
-        """The same queries behind no observation at all, one position: what the prior predictive is asked about.
+        """The same queries behind no observation at all, one position: what the prior predictive is
+        asked about.
 
         A family whose prior needs no engine answers `prior_predictive` instead.
         """
         return replace(data, positions=np.zeros(1, dtype=np.int64))
 
     def prior_predictive(self, data: Data) -> Predictive | None:
-        """Predictive (dataset, position, query) that ignores the context; None: the exact engine is asked about none."""
+        """Predictive (dataset, position, query) that ignores the context; None: the exact engine is
+        asked about none.
+        """
         return None
 
     def extended(self, data: Data, size: int, draw: Draw) -> Data | None:
-        """The contexts of one position with a further observation behind the first `size`; None: the family does not say how.
+        """The contexts of one position with a further observation behind the first `size`; None:
+        the family does not say how.
 
         Args:
             draw: data -> one draw of the outcome at each of its queries, (dataset, query).
@@ -195,7 +211,8 @@ class Model(ABC):
         return None
 
     def tempered(self, power: float) -> Model:
-        """The model from which training draws contexts: known probabilities raised to a power; what is impossible stays so.
+        """The model from which training draws contexts: known probabilities raised to a power; what
+        is impossible stays so.
 
         Raises:
             InputError: a power other than 1 for a model without known probabilities.
@@ -218,7 +235,9 @@ class Model(ABC):
         return f"{_spaced(self.kind)}: {', '.join(fields)}"
 
     def show(self, example: Example) -> Shown:
-        """What one example's context is and what is asked: the arrays by name, and nothing made of their numbers."""
+        """What one example's context is and what is asked: the arrays by name, and nothing made of
+        their numbers.
+        """
         rows = []
         for name, values in sorted(example.arrays.items()):
             if name not in self.layout.shared:
@@ -235,7 +254,8 @@ class Model(ABC):
         return ()
 
     def groups(self, data: Data, sizes: Groups) -> Groups:
-        """In which predictions a divergence might concentrate, besides the context size: name -> (dataset, position, query).
+        """In which predictions a divergence might concentrate, besides the context size: name ->
+        (dataset, position, query).
 
         Args:
             sizes: the groups of one context size, to be combined with; axes may have length one.

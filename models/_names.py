@@ -1,4 +1,6 @@
-"""Names that a reader takes for one another, or that hold what no reader sees: said in a note, never merged."""
+"""Names that a reader takes for one another, or that hold what no reader sees: said in a note,
+never merged.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ TWINS = str.maketrans(
 
 
 def name_notes(nodes: Sequence[str], states: Sequence[Sequence[str]]) -> list[str]:
-    """One sentence for each name with invisible characters, and for each pair of names that look alike.
+    """One sentence for each name with invisible characters, and for each pair of names that look
+    alike.
 
     Args:
         nodes: names of the nodes.
@@ -64,7 +67,9 @@ def _alike(lists: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _look(name: str) -> str:
-    """What is drawn: composed letters, plain blanks, nothing invisible, Latin letters for their twins."""
+    """What is drawn: composed letters, plain blanks, nothing invisible, Latin letters for their
+    twins.
+    """
     visible = "".join(c for c in name if not _is_hidden(c))
     composed = unicodedata.normalize("NFC", visible)
     blanks = "".join(" " if unicodedata.category(c) == "Zs" else c for c in composed)

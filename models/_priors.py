@@ -1,4 +1,5 @@
-"""Priors over the rows of conditional probability tables; all rows of a network are independent and share one prior.
+"""Priors over the rows of conditional probability tables; all rows of a network are independent and
+share one prior.
 
 dirichlet         a row of K states ~ Dirichlet(c, …, c); for two states this is Beta(c, c)
 uniform           two states: P(second state) ~ U(low, high)
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 
 class RowPrior(ABC):
-    """Prior of one row; `states` holds the number of states of each of R rows, `width` the largest of them."""
+    """Prior of one row; `states` holds the number of states of each of R rows, `width` the largest
+    of them.
+    """
 
     kind: ClassVar[str]
 
@@ -34,11 +37,15 @@ class RowPrior(ABC):
 
     @abstractmethod
     def sample(self, key: jax.Array, level: jax.Array, states: IntArray) -> jax.Array:
-        """One draw of all rows (R, K), zero beyond a row's own states, from uniforms `level` (R, K) or a key of its own."""
+        """One draw of all rows (R, K), zero beyond a row's own states, from uniforms `level` (R, K)
+        or a key of its own.
+        """
 
     @abstractmethod
     def program(self, states: IntArray, width: int) -> jax.Array:
-        """NumPyro statements that draw all rows; returns (R, width), zero beyond a row's own states."""
+        """NumPyro statements that draw all rows; returns (R, width), zero beyond a row's own
+        states.
+        """
 
     def check(self, states: IntArray) -> None:  # noqa: B027 - a hook: most priors fit every row
         """Raise `ModelError` when rows with these numbers of states cannot have this prior."""
@@ -106,7 +113,9 @@ class _Intervals(RowPrior):
         return self._rows(numpyro.sample("level", law))
 
     def _rows(self, level: jax.Array) -> jax.Array:
-        """Rows (R, 2) from uniform levels (R,): the level picks the component and the place inside it."""
+        """Rows (R, 2) from uniform levels (R,): the level picks the component and the place inside
+        it.
+        """
         import jax.numpy as jnp
 
         weight, low, high = map(jnp.asarray, zip(*self.components, strict=True))

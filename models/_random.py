@@ -1,4 +1,5 @@
-"""Random numbers as a function of (seed, stream, index): never of call order, batch size or a global state.
+"""Random numbers as a function of (seed, stream, index): never of call order, batch size or a
+global state.
 
 A simulator asks once for all uniforms of a data set and gets everything else by inversion: every
 call of a generator costs half a second of compilation, an inversion next to nothing.
@@ -54,7 +55,9 @@ def _base(seed: int, stream: str) -> jax.Array:
 
 @cache
 def _folded() -> Callable[..., jax.Array]:
-    """Compiled: a batch of training asks for keys at every step, and op by op they took a quarter of making it."""
+    """Compiled: a batch of training asks for keys at every step, and op by op they took a quarter
+    of making it.
+    """
     import jax
 
     return jax.jit(jax.vmap(jax.random.fold_in, in_axes=(None, 0)))
@@ -85,7 +88,8 @@ def integers(level: jax.Array, below: int) -> jax.Array:
 
 
 def log_gamma(key: jax.Array, level: jax.Array, concentration: float) -> jax.Array:
-    """Logarithms of Gamma(concentration) variables, shaped like the uniforms `level`; small ones do not underflow.
+    """Logarithms of Gamma(concentration) variables, shaped like the uniforms `level`; small ones do
+    not underflow.
 
     Gamma(1) comes from `level` by inversion; any other from its own key, by rejection.
     """

@@ -64,7 +64,9 @@ class Syntax:
     ends_words: bool = True
 
     def after_blanks(self, text: str, at: int) -> int:
-        """The next offset that is neither blank nor in a comment; that of a comment which never ends."""
+        """The next offset that is neither blank nor in a comment; that of a comment which never
+        ends.
+        """
         while True:
             at = BLANKS.match(text, at).end()  # type: ignore[union-attr]  # an empty match is a match
             end = self._comment_end(text, at)
@@ -86,7 +88,8 @@ class Syntax:
         return Token(text[at:end], WORD, at, end) if end > at else None
 
     def value(self, text: str, at: int, ends: str, *, comments: bool = True) -> tuple[str, int]:
-        """Everything up to one of the characters `ends` outside quotes and comments, with blanks for comments; and where it is.
+        """Everything up to one of the characters `ends` outside quotes and comments, with blanks
+        for comments; and where it is.
 
         A quote that does not end in its line is a character like any other, where quoted text has
         one line. What never ends otherwise, a comment or a quote, is where the value ends, and so
@@ -114,7 +117,9 @@ class Syntax:
         return "".join((*pieces, text[start:])), len(text)
 
     def common(self, text: str, at: int) -> Token | None:
-        """The next token where it is a sign or a word without a comment near it; otherwise None, and nothing is said."""
+        """The next token where it is a sign or a word without a comment near it; otherwise None,
+        and nothing is said.
+        """
         match = self._common.match(text, at)
         if match is None:
             return None

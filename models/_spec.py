@@ -1,4 +1,5 @@
-"""Tasks and models from user files: YAML read by schema, model files read by their own readers, nothing ever executed.
+"""Tasks and models from user files: YAML read by schema, model files read by their own readers,
+nothing ever executed.
 
 The schema is the dataclasses themselves: every key must be a field, and each value checks itself
 when the model is built.
@@ -58,7 +59,9 @@ def load_task(name_or_path: str | Path) -> Task:
 
 
 def load_model_file(path: str | Path) -> Model:
-    """A model from a file that a reader knows by its suffix (plain or with `.gz`), or the YAML of a model or a task."""
+    """A model from a file that a reader knows by its suffix (plain or with `.gz`), or the YAML of a
+    model or a task.
+    """
     path = Path(path)
     readers = _readers()
     for suffix, reader in readers.items():
@@ -86,7 +89,9 @@ def model_from_spec(spec: Any) -> Model:
 
 
 def kinds() -> dict[str, type[Model]]:
-    """Families that a file can describe, by their kind; a program is none, since nothing in a file is executed."""
+    """Families that a file can describe, by their kind; a program is none, since nothing in a file
+    is executed.
+    """
     families: list[type[Model]] = [
         registry.load("family", name) for name in registry.usable("family")
     ]
@@ -138,7 +143,9 @@ def task_from_dict(spec: Any) -> Task:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Plain data of a YAML file; words such as `yes` stay words, keys are unique, aliases are refused."""
+    """Plain data of a YAML file; words such as `yes` stay words, keys are unique, aliases are
+    refused.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:

@@ -54,7 +54,8 @@ class Design:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Frozen tolerance of the primary endpoint: 1 % of the mean divergence of the prior predictive from exact.
+    """Frozen tolerance of the primary endpoint: 1 % of the mean divergence of the prior predictive
+    from exact.
 
     Attributes:
         kl: nats, for candidates with a density.

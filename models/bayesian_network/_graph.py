@@ -1,4 +1,6 @@
-"""The graph of a network as a user writes it: names, parents and states, brought into topological order."""
+"""The graph of a network as a user writes it: names, parents and states, brought into topological
+order.
+"""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, init=False)
 class BayesianNetwork(Structure, Model):
-    """A directed acyclic graph over finite variables with known tables, or with a prior over their rows.
+    """A directed acyclic graph over finite variables with known tables, or with a prior over their
+    rows.
 
     Args:
         nodes: names; they are brought into topological order, otherwise keeping the given one.
@@ -84,8 +85,17 @@ class BayesianNetwork(Structure, Model):
     notes: tuple[str, ...] = field(compare=False)
     kind: ClassVar[str] = "bayesian_network"
 
-    def __init__(self, nodes: Sequence[str], parents: Parents, states: States = 2, *, cpts: Tables | None = None,
-                 prior: RowPrior | None = None, edges: Edges | None = None, notes: Sequence[str] = ()) -> None:  # fmt: skip
+    def __init__(
+        self,
+        nodes: Sequence[str],
+        parents: Parents,
+        states: States = 2,
+        *,
+        cpts: Tables | None = None,
+        prior: RowPrior | None = None,
+        edges: Edges | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
         names = names_of(nodes)
         _require_whole_prior_of_graph(parents, prior, edges)
         links = [tuple(range(i)) for i in range(len(names))] if edges else links_of(names, parents)

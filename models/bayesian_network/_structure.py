@@ -76,7 +76,9 @@ class Structure:
 
     @cached_property
     def padded_parents(self) -> tuple[IntArray, IntArray]:
-        """Parents and their strides, both (M, P) with stride 0 where a node has fewer than P parents."""
+        """Parents and their strides, both (M, P) with stride 0 where a node has fewer than P
+        parents.
+        """
         most = max(len(parents) for parents in self.parents)
         index, stride = np.zeros((2, len(self.nodes), most), dtype=np.int64)
         for node, parents in enumerate(self.parents):
@@ -96,7 +98,9 @@ class Structure:
         return np.asarray(self.offsets + (parent_states * stride).sum(-1))
 
     def count(self, rows: IntArray) -> IntArray:
-        """Counts of states by row of theta over the n rows of each batch entry, (..., n, M) -> (..., R, K)."""
+        """Counts of states by row of theta over the n rows of each batch entry, (..., n, M) ->
+        (..., R, K).
+        """
         cell = self.configuration(rows) * self.width + rows
         batch = rows.shape[:-2]
         number, size = math.prod(batch), self.n_rows * self.width
@@ -106,7 +110,9 @@ class Structure:
         return counts.reshape(*batch, self.n_rows, self.width)
 
     def query_rows(self, query: RowQuery) -> IntArray:
-        """Row of theta that answers each query, (dataset, query): the target's parents all come before it."""
+        """Row of theta that answers each query, (dataset, query): the target's parents all come
+        before it.
+        """
         each = self.configuration(query.row)
         at_target = np.take_along_axis(each, query.target[None, :, None], axis=-1)
         return at_target[..., 0]

@@ -1,4 +1,6 @@
-"""A network as a reader meets it: its columns, a sentence, an example, groups and distances of contexts."""
+"""A network as a reader meets it: its columns, a sentence, an example, groups and distances of
+contexts.
+"""
 
 from __future__ import annotations
 
@@ -167,7 +169,9 @@ def _observed(model: BayesianNetwork, data: Data) -> dict[str, Mask]:
 
 
 def distance(model: BayesianNetwork, context: Any, query: Any) -> Distance:
-    """Parents on which a row differs from the query, or edges between an observed node and the one asked for."""
+    """Parents on which a row differs from the query, or edges between an observed node and the one
+    asked for.
+    """
     if model.prior is None:
         edges = edges_between(model)
         return Distance("edges away", _numbers_to(int(edges.max())), edges[None])

@@ -22,7 +22,9 @@ RANK_TOLERANCE = 1e-12  # eigenvalues of K below this share of the largest are r
 
 
 def spectrum(model: GaussianProcess, x: Array) -> tuple[Array, Array]:
-    """Eigenvalues (B, n), clipped at zero, and eigenvectors (B, n, n) of K for fixed hyperparameters."""
+    """Eigenvalues (B, n), clipped at zero, and eigenvectors (B, n, n) of K for fixed
+    hyperparameters.
+    """
     import jax
 
     with jax.enable_x64(True):

@@ -36,7 +36,9 @@ class HyperPrior(ABC):
 
     @abstractmethod
     def nodes(self, n: int) -> tuple[Array, Array]:
-        """Nodes and weights (sum one) of a quadrature: all values of a grid, or n Gauss nodes in the logarithm."""
+        """Nodes and weights (sum one) of a quadrature: all values of a grid, or n Gauss nodes in
+        the logarithm.
+        """
 
     def distribution(self) -> Any:
         """The NumPyro distribution."""

@@ -86,7 +86,9 @@ class _Leaf(Kernel):
 
 @dataclass(frozen=True)
 class Linear(_Leaf):
-    """k(x, z) = sum_i diagonal_i x_i z_i: Bayesian linear regression with prior variances `diagonal` of the slopes."""
+    """k(x, z) = sum_i diagonal_i x_i z_i: Bayesian linear regression with prior variances
+    `diagonal` of the slopes.
+    """
 
     diagonal: Hyper | tuple[float, ...] = 1.0  # one number for all dimensions, or one for each
     kind: ClassVar[str] = "linear"

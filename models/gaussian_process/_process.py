@@ -139,7 +139,9 @@ class GaussianProcess(Model):
 
     @property
     def latents(self) -> tuple[Variable, ...]:
-        """`f` at the context points when all hyperparameters are fixed, otherwise the hyperparameters with a prior."""
+        """`f` at the context points when all hyperparameters are fixed, otherwise the
+        hyperparameters with a prior.
+        """
         if self.fixed:
             return (Variable("f", ("observation",), "real"),)
         return tuple(Variable(n, (), "positive") for n in self.priors)
@@ -181,7 +183,9 @@ class GaussianProcess(Model):
         }
 
     def _wrong_hyperparameters(self) -> dict[str, Any]:
-        """An RBF kernel gets a lengthscale that is 25 % too long; any other model a noise that is 50 % too large."""
+        """An RBF kernel gets a lengthscale that is 25 % too long; any other model a noise that is
+        50 % too large.
+        """
         kernel, noise = self.kernel, self.noise_sd
         if isinstance(kernel, RBF) and isinstance(kernel.lengthscale, float):
             longer = TOO_LONG * kernel.lengthscale
@@ -192,7 +196,8 @@ class GaussianProcess(Model):
         return {"noise_sd": float(TOO_LARGE * at @ weight)}
 
     def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
-        """Draw data sets: `x` (B, N, d), `y` (B, N), `x_query` (B, Q, d); the outcome is a noisy y at x_query.
+        """Draw data sets: `x` (B, N, d), `y` (B, N), `x_query` (B, Q, d); the outcome is a noisy y
+        at x_query.
 
         Latents: `f` (B, N) at the context points, and each hyperparameter with a prior (B,).
         """
@@ -229,7 +234,9 @@ class GaussianProcess(Model):
         program(**data)
 
     def program_data(self, data: Data, position: int) -> dict[str, npt.NDArray[Any]]:
-        """`y`, `mask` (B, N), and `root` (B, N, N) with K = root root^T if all hyperparameters are fixed, else `x`."""
+        """`y`, `mask` (B, N), and `root` (B, N, N) with K = root root^T if all hyperparameters are
+        fixed, else `x`.
+        """
         x, y = data.arrays["x"], data.arrays["y"]
         n = int(data.positions[position])
         observed = np.arange(y.shape[1]) < n

@@ -49,7 +49,8 @@ def simulate(
 
 @lru_cache(maxsize=16)
 def _simulator(model: GaussianProcess, context: int, queries: int) -> Any:
-    """Compiled keys (B,) -> theta, x (B, n + Q, d), f and y (B, n + Q), and the normals behind f and the noise.
+    """Compiled keys (B,) -> theta, x (B, n + Q, d), f and y (B, n + Q), and the normals behind f
+    and the noise.
 
     Where K and what is added to it have no factor either, f and y are NaN.
 
@@ -92,7 +93,9 @@ def _simulator(model: GaussianProcess, context: int, queries: int) -> Any:
 def _by_spectrum(
     model: GaussianProcess, x: Array, theta: Theta, z: Array, noise: Array
 ) -> tuple[Array, Array]:
-    """f and y (B, n) from normals (B, n), where K has no factor in floating point but has its eigenvectors."""
+    """f and y (B, n) from normals (B, n), where K has no factor in floating point but has its
+    eigenvectors.
+    """
     import jax
 
     def covariance(points: jax.Array, values: Theta) -> jax.Array:

@@ -1,4 +1,6 @@
-"""A process as a reader meets it: in a sentence, in an example, in the groups and distances of its contexts."""
+"""A process as a reader meets it: in a sentence, in an example, in the groups and distances of its
+contexts.
+"""
 
 from __future__ import annotations
 

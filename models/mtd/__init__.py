@@ -88,7 +88,9 @@ class MTD(Model):
         shape = (self.m if self.per_lag else 1, self.q, self.q)
         if self.matrix is not None:
             rows = np.array(self.matrix).reshape(shape)
-        else:  # normalised exponentials by hand: NumPy may change how it draws a Dirichlet, but not its uniforms
+        else:
+            # normalised exponentials by hand: NumPy may change how it draws a Dirichlet, but not
+            # its uniforms
             rng = np.random.Generator(np.random.PCG64(self.matrix_seed))
             exponentials = -np.log1p(-rng.random(shape))
             rows = exponentials / exponentials.sum(-1, keepdims=True)
@@ -101,7 +103,9 @@ class MTD(Model):
     # -- helpers of every engine -------------------------------------------------------------------
 
     def likelihood_terms(self, y: IntArray) -> Array:
-        """a[t, g] = pi_g(y_{t-g}, y_t), (B, T) -> (B, T, m); ones for t < m, where the weights play no part."""
+        """a[t, g] = pi_g(y_{t-g}, y_t), (B, T) -> (B, T, m); ones for t < m, where the weights play
+        no part.
+        """
         terms = np.ones((*y.shape, self.m))
         following = y[:, self.m :]
         for g in range(self.m):
@@ -153,7 +157,9 @@ class MTD(Model):
         }
 
     def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
-        """Draw data sets: `y` (B, T), T the largest position; the outcome is the symbol after each prefix."""
+        """Draw data sets: `y` (B, T), T the largest position; the outcome is the symbol after each
+        prefix.
+        """
         import jax
 
         if design.positions[0] < self.m:

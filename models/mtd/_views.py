@@ -1,4 +1,6 @@
-"""A chain as a reader meets it: in a sentence, in an example, in the groups and distances of its contexts."""
+"""A chain as a reader meets it: in a sentence, in an example, in the groups and distances of its
+contexts.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,8 @@ def distance(model: MTD, context: Any) -> Distance:
 
 
 def tables(model: MTD, length: int) -> Sequence[Table]:
-    """The transition matrix: after equal symbols a every lag points at a, and the answer is pi(a, .).
+    """The transition matrix: after equal symbols a every lag points at a, and the answer is pi(a,
+    .).
 
     There is none to ask for where each lag has its own.
     """

@@ -1,4 +1,5 @@
-"""Data sets drawn from a user's program: latents from the prior, outcomes from the sites that observe them.
+"""Data sets drawn from a user's program: latents from the prior, outcomes from the sites that
+observe them.
 
 What a program observes is drawn in the shape of the data that were given. Two ways are tried:
 outcomes that may be left out are left out, so that the program draws as its author wrote it;
@@ -184,7 +185,9 @@ class PriorDraws:
         return latents, {name: run[site]["value"] for name, site in program.outcomes.items()}
 
     def _entangled(self, way: Way) -> list[str]:
-        """Outcomes that are lent and used elsewhere too: then no run without them is a draw of them."""
+        """Outcomes that are lent and used elsewhere too: then no run without them is a draw of
+        them.
+        """
         if not way.lent:
             return []
         lent = {name: np.asarray(value) for name, value in way.lent.items()}

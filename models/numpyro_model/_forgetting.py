@@ -1,4 +1,6 @@
-"""Handlers inside which observed sites are drawn, and what the handlers of a user's program have set."""
+"""Handlers inside which observed sites are drawn, and what the handlers of a user's program have
+set.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def forgotten(shapes: Mapping[str, Shape | None], *, wide: bool) -> Iterator[Non
 
 @contextmanager
 def watching() -> Iterator[dict[str, str]]:
-    """What handlers inside have set by themselves, site -> `value` of a latent (substitute) or random `key` (seed)."""
+    """What handlers inside have set by themselves, site -> `value` of a latent (substitute) or
+    random `key` (seed).
+    """
     from numpyro.primitives import Messenger
 
     seen: dict[str, str] = {}
@@ -53,7 +57,9 @@ def watching() -> Iterator[dict[str, str]]:
 
 
 def widened(law: Any, shape: Shape) -> Any:
-    """Independent copies of a law so that a draw has this shape; the law itself where copies cannot make it."""
+    """Independent copies of a law so that a draw has this shape; the law itself where copies cannot
+    make it.
+    """
     event = tuple(law.event_shape)
     batch = shape[: len(shape) - len(event)]
     narrower = law.shape() != shape and shape[len(batch) :] == event

@@ -159,7 +159,9 @@ class NumPyroModel(Program, Model):
         raise InputError("one data set, the one given", f"{index.size}", remedy)
 
     def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
-        """(all arguments by name, outcomes with the axis `dataset`; names of the latents asked for)."""
+        """(all arguments by name, outcomes with the axis `dataset`; names of the latents asked
+        for).
+        """
         del position  # there is one
         return {**self.data, **self._outcomes_in(data)}, self.queries
 

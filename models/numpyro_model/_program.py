@@ -27,7 +27,9 @@ from veribayes.models.numpyro_model._sites import (
 )
 from veribayes.models.numpyro_model._values import changed, is_numeric
 
-PROBES = 4  # random points: an entry that varies between none of them is a constant, such as the corner of a Cholesky factor
+# random points: an entry that varies between none of them is a constant, such as the corner of a
+# Cholesky factor
+PROBES = 4
 REACH = 2.0  # of these points in unconstrained space, to both sides of zero
 LONGEST = 400  # characters of a user's error that are repeated
 
@@ -88,7 +90,9 @@ class Program:
 
     @cached_property
     def sites(self) -> Sites:
-        """One run of the program that observes its outcomes, latents at a random point of unconstrained space."""
+        """One run of the program that observes its outcomes, latents at a random point of
+        unconstrained space.
+        """
         self.require_free()
         drawn = self.traced(self.data)
         absent = {}
@@ -204,7 +208,9 @@ class Program:
         return defaults
 
     def _takers(self, argument: str, value: Any, drawn: Sites) -> list[str]:
-        """The observed sites that take an argument whole: they hold its value, and another one when it is another."""
+        """The observed sites that take an argument whole: they hold its value, and another one when
+        it is another.
+        """
         if not is_numeric(value):
             return []
         holders = [name for name, site in drawn.items() if takes(site, value)]
@@ -218,7 +224,9 @@ class Program:
         return [name for name in holders if name in tried and takes(tried[name], other)]
 
     def _observed_by(self, argument: str, drawn: Sites) -> list[str]:
-        """The site that observes an argument which was left out: the one that takes on the value it is given."""
+        """The site that observes an argument which was left out: the one that takes on the value it
+        is given.
+        """
         if self.argument(argument) is not None:
             return []
         order = sorted(drawn, key=lambda name: name != argument)  # most programs call both the same
@@ -294,7 +302,8 @@ class Program:
         return Handled(values, keys)
 
     def require_free(self) -> None:
-        """Refuse latents that a `handlers.substitute` fixes: NumPyro's samplers would move them all the same.
+        """Refuse latents that a `handlers.substitute` fixes: NumPyro's samplers would move them all
+        the same.
 
         Raises:
             ModelError: there are such latents.
@@ -308,7 +317,9 @@ class Program:
 
 @contextmanager
 def running(program: Program) -> Iterator[None]:
-    """A user's program runs in float64, as strictly as its author likes; what it raises is the user's to read."""
+    """A user's program runs in float64, as strictly as its author likes; what it raises is the
+    user's to read.
+    """
     import jax
 
     try:

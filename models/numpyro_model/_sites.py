@@ -1,4 +1,6 @@
-"""Sites of a traced program: what is observed, latent or summed out, and what no posterior is defined for."""
+"""Sites of a traced program: what is observed, latent or summed out, and what no posterior is
+defined for.
+"""
 
 from __future__ import annotations
 

@@ -254,7 +254,9 @@ class _Reader:
         return token.text
 
     def _names(self, closing: str, expected: str) -> list[str]:
-        """Names up to a closing bracket; separators are as good as blanks, as in the original grammar."""
+        """Names up to a closing bracket; separators are as good as blanks, as in the original
+        grammar.
+        """
         names = list[str]()
         expected = f"{expected}, then '{closing}'"
         token = self.tokens.next(expected)
@@ -276,7 +278,9 @@ class _Reader:
 
 
 def _configuration(labels: list[str], numbered: list[dict[str, int]]) -> int | None:
-    """Number of the parents' configuration with these states, in C order; None where a label is no state of its parent."""
+    """Number of the parents' configuration with these states, in C order; None where a label is no
+    state of its parent.
+    """
     if len(labels) != len(numbered):
         return None
     where = 0

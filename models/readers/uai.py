@@ -167,7 +167,8 @@ def _scope(words: _Words, variables: int) -> Scope:
 def _order(
     draft: Draft, scopes: Sequence[Scope], sizes: Sequence[int], tables: Sequence[Array]
 ) -> Layout:
-    """The format's layout or pgmpy's, whichever makes tables of all numbers; one file has one writer.
+    """The format's layout or pgmpy's, whichever makes tables of all numbers; one file has one
+    writer.
 
     Raises:
         ModelError: both do, and say different things.

@@ -1,4 +1,6 @@
-"""Checks of arguments: each returns the value in its canonical type or raises `InputError`, which names the argument."""
+"""Checks of arguments: each returns the value in its canonical type or raises `InputError`, which
+names the argument.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ NOT_REAL = "cSUMm"  # kinds of arrays that NumPy would convert in silence
 
 
 def to_float64(value: object, name: str = "") -> Array:
-    """NumPy float64 from a NumPy, JAX or torch array (detached, copied to the host) or nested lists.
+    """NumPy float64 from a NumPy, JAX or torch array (detached, copied to the host) or nested
+    lists.
 
     Masked entries become NaN, so that no form takes them for numbers. Complex numbers, text and
     times are refused.

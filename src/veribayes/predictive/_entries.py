@@ -8,7 +8,8 @@ from scipy.special import logsumexp
 from veribayes.errors import EntryError, ShapeError
 from veribayes.predictive._arrays import Array, Mask
 
-MASS_TOLERANCE = 1e-3  # float32 softmax over thousands of bins is off by 1e-6; three decades more is a different object
+# float32 softmax over thousands of bins is off by 1e-6; three decades more is a different object
+MASS_TOLERANCE = 1e-3
 LARGEST_LOG = 700.0  # its exponential still is a float64
 
 

@@ -46,7 +46,9 @@ class Masses(Predictive):
 
     @property
     def log_masses(self) -> Array:
-        """Logarithms of the probabilities, (..., cell); minus infinity for zeros, without a warning."""
+        """Logarithms of the probabilities, (..., cell); minus infinity for zeros, without a
+        warning.
+        """
         if self.log_probs is not None:
             return self.log_probs
         with np.errstate(divide="ignore"):

@@ -29,7 +29,8 @@ HINTS = {  # names that are near to a variable's, and what to do about them
 
 
 def as_predictive(output: object, shape: tuple[int, ...], n_categories: int | None) -> Predictive:
-    """Read a candidate's output: a `Predictive` or a dict with the variables of one of the six forms.
+    """Read a candidate's output: a `Predictive` or a dict with the variables of one of the six
+    forms.
 
     Args:
         output: what the candidate returned; torch, JAX and NumPy arrays are all accepted.

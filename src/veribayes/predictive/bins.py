@@ -20,7 +20,8 @@ LEFT, RIGHT = 0, 1  # entries of `tail_scale`
 
 @dataclass(frozen=True, eq=False)
 class Bins(Masses):
-    """Bar distribution: uniform inside bins, half-normal tails outside the borders (arXiv 2112.10510).
+    """Bar distribution: uniform inside bins, half-normal tails outside the borders (arXiv
+    2112.10510).
 
     `edges` has C + 1 increasing borders, shared by the batch. With `tail_scale` (left, right;
     standard deviation of the normal whose half is used) `probs` has C + 2 cells, the tails first

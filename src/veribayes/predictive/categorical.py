@@ -16,7 +16,9 @@ from veribayes.predictive._masses import Masses
 
 @dataclass(frozen=True, eq=False)
 class Categorical(Masses):
-    """Probabilities over categories 0..K-1, zero-padded beyond a variable's own number of categories."""
+    """Probabilities over categories 0..K-1, zero-padded beyond a variable's own number of
+    categories.
+    """
 
     probs: Array  # (..., category)
     log_probs: Array | None = None  # (..., category)

@@ -1,4 +1,5 @@
-"""The joint predictive of several queries of one data set: a finite mixture of multivariate normals.
+"""The joint predictive of several queries of one data set: a finite mixture of multivariate
+normals.
 
 The six forms of `predictive` say what is known of each query alone. Queries of one data set share
 their unknowns, and a candidate that is right about each may be wrong about all: its joint says so.
@@ -24,7 +25,8 @@ from veribayes.predictive.mixture import NormalMixture
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """Mixture of multivariate normals over the queries, with a leading shape (usually dataset, position).
+    """Mixture of multivariate normals over the queries, with a leading shape (usually dataset,
+    position).
 
     Attributes:
         weights: (..., component), sum one.
@@ -105,7 +107,8 @@ class Joint:
         return np.asarray(logsumexp(log_terms, axis=-1))
 
     def whiten(self, y: Array) -> Array:
-        """Rosenblatt's transform of `y` (..., query): independent standard normals if y has this law.
+        """Rosenblatt's transform of `y` (..., query): independent standard normals if y has this
+        law.
 
         The normal quantile of P(Y_j <= y_j | y_1, ..., y_{j-1}); with one component, L^-1 (y -
         mean) with L L^T = covariance.
@@ -141,7 +144,8 @@ class Joint:
         return np.asarray(mean + deviation)
 
     def kl(self, other: Joint) -> Array:
-        """KL(self || other), nats, (...,): (tr(S^-1 C) + |m - m'|^2_{S^-1} - Q + log det S / det C) / 2.
+        """KL(self || other), nats, (...,): (tr(S^-1 C) + |m - m'|^2_{S^-1} - Q + log det S / det C)
+        / 2.
 
         Raises:
             InputError: more than one component, for which there is no closed form: average log_prob

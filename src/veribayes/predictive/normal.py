@@ -56,7 +56,9 @@ class Normal(Predictive):
 
 
 def log_normal_interval(low: Array, high: Array) -> Array:
-    """log P(low < Z < high) for a standard normal, through the smaller tail so that nothing cancels."""
+    """log P(low < Z < high) for a standard normal, through the smaller tail so that nothing
+    cancels.
+    """
     flip = low > 0
     start = np.where(flip, -high, low)
     stop = np.where(flip, -low, high)

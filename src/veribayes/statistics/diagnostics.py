@@ -31,7 +31,8 @@ ALL_DRAWS = (2, 3)  # the axes of chains and draws
 
 @dataclass(frozen=True)
 class Gates:
-    """What a batch of posteriors measured; arrays are (dataset,), the worst over the latents of each.
+    """What a batch of posteriors measured; arrays are (dataset,), the worst over the latents of
+    each.
 
     Attributes:
         rank_r_hat, ess_bulk, ess_tail, divergences, e_bfmi: see the module.
@@ -128,7 +129,9 @@ def measure(draws: Array, energy: Array, diverging: Mask) -> tuple[Gates, Mappin
 
 
 def rank_r_hat(draws: Array, scores: Array | None = None) -> Array:
-    """The larger of split R-hat of ranks (location) and of ranks of distances to the median (scale)."""
+    """The larger of split R-hat of ranks (location) and of ranks of distances to the median
+    (scale).
+    """
     halves = split(draws)
     if scores is None:
         scores = normal_scores(halves)

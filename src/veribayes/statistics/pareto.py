@@ -26,7 +26,8 @@ def tail_size(points: int) -> int:
 
 
 def mean_beyond(ordered: Array) -> Array:
-    """How many times as far out as the farthest value the next one beyond it lies on average: 1 / (1 - k), at least 1.
+    """How many times as far out as the farthest value the next one beyond it lies on average: 1 /
+    (1 - k), at least 1.
 
     A Pareto tail with shape k starts anew at every point: the mean of what lies beyond x is
     x / (1 - k) there. Shapes above .95 count as .95; 1 where there are fewer than 25 values.
@@ -46,7 +47,9 @@ def mean_beyond(ordered: Array) -> Array:
 
 
 def heaviness(values: Array) -> float:
-    """Pareto's k of the largest of some values, (value,); -inf where they are fewer than 25 or the tail is flat."""
+    """Pareto's k of the largest of some values, (value,); -inf where they are fewer than 25 or the
+    tail is flat.
+    """
     size = tail_size(values.size)
     if size < FEWEST:
         return -np.inf

@@ -1,4 +1,6 @@
-"""An example as a reader meets it: a family writes it, a run keeps it, the report draws it and knows no family."""
+"""An example as a reader meets it: a family writes it, a run keeps it, the report draws it and
+knows no family.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class Shown:
 
 
 def to_json(shown: Shown, labels: Sequence[str]) -> str:
-    """An example as a reader meets it: text, table, line, and the names of the categories at its query."""
+    """An example as a reader meets it: text, table, line, and the names of the categories at its
+    query.
+    """
     line = None
     if shown.line is not None:
         line = {name: getattr(shown.line, name).tolist() for name in LINE}
