@@ -16,7 +16,7 @@ READ_IN = {
     "abstract": "read in the abstract",
     "code": "read in the authors' code",
     "secondhand": "read about elsewhere",
-    "ours": "our own sentence",
+    "ours": "written by us",
 }
 
 
