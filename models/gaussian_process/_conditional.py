@@ -38,7 +38,7 @@ def given_f(
 ) -> tuple[Array, Array]:
     """Mean and variance (B, Q, S), conditioned on what f carries above rounding.
 
-    That are its leading eigencoordinates.
+    These are its leading eigencoordinates.
     """
     import jax
 

@@ -148,13 +148,11 @@ def merge_certificates(parts: list[Certificate]) -> Certificate:
 
 def merge_branches(parts: list[Branch]) -> Branch:
     """Join the branches of consecutive shards along `dataset`."""
-    return Branch(
-        predictive=concatenate([part.predictive for part in parts]),
-        certificate=merge_certificates([part.certificate for part in parts]),
-        posterior=_merged_posterior([part.posterior for part in parts]),
-        replicates=_merged_replicates(parts),
-        joint=_merged_joint(parts),
-    )
+    predictive = concatenate([part.predictive for part in parts])
+    certificate = merge_certificates([part.certificate for part in parts])
+    posterior = _merged_posterior([part.posterior for part in parts])
+    replicates = _merged_replicates(parts)
+    return Branch(predictive, certificate, posterior, replicates, _merged_joint(parts))
 
 
 def _merged_posterior(parts: list[Posterior]) -> Posterior:
