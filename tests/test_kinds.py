@@ -14,6 +14,7 @@ TOP = Path(__file__).resolve().parents[1]
 ROOMS = ("src/veribayes", "models", "inference", "transformer", "validation")
 SERVING = (  # folders whose files may serve one family: each is a part, or what parts of one family share
     "inference",
+    "models/readers",
     "transformer/architectures",
     "transformer/constructions",
     "transformer/tokens",
@@ -22,13 +23,7 @@ SERVING = (  # folders whose files may serve one family: each is a part, or what
 # File -> why it may. Every other file has to ask the model, its layout or the registry.
 EXCEPTIONS = {
     "models/_kernels.py": "the name under which engines import the kernels of Gaussian processes",
-    "models/_files.py": "a network file holds a Bayesian network, whatever its format",
     "models/_pgmpy.py": "a network of pgmpy is a Bayesian network",
-    "models/readers/bif.py": "a network file holds a Bayesian network",
-    "models/readers/net.py": "a network file holds a Bayesian network",
-    "models/readers/uai.py": "a network file holds a Bayesian network",
-    "models/readers/xdsl.py": "a network file holds a Bayesian network",
-    "models/readers/xmlbif.py": "a network file holds a Bayesian network",
     "src/veribayes/api.py": "a callable that a user hands over is a NumPyro program",
     "src/veribayes/cli/doctor.py": "numpyro is one of the libraries that are tried",
     "src/veribayes/storage/store.py": "numpyro is one of the libraries whose versions a run keeps",

@@ -21,7 +21,10 @@ import numpy as np
 from veribayes.errors import ModelError
 from veribayes.models._check import shown
 from veribayes.models._dialects import UNQUOTED, looks_like
-from veribayes.models._files import (
+from veribayes.models._reader import Reader
+from veribayes.models._scan import SIGN, Syntax, Token, Tokens
+from veribayes.models.bayesian_network import BayesianNetwork, checked_table
+from veribayes.models.readers._files import (
     MAX_NAMES,
     line_of,
     numbers,
@@ -29,9 +32,6 @@ from veribayes.models._files import (
     read_text,
     require_entries,
 )
-from veribayes.models._reader import Reader
-from veribayes.models._scan import SIGN, Syntax, Token, Tokens
-from veribayes.models.bayesian_network import BayesianNetwork, checked_table
 from veribayes.predictive import Array
 
 BIF = Syntax(signs="{}()[],;|", line="//", block=("/*", "*/"))

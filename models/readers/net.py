@@ -18,10 +18,10 @@ from pathlib import Path
 
 from veribayes.models._check import shown
 from veribayes.models._dialects import UNQUOTED, looks_like
-from veribayes.models._files import MAX_NAMES, Draft, line_of, read_text
 from veribayes.models._reader import Reader
 from veribayes.models._scan import SIGN, Syntax, Tokens
 from veribayes.models.bayesian_network import BayesianNetwork
+from veribayes.models.readers._files import MAX_NAMES, Draft, line_of, read_text
 
 NET = Syntax(signs="{}()=;|", line="%", escapes=True)
 LIST = Syntax(

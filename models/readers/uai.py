@@ -26,7 +26,9 @@ import numpy as np
 
 from veribayes.models._check import shown
 from veribayes.models._dialects import looks_like
-from veribayes.models._files import (
+from veribayes.models._reader import Reader
+from veribayes.models.bayesian_network import MAX_ENTRIES, BayesianNetwork
+from veribayes.models.readers._files import (
     MAX_NAMES,
     SUMS,
     Draft,
@@ -36,8 +38,6 @@ from veribayes.models._files import (
     read_text,
     require_entries,
 )
-from veribayes.models._reader import Reader
-from veribayes.models.bayesian_network import MAX_ENTRIES, BayesianNetwork
 from veribayes.predictive import Array
 
 WORD = re.compile(r"\S+")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from veribayes.models._check import shown
 from veribayes.models._dialects import ROOTS
-from veribayes.models._files import Draft, read_text
 from veribayes.models._reader import Reader
 from veribayes.models._xml import Element, parse_xml
 from veribayes.models.bayesian_network import BayesianNetwork
+from veribayes.models.readers._files import Draft, read_text
 
 FULL_TABLE = "write the full table as cpt: parameters of other functions are no probabilities"
 KINDS: Mapping[str, str] = {
