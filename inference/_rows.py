@@ -83,7 +83,8 @@ def matching_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntAr
     Args:
         relevant: (query, node).
     """
-    agrees = (_equal_to_query(data) | ~relevant[:, None]).all(-1)  # (dataset, query, row)
+    agrees_or_not_asked = _equal_to_query(data) | ~relevant[:, None]
+    agrees = np.asarray(agrees_or_not_asked.all(-1))  # (dataset, query, row)
     seen = (agrees[..., None] & _target_states(model, data)).cumsum(2)
     none = np.zeros_like(seen[:, :, :1])
     by_length = np.concatenate([none, seen], axis=2)
