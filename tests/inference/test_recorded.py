@@ -1,4 +1,4 @@
-"""Recorded numbers: what every deterministic engine said of a few small data sets, so that a change of its code changes nothing."""
+"""Recorded numbers: what every deterministic engine said of a few small data sets, which no change of code may move."""
 
 from __future__ import annotations
 
@@ -49,11 +49,9 @@ RECORDED: dict[tuple[str, str], float] = {
     ("inference", "junction_tree"): -0.8400642761200546,
     ("inference", "elimination"): -0.8400642761200546,
     ("inference", "enumeration"): -0.8400642761200546,
-    ("inference", "pgmpy"): -0.8400642761200546,
     ("inference", "likelihood_weighting"): -0.8411467890818198,
     ("mtd", "simplex_quadrature"): 0.2380278611565866,
     ("mtd", "lag_counts"): 0.2380278611565871,
-    ("mtd", "lag_quasi_monte_carlo"): 0.23796394459408302,
     ("mtd", "n_gram"): -0.3263965101338616,
     ("mtd", "expectation_maximization"): 0.27467757300734674,
     ("mtd", "off_by_one_lag"): 0.08726736817294897,
@@ -87,6 +85,6 @@ def weighted_sum(kind: str, engine: str) -> float:
     return float(weights @ values.ravel())
 
 
-@pytest.mark.parametrize(("kind", "engine"), RECORDED, ids="-".join)
+@pytest.mark.parametrize(("kind", "engine"), RECORDED)
 def test_an_engine_says_what_it_said(kind: str, engine: str) -> None:
     assert weighted_sum(kind, engine) == pytest.approx(RECORDED[kind, engine], rel=1e-9)
