@@ -76,8 +76,8 @@ class Layout:
         """Scopes of indicators, slices, joint; and whether derivatives by them are wanted."""
         indicators = [((v,), not self.joint) for v in self.hidden]
         slices = [(self.scopes[node], False) for node in self.sliced]
-        asked = [(self.together, True)] if self.together else []
-        return [*indicators, *slices, *asked]
+        together = [(self.together, True)] if self.together else []
+        return [*indicators, *slices, *together]
 
     @cached_property
     def cliques(self) -> tuple[Clique, ...]:

@@ -133,22 +133,22 @@ def condition(
     def joined(*arrays: Array) -> Array:
         return np.concatenate(arrays)[: len(y)]
 
-    found = cast(Conditioned, jax.tree.map(joined, *parts))
-    _require_regular(engine, found, theta, longest)
-    return found
+    conditioned = cast(Conditioned, jax.tree.map(joined, *parts))
+    _require_regular(engine, conditioned, theta, longest)
+    return conditioned
 
 
 def _require_regular(
-    engine: Engine, found: Conditioned, theta: Mapping[str, Array], points: int
+    engine: Engine, conditioned: Conditioned, theta: Mapping[str, Array], points: int
 ) -> None:
     """Refuse matrices whose factorisation met a pivot that is not positive: everything after it is NaN."""
-    broken = np.zeros(found.fit.shape[:2], dtype=bool)  # (dataset, node)
-    for values in (found.mean, found.variance, found.fit, found.log_det):
+    broken = np.zeros(conditioned.fit.shape[:2], dtype=bool)  # (dataset, node)
+    for values in (conditioned.mean, conditioned.variance, conditioned.fit, conditioned.log_det):
         broken |= ~np.isfinite(values.reshape(*broken.shape, -1)).all(-1)
     if not broken.any():
         return
     noise = theta["noise_sd"]
-    condition_number = (points * found.scale / noise**2 + 1)[broken].max()
+    condition_number = (points * conditioned.scale / noise**2 + 1)[broken].max()
     smallest_noise = noise[broken.any(0)].min()
     share = f"{int(broken.any(1).sum())} of {len(broken)} data sets"
     numbers = f"condition number up to {condition_number:.1e}, noise sd {smallest_noise:.3g}"
@@ -158,42 +158,46 @@ def _require_regular(
 
 
 def predictive(
-    model: GaussianProcess, found: Conditioned, theta: Mapping[str, Array], prior: Array
+    model: GaussianProcess, conditioned: Conditioned, theta: Mapping[str, Array], prior: Array
 ) -> Predictive:
     """Normal for fixed hyperparameters, else a mixture with one component a node."""
-    mean = np.moveaxis(found.mean, 1, -1)  # (dataset, position, query, node)
-    variance = np.maximum(np.moveaxis(found.variance, 1, -1), 0.0)
+    mean = np.moveaxis(conditioned.mean, 1, -1)  # (dataset, position, query, node)
+    variance = np.maximum(np.moveaxis(conditioned.variance, 1, -1), 0.0)
     sd = np.sqrt(variance + theta["noise_sd"] ** 2)
     if model.fixed:
         return Normal(mean[..., 0], sd[..., 0])
-    weights = np.moveaxis(node_weights(found, prior), 1, -1)[:, :, None]
+    weights = np.moveaxis(node_weights(conditioned, prior), 1, -1)[:, :, None]
     return NormalMixture(np.broadcast_to(weights, mean.shape), mean, sd)
 
 
-def joint(found: Conditioned, theta: Mapping[str, Array], prior: Array) -> Joint | None:
+def joint(conditioned: Conditioned, theta: Mapping[str, Array], prior: Array) -> Joint | None:
     """The law of noisy observations at all queries together, one component a node."""
-    if found.covariance is None:
+    if conditioned.covariance is None:
         return None
-    noise = theta["noise_sd"][:, None, None] ** 2 * np.eye(found.mean.shape[-1])
-    weights = np.moveaxis(node_weights(found, prior), 1, 2)
-    mean = np.moveaxis(found.mean, 1, 2)
-    covariance = np.moveaxis(found.covariance, 1, 2)
+    noise = theta["noise_sd"][:, None, None] ** 2 * np.eye(conditioned.mean.shape[-1])
+    weights = np.moveaxis(node_weights(conditioned, prior), 1, 2)
+    mean = np.moveaxis(conditioned.mean, 1, 2)
+    covariance = np.moveaxis(conditioned.covariance, 1, 2)
     return Joint(weights, mean, covariance + noise)
 
 
 def posterior(
-    model: GaussianProcess, data: Data, found: Conditioned, theta: Mapping[str, Array], prior: Array
+    model: GaussianProcess,
+    data: Data,
+    conditioned: Conditioned,
+    theta: Mapping[str, Array],
+    prior: Array,
 ) -> dict[str, dict[str, Array]]:
     """Mean and sd of f at the context points, NaN beyond a prefix; or of every hyperparameter that has a prior.
 
     Of a hyperparameter on a grid also the probabilities of its values, `probs` (dataset, position, value).
     """
     if not model.fixed:
-        return _hyperparameters(model, theta, node_weights(found, prior))
-    if found.f_mean is None or found.f_variance is None:
+        return _hyperparameters(model, theta, node_weights(conditioned, prior))
+    if conditioned.f_mean is None or conditioned.f_variance is None:
         return {}
-    sd = np.sqrt(np.maximum(found.f_variance[:, 0], 0.0))
-    return {"f": {"mean": _known(found.f_mean[:, 0], data), "sd": _known(sd, data)}}
+    sd = np.sqrt(np.maximum(conditioned.f_variance[:, 0], 0.0))
+    return {"f": {"mean": _known(conditioned.f_mean[:, 0], data), "sd": _known(sd, data)}}
 
 
 def _hyperparameters(
@@ -219,13 +223,13 @@ def _known(values: Array, data: Data) -> Array:
     return np.where(np.arange(n) < data.positions[:, None], padded, np.nan)
 
 
-def node_weights(found: Conditioned, prior: Array) -> Array:
+def node_weights(conditioned: Conditioned, prior: Array) -> Array:
     """Posterior weights of the nodes, (dataset, node, position)."""
-    log_weights = np.log(prior)[:, None] - (found.fit + found.log_det) / 2
+    log_weights = np.log(prior)[:, None] - (conditioned.fit + conditioned.log_det) / 2
     return np.asarray(softmax(log_weights, axis=1))
 
 
-def rounding_bound(data: Data, found: Conditioned, theta: Mapping[str, Array]) -> float:
+def rounding_bound(data: Data, conditioned: Conditioned, theta: Mapping[str, Array]) -> float:
     """Bound on the error of means in predictive sds, and of relative sds, that rounding makes.
 
     The computed factor is exact for a matrix that differs from A = K + s^2 I by at most c = n (n + 1) eps a / s^2 relative to
@@ -234,8 +238,8 @@ def rounding_bound(data: Data, found: Conditioned, theta: Mapping[str, Array]) -
     """
     n = data.positions.astype(np.float64)
     noise = (theta["noise_sd"] ** 2)[:, None]
-    scale = found.scale[..., None]
+    scale = conditioned.scale[..., None]
     change = 3 * EPS * n * (n + 1) * (scale + noise) / noise
-    variance = np.maximum(found.variance.min(-1), 0.0) + noise
-    per_change = np.sqrt(scale * found.fit / variance) + scale / variance
+    variance = np.maximum(conditioned.variance.min(-1), 0.0) + noise
+    per_change = np.sqrt(scale * conditioned.fit / variance) + scale / variance
     return float((change * per_change).max())

@@ -94,8 +94,8 @@ def matching_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntAr
 def _equal_to_query(data: Data) -> Mask:
     """Whether each node of a row has the state that the query gives it, (dataset, query, row, node)."""
     rows = data.arrays["rows"]
-    asked = query_of(data).row
-    return np.asarray(rows[:, None] == asked[:, :, None])
+    query = query_of(data).row
+    return np.asarray(rows[:, None] == query[:, :, None])
 
 
 def _target_states(model: BayesianNetwork, data: Data) -> Mask:

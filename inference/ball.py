@@ -85,9 +85,9 @@ def enclosed(model: GaussianProcess, x: Array, y: Array, query: Array, n: int) -
     before = ctx.prec
     try:
         for ctx.prec in PRECISION:
-            found = _attempt(model, x[:n], y[:n], query)
-            if found is not None:
-                return found
+            tight = _attempt(model, x[:n], y[:n], query)
+            if tight is not None:
+                return tight
     finally:
         ctx.prec = before
     reason = f"{PRECISION[-1]} bits do not separate a covariance matrix from a singular one"
@@ -97,13 +97,13 @@ def enclosed(model: GaussianProcess, x: Array, y: Array, query: Array, n: int) -
 def _attempt(model: GaussianProcess, x: Array, y: Array, query: Array) -> Array | None:
     """The answer at the present precision; None where an enclosure is not tight."""
     theta, prior = model.hyper_nodes()
-    points, asked = _balls(x), _balls(query)
+    points, queries = _balls(x), _balls(query)
     values = [_ball(v) for v in y]
     parts, scaled = [], []
     for h, prior_weight in enumerate(prior):
         node = {name: float(value[h]) for name, value in theta.items()}
         try:
-            part = _node(model, points, values, asked, node)
+            part = _node(model, points, values, queries, node)
         except ZeroDivisionError:  # a pivot whose ball contains zero
             return None
         _, _, fit, det = part

@@ -66,20 +66,20 @@ class Cholesky:
         model = gaussian(self, task, data)
         theta, prior = model.hyper_nodes(self.nodes)
         solve = _solver(model, self.latents and model.fixed, self.joint)
-        found = condition(self, solve, model, data, theta)
-        answer = predictive(model, found, theta, prior)
-        latents = posterior(model, data, found, theta, prior) if self.latents else {}
-        certificate = self._certificate(model, data, found, answer)
+        conditioned = condition(self, solve, model, data, theta)
+        answer = predictive(model, conditioned, theta, prior)
+        latents = posterior(model, data, conditioned, theta, prior) if self.latents else {}
+        certificate = self._certificate(model, data, conditioned, answer)
         if self.enclosed:
             certificate = self._checked(certificate, task, data, answer)
-        return Branch(answer, certificate, latents, joint=joint(found, theta, prior))
+        return Branch(answer, certificate, latents, joint=joint(conditioned, theta, prior))
 
     def _certificate(
-        self, model: GaussianProcess, data: Data, found: Conditioned, answer: Predictive
+        self, model: GaussianProcess, data: Data, conditioned: Conditioned, answer: Predictive
     ) -> Certificate:
         """Rounding is bounded, or measured where the bound is too wide; the error of a quadrature is measured."""
         theta, _ = model.hyper_nodes(self.nodes)
-        bound = rounding_bound(data, found, theta)
+        bound = rounding_bound(data, conditioned, theta)
         if all(p.discrete for p in model.priors.values()):
             if bound <= LIMIT:
                 return certify(self.method, bound, limit=LIMIT)
@@ -121,8 +121,8 @@ class Cholesky:
     def _predictive(self, model: GaussianProcess, data: Data, nodes: int) -> Predictive:
         """The answer alone, with so many quadrature nodes."""
         theta, prior = model.hyper_nodes(nodes)
-        found = condition(self, _solver(model), model, data, theta)
-        return predictive(model, found, theta, prior)
+        conditioned = condition(self, _solver(model), model, data, theta)
+        return predictive(model, conditioned, theta, prior)
 
 
 def _difference(one: Predictive, other: Predictive) -> float:
@@ -152,7 +152,7 @@ def _solver(model: GaussianProcess, latents: bool = False, joint: bool = False) 
         # (position, observation)
         before = (jnp.arange(y.size)[None] < positions[:, None]).astype(y.dtype)
 
-        def conditioned(half: jax.Array, variance: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def on_prefixes(half: jax.Array, variance: jax.Array) -> tuple[jax.Array, jax.Array]:
             return before @ (half * z), variance[None] - before @ half**2
 
         fit = before @ z[:, 0] ** 2
@@ -162,13 +162,13 @@ def _solver(model: GaussianProcess, latents: bool = False, joint: bool = False) 
         f_mean, f_variance = None, None
         if latents:
             half_context = solve_triangular(factor, covariance, lower=True)
-            f_mean, f_variance = conditioned(half_context, of_context)
+            f_mean, f_variance = on_prefixes(half_context, of_context)
         together = None
         if joint:
             products = half[:, :, None] * half[:, None, :]
             explained = jnp.tensordot(before, products, axes=1)
             together = model.covariance(query, query, theta)[None] - explained
-        mean, variance = conditioned(half, of_query)
+        mean, variance = on_prefixes(half, of_query)
         scale = jnp.maximum(of_query.max(), of_context.max())
         return Conditioned(mean, variance, fit, log_det, scale, f_mean, f_variance, together)
 

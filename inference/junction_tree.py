@@ -86,9 +86,9 @@ class JunctionTree:
 
     def joint(self, model: BayesianNetwork, evidence: IntArray, nodes: Sequence[str]) -> Array:
         """P(nodes | evidence), (row, *states of each of them)."""
-        asked = tuple(model.nodes.index(n) for n in nodes)
-        out = np.empty((len(evidence), *model.cardinalities[list(asked)]))
-        for rows, lanes in self._chunks(model, evidence, asked):
+        numbers = tuple(model.nodes.index(n) for n in nodes)
+        out = np.empty((len(evidence), *model.cardinalities[list(numbers)]))
+        for rows, lanes in self._chunks(model, evidence, numbers):
             out[rows] = np.moveaxis(lanes.joint(evidence[rows]), -1, 0)
         return out
 

@@ -84,51 +84,53 @@ class LagQuasiMonteCarlo:
             wanted = f"at least two lags for the engine '{name_of(self)}'"
             raise InputError(wanted, "one", "use 'simplex_quadrature'")
         factors = terms(model, data)
-        found = _run(self.points, model, factors, data, seed)
-        failed = np.flatnonzero(~found.passed)
+        by_prefix = _run(self.points, model, factors, data, seed)
+        failed = np.flatnonzero(~by_prefix.passed)
         if failed.size:
             some = data.select(datasets=failed)
             again = _run(MORE * self.points, model, factors[failed], some, seed)
-            columns = zip(found, again, strict=True)
-            found = Found(*(_replaced(old, failed, new) for old, new in columns))
-        first = next_symbol(model, data, found.halves[:, :, 0])
-        second = next_symbol(model, data, found.halves[:, :, 1])
+            columns = zip(by_prefix, again, strict=True)
+            by_prefix = PrefixMoments(*(_replaced(old, failed, new) for old, new in columns))
+        first = next_symbol(model, data, by_prefix.halves[:, :, 0])
+        second = next_symbol(model, data, by_prefix.halves[:, :, 1])
         answer = Categorical((first.probs + second.probs) / 2)
-        weights = {**moments(found.halves.mean(2), found.second), "mcse": found.mcse}
-        certificate = self._certificate(found, weights, failed.size)
+        weights = {**moments(by_prefix.halves.mean(2), by_prefix.second), "mcse": by_prefix.mcse}
+        certificate = self._certificate(by_prefix, weights, failed.size)
         return Branch(answer, certificate, {"weights": weights}, (first, second))
 
-    def _certificate(self, found: Found, weights: dict[str, Array], rerun: int) -> Certificate:
+    def _certificate(
+        self, by_prefix: PrefixMoments, weights: dict[str, Array], rerun: int
+    ) -> Certificate:
         """Trusted when few enough data sets fail."""
-        passed = found.passed
+        passed = by_prefix.passed
         refused_share = float((~passed).mean())
         reasons: tuple[str, ...] = ()
         kept = passed
         if refused_share > self.max_refused:
             kept = np.ones_like(passed)
-            reasons = self._reasons(found, refused_share)
+            reasons = self._reasons(by_prefix, refused_share)
         sd = np.maximum(weights["sd"][kept], 1e-12)
-        bound = float((found.mcse[kept] / sd).max(initial=0.0))
+        bound = float((by_prefix.mcse[kept] / sd).max(initial=0.0))
         diagnostics: dict[str, float] = {}
-        diagnostics["ess"] = float(found.ess[kept].min(initial=np.inf))
-        diagnostics["pareto_k"] = float(found.tail_shape[kept].max(initial=-np.inf))
-        diagnostics["mcse"] = float(found.mcse[kept].max(initial=0.0))
+        diagnostics["ess"] = float(by_prefix.ess[kept].min(initial=np.inf))
+        diagnostics["pareto_k"] = float(by_prefix.tail_shape[kept].max(initial=-np.inf))
+        diagnostics["mcse"] = float(by_prefix.mcse[kept].max(initial=0.0))
         diagnostics["refused_share"] = refused_share
         diagnostics["rerun_share"] = rerun / passed.size
         return certify_by_draws(self.method, bound, reasons, diagnostics)
 
-    def _reasons(self, found: Found, refused_share: float) -> tuple[str, ...]:
+    def _reasons(self, by_prefix: PrefixMoments, refused_share: float) -> tuple[str, ...]:
         """What is wrong with the weights of the data sets that failed."""
         points = MORE * self.points
-        ess = float(found.ess[~found.passed].min())
-        shape = float(found.tail_shape[~found.passed].max())
+        ess = float(by_prefix.ess[~by_prefix.passed].min())
+        shape = float(by_prefix.tail_shape[~by_prefix.passed].max())
         uneven = f"{refused_share:.1%} of data sets have uneven weights with {points} points"
         worst_ess = f"effective sample size {ess:.4g} at worst, must reach {MIN_ESS:g}"
         worst_shape = f"Pareto's k {shape:.2g} at worst, must be below {TAIL_LIMIT}"
         return (f"{uneven}; {self.max_refused:.1%} may", f"{worst_ess}; {worst_shape}")
 
 
-class Found(NamedTuple):
+class PrefixMoments(NamedTuple):
     """What the points of a batch of sequences gave at the wanted prefixes.
 
     Attributes:
@@ -157,7 +159,7 @@ def _replaced(old: Array, rows: IntArray, new: Array) -> Array:
     return out
 
 
-def _run(points: int, model: MTD, factors: Array, data: Data, seed: int) -> Found:
+def _run(points: int, model: MTD, factors: Array, data: Data, seed: int) -> PrefixMoments:
     """All sequences with this many points a block."""
     datasets, length, lags = factors.shape
     in_front = -(length + 1) % SEGMENT  # ones: no data
@@ -177,7 +179,7 @@ def _run(points: int, model: MTD, factors: Array, data: Data, seed: int) -> Foun
             )
             parts.append(_at_positions(jax.tree.map(np.asarray, prefixes), data.positions))
     columns = zip(*parts, strict=True)
-    return Found(*(np.concatenate(column)[:datasets] for column in columns))
+    return PrefixMoments(*(np.concatenate(column)[:datasets] for column in columns))
 
 
 def _ends(segments: int) -> IntArray:
@@ -186,7 +188,7 @@ def _ends(segments: int) -> IntArray:
     return np.unique(np.append(0, halved)).astype(np.int64)
 
 
-def _at_positions(prefixes: tuple[Array, ...], positions: IntArray) -> Found:
+def _at_positions(prefixes: tuple[Array, ...], positions: IntArray) -> PrefixMoments:
     """What all prefixes gave, at the wanted ones."""
     mean, second, mcse, ess, tails = prefixes
     used = np.arange(ess.shape[1]) <= positions.max()
@@ -194,7 +196,9 @@ def _at_positions(prefixes: tuple[Array, ...], positions: IntArray) -> Found:
     sd = moments(halves.mean(2), square)["sd"]
     smallest_ess = np.where(used, ess, np.inf).min(1)
     largest_shape = tail_shape(np.exp(tails - tails[..., :1])).max(1)
-    return Found(halves, square, _moderated(mcse[:, positions], sd), smallest_ess, largest_shape)
+    return PrefixMoments(
+        halves, square, _moderated(mcse[:, positions], sd), smallest_ess, largest_shape
+    )
 
 
 def _moderated(mcse: Array, sd: Array) -> Array:
@@ -255,8 +259,8 @@ def _sequences(
         pairs = jax.tree.map(_pairs, fits)
         blocks = (ends[:-1], ends[1:], pairs, shifts)
         out, tails = jax.lax.scan(block, _empty(segments), blocks)
-        by_prefix = [array.reshape(-1, *array.shape[2:]) for array in out]
-        return *by_prefix, tails
+        flat = [array.reshape(-1, *array.shape[2:]) for array in out]
+        return *flat, tails
 
     return jax.lax.map(sequence, (factors, shift))
 

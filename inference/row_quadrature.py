@@ -50,8 +50,8 @@ class RowQuadrature:
         probs = np.zeros(counts.shape)
         sizes = model.cardinalities[query.target]
         for states in np.unique(sizes):
-            asked = sizes == states
-            probs[:, :, asked, :states] = _means(prior, counts[:, :, asked, :states])
+            of_size = sizes == states
+            probs[:, :, of_size, :states] = _means(prior, counts[:, :, of_size, :states])
         probs = np.where(inside(model, query), probs, 0.0)
         # each state's mean is integrated on its own: that they sum to one measures the error
         defect = float(np.abs(probs.sum(-1) - 1).max(initial=0.0))

@@ -57,11 +57,11 @@ class Sequential:
         del seed  # deterministic
         model = gaussian(self, task, data)
         theta, prior = model.hyper_nodes(self.nodes)
-        found = condition(self, _solver(model, self.joint), model, data, theta)
-        latents = posterior(model, data, found, theta, prior) if self.latents else {}
-        answer = predictive(model, found, theta, prior)
-        certificate = certify(self.method, rounding_bound(data, found, theta), limit=LIMIT)
-        return Branch(answer, certificate, latents, joint=joint(found, theta, prior))
+        conditioned = condition(self, _solver(model, self.joint), model, data, theta)
+        latents = posterior(model, data, conditioned, theta, prior) if self.latents else {}
+        answer = predictive(model, conditioned, theta, prior)
+        certificate = certify(self.method, rounding_bound(data, conditioned, theta), limit=LIMIT)
+        return Branch(answer, certificate, latents, joint=joint(conditioned, theta, prior))
 
 
 @lru_cache(maxsize=16)

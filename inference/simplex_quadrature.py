@@ -115,8 +115,8 @@ class SimplexQuadrature:
         factors = terms(model, data)
         degree = _degree(factors.shape[1], model.m)
         nodes = self.nodes or _nodes(model.m, degree, alpha, self.error)
-        found, lost = self._moments(factors, alpha, nodes)
-        answer, posterior = self._read(model, data, found)
+        raw_moments, lost = self._moments(factors, alpha, nodes)
+        answer, posterior = self._read(model, data, raw_moments)
         # sums of positive terms
         rounding = 4 * EPS * (degree * (2 * model.m + 4) + model.m * nodes)
         bound = _ratio_error(model.m, nodes, degree, alpha) + rounding + lost
@@ -131,10 +131,10 @@ class SimplexQuadrature:
         return Branch(answer, certificate, posterior)
 
     def _read(
-        self, model: MTD, data: Data, found: Array
+        self, model: MTD, data: Data, raw_moments: Array
     ) -> tuple[Categorical, dict[str, dict[str, Array]]]:
         """The next symbol and the weights at the positions of the data."""
-        at = found[:, data.positions]
+        at = raw_moments[:, data.positions]
         first = at[..., : model.m]
         second = at[..., model.m :]
         posterior = {"weights": moments(first, second)} if self.latents else {}
@@ -158,12 +158,12 @@ class SimplexQuadrature:
         chunks = equal_chunks(datasets, CHUNK // size)
         with float64():
             parts = [np.asarray(_filter(padded[chunk], grid, self.latents)) for chunk in chunks]
-        by_prefix = np.concatenate(parts, axis=1)[: length + 1, :datasets]
-        found = by_prefix.swapaxes(0, 1)
-        if not np.all(np.isfinite(found)):
+        computed = np.concatenate(parts, axis=1)[: length + 1, :datasets]
+        raw_moments = computed.swapaxes(0, 1)
+        if not np.all(np.isfinite(raw_moments)):
             reason = "a sequence has probability zero under every weight"
             raise ReferenceRefused(name_of(self), [reason])
-        return found, _lost(factors, found[:, :-1, :lags], grid)
+        return raw_moments, _lost(factors, raw_moments[:, :-1, :lags], grid)
 
 
 def _degree(length: int, lags: int) -> int:
