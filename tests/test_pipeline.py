@@ -78,7 +78,9 @@ def test_the_second_exact_route_is_equivalent(name: str) -> None:
 @pytest.mark.parametrize("name", ONE)
 def test_finite_draws_of_the_truth_are_equivalent(name: str) -> None:
     result = entry(
-        pipeline.run(small(name, 100), "finite_draws", replace(QUICK, datasets=500, tests="none"))
+        pipeline.run(
+            small(name, 100, 1), "finite_draws", replace(QUICK, datasets=500, tests="none")
+        )
     )
     assert result["verdict"] == "equivalent"
     assert result["primary"]["metric"] in ("half_chi_square", "crps")
