@@ -9,6 +9,7 @@ used is a `Fault`, which names its distribution: nothing else fails because of i
 
 from __future__ import annotations
 
+import ast
 import importlib
 import math
 import re
@@ -127,6 +128,18 @@ def summary(kind: str, name: str) -> str:
         return ""
     first = path.read_text(encoding="utf-8").lstrip().splitlines()[0]
     return first.strip().strip('"').strip()
+
+
+@cache
+def words(kind: str, name: str) -> tuple[str, str]:
+    """The `label` and `about` that a part's class gives as literals, empty where it gives none; its file is not run."""
+    given = {"label": "", "about": ""}
+    path = _shipped(kind).get(name)
+    if path is not None:
+        for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) in given:
+                given[ast.unparse(statement.target)] = ast.literal_eval(statement.value or "''")
+    return given["label"], given["about"]
 
 
 def load(kind: str, name: str) -> Any:

@@ -44,6 +44,7 @@ from veribayes.tree import (
     merge_certificates,
     shown,
 )
+from veribayes.tree.method import Method
 from veribayes.validation import (
     concentration,
     decision,
@@ -60,8 +61,6 @@ DEFAULT_AUDIT = 4
 TOLERANCE_SHARE = 0.01  # of the prior predictive's mean divergence, i.e. 99 % recovery
 SEARCHED = 2000  # data sets in which a concentration is looked for; they hold in memory what each group contains
 EXAMPLES_OF = ("reference", "candidate", "prior_only")
-# methods that compute the posterior; no other engine may be a reference
-TRUTHS = ("exact", "quadrature", "quasi_monte_carlo", "mcmc")
 
 Progress = Callable[[int], None]
 
@@ -425,13 +424,13 @@ def _roles(task: Task, options: Options, judged: Candidate) -> dict[str, Candida
 def _reference(task: Task, options: Options) -> Candidate:
     name = (options.reference or task.reference).replace("-", "_")
     engine = registry.engine(name, options.reference_options)
-    if engine.method not in TRUTHS:
+    if not Method.of(engine.method).computes_posterior:
         raise ReferenceRefused(
             name, (f"its method is '{engine.method}', which does not compute the posterior",)
         )
     made = of_engine(name, engine)
     return (
-        remembered(made) if engine.method == "mcmc" else made
+        remembered(made) if engine.method == Method.MCMC else made
     )  # what is exact is computed faster than read
 
 
@@ -462,7 +461,7 @@ def _checked(task: Task, judged: Candidate, run: Scored, options: Options) -> Ch
     engine = registry.load("engine", (options.reference or task.reference).replace("-", "_"))
     more = {"joint": "true"} if any(f.name == "joint" for f in fields(engine)) else {}
     asked = replace(options, reference_options={**more, **options.reference_options})
-    truth = None if engine.method == "mcmc" else _reference(task, asked)
+    truth = None if engine.method == Method.MCMC else _reference(task, asked)
     simulation = task.simulate(range(min(options.datasets, questions.ASKED)), seed=options.seed)
     primary = results.endpoint(task, run.forms["candidate"])
     case = Case(task, judged, truth, primary, run.scores["candidate"], simulation, options.seed)

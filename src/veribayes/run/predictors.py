@@ -21,6 +21,7 @@ from veribayes.inference._engine import serves
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Predictive, concatenate, stack
 from veribayes.tree import Data
+from veribayes.tree.method import Method
 
 GRID = (
     14  # values of a fitted option that are tried; a parabola through the best three does the rest
@@ -108,7 +109,7 @@ class Predictor:
             made(task, data.select(slice(i, i + size)), seed=seed)
             for i in range(0, len(data.index), size)
         ]
-        if made.method != "estimator":
+        if made.method != Method.ESTIMATOR:
             for part in parts:
                 part.certificate.require(self.engine)
         return concatenate([part.predictive for part in parts])
@@ -125,7 +126,7 @@ def known(task: Task, more: Sequence[str] = ()) -> list[Predictor]:
     probe = task.model.simulate(task.design, 0, "audit", np.arange(2)).data
     for name in registry.usable("engine"):
         part = registry.load("engine", name)
-        if name in more or (part.method == "estimator" and serves(part, task.model)):
+        if name in more or (part.method == Method.ESTIMATOR and serves(part, task.model)):
             variants: Sequence[Mapping[str, Any]] = getattr(part, "variants", ({},))
             made = [Predictor(name, options) for options in variants]
             found += [p for p in made if name in more or _serves(p, task, probe)]
