@@ -20,7 +20,7 @@ from veribayes.errors import InputError, ReferenceRefused, ShapeError
 from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Bins, Normal
-from veribayes.run import pipeline, results
+from veribayes.run import endpoint, pipeline, results, scored, tolerance, truth
 from veribayes.storage import store
 
 TASKS = (
@@ -353,7 +353,7 @@ def test_bins_that_leave_more_than_a_hundredth_out_say_too_little(
     """Up to 1 % the exact mass outside the borders is paid for by minus the logarithm of what lies inside."""
     mass = np.full((60, 1, 1), outside)
     scores = {"kl_density": np.full((60, 1, 1), -np.log1p(-outside)), "missed_mass": mass}
-    trusted = results.store.certificate_of(
+    trusted = store.certificate_of(
         {
             "verdict": "trusted",
             "method": "exact",
@@ -363,14 +363,14 @@ def test_bins_that_leave_more_than_a_hundredth_out_say_too_little(
             "diagnostics": {},
         }
     )
-    run = results.Scored(
+    run = scored.Scored(
         {"candidate": scores},
         np.zeros((60, 1), dtype=np.int64),
         mass,
         trusted,
         {"candidate": "bins"},
     )
-    clusters = results._clusters(run, results.endpoint(_spec.load_task("gp-rbf-1d"), "bins"))
+    clusters = endpoint.clusters_of(run, results.endpoint(_spec.load_task("gp-rbf-1d"), "bins"))
     assert np.isinf(clusters).all() == infinite
 
 
@@ -477,7 +477,7 @@ def test_a_users_model_gets_design_engines_and_tolerance(
     from veribayes.models.mtd import MTD
 
     monkeypatch.setattr(
-        pipeline, "compute_tolerance", partial(pipeline.compute_tolerance, datasets=datasets)
+        tolerance, "compute_tolerance", partial(tolerance.compute_tolerance, datasets=datasets)
     )
     task = vb.task(MTD(q=3, m=2, matrix_seed=4), positions=(4, 8), shard=40)
     result = vb.verify(task, "lag_counts", datasets=40, audit=0)
@@ -520,7 +520,7 @@ def test_a_reference_alone_is_audited_too(monkeypatch: pytest.MonkeyPatch) -> No
     def audited(task: Task, made: Any, datasets: int, **options: Any) -> None:
         raise ReferenceRefused(made.name, [f"{datasets} data sets"])
 
-    monkeypatch.setattr(pipeline, "audited", audited)
+    monkeypatch.setattr(truth, "audited", audited)
     with pytest.raises(ReferenceRefused, match=r"cholesky.*3 data sets"):
         pipeline.reference(small("gp-rbf-1d"), pipeline.Options(datasets=20, audit=3))
 
@@ -550,8 +550,8 @@ def test_latents_that_a_file_cannot_tell_apart_are_refused_before_the_work() -> 
         pipeline.reference(task, pipeline.Options(datasets=1, audit=0))
     for names in (["a", "chain"], ["a", "a_dim_0"], ["a_dim_0", "a"]):
         with pytest.raises(InputError, match=r"not called like .*; rename the site"):
-            pipeline.require_names(names)
-    pipeline.require_names(["a/b", "a", "b", "a_dim", "draws", "c_dim_0"])
+            truth.require_names(names)
+    truth.require_names(["a/b", "a", "b", "a_dim", "draws", "c_dim_0"])
 
 
 def test_arrays_whose_names_look_like_axes_are_read_back_as_arrays(tmp_path: Path) -> None:
