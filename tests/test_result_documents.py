@@ -23,6 +23,8 @@ DATASETS = 200
 # Of numbers from float64 engines, and from networks in float32, whose divergences are a few rounding errors in size.
 CLOSE, NETWORK = 1e-6, 1e-2
 SEVERAL_DRAWS = 16
+# How many data sets a candidate is asked about one by one is a matter of time.
+TIMED = ("/secondary/again/alone", "/secondary/endpoints/batch_dependence")
 
 
 def draws_of_frequencies(
@@ -77,8 +79,10 @@ NETWORKS = ("bn-general5", "mtd-q5-m3", "gp-rbf-1d")
 
 def differences(stored: Any, found: Any, close: float, where: str = "") -> list[str]:
     """Places at which two documents differ, as they are written: keys in their order, numbers up to `close`."""
+    if where.endswith(TIMED):
+        return []
     if isinstance(stored, dict) and isinstance(found, dict):
-        known = [key for key in found if key in stored]
+        known = [key for key in found if key in stored]  # more keys may be added
         if known != list(stored):
             return [f"{where}: keys {list(stored)}, now {list(found)}"]
         pairs = [(f"{where}/{key}", stored[key], found[key]) for key in stored]
