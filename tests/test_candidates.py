@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -188,9 +189,7 @@ def melons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     read_once = (registry._entries, registry._unreadable, registry._part)
     for cached in read_once:
         cached.cache_clear()
-    import melons
-
-    yield melons
+    yield importlib.import_module("melons")
     for cached in read_once:
         cached.cache_clear()
     monkeypatch.delitem(sys.modules, "melons")

@@ -41,12 +41,12 @@ class Adapter(ABC):
         Raises:
             InputError: options for a thing that has none, or that it does not have.
         """
-        found = self.candidate(thing, task)
-        require_no_options(found, options)
-        return found
+        candidate = self.candidate(thing, task)
+        require_no_options(candidate, options)
+        return candidate
 
 
-def require_no_options(found: Candidate, options: Mapping[str, str]) -> None:
+def require_no_options(candidate: Candidate, options: Mapping[str, str]) -> None:
     """Refuse options for a candidate that has none.
 
     Raises:
@@ -55,4 +55,4 @@ def require_no_options(found: Candidate, options: Mapping[str, str]) -> None:
     if not options:
         return
     wanted = "candidate options for an engine or a construction by name"
-    raise InputError(wanted, f"{', '.join(options)} for the {found.kind} '{found.name}'")
+    raise InputError(wanted, f"{', '.join(options)} for the {candidate.kind} '{candidate.name}'")

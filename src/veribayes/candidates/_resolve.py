@@ -31,9 +31,9 @@ def resolve(candidate: object, task: Task, options: Mapping[str, str] | None = N
         InputError: nothing of that name, a thing that cannot predict, or options for a thing that has none.
     """
     if candidate is None:
-        found = shipped_for(task)
-        require_no_options(found, options or {})
-        return found
+        shipped = shipped_for(task)
+        require_no_options(shipped, options or {})
+        return shipped
     if isinstance(candidate, str | Path):
         return of_thing(str(candidate), task, options)
     return of_thing(instance_of(candidate), task, options)
@@ -51,7 +51,7 @@ def of_thing(thing: object, task: Task, options: Mapping[str, str] | None = None
     for name, adapter in _adapters():
         accepted = registry.attempted("candidate", name, partial(adapter.accepts, thing))
         if accepted:
-            return _made(adapter, thing, task, options or {})
+            return _candidate_of(adapter, thing, task, options or {})
     if isinstance(thing, str):
         raise InputError(NAMED, f"'{thing}'", "see 'veribayes list candidates'")
     raise InputError("a callable (context, query) -> predictive", type(thing).__name__)
@@ -70,13 +70,13 @@ def _adapters() -> Iterator[tuple[str, Any]]:
         yield name, parts[name]
 
 
-def _made(adapter: Any, thing: object, task: Task, options: Mapping[str, str]) -> Candidate:
+def _candidate_of(adapter: Any, thing: object, task: Task, options: Mapping[str, str]) -> Candidate:
     """What an adapter makes of a thing; a stranger's need not know of options."""
     if hasattr(adapter, "configured"):
-        found = adapter.configured(thing, task, options)
+        candidate = adapter.configured(thing, task, options)
     else:
-        found = adapter.candidate(thing, task)
-        require_no_options(found, options)
-    if not isinstance(found, Candidate):
-        raise InputError("a Candidate from an adapter of candidates", type(found).__name__)
-    return found
+        candidate = adapter.candidate(thing, task)
+        require_no_options(candidate, options)
+    if not isinstance(candidate, Candidate):
+        raise InputError("a Candidate from an adapter of candidates", type(candidate).__name__)
+    return candidate

@@ -61,9 +61,9 @@ class Constructions(Adapter):
         if isinstance(thing, str):
             name = thing.replace("-", "_")
             return of_construction(name, registry.configured("construction", name, options))
-        found = of_construction(type(thing).__name__.lower(), thing)
-        require_no_options(found, options)
-        return found
+        candidate = of_construction(type(thing).__name__.lower(), thing)
+        require_no_options(candidate, options)
+        return candidate
 
 
 PART = Constructions()

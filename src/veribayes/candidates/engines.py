@@ -48,9 +48,9 @@ class Engines(Adapter):
         if isinstance(thing, str):
             name = thing.replace("-", "_")
             return of_engine(name, registry.engine(name, options))
-        found = of_engine(type(thing).__name__.lower(), thing)
-        require_no_options(found, options)
-        return found
+        candidate = of_engine(type(thing).__name__.lower(), thing)
+        require_no_options(candidate, options)
+        return candidate
 
 
 PART = Engines()

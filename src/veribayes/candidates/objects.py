@@ -31,14 +31,14 @@ def of_object(reference: str, task: Task) -> Candidate:
     from veribayes.candidates._resolve import of_thing
 
     thing = instance_of(import_object(reference))
-    found = of_thing(thing, task)
+    candidate = of_thing(thing, task)
     file = file_digest(thing)
-    identity = found.identity
+    identity = candidate.identity
     if identity is None and file is not None:
         data = task.model.simulate(task.design, 0, "replicate", PROBE).data
-        answers = predictive_digest(found.infer(task, data, 0).predictive)
+        answers = predictive_digest(candidate.infer(task, data, 0).predictive)
         identity = digest_of({"object": reference, "file": file, "answers": answers})
-    return replace(found, name=reference, identity=identity)
+    return replace(candidate, name=reference, identity=identity)
 
 
 def instance_of(thing: Any) -> Any:
@@ -67,16 +67,16 @@ def import_object(reference: str) -> Any:
         sys.path.append(os.getcwd())
     try:
         with redirect_stdout(sys.stderr):  # a module may greet its importer
-            found = importlib.import_module(module)
+            thing = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # what a user's module raises is the user's to read
         reason = f"{type(error).__name__}: {error}"
         remedy = "check PYTHONPATH and the name"
         raise InputError(f"an importable module '{module}'", reason, remedy) from error
     for part in name.split("."):
-        if not hasattr(found, part):
+        if not hasattr(thing, part):
             raise InputError(f"'{name}' in module '{module}'", "no such object")
-        found = getattr(found, part)
-    return found
+        thing = getattr(thing, part)
+    return thing
 
 
 class Objects(Adapter):

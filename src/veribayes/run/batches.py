@@ -111,12 +111,12 @@ def simulation_of(batches: Sequence[Batch], numbers: IntArray) -> Simulation:
 
 def predictive_of(batches: Sequence[Batch], role: str, numbers: IntArray) -> Predictive:
     """What somebody predicts for the data sets with these numbers; asked again about the batches that hold them."""
-    parts, found = [], []
+    parts, numbers_of_parts = [], []
     for batch in _holding(batches, numbers):
         inside = np.array([n for n in np.unique(numbers).tolist() if n in batch.rows])
         parts.append(batch.branch(role).predictive[inside - batch.rows.start])
-        found.append(inside)
-    return concatenate(parts)[_places(np.concatenate(found), numbers)]
+        numbers_of_parts.append(inside)
+    return concatenate(parts)[_places(np.concatenate(numbers_of_parts), numbers)]
 
 
 def _holding(batches: Sequence[Batch], numbers: IntArray) -> list[Batch]:

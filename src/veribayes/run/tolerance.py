@@ -94,11 +94,9 @@ def priors(
     task: Task, seed: int, datasets: int, options: Options | None = None
 ) -> Iterator[tuple[Predictive, Predictive, Simulation]]:
     """Prior predictive and exact predictive on data sets that no comparison uses."""
-    given = options or Options()
-    own = (
-        given if given.reference is None else Options()
-    )  # the task's tolerance is of its reference
-    truth = reference_of(task, own)
+    if options is None or options.reference is not None:
+        options = Options()  # the tolerance of a task is that of its own reference
+    truth = reference_of(task, options)
     prior = registry.engine("prior_only")
     for rows in ranges(task, datasets):
         simulation = task.simulate(rows, seed=seed, stream="replicate")

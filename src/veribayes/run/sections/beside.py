@@ -86,15 +86,15 @@ def beside_of(comparison: Comparison, asked: Checked, primary: Primary, where: W
     )
     family = secondary.family(asked, p_values, seed=seed)
     groups = {} if primary.is_rounding else comparison.groups
-    found = secondary.concentration(where.ranked, groups, seed=seed)
+    concentration = secondary.concentration(where.ranked, groups, seed=seed)
     contexts = where.curve.profile.key.size
     queries = len(where.by_query.entry())
-    sentences = secondary.multiplicity(contexts, queries, family, found)
+    sentences = secondary.multiplicity(contexts, queries, family, concentration)
     adjusted = {name: family["adjusted"][name] for name in p_values}
     return Beside(
         asked,
         Secondary(family),
         Calibration(measured, adjusted),
-        Concentration(found),
+        Concentration(concentration),
         Multiplicity(sentences),
     )

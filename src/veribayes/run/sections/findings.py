@@ -39,7 +39,7 @@ def findings_of(
     comparison: Comparison, primary: Primary, rivals: Mapping[str, Rival], beside: Beside
 ) -> list[dict[str, Any]]:
     """Every finding of a comparison, as plain data for the result's JSON."""
-    found = [
+    findings = [
         *_of_setting(comparison),
         *_of_decision(primary),
         *_of_rivals(rivals),
@@ -51,53 +51,53 @@ def findings_of(
     ]
     judged, concentrated = beside.secondary.family, beside.concentration.found
     return [
-        *(finding.entry() for finding in found),
+        *(finding.entry() for finding in findings),
         *(dict(note) for note in beside.asked.notes),
         *secondary.findings(judged, concentrated),
     ]
 
 
 def _of_setting(comparison: Comparison) -> list[Finding]:
-    found = [Finding("model_repaired", note) for note in comparison.task.model.notes]
+    findings = [Finding("model_repaired", note) for note in comparison.task.model.notes]
     if comparison.judged.identity == comparison.roles.truth.identity:
         text = "the candidate is the reference itself: that they agree proves nothing"
-        found.append(Finding("same_engine", text))
-    return found
+        findings.append(Finding("same_engine", text))
+    return findings
 
 
 def _of_decision(primary: Primary) -> list[Finding]:
     """The decision's own, each `name: sentence`."""
-    found = []
+    findings = []
     for finding in primary.decided.findings:
         name, text = finding.split(": ", 1)
-        found.append(Finding(name, text))
-    return found
+        findings.append(Finding(name, text))
+    return findings
 
 
 def _of_rivals(rivals: Mapping[str, Rival]) -> list[Finding]:
-    found = []
+    findings = []
     for name, rival in rivals.items():
         if rival.passes:
             text = f"'{name}' is equivalent too at this tolerance: it cannot tell the candidate from that"
-            found.append(Finding("tolerance_passes_rival", text, {"rival": name}))
-    return found
+            findings.append(Finding("tolerance_passes_rival", text, {"rival": name}))
+    return findings
 
 
 def _of_floors(comparison: Comparison, primary: Primary) -> list[Finding]:
     """What bins, number types and Monte Carlo errors cost whoever has them."""
     scored, scores = comparison.scored, comparison.scores
-    found = []
+    findings = []
     in_bins = "kl_density" in scores and scored.form == "bins"
     if in_bins and not primary.decided.infinite_share:
         text = "{} nats of KL between densities are the price of the bins; the rest is KL between their masses"
-        found.append(_floor("discretisation_floor", text, scores["kl_density"], scores["kl"]))
+        findings.append(_floor("discretisation_floor", text, scores["kl_density"], scores["kl"]))
     hidden = unheld(scored)
     if hidden > 0:
-        found.append(_number_type(scored, hidden))
+        findings.append(_number_type(scored, hidden))
     if "kl_raw" in scores:
         text = "Monte Carlo error alone would show as {} nats between two runs; it is taken off"
-        found.append(_floor("noise_floor", text, scores["kl_raw"], scores["kl_density"]))
-    return found
+        findings.append(_floor("noise_floor", text, scores["kl_raw"], scores["kl_density"]))
+    return findings
 
 
 def _of_audit(comparison: Comparison) -> list[Finding]:

@@ -96,12 +96,14 @@ def where_of(comparison: Comparison, primary: Primary) -> Where:
     scored = comparison.scored
     ranked = ranking(scored, comparison.primary)
     names, labels = query_names(comparison.task, ranked.shape[-1])
-    found = profiles.where(ranked, scored.context, label=labels, worst=WORST, seed=comparison.seed)
+    profile = profiles.where(
+        ranked, scored.context, label=labels, worst=WORST, seed=comparison.seed
+    )
     metric = comparison.primary.metric if primary.is_finite else "js"
     return Where(
-        Curve(metric, found.by_context),
-        ByQuery(found.by_query, names),
-        Worst(found.worst, scored.context, names, labels),
+        Curve(metric, profile.by_context),
+        ByQuery(profile.by_query, names),
+        Worst(profile.worst, scored.context, names, labels),
         ranked,
     )
 
