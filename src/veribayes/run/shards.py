@@ -72,12 +72,14 @@ def _key(task: Task, roles: Roles, options: Options) -> str | None:
     """What a shard depends on; None when the candidate has no identity, and then nothing is resumed."""
     if roles.judged.identity is None:
         return None
+    questioned = None if options.tests == "none" else roles.questioned
     parts = {
         "model": task.model_hash,
         "design": asdict(task.design),
         "wrong_prior": dict(task.wrong_prior),
         "seed": options.seed,
         "roles": {role: who.identity for role, who in roles.named.items()},
+        "questioned": None if questioned is None else questioned.identity,
         "source": store.source_digest(),
         "versions": store.provenance()["packages"],
         "plug_ins": registry.plug_in_versions(),
