@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -155,6 +155,22 @@ class Task:
         if self.training:
             plain["training"] = dict(self.training)
         return plain
+
+
+def with_tolerance(task: Task, kl: float | None) -> Task:
+    """The task with another tolerance of its primary endpoint, whatever that is; the same where none is given.
+
+    Raises:
+        InputError: a tolerance that is not positive.
+    """
+    if kl is None:
+        return task
+    if not kl > 0:
+        raise InputError("a positive tolerance", f"{kl}")
+    if task.tolerance is None:
+        return replace(task, tolerance=Tolerance(kl, kl, quantiles=kl))
+    given = replace(task.tolerance, kl=kl, draws=kl, quantiles=kl)
+    return replace(task, tolerance=given)
 
 
 def hash_of(spec: Mapping[str, Any]) -> str:

@@ -53,7 +53,7 @@ def case(name: str, spoil: Spoil) -> Case:
         return spoil(branch)
 
     simulation = task_of(name).simulate(range(DATASETS), seed=0)
-    judged = Candidate("spoilt", None, infer, "callable", exposes=True, askable=False)
+    judged = Candidate("spoilt", None, infer, "callable", exposes_latents=True, askable=False)
     primary = results.endpoint(task_of(name), branch.predictive.form)
     return Case(task_of(name), judged, reference, primary, {}, simulation, 0)
 

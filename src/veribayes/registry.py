@@ -3,7 +3,7 @@
 A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored module is
 frame. Hyphens and underscores are the same in a name. Other distributions add parts through the entry point groups
 `veribayes.family`, `veribayes.reader`, `veribayes.task`, `veribayes.engine`, `veribayes.construction`, `veribayes.metric`,
-`veribayes.test`, `veribayes.claim`. A plug-in that cannot be
+`veribayes.test`, `veribayes.claim`, `veribayes.candidate`. A plug-in that cannot be
 used is a `Fault`, which names its distribution: nothing else fails because of it, and asking for it by name says why.
 """
 
@@ -34,6 +34,7 @@ FOLDERS = {
     "test": ("veribayes.validation.checks", HERE / "validation" / "checks"),
     "claim": ("veribayes.validation.claims", HERE / "validation" / "claims"),
     "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
+    "candidate": ("veribayes.candidates", HERE / "candidates"),
 }
 PLUGGED = ("task", *FOLDERS)  # kinds that other distributions may add
 ROOMS = {"family": ("readers",)}  # folders among the parts of a kind that hold another kind
@@ -45,6 +46,7 @@ ATTRIBUTES = {  # what a part of each kind has to offer
     "metric": ("applies", "score", "unit"),
     "test": ("run", "exactness"),
     "claim": ("source", "title", "claims"),
+    "candidate": ("accepts", "candidate"),
     "task": ("model", "design", "reference", "to_dict"),
 }
 PACKAGES = ("family",)  # kinds whose parts may be folders

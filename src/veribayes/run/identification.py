@@ -118,9 +118,7 @@ def identify(
         )
     judged = twice(judged)
     known = predictors.known(task, against)
-    if (
-        judged.kind != "predictions"
-    ):  # what was recorded was recorded for the data sets of the comparison alone
+    if judged.askable:  # what was recorded was recorded for the data sets of the comparison alone
         task, known = _fitted(task, judged, known, seed)
     measured = _distances(task, judged, known, datasets, seed, progress)
     chosen = _ordering(measured, seed)
