@@ -3,7 +3,7 @@
 A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored module is
 frame. Hyphens and underscores are the same in a name. Other distributions add parts through the entry point groups
 `veribayes.family`, `veribayes.reader`, `veribayes.task`, `veribayes.engine`, `veribayes.construction`, `veribayes.metric`,
-`veribayes.test`. A plug-in that cannot be
+`veribayes.test`, `veribayes.section`. A plug-in that cannot be
 used is a `Fault`, which names its distribution: nothing else fails because of it, and asking for it by name says why.
 """
 
@@ -32,6 +32,7 @@ FOLDERS = {
     "metric": ("veribayes.validation.metrics", HERE / "validation" / "metrics"),
     "test": ("veribayes.validation.checks", HERE / "validation" / "checks"),
     "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
+    "section": ("veribayes.report.sections", HERE / "report" / "sections"),
 }
 PLUGGED = ("task", *FOLDERS)  # kinds that other distributions may add
 ROOMS = {"family": ("readers",)}  # folders among the parts of a kind that hold another kind
@@ -42,6 +43,7 @@ ATTRIBUTES = {  # what a part of each kind has to offer
     "construction": ("families", "__call__"),
     "metric": ("applies", "score", "unit"),
     "test": ("run", "exactness"),
+    "section": ("order", "template", "prepare"),
     "task": ("model", "design", "reference", "to_dict"),
 }
 PACKAGES = ("family",)  # kinds whose parts may be folders
@@ -102,7 +104,7 @@ def faults() -> list[Fault]:
 
 def plug_in_versions() -> dict[str, str]:
     """Distribution -> version of all that plug in something: a run may depend on them."""
-    entries = [e for kind in PLUGGED for e in _entries(kind)]
+    entries = [e for kind in PLUGGED if kind != "section" for e in _entries(kind)]
     return {_distribution(e): e.dist.version if e.dist else "" for e in entries}
 
 

@@ -24,9 +24,8 @@ def inline(figure: Figure, label: str, salt: str) -> Markup:
     the colours of `LIGHT`, which become `var(--name)`.
     """
     text = _rendered(figure, salt)
-    body = re.sub(
-        r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL
-    )
+    svg = text[text.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body[body.index(">") + 1 :])
     for name, colour in LIGHT.items():
         body = body.replace(colour, f"var(--{name})")
@@ -40,8 +39,7 @@ def _rendered(figure: Figure, salt: str) -> str:
     """SVG text; the salt keeps identifiers of clip paths and markers apart between figures, and equal between builds."""
     target = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=r"Glyph .* missing from"
-        )  # the reader's browser has it
+        # the reader's browser has it
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
         FigureCanvasSVG(figure).print_svg(target, metadata=ANONYMOUS)
     return target.getvalue()
