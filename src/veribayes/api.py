@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval, clustered by data set; None where it is infinite or undefined."""
+    """A number with its 95 % interval over data sets; None where it is infinite or undefined."""
 
     estimate: float | None
     low: float | None
@@ -63,7 +63,7 @@ class Result:
         return _estimate(self.entry["recovery"])
 
     def table(self) -> pd.DataFrame:
-        """One row a context size: mean divergence of the candidate with its simultaneous band, and of rivals."""
+        """One row a context size: the candidate's mean divergence with its band, and the rivals'."""
         curve = self.tree["verdict"].to_dataset()
         return curve.to_dataframe().set_index("context")
 
@@ -102,14 +102,15 @@ def task(
     """A task by shipped name, from a file, from `package.module:object`, or around a model.
 
     Args:
-        what: `gp-rbf-1d`, `asia.bif`, `mine.yaml`, `package.module:object`, a model (pgmpy's too), a NumPyro program,
-            a Task.
+        what: `gp-rbf-1d`, `asia.bif`, `mine.yaml`, `package.module:object`, a model (pgmpy's too),
+            a NumPyro program, a Task.
         data: arguments of a NumPyro program by name.
         simulated: draw the outcomes of a program from its prior even where `data` holds them.
         design: for a model: `positions`, `queries`, `shard` instead of its family's default design.
 
     Raises:
-        InputError: nothing of that name, a file that does not describe a model, or a design for what is a task already.
+        InputError: nothing of that name, a file that does not describe a model, or a design for
+            what is a task already.
     """
     if isinstance(what, str | Path):
         meant = _named(str(what))
@@ -186,16 +187,19 @@ def verify(
 
     Args:
         what: anything `task` understands.
-        candidate: a callable (context, query) -> one of the six predictive forms, a torch module, an engine, recorded
-            predictions (a DataTree or its file), or the name of a checkpoint or engine; None is the task's own checkpoint.
-        datasets: independent data sets; they are the unit of replication. A verdict `equivalent` needs 400.
+        candidate: a callable (context, query) -> one of the six predictive forms, a torch module,
+            an engine, recorded predictions (a DataTree or its file), or the name of a checkpoint or
+            engine; None is the task's own checkpoint.
+        datasets: independent data sets; they are the unit of replication. A verdict `equivalent`
+            needs 400.
         seed: with it every number of the run is determined.
         tolerance: of the primary endpoint, instead of the task's.
         reference: engine that computes the truth, instead of the task's.
         audit: data sets on which NUTS checks an exact reference; 0 for none.
         out: folder for shards, run and report; the run resumes from it.
         options: `reference.NAME`, `candidate.NAME` and `audit.NAME` options of engines.
-        keep_predictions: keep all answers of the candidate in the tree; it is then a candidate itself.
+        keep_predictions: keep all answers of the candidate in the tree; it is then a candidate
+            itself.
         tests: how much is asked beside the primary endpoint: `none`, `standard` or `all`.
         sequential: stop as soon as it is sure that the candidate is different.
 
@@ -273,7 +277,8 @@ def write_reports(
 def write_folder(
     runs: Mapping[Path, xr.DataTree], out: Path, errors: Sequence[Mapping[str, Any]] = ()
 ) -> None:
-    """The reports of a folder: the runs of this command, by their folders, and those of other tasks that are there.
+    """The reports of a folder: the runs of this command, by their folders, and those of other tasks
+    that are there.
 
     A run that cannot be read is left out, as `veribayes report` would refuse it.
     """

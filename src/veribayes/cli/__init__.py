@@ -1,6 +1,7 @@
-"""The command line: `app` holds the commands of `commands/`, one a file, and `main` is the entry point.
+"""The command line: `app` holds the commands of `commands/`, and `main` is the entry point.
 
-Results go to standard output, everything else to standard error; exit codes are a contract (`console`).
+Results go to standard output, everything else to standard error; exit codes are a contract
+(`console`).
 """
 
 from __future__ import annotations

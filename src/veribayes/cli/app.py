@@ -1,4 +1,4 @@
-"""The Typer application, put together from the files of `commands/`, and the entry point of the process."""
+"""The Typer application, put together from the files of `commands/`, and the entry point."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """What every command has in common: an output that may break, errors in one line, and exit codes.
 
-The codes are a contract: 0 equivalent · 1 different · 2 bad usage or input · 3 undecided · 4 reference refused ·
-70 unexpected error · 130 interrupted.
+The codes are a contract: 0 equivalent · 1 different · 2 bad usage or input · 3 undecided · 4
+reference refused · 70 unexpected error · 130 interrupted.
 
-A reader that has gone (`veribayes list | head -1`) ends a command quietly with the code that a shell gives it, and an output
-that cannot be written is bad input: neither is ever a verdict.
+A reader that has gone (`veribayes list | head -1`) ends a command quietly with the code that a
+shell gives it, and an output that cannot be written is bad input: neither is ever a verdict.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Output:
 
 
 def run(app: Callable[..., Any]) -> int:
-    """Call the commands with the arguments of the process, and return the exit code of the contract."""
+    """Call the commands with the arguments of the process, and return the exit code."""
     _environment()
     given = sys.stdout
     stream = given if given is not None else open(os.devnull, "w")  # noqa: SIM115  lives as long as we
@@ -155,7 +155,7 @@ def one_line(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """A line on standard error, where there is one; names that are no Unicode are shown by their bytes."""
+    """A line on standard error, where there is one; what is no Unicode is shown by its bytes."""
     shown = text.encode("utf-8", "backslashreplace").decode("utf-8")
     try:
         print(f"veribayes: {shown}", file=sys.stderr, flush=True)
@@ -169,7 +169,7 @@ def print_traceback(wanted: bool) -> None:
 
 
 def discard(stream: TextIO | None) -> None:
-    """Let nothing more be written: what is left in the buffer would fail again when the process ends."""
+    """Let nothing more be written: what is in the buffer would fail again at the end."""
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, cast(TextIO, stream).fileno())

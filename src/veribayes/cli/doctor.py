@@ -1,4 +1,4 @@
-"""What `veribayes doctor` looks at: versions, devices, parts, plug-ins, and whether what a run does works here."""
+"""What `veribayes doctor` looks at: versions, devices, parts, and whether a run would work here."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ def actions() -> dict[str, Action]:
 def tasks_by_cost() -> list[str]:
     """Shipped tasks that have a checkpoint, the one with the smallest file of weights first.
 
-    A network is as large as its task is hard, so that this is also the order of their engines' cost; equal ones stand
-    in the order of their names.
+    A network is as large as its task is hard, so that this is also the order of their engines'
+    cost; equal ones stand in the order of their names.
     """
     sizes = {}
     for name in registry.names("task"):

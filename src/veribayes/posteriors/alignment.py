@@ -1,9 +1,10 @@
-"""Which draws of one saved posterior are to be compared with which of another, by what both files say about them.
+"""Which draws of one saved posterior are compared with which of another.
 
-Latents are matched by name, their axes by the names of dimensions, their entries by labels. Position decides only where
-one of the files says nothing else: labels that merely count from zero or from one say no more than a position does.
-What is in one only is listed. What the files contradict each other about (units, the number of axes, shapes without
-names) is not compared, with the reason.
+Latents are matched by name, their axes by the names of dimensions, their entries by labels.
+Position decides only where one of the files says nothing else: labels that merely count from zero
+or from one say no more than a position does. What is in one only is listed. What the files
+contradict each other about (units, the number of axes, shapes without names) is not compared, with
+the reason.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +49,8 @@ def align(reference: Posterior, candidate: Posterior) -> Alignment:
     """Entries that both posteriors have, by their names.
 
     Raises:
-        InputError: a unit, or a label that stands twice, about which the files have to be mended; nothing in common.
+        InputError: a unit, or a label that stands twice, about which the files have to be mended;
+            nothing in common.
     """
     sides = (reference, candidate)
     notes = [*reference.notes, *candidate.notes, *_data_notes(reference, candidate)]
@@ -109,7 +112,7 @@ def _check_units(latent: str, reference: Posterior, candidate: Posterior) -> Non
 
 
 def _data_notes(reference: Posterior, candidate: Posterior) -> list[str]:
-    """Observed data of which the files hold different values: these are posteriors of different questions."""
+    """Observed data that differ between the files: these are posteriors of different questions."""
     differing = []
     for name, values in reference.data.items():
         others = candidate.data.get(name)
@@ -140,9 +143,6 @@ def _appearance(name: str) -> str:
     composed = unicodedata.normalize("NFKC", name)
     visible = [letter for letter in composed if unicodedata.category(letter) != "Cf"]
     return "".join(visible).strip()
-
-
-# -- one latent ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)
@@ -218,7 +218,7 @@ def _check_labels(latent: str, axes: Sequence[Axis], posterior: Posterior) -> No
 
 
 def _axis_order(axes: Sequence[Axis], others: Sequence[Axis]) -> list[int]:
-    """Which axis of the other file each axis is: by name, else by labels, else the next that is left."""
+    """Which axis of the other file each axis is: by name, by labels, or the next that is left."""
     order: dict[int, int] = {}
     left = list(range(len(others)))
     for same in (_same_name, _same_labels):
@@ -295,7 +295,7 @@ def _add_entries(latent: str, one: _Side, other: _Side, alignment: Alignment) ->
     """Entries of both sides under one name, and what only one side has."""
     keys = [_keys(one, other, axis) for axis in range(len(one.axes))]
     axes, other_axes = tuple(one.axes), tuple(other.axes)
-    places: dict[tuple[str, ...], Entry] = {}
+    places: dict[tuple[str, ...], tuple[Any, ...]] = {}
     for at in np.ndindex(other.sizes):
         key = tuple(theirs[i] for (_, theirs), i in zip(keys, at, strict=True))
         places[key] = at

@@ -1,9 +1,10 @@
-"""Draws of named latents from Markov chains, what their file says about them, and whether they have converged.
+"""Draws of named latents from Markov chains, and whether they have converged.
 
-Rules depend on the kind of a latent. Draws that vary and are no whole numbers: rank R-hat, bulk and tail effective
-sample size (Vehtari et al. 2021, arXiv 1903.08008). Whole numbers (counts, labels, truth values): the same, where a
-tail is the lowest or highest values, since 5 % of the mass may not exist there, and R-hat of the distances to the
-median only where these vary. Constants and entries that are NaN in every draw have no convergence.
+Rules depend on the kind of a latent. Draws that vary and are no whole numbers: rank R-hat, bulk and
+tail effective sample size (Vehtari et al. 2021, arXiv 1903.08008). Whole numbers (counts, labels,
+truth values): the same, where a tail is the lowest or highest values, since 5 % of the mass may not
+exist there, and R-hat of the distances to the median only where these vary. Constants and entries
+that are NaN in every draw have no convergence.
 """
 
 from __future__ import annotations
@@ -58,9 +59,11 @@ class Posterior:
 
     Attributes:
         name: for the reader.
-        draws: latent -> (chain, draw, *event), float64; NaN where the file marks a value as missing.
+        draws: latent -> (chain, draw, *event), float64; NaN where the file marks a value as
+            missing.
         statistics: of `STATISTICS`, (chain, draw) each; what is missing was not saved.
-        axes: latent -> an `Axis` for every axis behind chain and draw; latents that are not there have counted ones.
+        axes: latent -> an `Axis` for every axis behind chain and draw; latents that are not there
+            have counted ones.
         units: latent -> unit, of those whose file says one.
         unusable: variable -> why it is no latent that can be compared.
         data: name -> what was observed, as far as the file holds it.
@@ -162,7 +165,7 @@ class Posterior:
         return names
 
     def gates(self, but: Collection[str] = ()) -> Gates:
-        """Gates over all scalars that vary or hold a NaN, and over constants named in `but`, (1,) each.
+        """Gates over all scalars that vary or hold a NaN, and over constants in `but`, (1,) each.
 
         What the sampler did not save is unknown: its gates are open, and `unknown` names them.
         """

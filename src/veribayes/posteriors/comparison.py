@@ -1,12 +1,13 @@
-"""Two saved posteriors of the same latents: are they the same, by how much not, and may they be believed?
+"""Two saved posteriors of the same latents: are they the same, and may they be believed?
 
-Effects (`effects`) in sds of the reference: of means, sds, correlations and shapes of single latents. *Different*: the
-simultaneous 95 % interval of one lies outside the tolerance. *Equivalent*: the 95 % interval of every one lies within
-it. Else *undecided*, with the number of draws that would settle it. A point null is tested besides, at 1 % by Holm:
-shapes of single latents (`marginals`), and on thinned draws, at most `MOST` a side, the joint by energy distance and
-maximum mean discrepancy. Its rejection makes it different; draws are capped, so that it is no trifle. The reference
-must pass the gates on R-hat and effective sample sizes, or nothing is decided; a candidate that does not is never
-equivalent.
+Effects (`effects`) in sds of the reference: of means, sds, correlations and shapes of single
+latents. *Different*: the simultaneous 95 % interval of one lies outside the tolerance.
+*Equivalent*: the 95 % interval of every one lies within it. Else *undecided*, with the number of
+draws that would settle it. A point null is tested besides, at 1 % by Holm: shapes of single latents
+(`marginals`), and on thinned draws, at most `MOST` a side, the joint by energy distance and maximum
+mean discrepancy. Its rejection makes it different; draws are capped, so that it is no trifle. The
+reference must pass the gates on R-hat and effective sample sizes, or nothing is decided; a
+candidate that does not is never equivalent.
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ def _check_finite(candidate: Posterior, common: Alignment, names: Sequence[str])
 
 
 def _tests(differing: Sequence[Effect], sides: Sides, seed: int) -> dict[str, Any]:
-    """Point nulls, p-values adjusted by Holm: shapes of single latents, and the joint of thinned draws."""
+    """Point nulls, adjusted by Holm: shapes of single latents, and the joint of thinned draws."""
     outcomes: dict[str, Outcome] = {}
     for name in JOINT:
         outcome = _joint(name, _rows(sides[0]), _rows(sides[1]), seed)
@@ -291,6 +292,6 @@ def _never(reasons: Sequence[str]) -> dict[str, Any]:
 
 
 def _short_of_gates(candidate: Document) -> float:
-    """Times that the candidate's draws fall short of the effective sample size that its gates ask for."""
+    """How many times the candidate's draws fall short of the effective sample size of its gates."""
     sizes = [candidate["diagnostics"][name] for name in ("ess_bulk", "ess_tail")]
     return math.inf if None in sizes else max([1.0, *(ESS / size for size in sizes)])

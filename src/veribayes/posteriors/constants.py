@@ -1,4 +1,4 @@
-"""Entries of two posteriors that are not compared as laws: what is constant in one or both, and padding."""
+"""Entries of two posteriors that are not compared as laws: constants and padding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Constants:
         one_sided: constant in one of them only.
         unequal: constant in both, with different values.
         padding: NaN in every draw of the reference -> a sentence.
-        stuck: of the reference and of the candidate, own names of constants that vary in the other one.
+        stuck: of the reference and of the candidate, own names of constants that vary in the other
+            one.
         all: every entry that is constant or padding somewhere.
     """
 

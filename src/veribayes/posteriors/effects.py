@@ -1,16 +1,17 @@
-"""Differences between two sets of posterior draws, each with its Monte Carlo error, in sds of the reference.
+"""Differences between two sets of posterior draws, with Monte Carlo errors, in reference sds.
 
     mean          difference of means
     sd            logarithm of the ratio of sds; two values have no sd of their own
     correlation   difference of correlations
-    shape         difference of the mean of a function with unit variance under the reference, uncorrelated there with the
-                  latent and its square: order 3 sees asymmetry, order 4 tails and modes, 5 and 6 finer detail
+    shape         difference of the mean of a function with unit variance under the reference,
+                  uncorrelated there with the latent and its square: order 3 sees asymmetry, order 4
+                  tails and modes, 5 and 6 finer detail
 
-A difference d of a mean or of a shape, small and in these units, is a divergence of d^2 / 2 nats. The functions of
-shape are the first `ORDERS` Legendre polynomials in the normal probability of the standardised draw, made orthogonal to
-1, z and z^2, cut at `CUT`, over the reference's draws. Standard errors come from the effective sample size of each
-function's own chain (Vehtari et al. 2021, arXiv 1903.08008); smooth functions: Neyman 1937,
-doi:10.1080/03461238.1937.10404821.
+A difference d of a mean or of a shape, small and in these units, is a divergence of d^2 / 2 nats.
+The functions of shape are the first `ORDERS` Legendre polynomials in the normal probability of the
+standardised draw, made orthogonal to 1, z and z^2, cut at `CUT`, over the reference's draws.
+Standard errors come from the effective sample size of each function's own chain (Vehtari et al.
+2021, arXiv 1903.08008); smooth functions: Neyman 1937, doi:10.1080/03461238.1937.10404821.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ ORDERS = 4  # functions of shape; measured by benchmarks/comparison.py
 CUT = 3.0  # sds: beyond, the square of a heavy tail would be all noise
 PAIRED = 40  # latents up to which all correlations are compared: 780 pairs
 POWER = 0.8  # with which the number of draws that is stated settles it
-# Residual sd below which a function of shape says nothing beside mean and sd: draws with few values.
+# Residual sd below which a shape says nothing beside mean and sd: draws with few values.
 COLLINEAR = 0.05
 NEGLIGIBLE = 1e-12  # spread of what varies by rounding alone
 
@@ -90,7 +91,8 @@ class Needed:
 
     Attributes:
         factor: times as many draws on both sides.
-        candidate_factor: times as many of the candidate alone; None where the reference's error is in the way.
+        candidate_factor: times as many of the candidate alone; None where the reference's error is
+            in the way.
     """
 
     factor: float
@@ -103,7 +105,8 @@ class Group(NamedTuple):
     Attributes:
         kind: as in `Effect`.
         labels: a name for each.
-        sides: of the reference and of the candidate, (3, label): value, standard error, spread of a single draw.
+        sides: of the reference and of the candidate, (3, label): value, standard error, spread of a
+            single draw.
     """
 
     kind: str
@@ -164,8 +167,8 @@ def _spreads(names: Sequence[str], standardised: Sequence[Array]) -> list[Group]
 def needed(effects: Sequence[Effect], tolerance: float) -> Needed | None:
     """Draws that would settle it; None where no number does.
 
-    Effects within their simultaneous limits of zero are taken as zero. One effect beyond the tolerance settles it; else
-    every one must come to lie within.
+    Effects within their simultaneous limits of zero are taken as zero. One effect beyond the
+    tolerance settles it; else every one must come to lie within.
     """
     beyond = [effect for effect in effects if abs(_assumed(effect)) > tolerance]
     both, alone = [], []

@@ -1,7 +1,8 @@
 """posteriordb's JSON (arXiv 2407.04967): a list of chains, each an object name -> draws.
 
-`theta[1]` is an entry of the array `theta`, counted from zero or from one in a whole file; `theta[Choate]` is one with
-a label. Null and NaN are missing values. What a file repeats or leaves out is refused with its name.
+`theta[1]` is an entry of the array `theta`, counted from zero or from one in a whole file;
+`theta[Choate]` is one with a label. Null and NaN are missing values. What a file repeats or leaves
+out is refused with its name.
 """
 
 from __future__ import annotations

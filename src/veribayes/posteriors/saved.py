@@ -1,13 +1,15 @@
-"""Posterior draws that somebody has saved: our own references, arviz containers, posteriordb's JSON.
+"""Posterior draws that somebody has saved: our references, arviz containers, posteriordb's JSON.
 
-    FILE.nc          a group `posterior` (or a file without groups) with variables (chain, draw, *event) in any
-                     order of dimensions: arviz's InferenceData or DataTree, or what `veribayes reference`
-                     wrote. A dimension `sample` that carries chain and draw as coordinates is taken apart
+    FILE.nc          a group `posterior` (or a file without groups) with variables
+                     (chain, draw, *event) in any order of dimensions: arviz's InferenceData or
+                     DataTree, or what `veribayes reference` wrote. A dimension `sample` that
+                     carries chain and draw as coordinates is taken apart
     FILE.json[.zip]  posteriordb (arXiv 2407.04967): a list of chains, each an object name -> draws;
                      `theta[1]` is an entry of the array `theta`, `theta[Choate]` one with a label
 
-Names, dimensions, coordinates, kinds of numbers and units are kept beside the draws: `alignment` decides by them
-what is compared with what. In memory both generations of arviz are read and written (`from_arviz`, `to_arviz`).
+Names, dimensions, coordinates, kinds of numbers and units are kept beside the draws: `alignment`
+decides by them what is compared with what. In memory both generations of arviz are read and written
+(`from_arviz`, `to_arviz`).
 """
 
 from __future__ import annotations
@@ -67,10 +69,11 @@ def read(path: str | Path) -> Posterior:
 
 
 def from_arviz(container: Any, name: str = "posterior") -> Posterior:
-    """An `arviz.InferenceData`, a DataTree with the group `posterior`, that group alone, or a mapping of groups.
+    """An InferenceData, a DataTree with the group `posterior`, that group, or a mapping of groups.
 
     Raises:
-        InputError: nothing of that kind, several data sets in one file, or labels that contradict each other.
+        InputError: nothing of that kind, several data sets in one file, or labels that contradict
+            each other.
     """
     group = _one_data_set(_with_draws(container, name), name)
     group, notes = _by_chain(group, name)
@@ -95,7 +98,7 @@ def from_arviz(container: Any, name: str = "posterior") -> Posterior:
 
 
 def to_arviz(posterior: Posterior, *, legacy: bool = False) -> Any:
-    """A DataTree as arviz-base >= 0.8 and arviz >= 1 read it; with `legacy` an InferenceData of arviz 0.23.
+    """A DataTree as arviz >= 1 and arviz-base >= 0.8 read it, or an InferenceData of arviz 0.23.
 
     Raises:
         InputError: `legacy` where arviz 1 is installed, which has no InferenceData.
@@ -270,7 +273,7 @@ def _variables(group: xr.Dataset | None) -> list[tuple[str, xr.DataArray]]:
 
 
 def _usable(group: xr.Dataset) -> tuple[dict[str, xr.DataArray], dict[str, str]]:
-    """Variables that are draws of real numbers, (chain, draw, ...); and of the other draws, why not."""
+    """Variables that are draws of real numbers, (chain, draw, ...); and why the others are not."""
     kept, unusable = {}, {}
     for name, values in _variables(group):
         if DRAW not in values.dims:
@@ -324,7 +327,7 @@ def _dated(coord: xr.DataArray) -> xr.DataArray:
 
 
 def _label(value: Any) -> str:
-    """A coordinate as text: the same whether it was stored as text, an integer or a float of either width."""
+    """A coordinate as text: the same whether it was stored as text, an integer or a float."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.datetime64):

@@ -1,4 +1,4 @@
-"""Single data sets that a run stored with their predictives, each at the context size and query where it is worst."""
+"""Single data sets that a run stored, each at the context size and query where it is worst."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN = ("reference", "candidate", "prior_only")  # branches of /examples, in th
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One data set at one context size, with every branch's predictive at all queries (leading shape: query).
+    """One data set at one context size, with every branch's predictive, leading shape (query,).
 
     Attributes:
         why: `first`, `worst`, `median` or `best`.

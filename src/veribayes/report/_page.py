@@ -1,7 +1,8 @@
-"""The HTML page: a table of all tasks, then each task's sections, which are found by file and plugged in.
+"""The HTML page: a table of all tasks, then each task's sections.
 
-Autoescape is on; the only markup that passes is that of templates, `_svg.inline`, which escapes what it is given, and our
-own style sheet. A section of another distribution that fails is said and left out.
+Autoescape is on; the only markup that passes is that of templates, `_svg.inline`, which escapes
+what it is given, and our own style sheet. A section of another distribution that fails is said and
+left out.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def categories(axes: Axes, case: Case) -> None:
     for name, offset in zip(COMPARED, (-0.2, 0.2), strict=True):
         if name in laws:
             line, places = LINES[name], at[: laws[name].size] + offset
-            style = {"width": 0.38, "color": line.colour, "linewidth": 0}
+            style: dict[str, Any] = {"width": 0.38, "color": line.colour, "linewidth": 0}
             axes.bar(places, laws[name], label=line.label, **style)
     if "prior_only" in laws:
         line = LINES["prior_only"]
@@ -86,7 +86,7 @@ def density(axes: Axes, case: Case) -> None:
     for name, line in LINES.items():
         if name in laws:
             x, height = _density(laws[name], grid)
-            style = {"linewidth": line.width, "linestyle": line.style}
+            style: dict[str, Any] = {"linewidth": line.width, "linestyle": line.style}
             axes.plot(x, height, color=line.colour, label=line.label, **style)
             if name == "reference":
                 axes.fill_between(x, height, color=line.colour, alpha=0.15, linewidth=0)

@@ -30,7 +30,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Bar:
-    """A small drawing, 120 wide: divergence over tolerance on a log scale from 0.01 to 100, cut off at both ends."""
+    """A small drawing, 120 wide: divergence over tolerance, log scale, cut off at 0.01 and 100."""
 
     label: str
     estimate: str

@@ -1,4 +1,4 @@
-"""A stored run as the report sees it: one result entry, its provenance, and groups that may be absent.
+"""A stored run as the report sees it: a result entry, provenance, and groups that may be absent.
 
 Everything in the file is data from elsewhere: names are shown, never used as paths or markup.
 """
@@ -38,7 +38,8 @@ class Run:
     def array(self, path: str, variable: str) -> Array | None:
         """One variable as float64, or None where the run has none.
 
-        Coordinates count: a variable that bears a dimension's name (`context`, `query`) comes back as one.
+        Coordinates count: a variable that bears a dimension's name (`context`, `query`) comes back
+        as one.
         """
         group = self.group(path)
         if group is None or variable not in group.variables:
@@ -123,7 +124,7 @@ class Run:
 
     @property
     def scores(self) -> Array | None:
-        """The candidate's primary score (dataset, position, query), or the first score that was stored."""
+        """The candidate's primary score (dataset, position, query), or the first that is stored."""
         group = self.group("/scores/candidate")
         names = [] if group is None else [str(v) for v in group.data_vars if v != "pit"]
         wanted = self.metric if self.metric in names else next(iter(names), "")
@@ -137,8 +138,9 @@ class Run:
     def observations(self, n: int | None = None) -> str:
         """What a context is counted in, with the count where there is one."""
         stored = mapping(self.result.get("words")).get("observation")
-        usable = isinstance(stored, list) and len(stored) == len(OBSERVATION)
-        one, several = map(str, stored if usable else OBSERVATION)
+        one, several = OBSERVATION
+        if isinstance(stored, list) and len(stored) == len(OBSERVATION):
+            one, several = map(str, stored)
         if n is None:
             return several
         return f"{n:,} {one if n == 1 else several}"
@@ -146,7 +148,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Rival:
-    """A predictor scored beside the candidate: divergence, recovery, and verdict at the same tolerance."""
+    """A predictor scored beside the candidate, with its verdict at the same tolerance."""
 
     divergence: Mapping[str, Any]
     recovery: Mapping[str, Any]
@@ -154,7 +156,7 @@ class Rival:
 
     @staticmethod
     def read(entry: Mapping[str, Any], metric: str) -> Rival:
-        """From the result entry; the divergence is stored under the primary metric's name, or as `kl`."""
+        """From the result entry; the divergence has the primary metric's name there, or is `kl`."""
         divergence = dict(mapping(entry.get(metric, entry.get("kl"))))
         divergence["infinite_share"] = entry.get("infinite_share")
         by_passing = "equivalent" if entry.get("passes") else "different"
@@ -169,7 +171,7 @@ class Rival:
 
 
 def read(source: Run | Path | str | xr.DataTree) -> Run:
-    """Open a run: a folder with `run.nc`, the file itself, or a tree in memory. The file is closed again.
+    """Open a run: a folder with `run.nc`, the file, or a tree in memory; the file is closed again.
 
     Raises:
         InputError: there is no such file, or it is not a run of a schema that this version reads.

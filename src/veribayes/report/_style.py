@@ -17,7 +17,8 @@ from veribayes.report import _words as words
 
 P = ParamSpec("P")
 
-# Okabe-Ito hues, darkened until they reach a contrast of 4.5 on white. Every value occurs once: it stands for its name.
+# Okabe-Ito hues, darkened until they reach a contrast of 4.5 on white. Every value occurs once: it
+# stands for its name.
 LIGHT = {
     "ink": "#1f2429",
     "muted": "#646c75",
@@ -150,7 +151,7 @@ def context_ticks(axes: Axes, context: Array) -> None:
 
 
 def log_ticks(axes: Axes, which: str) -> None:
-    """Decades, thinned to at most six, with 2 and 5 between them on a short axis; written as 0.01 or 10⁻⁵."""
+    """At most six decades, with 2 and 5 between them on a short axis, as 0.01 or 10⁻⁵."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     steps = (1, 2, 5) if high < 100 * low else (1,)

@@ -1,4 +1,4 @@
-"""Numbers and sentences of the report. Every sentence states what was measured and nothing that was not.
+"""Numbers and sentences of the report. Every sentence states what was measured, nothing else.
 
 Numbers carry the digits that their interval supports; a spread of 3e-4 shows four decimals.
 """
@@ -106,7 +106,7 @@ BOUNDS = {  # kinds of an error bound
 
 @dataclass(frozen=True)
 class Interval:
-    """`estimate`, `bounds` in brackets and the power of ten that both share, ready to print together or apart."""
+    """`estimate`, `bounds` in brackets and the power of ten that both share, ready to print."""
 
     estimate: str
     bounds: str = ""
@@ -117,7 +117,7 @@ class Interval:
 
 
 def power_for(scale: object) -> int:
-    """The power of ten in which numbers of this scale are best compared: 0, or a multiple of three for small ones."""
+    """The power of ten for numbers of this scale: 0, or a multiple of three for small ones."""
     if not _real(scale) or not 0 < scale < LEGIBLE:
         return 0
     return 3 * math.floor((math.log10(scale) + 1) / 3)
@@ -138,7 +138,9 @@ def number(x: object, digits: int = 2, power: int | None = None) -> str:
 
 
 def interval(entry: Mapping[str, Any], power: int | None = None) -> Interval:
-    """Estimate and limits with the decimals that the width supports, in units of 10^power where that reads well."""
+    """Estimate and limits with the decimals that the width supports, in units of 10^power where
+    that reads well.
+    """
     values = [entry.get(name) for name in LIMITS]
     if entry.get("reason") and _real(values[0]):
         return _unsupported(entry, lambda value: number(value, power=power))
@@ -254,7 +256,7 @@ def count(n: object) -> str:
 
 
 def unseen(n: object) -> str:
-    """What n data sets cannot exclude: a rate of ln 40 / n is absent from them with probability 2.5 %."""
+    """What n data sets cannot exclude: with probability 2.5 % a rate of ln 40 / n does not show."""
     if not isinstance(n, int) or n < 1:
         return ""
     if n < MISSED:
@@ -319,7 +321,7 @@ def _decimals(x: float, spread: float, digits: int) -> int:
 
 
 def _spread_digits(low: float, high: float) -> int:
-    """Digits of a half width: two where its first digit is 1 or 2, where one would round too coarsely."""
+    """Digits of a half width: two where it begins with 1 or 2, as one would round too coarsely."""
     first = f"{(high - low) / 2:.6e}"[0]  # six digits: a width of .0003 may come as .00029999999
     return 2 if first in "12" else 1
 

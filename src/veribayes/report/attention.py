@@ -1,4 +1,4 @@
-"""Figures of `probes`: where each layer's attention lies, which tables were learned, the context that is used."""
+"""Figures of `probes`: where attention lies, which tables were learned, which context is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PANEL, ROOM = 1.15, 0.9  # inches a layer, and for the axis below
 
 @styled
 def distances(found: Mapping[str, Any]) -> Figure:
-    """Mass by distance from the reader: one panel a layer, one line a head, and what an even spread would have.
+    """Mass by distance from the reader: a panel a layer, a line a head, and an even spread.
 
     Args:
         found: what `probes.probe` returned.

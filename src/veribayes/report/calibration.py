@@ -1,4 +1,4 @@
-"""The measured size of every test and coverage of every interval: a dot with its 95 % limits for each sample size."""
+"""The measured size of every test and coverage of every interval, with their 95 % limits."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ def coverages(document: Mapping[str, Any]) -> Figure:
 
 
 def _dots(rows: Mapping[str, list[Dot]], least: float) -> tuple[Figure, Any]:
-    """A row of dots for each name, smallest sample size on top; what lies below `least` is written at the edge."""
+    """A row of dots for each name; what lies below `least` is written at the edge.
+
+    The smallest sample size is on top.
+    """
     figure = sheet(1.0 + 0.3 * len(rows))
     axes = figure.add_subplot()
     for y, dots in enumerate(rows.values()):

@@ -1,4 +1,4 @@
-"""The report's figures, each a function from runs to a matplotlib `Figure` (object-oriented API, no pyplot).
+"""The report's figures, each a function from runs to a matplotlib `Figure`, without pyplot.
 
     overview   every predictor's divergence as a multiple of the tolerance, one or several tasks
     curve      divergence by context size with its simultaneous band, rivals beside it
@@ -8,8 +8,8 @@
     pit        probability integral transform of the candidate
     reliability   how often the candidate is right, by how sure it is
 
-They are drawn in the colours of a light page; `veribayes.report._svg` turns these into variables that follow the
-reader's theme. Names from files are drawn literally, never as mathematics.
+They are drawn in the colours of a light page; `veribayes.report._svg` turns these into variables
+that follow the reader's theme. Names from files are drawn literally, never as mathematics.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Triple = tuple[float, float, float]
 
 
 class Predictor(NamedTuple):
-    """A row of the overview: the colour is a name of `LIGHT`, the triple is in multiples of the tolerance."""
+    """A row of the overview: colours are names of `LIGHT`, numbers multiples of the tolerance."""
 
     label: str
     colour: str
@@ -65,7 +65,7 @@ MCSE_LIMIT = 4  # standard errors within which an exact and a Monte Carlo mean c
 
 @styled
 def overview(runs: Sequence[Source]) -> Figure:
-    """Candidate and rivals of each run: estimate and 95 % interval over the tolerance, on one log scale."""
+    """Candidate and rivals of each run: estimate and 95 % interval over the tolerance."""
     rows: list[Predictor] = []
     for run in runs:
         rows += _predictors(read(run), named=len(runs) > 1)
@@ -142,7 +142,7 @@ def queries(run: Source) -> Figure:
 
 @styled
 def examples(cases: Sequence[Case]) -> Figure:
-    """The distributions at each case's query; for points in one dimension also the function above them."""
+    """The distributions at each case's query; above them functions of one variable."""
     rows = []
     for case in cases:
         rows += [(panel, case) for panel in _panels_of(case)]
@@ -182,7 +182,7 @@ def audit(run: Source) -> Figure:
 
 @styled
 def pit(run: Source) -> Figure:
-    """Histogram of the candidate's PIT over outcomes; whiskers: simultaneous 95 % over bins, clusters = data sets."""
+    """Histogram of the candidate's PIT; whiskers: simultaneous 95 % over bins, by data set."""
     run = read(run)
     figure, values = sheet(2.3), run.array("/scores/candidate", "pit")
     if values is None or not np.isfinite(values).any():
@@ -190,8 +190,8 @@ def pit(run: Source) -> Figure:
     height, half = _pit_heights(values)
     axes, centres = figure.add_subplot(), (np.arange(PIT_BINS) + 0.5) / PIT_BINS
     colour = LIGHT["candidate"]
-    style = {"color": colour, "alpha": 0.35, "edgecolor": colour, "linewidth": 0.6}
-    axes.bar(centres, height, width=1 / PIT_BINS, **style)
+    bars: dict[str, Any] = {"color": colour, "alpha": 0.35, "edgecolor": colour, "linewidth": 0.6}
+    axes.bar(centres, height, width=1 / PIT_BINS, **bars)
     if half is not None:
         axes.errorbar(centres, height, yerr=half, fmt="none", ecolor=colour, elinewidth=1.1)
     axes.axhline(1, color=LIGHT["ink"], linewidth=1)
@@ -283,7 +283,7 @@ def _rival_line(axes: Axes, context: Array, values: Array, name: str, number: in
 
 
 def _floor(arrays: Sequence[Array], tolerance: float) -> float:
-    """Lowest value drawn on a log axis: the smallest one, but no less than `LOWEST` of the tolerance, and positive."""
+    """Lowest value drawn on a log axis: the smallest, but at least `LOWEST` of the tolerance."""
     flat = np.concatenate([np.ravel(array) for array in arrays])
     finite = flat[np.isfinite(flat)].tolist()
     if np.isfinite(tolerance):
@@ -315,7 +315,7 @@ def _against_diagonal(axes: Axes, x: Array, y: Array, span: tuple[float, float])
 
 
 def _pit_heights(values: Array) -> tuple[Array, Array | None]:
-    """Height of each bin, and the half width of its simultaneous interval where there are enough data sets."""
+    """Height of each bin, and the half width of its interval where data sets are enough."""
     densities = []
     for row in values.reshape(len(values), -1):
         known = row[np.isfinite(row)]

@@ -1,13 +1,12 @@
-"""What `probe` found: tables that read well on a terminal, and a self-contained page with the figures."""
+"""What `probe` found: tables that read well on a terminal, and a self-contained page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from veribayes.report import _page, attention
+from veribayes.report import _page, _svg, attention
 from veribayes.report import _words as words
-from veribayes.report._svg import inline
 from veribayes.report.identification import table
 
 Entry = Mapping[str, Any]
@@ -46,9 +45,9 @@ def page(found: Entry) -> str:
     rows = construction(found)
     tables = context = None
     if found["tables"]:
-        tables = inline(attention.tables(found), TABLES_LABEL, "tables")
+        tables = _svg.inline(attention.tables(found), TABLES_LABEL, "tables")
     if found["context_used"]:
-        context = inline(attention.context(found), CONTEXT_LABEL, "context")
+        context = _svg.inline(attention.context(found), CONTEXT_LABEL, "context")
     return _page.fill(
         "probe.html",
         title=f"{found['task']}: what {found['candidate']} reads",
@@ -60,7 +59,7 @@ def page(found: Entry) -> str:
         refused="" if rows else refused(found),
         learned=learned(found),
         used=used(found),
-        distances=inline(attention.distances(found), DISTANCES_LABEL, "distances"),
+        distances=_svg.inline(attention.distances(found), DISTANCES_LABEL, "distances"),
         tables=tables,
         context=context,
     )
@@ -87,7 +86,7 @@ def _statistic(limits: Entry | None) -> str:
 
 
 def construction(found: Entry) -> list[list[str]]:
-    """Heading and a row a layer: distance of the nearest head from each layer that theory writes down.
+    """Heading and a row a layer: distance of the nearest head from each layer of theory.
 
     It is empty without a construction.
     """

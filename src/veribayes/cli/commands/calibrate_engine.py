@@ -26,7 +26,10 @@ def command(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Ask whether an engine is calibrated on simulated data; the exit code is 0 where it is, else 1."""
+    """Ask whether an engine is calibrated on simulated data.
+
+    The exit code is 0 where it is, 1 where it is not.
+    """
     del debug  # read by main, which catches what escapes
     from veribayes import api
     from veribayes.run import calibration

@@ -1,4 +1,4 @@
-"""`veribayes list`: the names of tasks and parts, read from files and metadata without heavy imports."""
+"""`veribayes list`: the names of tasks and parts, found without heavy imports."""
 
 from __future__ import annotations
 

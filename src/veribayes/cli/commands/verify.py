@@ -1,4 +1,4 @@
-"""`veribayes verify`: a candidate beside the certified truth of one or several tasks; the exit code is the verdict."""
+"""`veribayes verify`: a candidate beside the truth of tasks; the exit code is the verdict."""
 
 from __future__ import annotations
 

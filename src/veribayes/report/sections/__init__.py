@@ -1,1 +1,1 @@
-"""The sections of a task's part of the page, a file each: a new section is a new file (`veribayes.report._section`)."""
+"""The sections of a task's part of the page: a new section is a new file (see `_section`)."""

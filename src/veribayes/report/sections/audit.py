@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from veribayes.report import _svg, figures
 from veribayes.report import _words as words
-from veribayes.report import figures
 from veribayes.report._run import Run, mapping
 from veribayes.report._section import Section, shipped_template
-from veribayes.report._svg import inline
 
 
 def prepare(run: Run, salt: str) -> Mapping[str, Any]:
@@ -28,7 +27,7 @@ def prepare(run: Run, salt: str) -> Mapping[str, Any]:
 def _figure(run: Run, salt: str) -> Markup | None:
     if run.array("/audit", "z") is None:
         return None
-    return inline(figures.audit(run), "Exact posterior against NUTS", f"{salt}-audit")
+    return _svg.inline(figures.audit(run), "Exact posterior against NUTS", f"{salt}-audit")
 
 
 def _summary(run: Run) -> list[str]:

@@ -7,11 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from veribayes.report import _svg, figures
 from veribayes.report import _words as words
-from veribayes.report import figures
 from veribayes.report._run import Run, mapping
 from veribayes.report._section import Section, shipped_template
-from veribayes.report._svg import inline
 
 REGIONS = {"central": "central interval", "hpd": "region of highest density"}
 PIT_LABEL = "Histogram of the probability integral transform"
@@ -35,11 +34,11 @@ def prepare(run: Run, salt: str) -> Mapping[str, Any]:
 def _pit(run: Run, salt: str) -> Markup | None:
     if run.array("/scores/candidate", "pit") is None or run.moments:
         return None
-    return inline(figures.pit(run), PIT_LABEL, f"{salt}-pit")
+    return _svg.inline(figures.pit(run), PIT_LABEL, f"{salt}-pit")
 
 
 def _reliability_figure(run: Run, salt: str) -> Markup:
-    return inline(figures.reliability(run), "Confidence against hits", f"{salt}-reliability")
+    return _svg.inline(figures.reliability(run), "Confidence against hits", f"{salt}-reliability")
 
 
 def _coverage(region: Mapping[str, Any], adjusted: Mapping[str, Any]) -> dict[str, Any]:

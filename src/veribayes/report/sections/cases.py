@@ -1,4 +1,4 @@
-"""Single contexts, each where its divergence is largest: what was seen, what is exact and what the candidate says."""
+"""Single contexts, each where its divergence is largest, with both predictives."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from veribayes.report import _svg, figures
 from veribayes.report import _words as words
-from veribayes.report import figures
 from veribayes.report._cases import Case, cases
 from veribayes.report._run import Run
 from veribayes.report._section import Section, shipped_template
-from veribayes.report._svg import inline
 from veribayes.tree.shown import Shown
 
 WORST_SHOWN, MEDIAN_SHOWN = 3, 1  # an even number fills the grid
@@ -45,7 +44,7 @@ def _example(run: Run, case: Case, salt: str) -> Example:
         title=f"{TITLES[case.why]} · no. {case.index}",
         facts=f"{run.observations(case.context)} · {score} {run.unit}",
         context=case.shown,
-        figure=inline(figures.examples([case]), label, salt),
+        figure=_svg.inline(figures.examples([case]), label, salt),
     )
 
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from veribayes.report import _svg, figures
 from veribayes.report import _words as words
-from veribayes.report import figures
 from veribayes.report._run import Run, mapping
 from veribayes.report._section import Section, shipped_template
-from veribayes.report._svg import inline
 
 ROWS_SHOWN = 8
 COLUMNS = ("index", "mean", "context", "query", "kl")
@@ -40,13 +39,13 @@ def prepare(run: Run, salt: str) -> Mapping[str, Any]:
 def _curve(run: Run, salt: str) -> Markup | None:
     if run.group("/verdict") is None and not run.result.get("curve"):
         return None
-    return inline(figures.curve(run), "Divergence by context size", f"{salt}-curve")
+    return _svg.inline(figures.curve(run), "Divergence by context size", f"{salt}-curve")
 
 
 def _queries(run: Run, salt: str) -> Markup | None:
     if len(run.result.get("by_query") or []) < 2:
         return None
-    return inline(figures.queries(run), "Divergence by query", f"{salt}-queries")
+    return _svg.inline(figures.queries(run), "Divergence by query", f"{salt}-queries")
 
 
 def _spread(run: Run) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from veribayes.report import _svg, figures
 from veribayes.report import _words as words
-from veribayes.report import figures
 from veribayes.report._rivals import rows
 from veribayes.report._run import Run
 from veribayes.report._section import Section, shipped_template
-from veribayes.report._svg import inline
 
 ALT = "Every predictor’s divergence over the tolerance"
 
@@ -19,7 +18,9 @@ def prepare(run: Run, salt: str) -> Mapping[str, Any] | None:
     rivals = rows(run)
     if not rivals:
         return None
-    drawn = bool(run.primary.get("tolerance"))
+    overview = None
+    if run.primary.get("tolerance"):
+        overview = _svg.inline(figures.overview([run]), ALT, f"{salt}-overview")
     return {
         "candidate": run.candidate,
         "verdict": words.verdict(run.result),
@@ -27,7 +28,7 @@ def prepare(run: Run, salt: str) -> Mapping[str, Any] | None:
         "divergence": words.interval(run.primary, run.power),
         "recovery": words.percent(run.recovery),
         "rivals": rivals,
-        "overview": inline(figures.overview([run]), ALT, f"{salt}-overview") if drawn else None,
+        "overview": overview,
     }
 
 

@@ -24,7 +24,8 @@ def prepare(run: Run, salt: str) -> Mapping[str, Any] | None:
 def _name(score: str, primary: str) -> str:
     """A metric's name in words.
 
-    Beside the divergence between densities, `kl` is the part of it that lies between the masses of the candidate's bins.
+    Beside the divergence between densities, `kl` is the part of it that lies between the masses of
+    the candidate's bins.
     """
     if (score, primary) == ("kl", "kl_density"):
         return "KL(exact ‖ candidate) between the masses of its bins"

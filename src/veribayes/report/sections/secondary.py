@@ -1,4 +1,4 @@
-"""What was asked beside the primary endpoint: endpoints with a tolerance, tests without one, joint scores."""
+"""What was asked beside the primary endpoint: further endpoints, tests, and joint scores."""
 
 from __future__ import annotations
 
