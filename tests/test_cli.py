@@ -441,7 +441,9 @@ def test_nothing_is_wrong_here(
 ) -> None:
     """To compile a sampler takes longer than everything else together; tests/inference does it anyway."""
     actions = {
-        name: action for name, action in doctor.actions().items() if sampler or "sampler" not in name
+        name: action
+        for name, action in doctor.actions().items()
+        if sampler or "sampler" not in name
     }
     monkeypatch.setattr(doctor, "actions", lambda: actions)
     assert run(monkeypatch, "doctor", "--json") == 0

@@ -13,7 +13,7 @@ from veribayes.errors import InputError
 
 ORDER = 10
 SCHEMA = "veribayes.list/1"
-KINDS = ("tasks", "families", "engines", "candidates", "metrics", "tests")
+KINDS = ("tasks", "families", "engines", "candidates", "metrics", "tests", "claims")
 WHAT_HELP = f"One of {', '.join(KINDS)}; without it all are listed."
 CANDIDATES = ("construction", "engine")  # kinds of parts that can be judged, beside checkpoints
 DESCRIPTION = "description:"
