@@ -1,10 +1,9 @@
 """Parts by file name, listed without importing them.
 
-A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored module is
-frame. Hyphens and underscores are the same in a name. Other distributions add parts through the entry point groups
-`veribayes.family`, `veribayes.reader`, `veribayes.task`, `veribayes.engine`, `veribayes.construction`, `veribayes.metric`,
-`veribayes.test`, `veribayes.claim`, `veribayes.candidate`. A plug-in that cannot be
-used is a `Fault`, which names its distribution: nothing else fails because of it, and asking for it by name says why.
+A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored
+module is frame. Hyphens and underscores are the same in a name. Other distributions add parts through entry points of
+the group `veribayes.KIND`, KIND being a key of `FOLDERS`, or `task`. A plug-in that cannot be used is a `Fault`, which
+names its distribution: nothing else fails because of it, and asking for it by name says why.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ FOLDERS = {
     "claim": ("veribayes.validation.claims", HERE / "validation" / "claims"),
     "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
     "candidate": ("veribayes.candidates", HERE / "candidates"),
+    "section": ("veribayes.report.sections", HERE / "report" / "sections"),
 }
 PLUGGED = ("task", *FOLDERS)  # kinds that other distributions may add
 ROOMS = {"family": ("readers",)}  # folders among the parts of a kind that hold another kind
@@ -47,6 +47,7 @@ ATTRIBUTES = {  # what a part of each kind has to offer
     "test": ("run", "exactness"),
     "claim": ("source", "title", "claims"),
     "candidate": ("accepts", "candidate"),
+    "section": ("order", "template", "prepare"),
     "task": ("model", "design", "reference", "to_dict"),
 }
 PACKAGES = ("family",)  # kinds whose parts may be folders
@@ -107,7 +108,7 @@ def faults() -> list[Fault]:
 
 def plug_in_versions() -> dict[str, str]:
     """Distribution -> version of all that plug in something: a run may depend on them."""
-    entries = [e for kind in PLUGGED for e in _entries(kind)]
+    entries = [e for kind in PLUGGED if kind != "section" for e in _entries(kind)]
     return {_distribution(e): e.dist.version if e.dist else "" for e in entries}
 
 

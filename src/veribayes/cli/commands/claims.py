@@ -11,48 +11,31 @@ from typing import Annotated
 import typer
 
 from veribayes.cli import terminal
-from veribayes.cli.arguments import MOST_SEED, whole_number
+from veribayes.cli.options import Debug, Json, Seed
 
+ORDER = 105
 QUICK, FULL = Path("runs/claims"), Path("runs/claims-full")
 
+NAMES_HELP = "Papers, or claims as PAPER.CLAIM; all by default."
+FULL_HELP = "Run the long form: more data sets and more settings."
+OUT_HELP = (
+    "Folder of outcomes, ledger and page; an interrupted call resumes from it. Default: "
+    "runs/claims, or runs/claims-full."
+)
+LIST_HELP = "List the claims and measure nothing."
 
-def claims(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[NAME]...", help="Papers, or claims as PAPER.CLAIM; all by default."
-        ),
-    ] = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Run the long form: more data sets and more settings.")
-    ] = False,
-    seed: Annotated[
-        int,
-        typer.Option(
-            "--seed",
-            parser=whole_number(0, MOST_SEED),
-            metavar="N",
-            help="Determines every number of the run.",
-        ),
-    ] = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            help="Folder of outcomes, ledger and page; an interrupted call resumes from it. "
-            "Default: runs/claims, or runs/claims-full.",
-        ),
-    ] = None,
-    list_: Annotated[
-        bool, typer.Option("--list", help="List the claims and measure nothing.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on standard output.")
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+
+def command(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help=NAMES_HELP)] = None,
+    full: Annotated[bool, typer.Option("--full", help=FULL_HELP)] = False,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", help=OUT_HELP)] = None,
+    list_: Annotated[bool, typer.Option("--list", help=LIST_HELP)] = False,
+    as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Run claims of the literature and say which hold, which fail and which stay undecided."""
-    del debug  # read by main
+    del debug  # read by main, which catches what escapes
     from veribayes.report import claims as pages
     from veribayes.run import claims as literature
     from veribayes.storage import store
