@@ -2,8 +2,8 @@
 
 A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored module is
 frame. Hyphens and underscores are the same in a name. Other distributions add parts through the entry point groups
-`veribayes.family`, `veribayes.reader`, `veribayes.task`, `veribayes.engine`, `veribayes.construction`, `veribayes.metric`,
-`veribayes.test`. A plug-in that cannot be
+`veribayes.family`, `veribayes.reader`, `veribayes.task`, `veribayes.engine`, `veribayes.construction`, `veribayes.tokens`,
+`veribayes.head`, `veribayes.architecture`, `veribayes.metric`, `veribayes.test`. A plug-in that cannot be
 used is a `Fault`, which names its distribution: nothing else fails because of it, and asking for it by name says why.
 """
 
@@ -32,6 +32,12 @@ FOLDERS = {
     "metric": ("veribayes.validation.metrics", HERE / "validation" / "metrics"),
     "test": ("veribayes.validation.checks", HERE / "validation" / "checks"),
     "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
+    "tokens": ("veribayes.transformer.tokens", HERE / "transformer" / "tokens"),
+    "head": ("veribayes.transformer.heads", HERE / "transformer" / "heads"),
+    "architecture": (
+        "veribayes.transformer.architectures",
+        HERE / "transformer" / "architectures",
+    ),
 }
 PLUGGED = ("task", *FOLDERS)  # kinds that other distributions may add
 ROOMS = {"family": ("readers",)}  # folders among the parts of a kind that hold another kind
@@ -40,6 +46,9 @@ ATTRIBUTES = {  # what a part of each kind has to offer
     "reader": ("suffixes", "read"),
     "engine": ("method", "families", "__call__"),
     "construction": ("families", "__call__"),
+    "tokens": ("sizes", "check", "embedding", "arrays"),
+    "head": ("values", "outputs", "targets", "labels", "divergence", "form"),
+    "architecture": ("config", "network", "own"),
     "metric": ("applies", "score", "unit"),
     "test": ("run", "exactness"),
     "task": ("model", "design", "reference", "to_dict"),

@@ -24,8 +24,8 @@ from veribayes.transformer._candidates import NetworkCandidate
 from veribayes.transformer._checkpoint import load
 from veribayes.transformer._training import train
 from veribayes.transformer.constructions import mtd_mirror_descent
-from veribayes.transformer.disentangled import Disentangled, DisentangledConfig
-from veribayes.transformer.kernel_solver import KernelSolver, KernelSolverConfig
+from veribayes.transformer.architectures.disentangled import Disentangled, DisentangledConfig
+from veribayes.transformer.architectures.kernel_solver import KernelSolver, KernelSolverConfig
 
 CELLS: dict[str, Any] = {"cells": 60, "reach": 4.0, "tail_scale": 0.4}
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -26,7 +26,7 @@ from veribayes.transformer._batches import (
     make_batch,
     probabilities,
 )
-from veribayes.transformer.network import Network, NetworkConfig
+from veribayes.transformer.architectures.network import Network, NetworkConfig
 
 
 def batch(case: Any, seed: int, step: int) -> list[Group]:

@@ -31,7 +31,7 @@ from veribayes.transformer._candidates import NetworkCandidate
 from veribayes.transformer._checkpoint import WEIGHTS, load
 from veribayes.transformer._heads import Nodes, divergence_at, log_masses, nodes_of, shifted_nodes
 from veribayes.transformer._training import train
-from veribayes.transformer.network import NetworkConfig
+from veribayes.transformer.architectures.network import NetworkConfig
 
 CELLS = {"cells": 60, "reach": 4.0, "tail_scale": 0.4}
 GRIDS = {

@@ -12,7 +12,7 @@ import torch
 from veribayes.errors import InputError
 from veribayes.transformer._batches import config_of, integers, reals, tensors
 from veribayes.transformer._candidates import NetworkCandidate
-from veribayes.transformer.network import Network, NetworkConfig, rotate
+from veribayes.transformer.architectures.network import Network, NetworkConfig, rotate
 
 ROUNDING = 5e-6  # float32 sums in another order; measured 4e-7 on probabilities, 2e-6 on rotary scores of size 10
 ROWS = NetworkConfig("rows", states=(2, 3, 2), width=16, layers=2, heads=2)

@@ -43,7 +43,7 @@ def train_task(
     """
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch on import
-    from veribayes.transformer._batches import LABELS, Recipe
+    from veribayes.transformer._recipe import LABELS, Recipe
     from veribayes.transformer._training import train
 
     task = _spec.load_task(name)
@@ -67,7 +67,7 @@ def train_task(
 
 def targets_for(task: Task, name: str) -> Callable[[Data], Predictive] | None:
     """By the recipe's word: an engine's predictive, the reference's where it names none, or nothing but what was drawn."""
-    from veribayes.transformer._batches import LABELS
+    from veribayes.transformer._recipe import LABELS
 
     if name == LABELS:
         return None
@@ -165,7 +165,7 @@ def _named(name: str, found: bootstrap.Interval) -> dict[str, Any]:
 
 def latent_scores(task: Task, data: Data, exact: Predictive, candidate: Any) -> dict[str, float]:
     """Mean over data sets, context sizes and latents of KL(exact || candidate), nats, where it has a posterior of them."""
-    from veribayes.transformer._batches import exact_latents
+    from veribayes.transformer._latents import exact_latents
 
     values = getattr(getattr(getattr(candidate, "network", None), "config", None), "latents", {})
     if not values:

@@ -21,16 +21,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from veribayes.checked import choice, integer, mapping, number
 from veribayes.errors import InputError
-from veribayes.transformer._heads import edges_for, log_masses
+from veribayes.transformer._config import LARGEST, UNIT, InContext
+from veribayes.transformer.architectures._architecture import Architecture
+from veribayes.transformer.heads.bins import edges_for, log_masses
 
-LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory
 SMALLEST = 1e-4  # of the predictive variance
 
 
@@ -57,6 +58,10 @@ class KernelSolverConfig:
     points: int = 64
     family: str = "points"
     architecture: str = "kernel_solver"
+    head: ClassVar[str] = "bins"
+    states: ClassVar[tuple[int, ...]] = ()
+    latents: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    unit: ClassVar[tuple[float, float]] = UNIT
 
     def __post_init__(self) -> None:
         choice("family", self.family, ("points",))
@@ -86,7 +91,7 @@ class KernelSolverConfig:
         )
 
 
-class KernelSolver(nn.Module):
+class KernelSolver(InContext):
     """Log masses of all cells at every query."""
 
     def __init__(self, config: KernelSolverConfig) -> None:
@@ -207,3 +212,6 @@ class SolverLayer(nn.Module):
         return step / torch.maximum(
             scores.sum(1), self.kernel.variance
         )  # k(x, x) of a stationary kernel
+
+
+PART = Architecture(KernelSolverConfig.from_dict, KernelSolver)
