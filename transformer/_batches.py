@@ -4,8 +4,8 @@
     context_sizes  the law of these sizes
     stretched      contexts that lie further out than the model draws them
 
-How contexts are cut, and which of a group's arrays are what, is said by the tokens of the network; what is wanted at its outputs
-by its head. Exact targets instead of drawn labels: the same network, schedule and core reached half the divergence or less.
+How contexts are cut and become arrays is said by the tokens of the network, what is wanted at its outputs by its head. Exact
+targets instead of drawn labels: the same network, schedule and core reached half the divergence or less.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from veribayes.errors import InputError
 from veribayes.models._task import Task
-from veribayes.predictive import Predictive
+from veribayes.predictive import Array, Predictive
 from veribayes.transformer import _parts
 from veribayes.transformer._config import Config
 from veribayes.transformer._latents import wanted_latents
@@ -143,15 +143,24 @@ def make_group(
     asked: Any = (slice(None), slice(None), 0) if tokens.causal else (slice(None), 0)
     exact = None if targets is None else targets(data)[asked]
     latents = wanted_latents(task, config, None if tokens.causal else exact, drawn)
-    target: Any
-    if exact is None:
-        target = head.labels(config, drawn.outcome[asked])
-    else:
-        target = head.targets(config, exact, rng)
+    target = _target(head, config, exact, drawn.outcome[asked], rng)
     at = slice(None)
     if tokens.causal:
         at = slice(int(data.positions[0]), int(data.positions[-1]) + 1)
     return Group(arrays, at, target, latents, head)
+
+
+def _target(
+    head: Head,
+    config: Config,
+    exact: Predictive | None,
+    outcome: Array,
+    rng: np.random.Generator,
+) -> Any:
+    """By the exact law where it is known, else by what was drawn; (B, Q)."""
+    if exact is None:
+        return head.labels(config, outcome)
+    return head.targets(config, exact, rng)
 
 
 def _sizes(task: Task, recipe: Recipe, seed: int, step: int) -> list[int]:

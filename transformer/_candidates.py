@@ -72,11 +72,9 @@ class NetworkCandidate:
         size = max(1, TOKENS // max(1, each))
         split = [torch.split(array.to(device), size) for array in arrays]
         last = slice(-1, None) if self.tokens.causal else slice(None)
-        answers = []
         with torch.inference_mode():
-            for batch in zip(*split, strict=True):
-                answers.append(to_float64(ask(*batch)[:, last]))
-        return np.concatenate(answers)
+            answers = [ask(*batch) for batch in zip(*split, strict=True)]
+        return np.concatenate([to_float64(answer[:, last]) for answer in answers])
 
 
 def network_candidate(folder: Path, task: Task | None = None) -> NetworkCandidate:

@@ -139,8 +139,9 @@ class Disentangled(InContext):
         )  # (B, T + 1, q)
         return whole.clamp_min(torch.finfo(probs.dtype).tiny).log()
 
-    def attention(self, symbols: Tensor) -> list[Tensor]:
+    def attention(self, *arrays: Tensor) -> list[Tensor]:
         """Attention of every layer, (B, T, T) each, with the start (B, T + 1, T + 1)."""
+        (symbols,) = arrays
         h, maps = self.one_hot(symbols), []
         for layer in self._layers:
             maps.append(layer.attention(h))

@@ -27,7 +27,13 @@ from veribayes.transformer._config import LARGEST, UNIT, InContext
 from veribayes.transformer.architectures._architecture import Architecture
 
 # settings that older cards do not have, and what they mean there; a head is left out where it is the tokens' own
-LATER: Mapping[str, Any] = {"components": 1, "latents": {}, "levels": 0, "unit": UNIT, "options": {}}
+LATER: Mapping[str, Any] = {
+    "components": 1,
+    "latents": {},
+    "levels": 0,
+    "unit": UNIT,
+    "options": {},
+}
 SIZES = ("width", "layers", "heads", "expansion")
 
 

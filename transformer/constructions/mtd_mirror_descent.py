@@ -34,8 +34,8 @@ from veribayes.errors import InputError
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array
-from veribayes.transformer.constructions._frame import in_batches, require_family, tensor, weight
 from veribayes.transformer.architectures.disentangled import DisentangledAttention
+from veribayes.transformer.constructions._frame import in_batches, require_family, tensor, weight
 from veribayes.tree import IntArray
 
 IMPOSSIBLE = 1e-300  # stands for a zero of pi, whose logarithm would turn the scores into NaN

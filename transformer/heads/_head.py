@@ -92,3 +92,5 @@ class Head(ABC):
 
     def start(self, config: Any, bias: Tensor) -> None:
         """Write the first bias (K,) of a network's last linear map; zeros unless a head says otherwise."""
+        del config
+        bias.zero_()

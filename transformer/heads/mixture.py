@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from veribayes.checked import integer
 from veribayes.predictive import Array, Predictive
