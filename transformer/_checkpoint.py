@@ -101,11 +101,9 @@ def load(folder: Path, task: Task | None = None) -> tuple[InContext, Card]:
     """
     card = read_card(folder)
     if task is not None and card.model_hash != task.model_hash:
-        raise CheckpointError(
-            f"a checkpoint for the model of task '{task.name}' ({task.model_hash[:12]}…)",
-            f"one for '{card.task}' ({card.model_hash[:12]}…)",
-            "train one: veribayes train TASK",
-        )
+        wanted = f"a checkpoint for the model of task '{task.name}' ({task.model_hash[:12]}…)"
+        got = f"one for '{card.task}' ({card.model_hash[:12]}…)"
+        raise CheckpointError(wanted, got, "train one: veribayes train TASK")
     content = read_weights(folder, card)
     try:
         # without memory: whatever the card asks for, only the file's tensors take any

@@ -260,7 +260,7 @@ def begin(network: InContext, task: Task, name: str) -> str:
         raise InputError("a shipped checkpoint to start from", f"'{name}'", remedy)
     trained, card = load(folder, task)
     own, given = network.state_dict(), trained.state_dict()
-    unlike = [k for k, v in given.items() if k not in own or own[k].shape != v.shape]
+    unlike = [k for k in given if k not in own or own[k].shape != given[k].shape]
     if unlike:
         wanted = f"a network with the tensors of '{name}'"
         raise InputError(wanted, f"no such {', '.join(unlike[:3])}")

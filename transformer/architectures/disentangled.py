@@ -117,13 +117,12 @@ class Disentangled(InContext):
     def __init__(self, config: DisentangledConfig) -> None:
         super().__init__()
         self.config, self.symbols = config, config.states[0]
-        self.layers = nn.ModuleList(
-            DisentangledAttention(config.width(i), config.length + config.start, config.values)
-            for i in range(config.layers)
-        )
-        self.output = nn.Parameter(
-            torch.zeros(config.tokens, self.symbols)
-        )  # log P, rows up to a constant
+        length = config.length + config.start
+        widths = [config.width(i) for i in range(config.layers)]
+        layers = [DisentangledAttention(width, length, config.values) for width in widths]
+        self.layers = nn.ModuleList(layers)
+        # log P, rows up to a constant
+        self.output = nn.Parameter(torch.zeros(config.tokens, self.symbols))
 
     def forward(self, symbols: Tensor) -> Tensor:
         """Symbols (B, T) -> (B, T + 1, q), uniform after the empty prefix where nothing stands before it."""

@@ -35,7 +35,8 @@ class Bins(MassHead):
     def masses(self, config: Any, law: Predictive) -> Array:
         below = _below(law, edges_of(config))
         mass = np.empty((*law.shape, below.shape[-1] + 1))
-        mass[..., 0], mass[..., -1] = below[..., 0], 1 - below[..., -1]
+        mass[..., 0] = below[..., 0]
+        mass[..., -1] = 1 - below[..., -1]
         np.subtract(below[..., 1:], below[..., :-1], out=mass[..., 1:-1])
         return np.maximum(mass, 0.0, out=mass)
 
@@ -68,9 +69,11 @@ def log_masses(mean: Tensor, sd: Tensor, edges: Tensor) -> Tensor:
 
     Those of cells come from the density at their midpoints, those of tails from the distribution function.
     """
-    width, mean, sd = edges[1] - edges[0], mean[..., None], sd[..., None]
+    mean, sd = mean[..., None], sd[..., None]
+    width = (edges[1] - edges[0]).item()
+    log_width = math.log(width / math.sqrt(2 * math.pi))
     z = ((edges[:-1] + edges[1:]) / 2 - mean) / sd  # (..., C)
-    inside = math.log(width.item() / math.sqrt(2 * math.pi)) - sd.log() - z**2 / 2
+    inside = log_width - sd.log() - z**2 / 2
     beyond = torch.cat([edges[:1] - mean, mean - edges[-1:]], -1)
     ends = torch.special.log_ndtr(beyond / sd)
     return torch.cat([ends[..., :1], inside, ends[..., 1:]], dim=-1)
