@@ -66,3 +66,17 @@ class InContext(nn.Module):
     def initialise(self, seed: int) -> InContext:
         """Write the first weights, a function of the seed; returns the network itself."""
         raise NotImplementedError
+
+
+def frozen(value: Any) -> Any:
+    """Plain data with tuples for lists, so that what comes back from JSON is equal."""
+    if isinstance(value, Mapping):
+        return {key: frozen(entry) for key, entry in value.items()}
+    return tuple(frozen(entry) for entry in value) if isinstance(value, list | tuple) else value
+
+
+def plain(value: Any) -> Any:
+    """Plain data with lists for tuples, as JSON has them."""
+    if isinstance(value, Mapping):
+        return {key: plain(entry) for key, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, list | tuple) else value

@@ -23,7 +23,7 @@ from veribayes.checked import integer, mapping, number, sequence, text
 from veribayes.errors import InputError
 from veribayes.transformer import _parts
 from veribayes.transformer._blocks import Block
-from veribayes.transformer._config import LARGEST, UNIT, InContext
+from veribayes.transformer._config import LARGEST, UNIT, InContext, frozen, plain
 from veribayes.transformer.architectures._architecture import Architecture
 
 # settings that older cards do not have, and what they mean there; a head is left out where it is the tokens' own
@@ -78,7 +78,7 @@ class NetworkConfig:
         put(self, "states", _states(self.states))
         put(self, "latents", _latents(self.latents))
         put(self, "unit", _unit(self.unit))
-        put(self, "options", _frozen(self._mapping("options")))
+        put(self, "options", frozen(self._mapping("options")))
         tokens.check(self)
         put(self, "head", text("head", self.head) or tokens.head(self))
         self._check_head()
@@ -96,15 +96,14 @@ class NetworkConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for cards; settings that came later are left out where they change nothing."""
-        plain = {name: _plain(value) for name, value in asdict(self).items()}
-        later = {name: _plain(value) for name, value in LATER.items()}
-        later["head"] = _parts.tokens(self.family).head(self)
-        return {k: v for k, v in plain.items() if k not in later or v != later[k]}
+        settings = plain(asdict(self))
+        later = {**plain(LATER), "head": _parts.tokens(self.family).head(self)}
+        return {k: v for k, v in settings.items() if k not in later or v != later[k]}
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> NetworkConfig:
+    def from_dict(cls, settings: Mapping[str, Any]) -> NetworkConfig:
         allowed = [f.name for f in fields(cls)]
-        return cls(**mapping("a network", plain, allowed=allowed, required=["family"]))
+        return cls(**mapping("a network", settings, allowed=allowed, required=["family"]))
 
     def _check_head(self) -> None:
         """The head is one for such outcomes, and has its own settings and no other's."""
@@ -226,20 +225,6 @@ def _latents(latents: Any) -> dict[str, tuple[float, ...]]:
             raise InputError(f"1 to {LARGEST} values of each latent", f"{name}: {len(numbers)}")
         checked[text("latents", name)] = numbers
     return checked
-
-
-def _frozen(value: Any) -> Any:
-    """Plain data with tuples for lists, so that what comes back from JSON is equal."""
-    if isinstance(value, Mapping):
-        return {key: _frozen(entry) for key, entry in value.items()}
-    return tuple(_frozen(entry) for entry in value) if isinstance(value, list | tuple) else value
-
-
-def _plain(value: Any) -> Any:
-    """Plain data with lists for tuples, as JSON has them."""
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 PART = Architecture(NetworkConfig.from_dict, Network)
