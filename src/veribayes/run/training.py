@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from veribayes.transformer._recipe import Recipe
 
 MEASURE_DATASETS = 400  # on the stream `replicate`, which neither training nor `verify` uses
+FEW_DATASETS = 40  # where the reference is a sampler, which takes seconds for each of them
 EXACT = (
     "exact",
     "quadrature",
@@ -68,11 +69,12 @@ def train_task(
     command = f"veribayes train {shlex.quote(called)} --preset {preset} --seed {seed}"
     command += f" --threads {threads}" if threads else ""
     imitated = "" if recipe.targets == LABELS else recipe.targets
+    datasets = MEASURE_DATASETS if is_exact(task) else FEW_DATASETS
     card = train(
         task,
         recipe,
         targets=targets_for(task, recipe.targets),
-        evaluate=measurement(task, imitated=imitated),
+        evaluate=measurement(task, datasets, imitated),
         out=out,
         seed=seed,
         device=device,
@@ -100,12 +102,16 @@ def suggested(task: Task) -> dict[str, dict[str, Any]]:
     from veribayes.transformer import _defaults
     from veribayes.transformer._recipe import LABELS
 
-    engine = registry.engine(task.reference)
-    if engine.method not in EXACT:
+    if not is_exact(task):
         return _defaults.presets(task, law="", targets=LABELS)
     data = task.simulate(range(1), seed=0, stream="train").data
     law = exact_targets(task)(data)
     return _defaults.presets(task, law=law.form, targets="")
+
+
+def is_exact(task: Task) -> bool:
+    """Whether the task's reference is quick and exact, so that it can answer for every training batch."""
+    return registry.engine(task.reference).method in EXACT
 
 
 def targets_for(task: Task, name: str) -> Targets | None:
