@@ -3,7 +3,7 @@
 A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored module is
 frame. Hyphens and underscores are the same in a name. Other distributions add parts through the entry point groups
 `veribayes.family`, `veribayes.reader`, `veribayes.task`, `veribayes.engine`, `veribayes.construction`, `veribayes.tokens`,
-`veribayes.head`, `veribayes.architecture`, `veribayes.metric`, `veribayes.test`. A plug-in that cannot be
+`veribayes.head`, `veribayes.architecture`, `veribayes.metric`, `veribayes.test`, `veribayes.claim`. A plug-in that cannot be
 used is a `Fault`, which names its distribution: nothing else fails because of it, and asking for it by name says why.
 """
 
@@ -31,6 +31,7 @@ FOLDERS = {
     "engine": ("veribayes.inference", HERE / "inference"),
     "metric": ("veribayes.validation.metrics", HERE / "validation" / "metrics"),
     "test": ("veribayes.validation.checks", HERE / "validation" / "checks"),
+    "claim": ("veribayes.validation.claims", HERE / "validation" / "claims"),
     "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
     "tokens": ("veribayes.transformer.tokens", HERE / "transformer" / "tokens"),
     "head": ("veribayes.transformer.heads", HERE / "transformer" / "heads"),
@@ -51,6 +52,7 @@ ATTRIBUTES = {  # what a part of each kind has to offer
     "architecture": ("config", "network", "own"),
     "metric": ("applies", "score", "unit"),
     "test": ("run", "exactness"),
+    "claim": ("source", "title", "claims"),
     "task": ("model", "design", "reference", "to_dict"),
 }
 PACKAGES = ("family",)  # kinds whose parts may be folders

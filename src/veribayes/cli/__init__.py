@@ -19,6 +19,7 @@ import typer
 from veribayes import registry
 from veribayes.cli import console, terminal
 from veribayes.cli.arguments import MOST_PROCESSES, MOST_SEED, one_of, positive_number, whole_number
+from veribayes.cli.claims import claims
 from veribayes.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,12 +74,14 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 def list_(
     what: Annotated[
         str,
-        typer.Argument(help="tasks, families, engines, candidates, metrics or tests; else all."),
+        typer.Argument(
+            help="tasks, families, engines, candidates, metrics, tests or claims; else all."
+        ),
     ] = "all",
     as_json: Json = False,
 ) -> None:
     """What there is, by name."""
-    kinds = ("tasks", "families", "engines", "candidates", "metrics", "tests")
+    kinds = ("tasks", "families", "engines", "candidates", "metrics", "tests", "claims")
     if what not in (*kinds, "all"):
         raise InputError(f"one of {', '.join(kinds)}", f"'{what}'")
     found = {kind: _listing(kind) for kind in (kinds if what == "all" else (what,))}
@@ -655,6 +658,9 @@ def calibrate_engine(
     text = f"{found['task']}: {found['engine']} is {found['verdict']} on {datasets} data sets; {p_values}"
     print(json.dumps(found, indent=1) if as_json else text)
     raise typer.Exit(0 if found["verdict"] == "calibrated" else 1)
+
+
+app.command("claims")(claims)
 
 
 @app.command()
