@@ -23,8 +23,8 @@ from veribayes.report import attention as figures
 from veribayes.report import probe as pages
 from veribayes.run import probes
 from veribayes.transformer._candidates import NetworkCandidate
-from veribayes.transformer.disentangled import Disentangled, DisentangledConfig
-from veribayes.transformer.network import Network, NetworkConfig
+from veribayes.transformer.architectures.disentangled import Disentangled, DisentangledConfig
+from veribayes.transformer.architectures.network import Network, NetworkConfig
 from veribayes.validation import attention as maps
 
 TASK = Task("lags", MTD(3, 2, matrix_seed=1), Design((4, 16)), "simplex_quadrature", "lag_counts")

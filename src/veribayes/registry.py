@@ -35,6 +35,12 @@ FOLDERS = {
     "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
     "candidate": ("veribayes.candidates", HERE / "candidates"),
     "section": ("veribayes.report.sections", HERE / "report" / "sections"),
+    "tokens": ("veribayes.transformer.tokens", HERE / "transformer" / "tokens"),
+    "head": ("veribayes.transformer.heads", HERE / "transformer" / "heads"),
+    "architecture": (
+        "veribayes.transformer.architectures",
+        HERE / "transformer" / "architectures",
+    ),
 }
 PLUGGED = ("task", *FOLDERS)  # kinds that other distributions may add
 ROOMS = {"family": ("readers",)}  # folders among the parts of a kind that hold another kind
@@ -43,6 +49,9 @@ ATTRIBUTES = {  # what a part of each kind has to offer
     "reader": ("suffixes", "read"),
     "engine": ("method", "families", "__call__"),
     "construction": ("families", "__call__"),
+    "tokens": ("sizes", "check", "embedding", "arrays"),
+    "head": ("values", "outputs", "targets", "labels", "divergence", "form"),
+    "architecture": ("config", "network", "own"),
     "metric": ("applies", "score", "unit"),
     "test": ("run", "exactness"),
     "claim": ("source", "title", "claims"),

@@ -21,16 +21,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from veribayes.checked import choice, integer, mapping, number
 from veribayes.errors import InputError
-from veribayes.transformer._heads import edges_for, log_masses
+from veribayes.transformer._config import LARGEST, UNIT, InContext
+from veribayes.transformer.architectures._architecture import Architecture
+from veribayes.transformer.heads.bins import edges_for, log_masses
 
-LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory
 SMALLEST = 1e-4  # of the predictive variance
 
 
@@ -57,6 +58,10 @@ class KernelSolverConfig:
     points: int = 64
     family: str = "points"
     architecture: str = "kernel_solver"
+    head: ClassVar[str] = "bins"
+    states: ClassVar[tuple[int, ...]] = ()
+    latents: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    unit: ClassVar[tuple[float, float]] = UNIT
 
     def __post_init__(self) -> None:
         choice("family", self.family, ("points",))
@@ -86,7 +91,7 @@ class KernelSolverConfig:
         )
 
 
-class KernelSolver(nn.Module):
+class KernelSolver(InContext):
     """Log masses of all cells at every query."""
 
     def __init__(self, config: KernelSolverConfig) -> None:
@@ -103,13 +108,10 @@ class KernelSolver(nn.Module):
 
     def moments(self, x: Tensor, y: Tensor, x_query: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of y at the queries, (B, Q) each."""
-        right = torch.cat(
-            [y[..., None], self.kernel(x, x_query)], dim=-1
-        )  # (B, n, 1 + Q): y, then k_0 to each query
-        u, at_query = (
-            torch.zeros_like(right),
-            x_query.new_zeros(2, *x_query.shape[:2]),
-        )  # (2, B, Q): mean, reduction
+        # (B, n, 1 + Q): y, then k_0 to each query
+        right = torch.cat([y[..., None], self.kernel(x, x_query)], dim=-1)
+        u = torch.zeros_like(right)
+        at_query = x_query.new_zeros(2, *x_query.shape[:2])  # (2, B, Q): mean, reduction
         for step in self.steps:
             u, at_query = step(x, x_query, right, u, at_query)
         mean, reduction = at_query
@@ -150,9 +152,9 @@ class RBF(Kernel):
         """(B, n, d), (B, m, d) -> (B, n, m)."""
         x, z = self.scaled(x), self.scaled(z)
         lengths = x.square().sum(-1)[:, :, None] + z.square().sum(-1)[:, None]
-        return (
-            self.variance * (x @ z.mT - lengths / 2).clamp(max=0.0).exp()
-        )  # rounding must not make it larger than a^2
+        # rounding must not make it larger than a^2
+        power = (x @ z.mT - lengths / 2).clamp(max=0.0)
+        return self.variance * power.exp()
 
     def at(self, x: Tensor) -> Tensor:
         """k(x, x), (B, m, d) -> (B, m)."""
@@ -193,9 +195,9 @@ class SolverLayer(nn.Module):
         among, across = self.kernel(x, x), self.kernel(x, x_query)  # (B, n, n), (B, n, Q)
         rest = right - u  # (B, n, 1 + Q)
         ridge = self.log_ridge.exp()
-        pull = torch.stack(
-            [torch.einsum("bnq,bn->bq", across, rest[..., 0]), (across * rest[..., 1:]).sum(1)]
-        )
+        pull_of_mean = torch.einsum("bnq,bn->bq", across, rest[..., 0])
+        pull_of_reduction = (across * rest[..., 1:]).sum(1)
+        pull = torch.stack([pull_of_mean, pull_of_reduction])
         u = u + self.size(among)[..., None] * (among @ rest - ridge * u)
         return u, at_query + self.size(across) * (pull - ridge * at_query)
 
@@ -204,6 +206,8 @@ class SolverLayer(nn.Module):
         step = self.log_step.exp()
         if not self.normalised:
             return step.expand(scores.shape[0], scores.shape[2])
-        return step / torch.maximum(
-            scores.sum(1), self.kernel.variance
-        )  # k(x, x) of a stationary kernel
+        # at least k(x, x) of a stationary kernel
+        return step / torch.maximum(scores.sum(1), self.kernel.variance)
+
+
+PART = Architecture(KernelSolverConfig.from_dict, KernelSolver)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -32,8 +32,10 @@ from torch import Tensor, nn
 
 from veribayes.checked import choice, integer, mapping, sequence
 from veribayes.errors import InputError
+from veribayes.models._task import Task
+from veribayes.transformer._config import LARGEST, UNIT, InContext
+from veribayes.transformer.architectures._architecture import Architecture
 
-LARGEST = 4096  # of any size in a config: a card must not be able to ask for all memory
 NEAR = 5.0  # scores of the nearest distances at the start: attention begins as a moving average, not as a mean of everything
 
 
@@ -58,6 +60,9 @@ class DisentangledConfig:
     start: bool = False
     family: str = "symbols"
     architecture: str = "disentangled"
+    head: ClassVar[str] = "categories"
+    latents: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    unit: ClassVar[tuple[float, float]] = UNIT
 
     def __post_init__(self) -> None:
         choice("family", self.family, ("symbols",))
@@ -106,19 +111,18 @@ class DisentangledConfig:
         )
 
 
-class Disentangled(nn.Module):
+class Disentangled(InContext):
     """Log probabilities of the next symbol after every prefix of a sequence."""
 
     def __init__(self, config: DisentangledConfig) -> None:
         super().__init__()
         self.config, self.symbols = config, config.states[0]
-        self.layers = nn.ModuleList(
-            DisentangledAttention(config.width(i), config.length + config.start, config.values)
-            for i in range(config.layers)
-        )
-        self.output = nn.Parameter(
-            torch.zeros(config.tokens, self.symbols)
-        )  # log P, rows up to a constant
+        length = config.length + config.start
+        widths = [config.width(i) for i in range(config.layers)]
+        layers = [DisentangledAttention(width, length, config.values) for width in widths]
+        self.layers = nn.ModuleList(layers)
+        # log P, rows up to a constant
+        self.output = nn.Parameter(torch.zeros(config.tokens, self.symbols))
 
     def forward(self, symbols: Tensor) -> Tensor:
         """Symbols (B, T) -> (B, T + 1, q), uniform after the empty prefix where nothing stands before it."""
@@ -134,8 +138,9 @@ class Disentangled(nn.Module):
         )  # (B, T + 1, q)
         return whole.clamp_min(torch.finfo(probs.dtype).tiny).log()
 
-    def attention(self, symbols: Tensor) -> list[Tensor]:
+    def attention(self, *arrays: Tensor) -> list[Tensor]:
         """Attention of every layer, (B, T, T) each, with the start (B, T + 1, T + 1)."""
+        (symbols,) = arrays
         h, maps = self.one_hot(symbols), []
         for layer in self._layers:
             maps.append(layer.attention(h))
@@ -203,3 +208,11 @@ def distances(h: Tensor) -> Tensor:
     """i - j, (T, T), where the stream h (B, T, D) lies."""
     position = torch.arange(h.shape[1], device=h.device)
     return position[:, None] - position
+
+
+def lengths(task: Task) -> dict[str, int]:
+    """The longest sequence of a task's design: the tables have a row for every distance."""
+    return {"length": task.design.positions[-1]}
+
+
+PART = Architecture(DisentangledConfig.from_dict, Disentangled, lengths)

@@ -1,20 +1,13 @@
-"""Heads for real outcomes: what comes out of a network, and the loss that it is trained by.
+"""Nodes: an expectation under an exact law as a weighted sum over a few points, by which heads of normals are trained.
 
-    bins      a logit for each cell; the loss is measured in the masses of the cells
-    normal    mean and log sd (and an idle logit): a mixture of one
-    mixture   logit, mean and log sd of each component
-
-Normals and mixtures are trained by their log density at nodes of the exact law, with no cells between. The log density of
-one normal is a square, for which few nodes are exact, tails included. A mixture would learn to be narrow at nodes that always
-lie in the same places; its nodes are equidistant and shifted at random, which makes the loss unbiased.
-Cells are equal bins on [-reach, reach] between two half-normal tails.
+The log density of one normal is a square, for which few nodes are exact, tails included. A mixture would learn to be narrow
+at nodes that always lie in the same places; its nodes are equidistant and shifted at random, which makes the loss unbiased.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +16,6 @@ from torch import Tensor
 from veribayes.errors import InputError
 from veribayes.predictive import Array, Normal, NormalMixture, Predictive
 
-HEADS = ("bins", "normal", "mixture")
 NODES = 7  # of Gauss and Hermite for each component: exact for polynomials up to the degree 13
 SHIFTED = 64  # equidistant nodes: a fifth of a standard deviation apart for one normal
 REACH = 6.0  # standard deviations of the outermost components; beyond lies 2e-9 of the mass
@@ -52,11 +44,6 @@ class Nodes:
 
     def to(self, device: torch.device) -> Nodes:
         return Nodes(self.points.to(device), self.weights.to(device), self.log_density.to(device))
-
-
-def nodes_for(head: str, law: Predictive, rng: np.random.Generator) -> Nodes:
-    """The nodes by which a head is trained, of a law of leading shape (B, Q)."""
-    return nodes_of(law) if head == "normal" else shifted_nodes(law, rng)
 
 
 def nodes_of(law: Predictive) -> Nodes:
@@ -116,23 +103,6 @@ def components(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs (..., 3 G) -> log weights, means and sds of G normals, (..., G) each."""
     logits, mean, log_sd = raw.chunk(3, dim=-1)
     return logits.log_softmax(-1), mean, log_sd.exp()
-
-
-def log_masses(mean: Tensor, sd: Tensor, edges: Tensor) -> Tensor:
-    """Log masses of the lower tail, the cells and the upper tail under normals, (..., C + 2), up to a constant.
-
-    Those of cells come from the density at their midpoints, those of tails from the distribution function.
-    """
-    width, mean, sd = edges[1] - edges[0], mean[..., None], sd[..., None]
-    z = ((edges[:-1] + edges[1:]) / 2 - mean) / sd  # (..., C)
-    inside = math.log(width.item() / math.sqrt(2 * math.pi)) - sd.log() - z**2 / 2
-    ends = torch.special.log_ndtr(torch.cat([edges[:1] - mean, mean - edges[-1:]], -1) / sd)
-    return torch.cat([ends[..., :1], inside, ends[..., 1:]], dim=-1)
-
-
-def edges_for(config: Any, like: Tensor) -> Tensor:
-    """Borders of the cells, (C + 1,), where `like` lies."""
-    return torch.linspace(-config.reach, config.reach, config.cells + 1, device=like.device)
 
 
 def _components(law: Predictive) -> tuple[Array, Array, Array]:
