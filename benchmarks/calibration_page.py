@@ -84,7 +84,7 @@ def footnote(document: Mapping[str, Any], peer: Mapping[str, Any]) -> str:
 
 def seconds() -> float:
     """CPU time of the battery on 200 data sets with 100 draws each; the best of several."""
-    test, times = registry.load("test", "rosenblatt"), []
+    test, times = registry.load("check", "rosenblatt"), []
     for i in range(ROUNDS):
         arrays, options = _problems.PROBLEMS["rosenblatt"].draw(
             np.random.default_rng(i), DATASETS, _problems.NULL

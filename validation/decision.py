@@ -125,7 +125,7 @@ def decide(
     Raises:
         InputError: no data set, NaN (a score that is missing is never skipped), or a tolerance that is not positive.
     """
-    values = _checked(cluster_values, tolerance, reference_error)
+    values = require(cluster_values, tolerance, reference_error)
     if np.isposinf(values).any():
         return _infinite(values, tolerance, zero_mass)
     bound = PRIOR * tolerance if worst is None or not math.isfinite(worst) else worst
@@ -178,7 +178,7 @@ def exceeds(
     1 where no verdict could be `different`: fewer than thirty data sets, or a reference that may be wrong by too much.
     Arguments and errors as in `decide`.
     """
-    values = _checked(cluster_values, tolerance, reference_error)
+    values = require(cluster_values, tolerance, reference_error)
     if np.isposinf(values).any():
         return 1 / (bootstrap.REPLICATES + 1)
     if values.size < FEWEST_DIFFERENT or reference_error > LARGEST_ERROR * tolerance:
@@ -254,7 +254,7 @@ def cluster_means(scores: Array) -> Array:
     return np.where(weights.any((1, 2)), means, np.nan)
 
 
-def _checked(values: Array, tolerance: float, reference_error: float) -> Array:
+def require(values: Array, tolerance: float, reference_error: float) -> Array:
     if values.ndim != 1 or not values.size:
         raise ShapeError("one value a data set, (dataset,)", f"{values.shape}")
     if np.isnan(values).any() or np.isneginf(values).any():

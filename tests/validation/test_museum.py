@@ -29,7 +29,7 @@ ONE = (1, 1, 1)
 
 
 def outcome(name: str, *arrays: Array, **options: Any) -> Outcome:
-    found = registry.load("test", name).run(*arrays, **options)
+    found = registry.load("check", name).run(*arrays, **options)
     assert isinstance(found, Outcome)
     return found
 

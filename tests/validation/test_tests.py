@@ -37,11 +37,11 @@ from veribayes.validation.checks._problems import NULL, POSTERIORS, PROBLEMS
 from veribayes.validation.checks._test import Outcome, with_spread
 
 NULLS = 200  # of which 22 may reject: 99.9 % limit of a binomial with .05
-NAMES = registry.names("test")
+NAMES = registry.names("check")
 
 
 def outcome(name: str, *arrays: Array, **options: Any) -> Outcome:
-    found = registry.load("test", name).run(*arrays, **options)
+    found = registry.load("check", name).run(*arrays, **options)
     assert isinstance(found, Outcome)
     return found
 
@@ -59,7 +59,7 @@ def rejections(problem: str, defect: str, n: int, replicates: int) -> int:
 class TestEveryTest:
     @pytest.mark.parametrize("name", NAMES)
     def test_it_is_documented_and_measured(self, name: str) -> None:
-        part = registry.load("test", name)
+        part = registry.load("check", name)
         assert part.name == name
         assert part.exactness in ("exact", "conservative", "asymptotic")
         assert part.needs
@@ -84,11 +84,11 @@ class TestEveryTest:
                 outcome(PROBLEMS[problem].test, *broken, **options)
 
     @pytest.mark.parametrize(
-        "problem", [p for p in PROBLEMS if registry.load("test", PROBLEMS[p].test).minimum > 1]
+        "problem", [p for p in PROBLEMS if registry.load("check", PROBLEMS[p].test).minimum > 1]
     )
     def test_it_refuses_too_few_units(self, problem: str) -> None:
         arrays, options = given(problem, PROBLEMS[problem].sizes[0])
-        few = registry.load("test", PROBLEMS[problem].test).minimum - 1
+        few = registry.load("check", PROBLEMS[problem].test).minimum - 1
         with pytest.raises(InputError, match="at least"):
             outcome(PROBLEMS[problem].test, *(a[:few] for a in arrays), **options)
 
@@ -527,7 +527,7 @@ class TestBetsAgainstTheTolerance:
 
     def test_waiting_times_are_those_of_the_running_wealth(self) -> None:
         (values,), options = given("e_mean", 1000, defect="1.5 times the tolerance")
-        part = registry.load("test", "e_mean")
+        part = registry.load("check", "e_mean")
         first = _measure._first(part, (values,), options)
         rejected = [part.run(values[:n], **options).p_value <= 0.05 for n in range(1, 1001)]
         assert first == rejected.index(True) + 1

@@ -47,7 +47,7 @@ class Job(_shards.Job):
 
     def measure(self) -> _shards.Counts:
         problem = PROBLEMS[self.problem]
-        test: Test = registry.load("test", problem.test)
+        test: Test = registry.load("check", problem.test)
         rejected = 0
         for i in range(self.first, self.first + self.replicates):
             rng = generator(self.seed, f"{self.problem}/{self.defect}", self.n, i)
@@ -94,7 +94,7 @@ class Rate:
 
 def exactness(problem: str) -> str:
     """What the test states, unless the problem is not what it states it for."""
-    stated: str = registry.load("test", PROBLEMS[problem].test).exactness
+    stated: str = registry.load("check", PROBLEMS[problem].test).exactness
     return PROBLEMS[problem].exactness or stated
 
 
@@ -156,7 +156,7 @@ def waiting(seed: int, replicates: int = POWER_REPLICATES) -> list[Waiting]:
     looked = {
         p.test
         for p in PROBLEMS.values()
-        if p.looks > 1 and registry.load("test", p.test).exactness == "conservative"
+        if p.looks > 1 and registry.load("check", p.test).exactness == "conservative"
     }
     pairs = [
         (name, defect) for name, p in PROBLEMS.items() if p.test in looked for defect in p.defects
@@ -170,7 +170,7 @@ def _waiting(name: str, defect: str, seed: int, replicates: int) -> Waiting:
         arrays, options = PROBLEMS[name].draw(
             generator(seed, f"{name}/{defect}", MOST, i), MOST, defect
         )
-        times.append(_first(registry.load("test", PROBLEMS[name].test), arrays, options))
+        times.append(_first(registry.load("check", PROBLEMS[name].test), arrays, options))
     order = sorted(times)
     capped = [min(t, MOST) for t in times]
     late = order[math.ceil(0.9 * replicates) - 1]

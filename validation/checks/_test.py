@@ -57,6 +57,7 @@ class Test:
         kernel: `(*arrays, seed=, **options) -> Outcome` on checked float64 arrays.
         paired: whether all arrays have the data sets of the first axis in common.
         infinite: whether infinite entries mean something.
+        about: what a rejection says of a candidate, a clause; empty where no run asks.
     """
 
     __test__: ClassVar[bool] = False  # pytest collects classes of this name
@@ -70,6 +71,7 @@ class Test:
     kernel: Callable[..., Outcome] = field(repr=False)
     paired: bool = True
     infinite: bool = False
+    about: str = ""
 
     def run(self, *arrays: npt.ArrayLike, seed: int = 0, **options: Any) -> Outcome:
         """Test the arrays that `needs` describes.

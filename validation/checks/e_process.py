@@ -41,5 +41,6 @@ PART = Test(
     exactness="conservative",
     citation="Ville 1939; Grünwald, de Heide & Koolen 2024, doi:10.1093/jrsssb/qkae011; Shafer 2021, doi:10.1111/rssa.12647",
     kernel=_kernel,
+    about="a bettor who knows the exact predictive wins against it",
     infinite=True,
 )

@@ -76,4 +76,5 @@ PART = Test(
     exactness="asymptotic",
     citation="Falck, Wang & Holmes 2024, arXiv:2406.00793; Fong, Holmes & Walker 2023, doi:10.1093/jrsssb/qkad005",
     kernel=_kernel,
+    about="its answers drift on continuations that it draws itself: no prior explains them",
 )

@@ -86,4 +86,5 @@ PART = Test(
     exactness="exact",
     citation="Dawid 1984, doi:10.2307/2981683; Stephens 1974, doi:10.1080/01621459.1974.10480196",
     kernel=_kernel,
+    about="outcomes do not fall where it says",
 )

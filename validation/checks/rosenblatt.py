@@ -118,4 +118,5 @@ PART = Test(
     exactness="conservative",
     citation="Rosenblatt 1952, doi:10.1214/aoms/1177729394; Holm 1979, doi:10.2307/4615733",
     kernel=_kernel,
+    about="its joint draws are not those of the exact predictive",
 )

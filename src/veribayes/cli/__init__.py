@@ -73,13 +73,24 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 def list_(
     what: Annotated[
         str,
-        typer.Argument(help="tasks, families, engines, candidates, metrics or tests; else all."),
+        typer.Argument(
+            help="tasks, families, engines, candidates, metrics, tests, endpoints or probes."
+        ),
     ] = "all",
     as_json: Json = False,
 ) -> None:
     """What there is, by name."""
-    kinds = ("tasks", "families", "engines", "candidates", "metrics", "tests")
-    if what not in (*kinds, "all"):
+    kinds = (
+        "tasks",
+        "families",
+        "engines",
+        "candidates",
+        "metrics",
+        "tests",
+        "endpoints",
+        "probes",
+    )
+    if what not in (*kinds, "checks", "all"):  # checks were called tests, and are so here
         raise InputError(f"one of {', '.join(kinds)}", f"'{what}'")
     found = {kind: _listing(kind) for kind in (kinds if what == "all" else (what,))}
     if as_json:

@@ -276,7 +276,7 @@ def _joint(name: str, truth: Array, candidate: Array, seed: int) -> Outcome | No
     varies = np.ptp(both, axis=0) > 1e-10 * np.abs(both).max(axis=0)
     if not varies.any():
         return None
-    found = registry.load("test", name).run(
+    found = registry.load("check", name).run(
         truth[:, varies], candidate[:, varies], seed=seed, thin=False, permutations=PERMUTATIONS
     )
     return found if isinstance(found, Outcome) else None

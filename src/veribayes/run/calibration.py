@@ -76,7 +76,7 @@ def calibrate(
 
 def _require(datasets: int, seed: int) -> None:
     """Refuse numbers of data sets for which no test has a p-value, before anything is computed."""
-    least = max(registry.load("test", name).minimum for name in ("sbc_rank", "pit_uniform"))
+    least = max(registry.load("check", name).minimum for name in ("sbc_rank", "pit_uniform"))
     if datasets < least:
         raise InputError(
             f"at least {least} data sets to calibrate an engine",
@@ -107,7 +107,7 @@ def _ranked(
     truth.append(log_likelihood(task.model, at_truth, data, 0))
     names.append("log likelihood")
     found = ranks(np.concatenate(truth, -1), np.concatenate(draws, -1), seed)
-    return registry.load("test", "sbc_rank").run(found, draws=DRAWS, seed=seed), names
+    return registry.load("check", "sbc_rank").run(found, draws=DRAWS, seed=seed), names
 
 
 def _ranks_entry(outcome: Outcome, names: list[str]) -> dict[str, Any]:
@@ -129,5 +129,5 @@ def _placed(outcome: Array, branch: Branch, data: Data) -> Outcome:
     first = found[
         np.arange(len(found)), np.isfinite(found).argmax(1)
     ]  # the first query that applies
-    tested: Outcome = registry.load("test", "pit_uniform").run(first[np.isfinite(first)])
+    tested: Outcome = registry.load("check", "pit_uniform").run(first[np.isfinite(first)])
     return tested

@@ -244,7 +244,7 @@ def log_wealth(task: Task, shards: Sequence[Scored]) -> float:
         or error > decision.LARGEST_ERROR * primary.tolerance
     ):
         return 0.0
-    found = registry.load("test", "e_mean").run(values, tolerance=primary.tolerance + error)
+    found = registry.load("check", "e_mean").run(values, tolerance=primary.tolerance + error)
     return float(found.statistic)
 
 
