@@ -176,7 +176,7 @@ def twice(candidate: Candidate) -> Candidate:
     Raises:
         InputError: the second answer has another form.
     """
-    if candidate.kind == "predictions":
+    if not candidate.askable:
         return candidate
 
     def infer(task: Task, data: Data, seed: int) -> Branch:

@@ -8,6 +8,7 @@ asked again. What a candidate leaves undefined is infinitely wrong; padding is w
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from veribayes import registry
@@ -47,8 +48,7 @@ def _sizes(case: Case, level: str) -> dict[str, Size]:
     wanted = [name for name, part in parts.items() if level == "all" or part.level == "standard"]
     sizes = {}
     for name in sorted(wanted, key=lambda name: (parts[name].place, name)):
-        part = parts[name]
-        size = registry.attempted("endpoint", name, lambda part=part: part.ask(case))
+        size = registry.attempted("endpoint", name, partial(parts[name].ask, case))
         if size is not None:
             sizes[name] = size
     return sizes

@@ -405,7 +405,7 @@ def test_nan_in_latents_dropped_as_padding() -> None:
 
 def test_infinity_is_no_number_to_take_the_smallest_of() -> None:
     """argmin over divergences that are all infinite names the first one, whoever that is."""
-    from veribayes.run.predictors import vertex
+    from veribayes.validation.fitting import vertex
 
     infinite = np.full(3, np.inf)
     assert int(np.argmin(infinite)) == 0  # what our first version called the nearest
