@@ -54,7 +54,8 @@ def log_masses(law: Predictive, candidate: Bins) -> Array:
     if isinstance(law, Normal):
         return _normal(law.mean, law.sd, edges)
     if isinstance(law, NormalMixture):
-        return log_sum_exp(_normal(law.mean, law.sd, edges) + log(law.weights)[..., None])
+        of_components = _normal(law.mean, law.sd, edges)
+        return log_sum_exp(of_components + log(law.weights)[..., None])
     if isinstance(law, Bins) and np.array_equal(law.edges, candidate.edges):
         return log_probs(law)
     below = law.cdf(np.tile(candidate.edges, (*law.shape, 1)))
@@ -65,30 +66,24 @@ def log_masses(law: Predictive, candidate: Bins) -> Array:
 
 def probs(candidate: Bins) -> Array:
     """Probability of the candidate in each cell, (row, cell)."""
-    return (
-        candidate.probs
-        if candidate.tail_scale is not None
-        else np.pad(candidate.probs, ((0, 0), (1, 1)))
-    )
+    if candidate.tail_scale is not None:
+        return candidate.probs
+    return np.pad(candidate.probs, ((0, 0), (1, 1)))
 
 
 def log_probs(candidate: Bins) -> Array:
     """Its logarithm."""
     logs = candidate.log_masses
-    return (
-        logs
-        if candidate.tail_scale is not None
-        else np.pad(logs, ((0, 0), (1, 1)), constant_values=-np.inf)
-    )
+    if candidate.tail_scale is not None:
+        return logs
+    return np.pad(logs, ((0, 0), (1, 1)), constant_values=-np.inf)
 
 
 def rounded_away(candidate: Masses, log_q: Array, log_p: Array) -> Mask:
     """Zeros of the candidate where the exact mass is so small that the type of its numbers may have made them, (row, cell)."""
-    return np.asarray(
-        np.isneginf(log_q)
-        & ~np.isneginf(log_p)
-        & (log_p <= np.log(candidate.zero_limits)[..., None])
-    )
+    small = log_p <= np.log(candidate.zero_limits)[..., None]
+    possible = ~np.isneginf(log_p)
+    return np.asarray(np.isneginf(log_q) & possible & small)
 
 
 def held(candidate: Masses, log_q: Array, log_p: Array) -> Array:
@@ -108,7 +103,8 @@ def conditioned(masses: Array, candidate: Bins) -> Array:
     """The masses, given that the candidate can speak: without tails, given that y lies between the borders."""
     if candidate.tail_scale is not None:
         return masses
-    inner = masses[..., 1:-1] - logsumexp(masses[..., 1:-1], axis=-1, keepdims=True)
+    inner = masses[..., 1:-1]
+    inner = inner - logsumexp(inner, axis=-1, keepdims=True)
     return np.pad(inner, ((0, 0), (1, 1)), constant_values=-np.inf)
 
 

@@ -74,16 +74,15 @@ class Metric:
         """
         kernel = self._kernel(candidate, reference, outcome.shape)
         asked = ~np.isnan(outcome)
-        extra = (
-            (outcome[asked], uniforms(self.name, outcome.shape, index)[asked])
-            if self.sees_outcome
-            else ()
-        )
+        extra: tuple[Array, ...] = ()
+        if self.sees_outcome:
+            random = uniforms(self.name, outcome.shape, index)
+            extra = (outcome[asked], random[asked])
         scores = rowwise(kernel, candidate[asked], reference[asked], *extra)
         if np.isnan(scores).any():
-            raise ArithmeticError(
-                f"{self.name} is NaN in {int(np.isnan(scores).sum())} of {scores.size} queries that apply"
-            )
+            missing = int(np.isnan(scores).sum())
+            text = f"{self.name} is NaN in {missing} of {scores.size} queries that apply"
+            raise ArithmeticError(text)
         out = np.full(outcome.shape, np.nan)
         out[asked] = scores
         return out
@@ -111,7 +110,10 @@ def rowwise(
     """Apply a kernel to blocks of rows; the widest temporary has a row for each pair of trailing entries."""
     (rows,) = reference.shape
     step = max(1, BLOCK // (_width(candidate) * _width(reference)))
-    parts = [kernel(candidate[s], reference[s], *(e[s] for e in extra)) for s in slices(rows, step)]
+    parts = []
+    for block in slices(rows, step):
+        more = [each[block] for each in extra]
+        parts.append(kernel(candidate[block], reference[block], *more))
     return np.concatenate(parts) if parts else np.empty(0)
 
 
@@ -124,7 +126,8 @@ def log_sum_exp(terms: Array) -> Array:
     """log of the sum of exp over the last axis but one: components before points, so that the sum runs along memory."""
     top = np.maximum(terms.max(-2), np.finfo(float).min)
     with np.errstate(divide="ignore"):
-        return np.asarray(top + np.log(np.exp(terms - top[..., None, :]).sum(-2)))
+        total = np.exp(terms - top[..., None, :]).sum(-2)
+        return np.asarray(top + np.log(total))
 
 
 def uniforms(stream: str, shape: tuple[int, ...], index: IntArray | None = None) -> Array:
@@ -132,10 +135,14 @@ def uniforms(stream: str, shape: tuple[int, ...], index: IntArray | None = None)
     datasets = np.arange(shape[0]) if index is None else index
     if datasets.shape != shape[:1]:
         raise ShapeError(f"one number a data set, ({shape[0]},)", f"{datasets.shape}")
-    place = np.arange(np.prod(shape[1:], dtype=np.int64)).reshape(shape[1:]).astype(np.uint64)
-    state = _splitmix(datasets.astype(np.uint64) ^ np.uint64(zlib.crc32(stream.encode())))
-    bits = _splitmix(state.reshape(-1, *[1] * place.ndim) ^ _splitmix(place)[None])
-    return np.asarray(((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+    entries = np.arange(np.prod(shape[1:], dtype=np.int64))
+    place = entries.reshape(shape[1:]).astype(np.uint64)
+    key = np.uint64(zlib.crc32(stream.encode()))
+    state = _splitmix(datasets.astype(np.uint64) ^ key)
+    rows = state.reshape(-1, *[1] * place.ndim)
+    bits = _splitmix(rows ^ _splitmix(place)[None])
+    whole = (bits >> np.uint64(11)).astype(np.float64)
+    return np.asarray((whole + 0.5) * 2.0**-53)
 
 
 def _splitmix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -148,9 +155,11 @@ def _splitmix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 def _width(law: Predictive) -> int:
     """Entries of a row's longest trailing axis."""
-    return max(
-        array.shape[-1] if law.trailing[name] else 1 for name, array in law.variables().items()
-    )
+    widths = [1]
+    for name, array in law.variables().items():
+        if law.trailing[name]:
+            widths.append(array.shape[-1])
+    return max(widths)
 
 
 def deciding(form: str, categories: bool) -> str:

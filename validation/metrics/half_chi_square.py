@@ -31,15 +31,19 @@ def _draws(candidate: Draws, reference: Categorical) -> Array:
     counts, draws = candidate.frequencies(p.shape[-1])
     if candidate.again is None:
         pairs = counts * (counts - 1) / (draws * (draws - 1))
-        terms = np.divide(pairs, p, out=np.where(counts > 0, np.inf, 0.0), where=p > 0)
+        impossible = np.where(counts > 0, np.inf, 0.0)
+        terms = np.divide(pairs, p, out=impossible, where=p > 0)
         return np.asarray(0.5 * (terms.sum(-1) - 1))
     others, more = candidate.frequencies_again(p.shape[-1])
-    return _cross(counts / draws - p, others / more - p, p, (counts > 0) | (others > 0))
+    one, other = counts / draws - p, others / more - p
+    drawn = (counts > 0) | (others > 0)
+    return _cross(one, other, p, drawn)
 
 
 def _cross(one: Array, other: Array, p: Array, positive: npt.NDArray[np.bool_]) -> Array:
     """Sum of one times other over 2 p; infinite where something positive is impossible."""
-    terms = np.divide(one * other, 2 * p, out=np.where(positive, np.inf, 0.0), where=p > 0)
+    impossible = np.where(positive, np.inf, 0.0)
+    terms = np.divide(one * other, 2 * p, out=impossible, where=p > 0)
     return np.asarray(terms.sum(-1))
 
 

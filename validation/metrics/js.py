@@ -35,9 +35,12 @@ def _formula(log_q: Array, log_p: Array) -> Array:
 def _draws(candidate: Draws, reference: Categorical) -> Array:
     counts, draws = candidate.frequencies(reference.probs.shape[-1])
     q, p = counts / draws, reference.probs
-    bias = np.divide(p * (1 - q), 4 * draws * (p + q), out=np.zeros(p.shape), where=counts > 0)
+    variance, scale = p * (1 - q), 4 * draws * (p + q)
+    bias = np.divide(variance, scale, out=np.zeros(p.shape), where=counts > 0)
     return _formula(log(q), reference.log_masses) - bias.sum(-1)
 
+
+KERNELS = {**discrete(_formula), **continuous(_terms), ("draws", "categorical"): _draws}
 
 PART = Metric(
     name="js",
@@ -46,5 +49,5 @@ PART = Metric(
     ideal=0.0,
     needs="categories (also as draws), or a candidate with a density",
     citation="Lin 1991, doi:10.1109/18.61115",
-    kernels={**discrete(_formula), **continuous(_terms), ("draws", "categorical"): _draws},
+    kernels=KERNELS,
 )

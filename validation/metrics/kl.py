@@ -33,9 +33,9 @@ def normals(candidate: Normal, reference: Normal) -> Array:
         shift = (reference.mean - candidate.mean) / candidate.sd
         square = 0.5 * (excess * (excess + 2) + shift * shift)
     near = np.abs(excess) < 0.5
-    log_ratio = np.where(
-        near, np.log1p(np.where(near, excess, 0.0)), np.log(reference.sd) - np.log(candidate.sd)
-    )
+    small = np.log1p(np.where(near, excess, 0.0))
+    large = np.log(reference.sd) - np.log(candidate.sd)
+    log_ratio = np.where(near, small, large)
     return np.asarray(square - log_ratio)
 
 
@@ -53,6 +53,13 @@ def _integrand(log_q: Array, log_p: Array) -> Array:
     return np.exp(log_p) * (log_p - log_q)
 
 
+KERNELS = {
+    ("categorical", "categorical"): _categories,
+    **continuous(_integrand),
+    ("normal", "normal"): normals,
+    **dict.fromkeys(BINNED, _bins),
+}
+
 PART = Metric(
     name="kl",
     symbol="KL(exact‖candidate)",
@@ -60,10 +67,5 @@ PART = Metric(
     ideal=0.0,
     needs="categories, or a candidate with a density",
     citation="Kullback & Leibler 1951, doi:10.1214/aoms/1177729694",
-    kernels={
-        ("categorical", "categorical"): _categories,
-        **continuous(_integrand),
-        ("normal", "normal"): normals,
-        **dict.fromkeys(BINNED, _bins),
-    },
+    kernels=KERNELS,
 )

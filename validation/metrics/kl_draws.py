@@ -21,7 +21,8 @@ from veribayes.validation.metrics.kl import relative_entropy
 def _kernel(candidate: Draws, reference: Categorical) -> Array:
     counts, draws = candidate.frequencies(reference.probs.shape[-1])
     seen = (counts > 0).sum(-1)
-    return relative_entropy(reference.log_masses, log(counts / draws)) - (seen - 1) / (2 * draws)
+    plain = relative_entropy(reference.log_masses, log(counts / draws))
+    return plain - (seen - 1) / (2 * draws)
 
 
 PART = Metric(

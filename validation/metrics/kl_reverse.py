@@ -27,6 +27,8 @@ def _integrand(log_q: Array, log_p: Array) -> Array:
     return np.exp(log_q) * (log_q - log_p)
 
 
+KERNELS = {**discrete(_formula), **continuous(_integrand), ("normal", "normal"): _normals}
+
 PART = Metric(
     name="kl_reverse",
     symbol="KL(candidate‖exact)",
@@ -34,5 +36,5 @@ PART = Metric(
     ideal=0.0,
     needs="categories, or a candidate with a density",
     citation="Kullback & Leibler 1951, doi:10.1214/aoms/1177729694",
-    kernels={**discrete(_formula), **continuous(_integrand), ("normal", "normal"): _normals},
+    kernels=KERNELS,
 )

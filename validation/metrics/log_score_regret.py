@@ -46,10 +46,13 @@ def _of_candidate(
         cell = np.searchsorted(
             candidate.edges, outcome[zero], side="right"
         )  # 0 and C + 1 are the half-lines
-    rounded = rounded_away(answers, log_q, log_p)[np.arange(zero.size), cell]
+    every = rounded_away(answers, log_q, log_p)
+    rounded = every[np.arange(zero.size), cell]
     own[zero[rounded]] = exact[zero[rounded]]
     return own
 
+
+PAIRS = [("categorical", "categorical"), *((c, r) for c in DENSITIES for r in DENSITIES)]
 
 PART = Metric(
     name="log_score_regret",
@@ -58,9 +61,6 @@ PART = Metric(
     ideal=0.0,
     needs="categories, or densities on both sides",
     citation="Good 1952, doi:10.1111/j.2517-6161.1952.tb00104.x",
-    kernels={
-        ("categorical", "categorical"): _kernel,
-        **{(c, r): _kernel for c in DENSITIES for r in DENSITIES},
-    },
+    kernels=dict.fromkeys(PAIRS, _kernel),
     sees_outcome=True,
 )

@@ -14,7 +14,8 @@ from veribayes.validation.metrics._metric import Metric
 
 
 def _formula(log_q: Array, log_p: Array) -> Array:
-    return np.abs(np.exp(log_p) - np.exp(log_q)).max(-1)
+    apart = np.exp(log_p) - np.exp(log_q)
+    return np.abs(apart).max(-1)
 
 
 PART = Metric(

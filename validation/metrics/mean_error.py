@@ -14,9 +14,8 @@ from veribayes.validation.metrics._moments import ordered
 
 
 def _kernel(candidate: Predictive, reference: Predictive) -> Array:
-    return (
-        np.abs(candidate.expectation() - reference.expectation()) / reference.standard_deviation()
-    )
+    shift = candidate.expectation() - reference.expectation()
+    return np.abs(shift) / reference.standard_deviation()
 
 
 PART = Metric(

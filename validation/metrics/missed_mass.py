@@ -20,7 +20,8 @@ def mass_where_zero(log_zero: Array, log_mass: Array) -> Array:
 
 def _kernel(candidate: Masses, reference: Predictive) -> Array:
     log_q, log_p = masses(candidate, reference)
-    return mass_where_zero(log_q, np.where(rounded_away(candidate, log_q, log_p), -np.inf, log_p))
+    rounded = rounded_away(candidate, log_q, log_p)
+    return mass_where_zero(log_q, np.where(rounded, -np.inf, log_p))
 
 
 PART = Metric(

@@ -17,7 +17,8 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 def _kernel(candidate: Predictive, reference: Predictive) -> Array:
     levels = np.broadcast_to(LEVELS, (*reference.shape, len(LEVELS)))
-    errors = np.abs(candidate.quantile(levels) - reference.quantile(levels)).max(-1)
+    apart = candidate.quantile(levels) - reference.quantile(levels)
+    errors = np.abs(apart).max(-1)
     return np.asarray(errors / reference.standard_deviation())
 
 

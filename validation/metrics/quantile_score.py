@@ -29,8 +29,10 @@ def _below(law: Normal | NormalMixture, points: Array) -> Array:
     """Integral of the distribution function up to each point, E max(point - Y, 0)."""
     weights, mean, sd = components(law)
     z = (points[..., None] - mean[:, None]) / sd[:, None]
-    each = z * ndtr(z) + np.exp(-0.5 * z * z - LOG_SQRT_2PI)
-    return np.asarray(((weights * sd)[:, None] * each).sum(-1))
+    density = np.exp(-0.5 * z * z - LOG_SQRT_2PI)
+    each = z * ndtr(z) + density
+    scale = (weights * sd)[:, None]
+    return np.asarray((scale * each).sum(-1))
 
 
 PART = Metric(

@@ -15,7 +15,8 @@ from veribayes.validation.metrics._metric import Metric
 
 def _kernel(candidate: Masses, reference: Predictive) -> Array:
     log_q, log_p = masses(candidate, reference)
-    return np.where(rounded_away(candidate, log_q, log_p), np.exp(log_p), 0.0).sum(-1)
+    rounded = rounded_away(candidate, log_q, log_p)
+    return np.where(rounded, np.exp(log_p), 0.0).sum(-1)
 
 
 PART = Metric(
