@@ -23,7 +23,8 @@ def energy_score(draws: Array, outcome: Array) -> Array:
         outcome: (..., coordinate).
     """
     _require(draws, outcome[..., None, :])
-    return np.linalg.norm(draws - outcome[..., None, :], axis=-1).mean(-1) - 0.5 * _fair(draws)
+    distances = np.linalg.norm(draws - outcome[..., None, :], axis=-1)
+    return distances.mean(-1) - 0.5 * _fair(draws)
 
 
 def energy_divergence(draws: Array, reference: Array) -> Array:
@@ -32,9 +33,8 @@ def energy_divergence(draws: Array, reference: Array) -> Array:
     Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018.
     """
     _require(draws, reference)
-    across = np.linalg.norm(draws[..., :, None, :] - reference[..., None, :, :], axis=-1).mean(
-        (-1, -2)
-    )
+    pairs = draws[..., :, None, :] - reference[..., None, :, :]
+    across = np.linalg.norm(pairs, axis=-1).mean((-1, -2))
     return np.asarray(2 * across - _fair(draws) - _fair(reference))
 
 
@@ -49,10 +49,13 @@ def sliced_wasserstein(
     _require(draws, reference)
     if draws.shape != reference.shape:
         raise ShapeError(f"as many reference draws as draws, {draws.shape}", f"{reference.shape}")
-    axes = np.random.default_rng(seed).standard_normal((draws.shape[-1], directions))
+    rng = np.random.default_rng(seed)
+    axes = rng.standard_normal((draws.shape[-1], directions))
     axes /= np.linalg.norm(axes, axis=0)
-    one, other = (np.sort(sample @ axes, axis=-2) for sample in (draws, reference))
-    return np.sqrt(((one - other) ** 2).mean((-1, -2)))
+    one = np.sort(draws @ axes, axis=-2)
+    other = np.sort(reference @ axes, axis=-2)
+    squares = (one - other) ** 2
+    return np.sqrt(squares.mean((-1, -2)))
 
 
 def covariance_error(draws: Array, mean: Array, covariance: Array) -> Array:
@@ -67,14 +70,16 @@ def covariance_error(draws: Array, mean: Array, covariance: Array) -> Array:
     """
     _require(draws, mean[..., None, :])
     count, d = draws.shape[-2:]
-    sd = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
-    z = (draws - mean[..., None, :]) / sd[..., None, :]
-    exact = covariance / sd[..., None] / sd[..., None, :]
+    variances = np.diagonal(covariance, axis1=-2, axis2=-1)
+    sd = np.sqrt(variances)
+    row, column = sd[..., None, :], sd[..., None]
+    z = (draws - mean[..., None, :]) / row
+    exact = covariance / column / row
     error = (z.mT @ z / count - exact) / d
-    noise = (
-        1 + (exact**2).sum((-1, -2)) / d**2
-    ) / count  # Isserlis: E of each squared entry is (1 + r^2) / S
-    return np.sqrt(np.maximum((error**2).sum((-1, -2)) - noise, 0.0))
+    correlated = (exact**2).sum((-1, -2)) / d**2
+    noise = (1 + correlated) / count  # Isserlis: E of each squared entry is (1 + r^2) / S
+    squares = (error**2).sum((-1, -2))
+    return np.sqrt(np.maximum(squares - noise, 0.0))
 
 
 def _require(draws: Array, other: Array) -> None:
@@ -87,5 +92,6 @@ def _require(draws: Array, other: Array) -> None:
 def _fair(draws: Array) -> Array:
     """Mean distance of two different draws."""
     count = draws.shape[-2]
-    distances = np.linalg.norm(draws[..., :, None, :] - draws[..., None, :, :], axis=-1)
+    pairs = draws[..., :, None, :] - draws[..., None, :, :]
+    distances = np.linalg.norm(pairs, axis=-1)
     return np.asarray(distances.sum((-1, -2)) / (count * (count - 1)))

@@ -22,13 +22,8 @@ from veribayes.tree import IntArray
 from veribayes.validation import bootstrap, decision
 from veribayes.validation.checks._null import generator, resamples
 
-INGREDIENTS = (
-    "pit",
-    "hpd",
-    "confidence",
-    "hit",
-    "zero_limit",
-)  # metrics whose mean says nothing; these are made of them
+# metrics whose mean says nothing; these are made of them
+INGREDIENTS = ("pit", "hpd", "confidence", "hit", "zero_limit")
 LEVELS = (0.5, 0.9)
 SYMMETRIC = 1e-9  # by which two levels may miss a sum of one
 OUTSIDE = 20  # data sets expected outside a region from which the normal law holds in its tails
@@ -107,34 +102,34 @@ def coverage(
     if "hpd" in scores:
         nested["hpd"] = scores["hpd"]
     stated = LEVELS if levels is None else central_levels(levels)
-    return tuple(
-        _covered(kind, place, level, seed) for kind, place in nested.items() for level in stated
-    )
+    found = []
+    for kind, place in nested.items():
+        found += [_covered(kind, place, level, seed) for level in stated]
+    return tuple(found)
 
 
 def central_levels(levels: Sequence[float]) -> tuple[float, ...]:
     """Levels of the central intervals between two quantiles that come nearest to those of `LEVELS`, each once."""
-    below = [level for level in levels if level < 0.5]
-    central = [
-        1 - 2 * low
-        for low in below
-        if any(math.isclose(1 - low, high, abs_tol=SYMMETRIC) for high in levels)
-    ]
+    central = []
+    for low in levels:
+        opposite = any(math.isclose(1 - low, high, abs_tol=SYMMETRIC) for high in levels)
+        if low < 0.5 and opposite:
+            central.append(1 - 2 * low)
     if not central:
         return ()
-    nearest = [central[int(np.argmin(np.abs(np.array(central) - wanted)))] for wanted in LEVELS]
+    nearest = [min(central, key=lambda level: abs(level - wanted)) for wanted in LEVELS]
     return tuple(dict.fromkeys(nearest))
 
 
 def _covered(kind: Literal["central", "hpd"], place: Array, level: float, seed: int) -> Coverage:
-    share = decision.cluster_means(np.where(np.isnan(place), np.nan, place <= level))
-    found = bootstrap.interval(share, seed=seed, within=(0.0, 1.0))
-    error = (
-        float(((share - level) ** 2).mean() / share.size) ** 0.5
-    )  # about the level, as the null has it
+    inside = np.where(np.isnan(place), np.nan, place <= level)
+    share = decision.cluster_means(inside)
+    limits = bootstrap.interval(share, seed=seed, within=(0.0, 1.0))
+    variance = ((share - level) ** 2).mean()  # about the level, as the null has it
+    error = float(variance / share.size) ** 0.5
     enough = share.size * (1 - level) >= OUTSIDE * (1 - ROUNDING)
-    z = abs(found.estimate - level) / error if error > 0 and enough else 0.0
-    return Coverage(kind, level, found, float(2 * norm.sf(z)))
+    z = abs(limits.estimate - level) / error if error > 0 and enough else 0.0
+    return Coverage(kind, level, limits, float(2 * norm.sf(z)))
 
 
 def reliability(confidence: Array, hit: Array, *, seed: int = 0, family: int = 1) -> Reliability:
@@ -146,22 +141,33 @@ def reliability(confidence: Array, hit: Array, *, seed: int = 0, family: int = 1
     Args:
         family: p-values among which Holm corrects this one: there are so many replicates that it can reject.
     """
-    dataset, *_ = np.nonzero(~np.isnan(confidence))
-    said, happened = confidence[~np.isnan(confidence)], hit[~np.isnan(confidence)]
-    residual = happened - said
-    signs = generator(seed, "reliability").choice(
-        [-1.0, 1.0], (replicates(family), len(confidence))
-    )
-    own, null = (smooth_errors(r) for r in _on_grid(said, residual, dataset, signs))
-    order = np.argsort(said, kind="stable")
-    groups = np.array_split(order, min(BINS, said.size))
-    means = np.array([[said[g].mean(), happened[g].mean()] for g in groups])
+    applies = ~np.isnan(confidence)
+    dataset, *_ = np.nonzero(applies)
+    stated, happened = confidence[applies], hit[applies]
+    residual = happened - stated
+    rng = generator(seed, "reliability")
+    signs = rng.choice([-1.0, 1.0], (replicates(family), len(confidence)))
+    own_sums, null_sums = _on_grid(stated, residual, dataset, signs)
+    own = smooth_errors(own_sums)[0]
+    null = smooth_errors(null_sums)
+    order = np.argsort(stated, kind="stable")
+    groups = np.array_split(order, min(BINS, stated.size))
+    means = np.array([[stated[g].mean(), happened[g].mean()] for g in groups])
     half = _band(residual, dataset, signs, groups)
+    miscalibration, discrimination, uncertainty = _corp(stated[order], happened[order])
+    as_large = (null >= own).sum()
     return Reliability(
-        means[:, 0], means[:, 1], means[:, 0] - half, means[:, 0] + half, *_corp(said[order], happened[order]),
-        float(own[0]), float(np.quantile(null, 0.95, method="higher")),
-        float((1 + (null >= own[0]).sum()) / (1 + null.size)),
-    )  # fmt: skip
+        confidence=means[:, 0],
+        hit=means[:, 1],
+        low=means[:, 0] - half,
+        high=means[:, 0] + half,
+        miscalibration=miscalibration,
+        discrimination=discrimination,
+        uncertainty=uncertainty,
+        smooth_error=float(own),
+        floor=float(np.quantile(null, 0.95, method="higher")),
+        p_value=float((1 + as_large) / (1 + null.size)),
+    )
 
 
 def smooth_errors(residual: Array) -> Array:
@@ -171,60 +177,65 @@ def smooth_errors(residual: Array) -> Array:
     never makes it larger, so that width is found by bisection.
     """
     kernels, count = _kernels(), len(WIDTHS)
-    below, above = (
-        np.full(len(residual), -1),
-        np.full(len(residual), count),
-    )  # numbers of widths: error above it, and not
+    # numbers of widths: error above it, and not
+    below, above = np.full(len(residual), -1), np.full(len(residual), count)
     size = np.zeros(len(residual))  # at `above`
     for _ in range(math.ceil(math.log2(count + 1))):
         middle = (below + above) // 2
         for k in np.unique(middle[above - below > 1]):
             here = np.flatnonzero((middle == k) & (above - below > 1))
-            error = np.abs(residual[here] @ kernels[k]).mean(-1)
+            smoothed = residual[here] @ kernels[k]
+            error = np.abs(smoothed).mean(-1)
             over = error > WIDTHS[k]
             below[here[over]] = k
-            above[here[~over]], size[here[~over]] = k, error[~over]
-    return np.maximum(np.where(below >= 0, WIDTHS[below], 0.0), size)
+            above[here[~over]] = k
+            size[here[~over]] = error[~over]
+    largest = np.where(below >= 0, WIDTHS[below], 0.0)
+    return np.maximum(largest, size)
 
 
 @lru_cache(maxsize=1)
 def _kernels() -> tuple[Array, ...]:
     """Gaussian kernels of every width, reflected at 0 and 1, each row with mean one over the grid."""
-    images = np.stack([GRID, -GRID, 2 - GRID])[:, :, None] - GRID
-    found = [np.exp(-0.5 * (images / width) ** 2).sum(0) for width in WIDTHS]
-    return tuple(kernel / kernel.mean(-1, keepdims=True) for kernel in found)
+    mirrored = np.stack([GRID, -GRID, 2 - GRID])
+    images = mirrored[:, :, None] - GRID
+    kernels = [np.exp(-0.5 * (images / width) ** 2).sum(0) for width in WIDTHS]
+    return tuple(kernel / kernel.mean(-1, keepdims=True) for kernel in kernels)
 
 
 def _on_grid(said: Array, residual: Array, dataset: IntArray, signs: Array) -> tuple[Array, Array]:
     """Mean residual by grid point: as it is, and with random signs, (row, grid point)."""
     point = np.rint(said * (GRID.size - 1)).astype(np.int64)
-    cells = (
-        np.bincount(dataset * GRID.size + point, residual, signs.shape[1] * GRID.size) / said.size
-    )
-    by_dataset = cells.reshape(-1, GRID.size)
+    cell = dataset * GRID.size + point
+    sums = np.bincount(cell, residual, signs.shape[1] * GRID.size)
+    by_dataset = (sums / said.size).reshape(-1, GRID.size)
     return by_dataset.sum(0, keepdims=True), signs @ by_dataset
 
 
 def _band(residual: Array, dataset: IntArray, signs: Array, groups: list[IntArray]) -> Array:
     """Half width of the simultaneous band over the groups, from the largest studentised null residual."""
-    sums = np.stack(
-        [np.bincount(dataset[g], residual[g], signs.shape[1]) / g.size for g in groups], -1
-    )
+    columns = [np.bincount(dataset[g], residual[g], signs.shape[1]) / g.size for g in groups]
+    sums = np.stack(columns, -1)
     error = np.sqrt((sums**2).sum(0))
-    scaled = np.divide(signs @ sums, error, out=np.zeros((len(signs), error.size)), where=error > 0)
-    return np.asarray(np.quantile(np.abs(scaled).max(-1), 0.95, method="higher") * error)
+    nothing = np.zeros((len(signs), error.size))
+    scaled = np.divide(signs @ sums, error, out=nothing, where=error > 0)
+    largest = np.abs(scaled).max(-1)
+    return np.asarray(np.quantile(largest, 0.95, method="higher") * error)
 
 
 def _corp(said: Array, happened: Array) -> tuple[float, float, float]:
     """Miscalibration, discrimination and uncertainty of the Brier score by isotonic regression, confidences in order."""
     ties = np.unique(said, return_inverse=True)[1]
     size = np.bincount(ties)
-    recalibrated = isotonic_regression(np.bincount(ties, happened) / size, weights=size).x[ties]
-    rate = happened.mean()
-    plain, best, flat = (
-        float(((p - happened) ** 2).mean()) for p in (said, recalibrated, np.full(said.shape, rate))
-    )
+    shares = np.bincount(ties, happened) / size
+    recalibrated = isotonic_regression(shares, weights=size).x[ties]
+    constant = np.full(said.shape, happened.mean())
+    plain, best, flat = (_brier(p, happened) for p in (said, recalibrated, constant))
     return plain - best, flat - best, flat
+
+
+def _brier(probability: Array, happened: Array) -> float:
+    return float(((probability - happened) ** 2).mean())
 
 
 def p_values(covered: tuple[Coverage, ...], found: Reliability | None) -> dict[str, float]:
