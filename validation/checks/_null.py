@@ -25,7 +25,8 @@ def generator(seed: int, stream: str, *index: int) -> np.random.Generator:
 def p_value(statistic: float, null: Array) -> float:
     """(1 + number of null statistics at or above the observed) / (1 + B), doi:10.2202/1544-6115.1585; `null` is sorted."""
     least = statistic - ROUNDING * abs(statistic) if np.isfinite(statistic) else statistic
-    return float((1 + null.size - np.searchsorted(null, least)) / (1 + null.size))
+    as_large = 1 + null.size - np.searchsorted(null, least)
+    return float(as_large / (1 + null.size))
 
 
 def max_statistic(values: Array) -> tuple[float, Array]:
@@ -44,7 +45,8 @@ def max_statistic(values: Array) -> tuple[float, Array]:
         )
     z = (values - values.mean(0)) / scale
     null = np.sort(z[1:].max(1))
-    return float(z[0].max()), np.array([p_value(float(v), null) for v in z[0]])
+    own = z[0]
+    return float(own.max()), np.array([p_value(float(v), null) for v in own])
 
 
 def attainable(level: float, least: Mapping[str, float]) -> None:
@@ -74,5 +76,6 @@ def resamples(level: float, tests: int) -> int:
 def holm(p: Mapping[str, float]) -> dict[str, float]:
     """p-values adjusted for their number, doi:10.2307/4615733; the smallest is that of the intersection."""
     order = sorted(p, key=p.__getitem__)
-    steps = np.maximum.accumulate([p[name] * (len(p) - i) for i, name in enumerate(order)])
+    scaled = [p[name] * (len(p) - i) for i, name in enumerate(order)]
+    steps = np.maximum.accumulate(scaled)
     return {name: min(1.0, float(step)) for name, step in zip(order, steps, strict=True)}

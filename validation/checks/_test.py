@@ -87,9 +87,8 @@ class Test:
         """
         checked = [self._checked(np.asarray(a, dtype=np.float64)) for a in arrays]
         if self.paired and len({len(a) for a in checked}) > 1:
-            raise ShapeError(
-                f"{self.needs}, with one first axis", f"lengths {[len(a) for a in checked]}"
-            )
+            lengths = [len(array) for array in checked]
+            raise ShapeError(f"{self.needs}, with one first axis", f"lengths {lengths}")
         found = self.kernel(*checked, seed=seed, **options)
         if not found.least * (1 - ROUNDING) <= found.p_value <= 1:
             raise ArithmeticError(
@@ -102,10 +101,8 @@ class Test:
             raise ShapeError(self.needs, "a number")
         usable = ~np.isnan(array) if self.infinite else np.isfinite(array)
         if not usable.all():
-            raise InputError(
-                f"numbers for {self.name}",
-                f"{int((~usable).sum())} of {array.size} NaN or infinite",
-            )
+            got = f"{int((~usable).sum())} of {array.size} NaN or infinite"
+            raise InputError(f"numbers for {self.name}", got)
         at_least(self.minimum, len(array), self.name)
         return array
 
@@ -135,7 +132,6 @@ def with_spread(array: Array, name: str) -> Array:
     sd = centred.std(1)
     constant = sd <= CONSTANT * np.abs(columns).max(1)
     if constant.any():
-        raise InputError(
-            f"columns of {name} that vary", f"{int(constant.sum())} constant of {sd.size}"
-        )
+        got = f"{int(constant.sum())} constant of {sd.size}"
+        raise InputError(f"columns of {name} that vary", got)
     return np.asarray((centred.T / sd).reshape(array.shape))

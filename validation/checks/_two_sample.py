@@ -31,8 +31,10 @@ def distances(x: Array, y: Array, thin: bool) -> tuple[Array, int]:
     if axes(x, "draw coordinate")[1] != axes(y, "draw coordinate")[1]:
         raise ShapeError("samples with the same coordinates", f"{x.shape} and {y.shape}")
     if thin:
-        x, y = x[:: thinning(x)], y[:: thinning(y)]
-    return squareform(pdist(with_spread(np.concatenate([x, y]), "both samples"))), len(x)
+        x = x[:: thinning(x)]
+        y = y[:: thinning(y)]
+    rows = with_spread(np.concatenate([x, y]), "both samples")
+    return squareform(pdist(rows)), len(x)
 
 
 def permuted(
@@ -48,9 +50,8 @@ def permuted(
     labels[1:] = rng.permuted(labels[1:], axis=1)
     values = np.stack([unbiased(kernel, labels) for kernel in kernels], -1)
     largest, adjusted = max_statistic(values)
-    return Outcome(
-        largest, float(adjusted.min()), min(first, n - first), least=1 / (permutations + 1)
-    )
+    smallest = float(adjusted.min())
+    return Outcome(largest, smallest, min(first, n - first), least=1 / (permutations + 1))
 
 
 def unbiased(kernel: Array, labels: Array) -> Array:
@@ -58,9 +59,12 @@ def unbiased(kernel: Array, labels: Array) -> Array:
     m = labels[0].sum()
     n = labels.shape[1] - m
     half = labels @ kernel
-    xx, all_x, total = (half * labels).sum(-1), half.sum(-1), kernel.sum()
+    xx = (half * labels).sum(-1)
+    all_x, total = half.sum(-1), kernel.sum()
     xy = all_x - xx
-    return np.asarray(xx / (m * (m - 1)) + (total - 2 * xy - xx) / (n * (n - 1)) - 2 * xy / (m * n))
+    yy = total - 2 * xy - xx
+    within = xx / (m * (m - 1)) + yy / (n * (n - 1))
+    return np.asarray(within - 2 * xy / (m * n))
 
 
 def thinning(chain: Array) -> int:
@@ -69,10 +73,13 @@ def thinning(chain: Array) -> int:
     The largest time over coordinates and their squares counts, (draw, coordinate).
     """
     centred = chain - chain.mean(0)
-    time = max(_autocorrelation_time(v) for v in np.concatenate([centred, centred**2], 1).T)
+    columns = np.concatenate([centred, centred**2], 1).T
+    time = max(_autocorrelation_time(column) for column in columns)
     rho = (time - 1) / (time + 1)
     noise = 2 / math.sqrt(len(chain))  # what independent draws show
-    return 1 if rho <= max(RESIDUAL, noise) else math.ceil(math.log(RESIDUAL) / math.log(rho))
+    if rho <= max(RESIDUAL, noise):
+        return 1
+    return math.ceil(math.log(RESIDUAL) / math.log(rho))
 
 
 def _autocorrelation_time(values: Array) -> float:
@@ -84,7 +91,8 @@ def _autocorrelation_time(values: Array) -> float:
         return 1.0  # a constant is refused where samples are standardised
     times = 2 * np.cumsum(covariance / covariance[0]) - 1
     stop = np.arange(n) >= WINDOW * times
-    return float(max(1.0, times[stop.argmax() if stop.any() else n - 1]))
+    last = stop.argmax() if stop.any() else n - 1
+    return float(max(1.0, times[last]))
 
 
 def _by_unit(kernels: Array, m: int, units: Units | None) -> tuple[Array, int]:
@@ -102,9 +110,8 @@ def _by_unit(kernels: Array, m: int, units: Units | None) -> tuple[Array, int]:
 def _numbered(units: Units, m: int, n: int) -> tuple[IntArray, int]:
     """Units of x and y as 0, 1, …, those of x first."""
     if (len(units[0]), len(units[1])) != (m, n - m):
-        raise ShapeError(
-            f"unit labels of {m} and {n - m} rows", f"{len(units[0])} and {len(units[1])}"
-        )
+        got = f"{len(units[0])} and {len(units[1])}"
+        raise ShapeError(f"unit labels of {m} and {n - m} rows", got)
     x, y = (np.unique(labels, return_inverse=True)[1] for labels in units)
     first = int(x.max()) + 1
     return np.concatenate([x, first + y]), first

@@ -14,15 +14,14 @@ from veribayes.validation.checks._test import Outcome, Test, axes
 def _kernel(scores: Array, groups: Array, *, seed: int) -> Outcome:
     n, _, _ = axes(scores, "dataset position query")
     axes(groups, "group dataset position query")
-    found = search.concentration(
-        scores, {str(i): group > 0 for i, group in enumerate(groups)}, seed=seed
-    )
+    masks = {str(i): group > 0 for i, group in enumerate(groups)}
+    found = search.concentration(scores, masks, seed=seed)
     if not found:
         raise InputError(f"a group with {search.FEWEST} data sets inside and outside", "none")
     least = 1 / (bootstrap.REPLICATES + 1)
-    return Outcome(
-        found[0].ratio, found[0].p_value, n, {f.name: f.p_value for f in found}, least=least
-    )
+    p_values = {group.name: group.p_value for group in found}
+    first = found[0]
+    return Outcome(first.ratio, first.p_value, n, p_values, least=least)
 
 
 PART = Test(

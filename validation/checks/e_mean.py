@@ -27,7 +27,8 @@ def log_wealth(values: Array, tolerance: float) -> Array:
             "divergences that are not negative, and a positive tolerance",
             f"{values.min():g}, {tolerance:g}",
         )
-    gains = np.log1p(STAKES * (values[:, None] / tolerance - 1)).cumsum(0)
+    excess = values[:, None] / tolerance - 1
+    gains = np.log1p(STAKES * excess).cumsum(0)
     return np.asarray(logsumexp(gains, axis=1) - np.log(STAKES.size))
 
 

@@ -33,29 +33,30 @@ def _kernel(probs: Array, *, tolerance: float, seed: int) -> Outcome:
             f"{orders} orders, tolerance {tolerance:g}",
         )
     if probs.min() < 0 or np.abs(probs.sum(-1) - 1).max() > MASS:
-        raise InputError(
-            "probabilities that sum to one", f"sums off by {np.abs(probs.sum(-1) - 1).max():.2g}"
-        )
+        error = np.abs(probs.sum(-1) - 1).max()
+        raise InputError("probabilities that sum to one", f"sums off by {error:.2g}")
     found = order_dependence(probs)
-    return Outcome(
-        float(found.mean()), _p_value(found, tolerance), n, measured={"nats": float(found.mean())}
-    )
+    mean = float(found.mean())
+    return Outcome(mean, _p_value(found, tolerance), n, measured={"nats": mean})
 
 
 def order_dependence(probs: Array) -> Array:
     """Mean KL(p_0 || p_k) over permutations k >= 1, (prompt,) nats; infinite where some p_k misses mass of p_0."""
     given = np.broadcast_to(probs[:, :1], probs[:, 1:].shape)
-    return np.asarray(np.maximum(special.rel_entr(given, probs[:, 1:]).sum(-1), 0.0).mean(-1))
+    divergences = special.rel_entr(given, probs[:, 1:]).sum(-1)
+    return np.asarray(np.maximum(divergences, 0.0).mean(-1))
 
 
 def _p_value(found: Array, tolerance: float) -> float:
-    n, room = len(found), tolerance - UNSEEN * found.max() / len(found)
+    n = len(found)
+    room = tolerance - UNSEEN * found.max() / n
     if not room > 0:
         return 1.0
     mean, sd = found.mean(), found.std(ddof=1)
     if mean == 0 or sd == 0:
         return LEAST if mean < room else 1.0
-    t = (np.log(mean) - np.log(room)) * mean * np.sqrt(n) / sd
+    gap = np.log(mean) - np.log(room)
+    t = gap * mean * np.sqrt(n) / sd
     return float(max(special.stdtr(n - 1, t), LEAST))
 
 

@@ -34,28 +34,23 @@ def _kernel(
 ) -> Outcome:
     n, count, d = axes(draws, "dataset draw coordinate")
     if truth.shape != (n, d) or count < 2:
-        raise ShapeError(
-            f"truth of shape {(n, d)} and at least two draws", f"{truth.shape} and {count}"
-        )
+        wanted = f"truth of shape {(n, d)} and at least two draws"
+        raise ShapeError(wanted, f"{truth.shape} and {count}")
     axes(x, "dataset covariate")
-    joint = np.concatenate(
-        [np.concatenate([truth[:, None], draws], 1), np.repeat(x[:, None], 1 + count, axis=1)], -1
-    )
-    rows = features(joint.reshape(n * (1 + count), -1), degree, about=d).reshape(n, 1 + count, -1)
+    theta = np.concatenate([truth[:, None], draws], 1)
+    beside = np.repeat(x[:, None], 1 + count, axis=1)
+    joint = np.concatenate([theta, beside], -1)
+    flat = features(joint.reshape(n * (1 + count), -1), degree, about=d)
+    rows = flat.reshape(n, 1 + count, -1)
     labels = swapped(generator(seed, "local_c2st", n, count), n, permutations)
-    train, rest = np.concatenate([rows[:, 0], rows[:, 1]]), rows[:, 2:].reshape(n * (count - 1), -1)
-    local = (
-        (predicted(learner, train, labels, rest) ** 2)
-        .reshape(permutations + 1, n, count - 1)
-        .mean(-1)
-    )
-    average, (largest, adjusted) = local.mean(1), max_statistic(local)
-    parts = holm(
-        {
-            "average": p_value(float(average[0]), np.sort(average[1:])),
-            "largest": float(adjusted.min()),
-        }
-    )
+    train = np.concatenate([rows[:, 0], rows[:, 1]])
+    rest = rows[:, 2:].reshape(n * (count - 1), -1)
+    squares = predicted(learner, train, labels, rest) ** 2
+    local = squares.reshape(permutations + 1, n, count - 1).mean(-1)
+    average = local.mean(1)
+    largest, adjusted = max_statistic(local)
+    p_average = p_value(float(average[0]), np.sort(average[1:]))
+    parts = holm({"average": p_average, "largest": float(adjusted.min())})
     places = {f"dataset {i}": min(1.0, 2 * p) for i, p in enumerate(adjusted.tolist())}
     return Outcome(largest, min(parts.values()), n, parts | places, least=2 / (permutations + 1))
 

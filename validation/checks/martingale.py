@@ -28,13 +28,14 @@ SAME = 1e-9  # step 0 may differ between paths by rounding, relative to the larg
 def _kernel(values: Array, *, flips: int = 999, seed: int) -> Outcome:
     n, paths, _, _ = axes(values, "prompt path step event")
     if paths < 2 or values.shape[2] < 2:
-        raise InputError(
-            "at least two paths and one step", f"{paths} paths, {values.shape[2] - 1} steps"
-        )
+        got = f"{paths} paths, {values.shape[2] - 1} steps"
+        raise InputError("at least two paths and one step", got)
     if np.ptp(values[:, :, 0], axis=1).max() > SAME * np.abs(values).max():
         raise InputError("one prediction a prompt at step 0", "paths that start apart")
-    drift, scatter = _means(values[:, :, 1:] - values[:, :, :1])
-    signs = np.where(generator(seed, "martingale", n).random((flips + 1, n)) < 0.5, 1.0, -1.0)
+    gains = values[:, :, 1:] - values[:, :, :1]
+    drift, scatter = _means(gains)
+    heads = generator(seed, "martingale", n).random((flips + 1, n)) < 0.5
+    signs = np.where(heads, 1.0, -1.0)
     signs[0] = 1.0
     worst = {
         "drift": np.abs(_studentised(drift, signs)).max(1),
@@ -43,7 +44,8 @@ def _kernel(values: Array, *, flips: int = 999, seed: int) -> Outcome:
     largest = np.maximum(worst["drift"], worst["scatter"])
     null = np.sort(largest[1:])
     p = {name: p_value(float(t[0]), null) for name, t in worst.items()}
-    return Outcome(float(largest[0]), min(p.values()), n, p, least=1 / (flips + 1))
+    statistic = float(largest[0])
+    return Outcome(statistic, min(p.values()), n, p, least=1 / (flips + 1))
 
 
 def _means(gains: Array) -> tuple[Array, Array]:
@@ -51,7 +53,8 @@ def _means(gains: Array) -> tuple[Array, Array]:
     n, paths = gains.shape[:2]
     flat = gains.reshape(n, paths, -1)
     total = flat.sum(1)
-    scatter = (total**2 - (flat**2).sum(1)) / (paths * (paths - 1))
+    of_pairs = total**2 - (flat**2).sum(1)
+    scatter = of_pairs / (paths * (paths - 1))
     if not flat.any():
         raise InputError("predictions that move", "the same at every step")
     moving = flat.any((0, 1))
@@ -65,7 +68,8 @@ def _studentised(columns: Array, signs: Array) -> Array:
     shift[0] = means
     square = (columns**2).sum(0) - n * means**2
     spread = np.concatenate([square[None], square - n * shift[1:] ** 2])
-    return np.asarray(shift * np.sqrt(n * (n - 1) / np.maximum(spread, np.finfo(float).tiny)))
+    positive = np.maximum(spread, np.finfo(float).tiny)
+    return np.asarray(shift * np.sqrt(n * (n - 1) / positive))
 
 
 PART = Test(

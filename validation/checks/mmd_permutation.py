@@ -26,13 +26,15 @@ def _kernel(
     seed: int,
 ) -> Outcome:
     distance, m = distances(x, y, thin and units is None)
-    kernels = gaussian(distance, np.median(distance[distance > 0]) * BANDWIDTHS)
+    middle = np.median(distance[distance > 0])
+    kernels = gaussian(distance, middle * BANDWIDTHS)
     return permuted(kernels, m, units, permutations=permutations, seed=seed, name="mmd_permutation")
 
 
 def gaussian(distance: Array, bandwidths: Array) -> Array:
     """Kernel matrices (bandwidth, row, row)."""
-    return np.asarray(np.exp(-0.5 * (distance / bandwidths[:, None, None]) ** 2))
+    scaled = distance / bandwidths[:, None, None]
+    return np.asarray(np.exp(-0.5 * scaled**2))
 
 
 PART = Test(

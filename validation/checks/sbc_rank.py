@@ -15,9 +15,11 @@ from veribayes.validation.checks._test import Outcome, Test, axes
 
 def _kernel(ranks: Array, *, draws: int, seed: int) -> Outcome:
     n, _ = axes(ranks, "dataset quantity")
-    values, p = tested(anderson_darling, cumulative(ranks, draws), n, seed)
+    counts = cumulative(ranks, draws)
+    values, p = tested(anderson_darling, counts, n, seed)
     adjusted = holm({f"quantity {i}": float(v) for i, v in enumerate(p)})
-    return Outcome(float(values.max()), min(adjusted.values()), n, adjusted, least=least(len(p)))
+    smallest = min(adjusted.values())
+    return Outcome(float(values.max()), smallest, n, adjusted, least=least(len(p)))
 
 
 PART = Test(
