@@ -20,6 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -65,19 +66,20 @@ class Requests:
 
     def mixed(self, rows: IntArray, shift: int = 2) -> Predictive:
         """The same data sets in another order and in two batches; their answers in the old order."""
-        order = generator(self.seed, "batch", int(self.data.index[rows[0]]), shift).permutation(
-            len(rows)
-        )
+        first = int(self.data.index[rows[0]])
+        order = generator(self.seed, "batch", first, shift).permutation(len(rows))
         parts = [part for part in np.array_split(order, 2) if part.size]
-        answers = concatenate([self._answer(self.data.select(rows[part]), shift) for part in parts])
+        batches = [self.data.select(rows[part]) for part in parts]
+        answers = concatenate([self._answer(batch, shift) for batch in batches])
         return answers[np.argsort(np.concatenate(parts))]
 
     def turned(self, rows: IntArray, shift: int = 3) -> Predictive:
         """The observations of each context in an order of its own."""
-        places = range(len(self.data.positions))
-        return stack(
-            [self._answer(self._permuted(rows, k, shift), shift)[:, 0] for k in places], axis=1
-        )
+        answers = []
+        for k in range(len(self.data.positions)):
+            permuted = self._permuted(rows, k, shift)
+            answers.append(self._answer(permuted, shift)[:, 0])
+        return stack(answers, axis=1)
 
     def alone(self, row: int) -> Predictive:
         """One data set, as a batch of one.
@@ -92,11 +94,9 @@ class Requests:
 
     def _not_alone(self, row: int, reason: str) -> InputError:
         wanted = f"from '{self.candidate.name}' the same form and shape for one data set alone as in a batch"
-        return InputError(
-            wanted,
-            f"at data set {int(self.data.index[row])}: {reason}",
-            "keep the axis of the data sets",
-        )
+        number = int(self.data.index[row])
+        got = f"at data set {number}: {reason}"
+        return InputError(wanted, got, "keep the axis of the data sets")
 
     def joined(self, first: Predictive, singles: Sequence[Predictive]) -> Predictive:
         """Answers given alone, one behind the other.
@@ -169,11 +169,9 @@ def ask(requests: Requests) -> Answers:
 def ask_twice(requests: Requests, answers: Answers) -> Answers:
     """Second answers to the requests that are held against the repeated ones."""
     chunks = _chunks(len(requests.data.index))
-    ways: dict[str, Callable[[IntArray], Predictive]] = {
-        "mixed": lambda rows: requests.mixed(rows, 5)
-    }
+    ways: dict[str, Callable[[IntArray], Predictive]] = {"mixed": partial(requests.mixed, shift=5)}
     if answers.turned is not None:
-        ways["turned"] = lambda rows: requests.turned(rows, 6)
+        ways["turned"] = partial(requests.turned, shift=6)
     datasets, said = answers.first.shape[0], _Collected()
     for rows in chunks:
         if rows[0] < datasets:
@@ -247,8 +245,10 @@ def changes(
             one[:rows], other, applies[:rows], requests.task.model.n_categories
         )
 
-    same, floor = apart(answers.first, answers.again), apart(answers.first, answers.other)
-    repeat, noise = (decision.cluster_means(repeats.repeat(values)) for values in (same, floor))
+    same = apart(answers.first, answers.again)
+    floor = apart(answers.first, answers.other)
+    repeat = decision.cluster_means(repeats.repeat(same))
+    noise = decision.cluster_means(repeats.repeat(floor))
     exact = _same_numbers(answers.first, answers.again)
     if not np.isfinite(noise[~np.isnan(noise)]).all():
         return answers, Changes(repeat, noise, {}, None, exact)
@@ -281,6 +281,7 @@ def _same_numbers(one: Predictive, other: Predictive) -> bool:
 def summary(requests: Requests, answers: Answers, measured: Changes) -> dict[str, Any]:
     """How it was asked, for the JSON."""
     floor = measured.noise[~np.isnan(measured.noise)]
+    finite = bool(floor.size) and bool(np.isfinite(floor).all())
     return {
         "datasets": answers.first.shape[0],
         "alone": answers.alone.shape[0],
@@ -288,7 +289,7 @@ def summary(requests: Requests, answers: Answers, measured: Changes) -> dict[str
         "answers": 4 if answers.twice else 3,
         "takes_seed": requests.candidate.takes_seed,
         "repeats_exactly": measured.exact,
-        "noise": float(floor.mean()) if floor.size and np.isfinite(floor).all() else None,
+        "noise": float(floor.mean()) if finite else None,
         "seconds": SECONDS,
         "seconds_alone": SINGLY_SECONDS,
     }

@@ -101,11 +101,12 @@ class Drawn:
 
     def _dependent(self) -> str:
         assert self.known is not None
-        reasons = "; ".join(
-            f"{MEANINGS[name]} ({name}, p = {self.known.p_values[name]:.2g})"
-            for name in self.rejected
-        )
-        return f"no verdict 'equivalent', whatever the estimate: {reasons}; {REMEDY}"
+        reasons = []
+        for name in self.rejected:
+            p = self.known.p_values[name]
+            reasons.append(f"{MEANINGS[name]} ({name}, p = {p:.2g})")
+        listed = "; ".join(reasons)
+        return f"no verdict 'equivalent', whatever the estimate: {listed}; {REMEDY}"
 
     def withheld(self, decided: Decision) -> Decision:
         """The decision, with no verdict where the draws do not allow it.
@@ -153,7 +154,8 @@ def times_needed(
     """
     if values.size < 2 or not np.isfinite(values).all():
         return None
-    noise = 2 * float((np.minimum(values, 0.0) ** 2).mean())
+    negative = np.minimum(values, 0.0)
+    noise = 2 * float((negative**2).mean())
     if stability.DETECTABLE * (noise / values.size) ** 0.5 <= tolerance:
         return None
     centred = values - values.mean()
@@ -202,7 +204,8 @@ def joined(first: Any, second: Any) -> Draws:
 
 def another(seed: int) -> int:
     """The seed of the second request."""
-    return int(np.random.SeedSequence([seed, zlib.crc32(b"again")]).generate_state(1)[0]) >> 1
+    sequence = np.random.SeedSequence([seed, zlib.crc32(b"again")])
+    return int(sequence.generate_state(1)[0]) >> 1
 
 
 def drawn(candidate: Candidate, scores: Mapping[str, Array], form: str, shard: int) -> Drawn | None:

@@ -67,7 +67,8 @@ def scores(candidate: Draws, reference: Predictive, outcome: Array) -> dict[str,
     if candidate.again is None and candidate.draws.shape[-1] < SHORTEST:
         return {}
     asked = ~np.isnan(outcome)
-    rows = rowwise(_kernel, candidate[asked], reference[asked]).reshape(-1, len(names))
+    flat = rowwise(_kernel, candidate[asked], reference[asked])
+    rows = flat.reshape(-1, len(names))
     found = {}
     for name, values in zip(names, rows.T, strict=True):
         found[name] = np.full(outcome.shape, np.nan)
@@ -85,13 +86,11 @@ def judge(found: Mapping[str, Array], shard: int) -> Independence | None:
     if "draw_scatter" in found:
         means = {name: decision.cluster_means(found[name]) for name in TWO}
         statement = bool((means["draw_repeat"] == 1).all())
-        p = {
-            "draw_scatter": _mean_zero(means["draw_scatter"]),
-            "draw_shift": _together(means["draw_shift"], shard),
-        }
-        return Independence(
-            2, statement, {} if statement else _adjusted(p), float(means["draw_scatter"].mean())
-        )
+        scatter = means["draw_scatter"]
+        shift = _together(means["draw_shift"], shard)
+        p = {"draw_scatter": _mean_zero(scatter), "draw_shift": shift}
+        adjusted = {} if statement else _adjusted(p)
+        return Independence(2, statement, adjusted, float(scatter.mean()))
     if "draw_halves" in found:
         means = {name: decision.cluster_means(found[name]) for name in ONE}
         p = {name: _mean_zero(values) for name, values in means.items()}
@@ -108,12 +107,13 @@ def _kernel(candidate: Draws, reference: Predictive) -> Array:
     first = places(candidate.draws, reference)
     if candidate.again is None:
         half = first.shape[-1] // 2
-        return np.stack([_lag(first), _scatter(first[:, :half], first[:, half:])], -1).ravel()
+        halves = _scatter(first[:, :half], first[:, half:])
+        return np.stack([_lag(first), halves], -1).ravel()
     second = places(candidate.again, reference)
     shift = (first**2).mean(-1) - (second**2).mean(-1)
-    return np.stack(
-        [_scatter(first, second), shift, _same(candidate.draws, candidate.again)], -1
-    ).ravel()
+    scatter = _scatter(first, second)
+    same = _same(candidate.draws, candidate.again)
+    return np.stack([scatter, shift, same], -1).ravel()
 
 
 def places(draws: Array, reference: Predictive) -> Array:
@@ -125,20 +125,23 @@ def places(draws: Array, reference: Predictive) -> Array:
 
 
 def _scatter(one: Array, other: Array) -> Array:
-    return np.asarray(0.5 * (gap(one, other) - 0.5 * fair_spread(one) - 0.5 * fair_spread(other)))
+    own, others = fair_spread(one), fair_spread(other)
+    return np.asarray(0.5 * (gap(one, other) - 0.5 * own - 0.5 * others))
 
 
 def _lag(u: Array) -> Array:
     """Mean of neighbours' products, circular, of centred u; its mean over all orders is -sum of squares / (S (S - 1))."""
     centred = u - u.mean(-1, keepdims=True)
     products = (centred * np.roll(centred, 1, -1)).mean(-1)
-    return np.asarray(products + (centred**2).mean(-1) / (u.shape[-1] - 1))
+    expected = (centred**2).mean(-1) / (u.shape[-1] - 1)
+    return np.asarray(products + expected)
 
 
 def _same(one: Array, other: Array) -> npt.NDArray[np.float64]:
     if one.shape != other.shape:
         return np.zeros(len(one))
-    return (np.sort(one, -1) == np.sort(other, -1)).all(-1).astype(np.float64)
+    equal = np.sort(one, -1) == np.sort(other, -1)
+    return equal.all(-1).astype(np.float64)
 
 
 def _mean_zero(values: Array) -> float | None:
@@ -146,9 +149,8 @@ def _mean_zero(values: Array) -> float | None:
     spread = float(values.std(ddof=1)) if values.size >= FEWEST else 0.0
     if not spread > 0:
         return None
-    return float(
-        2 * student.sf(abs(values.mean()) / spread * np.sqrt(values.size), values.size - 1)
-    )
+    t = abs(values.mean()) / spread * np.sqrt(values.size)
+    return float(2 * student.sf(t, values.size - 1))
 
 
 def _together(values: Array, shard: int) -> float | None:
@@ -160,6 +162,8 @@ def _together(values: Array, shard: int) -> float | None:
     if values.size < FEWEST:
         return None
     edges = np.arange(0, values.size, shard)
-    total, squares = np.add.reduceat(values, edges), np.add.reduceat(values**2, edges)
-    terms = total[squares > 0] ** 2 / squares[squares > 0]
+    total = np.add.reduceat(values, edges)
+    squares = np.add.reduceat(values**2, edges)
+    moving = squares > 0
+    terms = total[moving] ** 2 / squares[moving]
     return float(chi2.sf(terms.sum(), terms.size)) if terms.size else None

@@ -62,7 +62,8 @@ def corrected_kl(
     for law in (candidate, reference):
         if isinstance(law, tuple):
             excess += _excess(q, p, law, ~np.isnan(raw), masses)
-    return Corrected(raw - excess[0], raw, np.where(np.isnan(raw), np.nan, excess[1]))
+    noise, remainder = excess
+    return Corrected(raw - noise, raw, np.where(np.isnan(raw), np.nan, remainder))
 
 
 def average(first: Predictive, second: Predictive) -> Predictive:
@@ -95,7 +96,8 @@ def _excess(
 ) -> Array:
     """Bias and remainder that the noise between two runs causes, (2, dataset, position, query)."""
     kernel = _between_masses if masses else _between_densities
-    rows = rowwise(kernel, candidate[asked], reference[asked], runs[0][asked], runs[1][asked])
+    first, second = (law[asked] for law in runs)
+    rows = rowwise(kernel, candidate[asked], reference[asked], first, second)
     out = np.zeros((2, *asked.shape))
     out[:, asked] = rows.reshape(-1, 2).T
     return out
@@ -120,7 +122,8 @@ def _between_densities(
         return _over_line(reference, first, second)
     borders = (float(candidate.edges[0]), float(candidate.edges[-1]))
     ends = reference.cdf(np.tile(borders, (*reference.shape, 1)))
-    return _over_line(reference, first, second, borders) / (ends[:, 1] - ends[:, 0])[:, None]
+    inside = ends[:, 1] - ends[:, 0]
+    return _over_line(reference, first, second, borders) / inside[:, None]
 
 
 def _over_cells(

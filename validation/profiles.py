@@ -71,7 +71,8 @@ def curve(scores: Array, context: IntArray, *, seed: int = 0) -> Profile:
             "scores (dataset, position, query) and context (dataset, position)",
             f"{scores.shape} and {context.shape}",
         )
-    return _profile(scores, np.broadcast_to(context[..., None], scores.shape), seed)
+    sizes = np.broadcast_to(context[..., None], scores.shape)
+    return _profile(scores, sizes, seed)
 
 
 def where(
@@ -90,27 +91,31 @@ def where(
     """
     labels = np.arange(scores.shape[-1]) if label is None else label
     by_query = _profile(scores, np.broadcast_to(labels, scores.shape), seed)
-    return Where(curve(scores, context, seed=seed), by_query, _worst(scores, worst))
+    by_context = curve(scores, context, seed=seed)
+    return Where(by_context, by_query, _worst(scores, worst))
 
 
 def _profile(scores: Array, group: npt.NDArray[np.int64], seed: int) -> Profile:
     weights = weights_of(scores)
-    parts, key = weighted(scores, weights), np.unique(group[weights > 0])
-    values, total = np.full((len(scores), key.size), np.nan), parts.sum()
+    parts = weighted(scores, weights)
+    key = np.unique(group[weights > 0])
+    values = np.full((len(scores), key.size), np.nan)
+    total = parts.sum()
     share = np.full(key.size, np.nan)
     for j, name in enumerate(key):
         chosen = (group == name) & (weights > 0)
         has = chosen.any((1, 2))
         here = np.where(chosen, parts, 0.0).sum((1, 2))
-        values[has, j] = here[has] / np.where(chosen, weights, 0.0).sum((1, 2))[has]
-        share[j] = here.sum() / total if math.isfinite(total) and total != 0 else np.nan
+        weight = np.where(chosen, weights, 0.0).sum((1, 2))
+        values[has, j] = here[has] / weight[has]
+        divided = math.isfinite(total) and total != 0
+        share[j] = here.sum() / total if divided else np.nan
     estimate, low, high = bootstrap.band(values, seed=seed)
     low, high = stability.shown(estimate, low, high, values)
-    reasons = tuple(
-        _profile_reason(column, *limits)
-        for column, *limits in zip(values.T, low, high, strict=True)
-    )
-    return Profile(key, estimate, low, high, share, (~np.isnan(values)).sum(0), reasons)
+    columns = zip(values.T, low, high, strict=True)
+    reasons = tuple(_profile_reason(column, *limits) for column, *limits in columns)
+    datasets = (~np.isnan(values)).sum(0)
+    return Profile(key, estimate, low, high, share, datasets, reasons)
 
 
 def _profile_reason(values: Array, low: float, high: float) -> str | None:
@@ -124,10 +129,10 @@ def _profile_reason(values: Array, low: float, high: float) -> str | None:
 
 def _worst(scores: Array, count: int) -> tuple[Worst, ...]:
     means = cluster_means(scores)
-    order = np.argsort(np.where(np.isnan(means), -np.inf, means), kind="stable")[::-1][:count]
-    return tuple(
-        _worst_of(int(i), float(means[i]), scores[i]) for i in order if not np.isnan(means[i])
-    )
+    ranked = np.where(np.isnan(means), -np.inf, means)
+    order = np.argsort(ranked, kind="stable")[::-1]
+    worst = [int(i) for i in order[:count] if not np.isnan(means[i])]
+    return tuple(_worst_of(i, float(means[i]), scores[i]) for i in worst)
 
 
 def _worst_of(dataset: int, mean: float, scores: Array) -> Worst:

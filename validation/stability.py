@@ -21,9 +21,8 @@ Mask = npt.NDArray[np.bool_]
 STEEP = 5.0  # times the mean: a limit above rests on a tail that the sample does not show
 SETTLED = 1.5  # times the mean: where the limit of enough data sets is expected to lie at most
 DETECTABLE = 2.8  # 1.96 + 0.84 standard errors: seen with probability 80 %
-MISSED = math.log(
-    40
-)  # 3.7: what happens at a rate of 3.7 / n is absent from n data sets with probability 2.5 %
+# 3.7: what happens at a rate of 3.7 / n is absent from n data sets with probability 2.5 %
+MISSED = math.log(40)
 ROUNDING = 1e-9  # relative; equal values have a limit that is their mean
 MOST = 10**9  # data sets; more than that settle nothing in practice
 UNSTABLE = "no stable {side} limit at this sample size"
@@ -46,9 +45,13 @@ def supported(
     size = np.maximum(np.abs(smallest), np.abs(largest))
     slack = ROUNDING * np.where(np.isfinite(size), size, 0.0)  # an infinite value has no rounding
     signed = smallest < -slack
-    below = np.asarray(~signed | (low >= smallest - slack) | (low <= within[0]))
-    near = (high <= largest + slack) & (signed | (high <= STEEP * estimate + slack))
-    return below, np.asarray(near | (high >= within[1]) & (high < np.inf))
+    first, last = within
+    seen = low >= smallest - slack
+    below = np.asarray(~signed | seen | (low <= first))
+    gentle = signed | (high <= STEEP * estimate + slack)
+    near = (high <= largest + slack) & gentle
+    at_the_end = (high >= last) & (high < np.inf)
+    return below, np.asarray(near | at_the_end)
 
 
 def shown(
@@ -69,7 +72,8 @@ def shown(
     smallest = np.where(absent, np.inf, values).min(0)
     largest = np.where(absent, -np.inf, values).max(0)
     below, above = supported(estimate, low, high, smallest, largest, within=within)
-    return np.where(below, low, np.nan), np.where(above, high, np.nan)
+    shown_low = np.where(below, low, np.nan)
+    return shown_low, np.where(above, high, np.nan)
 
 
 def reason(values: Array, below: bool, above: bool) -> str | None:
@@ -82,7 +86,8 @@ def reason(values: Array, below: bool, above: bool) -> str | None:
     if below and above:
         return None
     side = "upper" if below else "lower" if above else "lower and no stable upper"
-    numbers = f"mean {values.mean():.3g}, largest of {values.size:,} data sets {values.max():.3g}"
+    mean, largest = values.mean(), values.max()
+    numbers = f"mean {mean:.3g}, largest of {values.size:,} data sets {largest:.3g}"
     more = data_sets(values)
     remedy = (
         f"about {more:,} data sets would be needed"
@@ -116,7 +121,8 @@ def planned(mean: float, spread: float, top: float, n: int, *, signed: bool = Fa
     """
     step = DETECTABLE * spread / math.sqrt(n)
     log = mean > 0 and not signed
-    return (mean * math.exp(min(step / mean, 700.0)) if log else mean + step) + MISSED * top / n
+    limit = mean * math.exp(min(step / mean, 700.0)) if log else mean + step
+    return limit + MISSED * top / n
 
 
 def smallest_number(settles: Callable[[int], bool], fewest: int) -> int | None:

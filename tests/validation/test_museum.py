@@ -19,9 +19,10 @@ from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.predictive import Array, Bins, Categorical, Draws, Normal
 from veribayes.validation import bootstrap, decision, latents, repeats
-from veribayes.validation.checks import _classifier, _null, _problems, _two_sample, ecdf_band
+from veribayes.validation.checks import _classifier, _null, _planted, _two_sample, ecdf_band
 from veribayes.validation.checks._family import family
-from veribayes.validation.checks._problems import NULL, PROBLEMS
+from veribayes.validation.checks._planted import NULL
+from veribayes.validation.checks._problems import PROBLEMS
 from veribayes.validation.checks._test import Outcome
 from veribayes.validation.metrics._metric import Metric
 
@@ -302,7 +303,7 @@ def test_14_a_local_test_of_the_data_averaged_posterior() -> None:
     """Draws paired with *new* data simulated from them: the prior is then perfect, since its joint law is the true one."""
     rng = np.random.default_rng(14)
     (truth, draws, x), _ = PROBLEMS["local_c2st"].draw(rng, 200, "posterior = prior")
-    simulated = draws[:, 0] + rng.standard_normal(x.shape) / np.sqrt(_problems.OBSERVATIONS)
+    simulated = draws[:, 0] + rng.standard_normal(x.shape) / np.sqrt(_planted.OBSERVATIONS)
     published = outcome("c2st", np.c_[truth, x], np.c_[draws[:, 0], simulated], thin=False)
     assert published.p_value > 0.05  # measured: .16
     assert outcome("local_c2st", truth, draws, x).p_value == 2 / 200

@@ -23,7 +23,7 @@ from veribayes.validation.checks import (
     _classifier,
     _measure,
     _null,
-    _problems,
+    _planted,
     _ranks,
     _two_sample,
     ecdf_band,
@@ -33,7 +33,8 @@ from veribayes.validation.checks import (
 from veribayes.validation.checks import g_test as multinomial
 from veribayes.validation.checks._family import family
 from veribayes.validation.checks._measure import Job, Rate
-from veribayes.validation.checks._problems import NULL, POSTERIORS, PROBLEMS
+from veribayes.validation.checks._planted import NULL, POSTERIORS
+from veribayes.validation.checks._problems import PROBLEMS
 from veribayes.validation.checks._test import Outcome, with_spread
 
 NULLS = 200  # of which 22 may reject: 99.9 % limit of a binomial with .05
@@ -377,8 +378,8 @@ class TestClassifiers:
     def test_the_local_test_points_to_where_it_is_wrong(self) -> None:
         """Draws off by one sd where the first covariate is large, right elsewhere."""
         rng = np.random.default_rng(25)
-        scene = _problems.scene(rng, 1000)
-        mean, sd = _problems.posterior(scene.mean, 4)
+        scene = _planted.scene(rng, 1000)
+        mean, sd = _planted.posterior(scene.mean, 4)
         wrong = scene.mean[:, 0] > 1
         draws = mean + sd * (rng.standard_normal((1000, 5, 2)) + wrong[:, None, None])
         found = outcome("local_c2st", scene.truth, draws, scene.mean, permutations=99)
@@ -632,9 +633,9 @@ def _nothing(done: int) -> None:
 
 def test_problems_are_what_they_say() -> None:
     """z is whitened: transforming it back gives the planted posterior."""
-    scene = _problems.scene(np.random.default_rng(9), 4000)
+    scene = _planted.scene(np.random.default_rng(9), 4000)
     z = np.random.default_rng(10).standard_normal((4000, 50, 2))
-    mean, sd = _problems.posterior(scene.mean, 4)
+    mean, sd = _planted.posterior(scene.mean, 4)
     prior = mean + sd * POSTERIORS["posterior = prior"](scene, z)
     np.testing.assert_allclose(prior, z, atol=1e-12)
     error = (scene.truth - mean[:, 0]) / sd
@@ -642,6 +643,6 @@ def test_problems_are_what_they_say() -> None:
     assert abs((error * scene.mean).mean()) < 0.05
     correlated = POSTERIORS["correlation .6"](scene, z).reshape(-1, 2)
     assert np.corrcoef(correlated.T)[0, 1] == pytest.approx(0.6, abs=0.01)
-    tails: Callable[..., Array] = _problems.SAMPLES["t5 tails, unit variance"]
+    tails: Callable[..., Array] = _planted.SAMPLES["t5 tails, unit variance"]
     assert tails(np.random.default_rng(11), 100_000).std() == pytest.approx(1, abs=0.02)
     assert special.ndtr(0.0) == 0.5

@@ -29,9 +29,8 @@ def features(rows: Array, degree: int, about: int) -> Array:
     z = with_spread(rows, "both samples").T
     products = []
     for k in range(1, degree + 1):
-        for factors in combinations_with_replacement(range(len(z)), k):
-            if factors[0] < about:
-                products.append(np.prod(z[list(factors)], axis=0))
+        sets = [s for s in combinations_with_replacement(range(len(z)), k) if s[0] < about]
+        products += [np.prod(z[list(factors)], axis=0) for factors in sets]
     found = np.stack([*products, *np.abs(z[:about])])
     centred = found - found.mean(1, keepdims=True)
     sd = centred.std(1)
