@@ -20,10 +20,7 @@ Axes: the first is always `dataset`; NaN means that a data set says nothing abou
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,13 +30,13 @@ from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
 from veribayes.statistics.pareto import mean_beyond
 from veribayes.validation import stability
+from veribayes.validation.resampling import LEVEL as LEVEL
+from veribayes.validation.resampling import REPLICATES as REPLICATES
+from veribayes.validation.resampling import order, resampled
 
-REPLICATES = 1999  # (B + 1) p is an integer for every level used, so quantiles are order statistics
-LEVEL = 0.95
 ENOUGH = 30  # data sets of which the farthest says where others may lie
 FEWEST = 10  # data sets behind a point of a curve from which a limit is stated
 ROUNDING = 1e-13  # relative; the mean of 1e5 equal numbers is wrong by less
-CHUNK = 1 << 22  # resampling weights held at once: 32 MiB
 FLOOR = 1e-3  # of the mean: what is smaller counts as nothing where logarithms are taken
 
 
@@ -177,7 +174,7 @@ def band(values: Array, *, seed: int = 0) -> tuple[Array, Array, Array]:
     infinite = np.isposinf(values).any(0)
     columns = studentised(np.where(usable, values, 0.0), seed=seed)
     steep = np.where(usable, np.abs(columns.t), 0.0)
-    largest = _order(steep.max(-1, keepdims=True), LEVEL)
+    largest = order(steep.max(-1, keepdims=True), LEVEL)
     critical = np.broadcast_to(largest, columns.mean.shape)
     unusable_mean = np.where(infinite, np.inf, _mean(values))
     unusable_high = np.where(infinite, np.inf, np.nan)
@@ -238,8 +235,8 @@ def _with_tails(found: Studentised, deviations: Array) -> tuple[Array, Array]:
 
     On the log scale a few far data sets make t explode: a limit above where that data set itself would lie comes down to it.
     """
-    low = found.at(_order(found.t, 0.5 + LEVEL / 2))
-    high = found.at(_order(found.t, 0.5 - LEVEL / 2))
+    low = found.at(order(found.t, 0.5 + LEVEL / 2))
+    high = found.at(order(found.t, 0.5 - LEVEL / 2))
     above = _one_more(deviations)
     known = found.log & (found.clusters >= ENOUGH)
     farthest = np.where(known, found.mean + found.clusters * above, np.inf)
@@ -273,58 +270,6 @@ def _rounded_off(deviations: Array, size: Array) -> Array:
     """Zero in columns that hold nothing but the rounding of numbers of this size, which would studentise to noise."""
     real = np.abs(deviations).max(0) > ROUNDING * np.abs(size)
     return np.where(real, deviations, 0.0)
-
-
-def resampled(columns: Array, seed: int) -> Array:
-    """Sums of each column over 1,999 resamples of the rows, (replicate, column); a function of (seed, rows) alone."""
-    n = columns.shape[0]
-    weights = _kept_weights(n, seed) if n * REPLICATES <= CHUNK else _weights(n, seed)
-    return np.concatenate([some @ columns for some in weights])
-
-
-@lru_cache(maxsize=2)
-def _kept_weights(n: int, seed: int) -> tuple[Array, ...]:
-    """Few enough to be kept: a run asks for those of its data sets again for every number it reports."""
-    return tuple(_weights(n, seed))
-
-
-def _weights(n: int, seed: int) -> Iterator[Array]:
-    """How often each row occurs in each resample, (some replicates, row); one generator for all of them."""
-    rng = np.random.default_rng([seed, zlib.crc32(b"bootstrap")])
-    step = max(1, CHUNK // n)
-    for start in range(0, REPLICATES, step):
-        size = min(step, REPLICATES - start)
-        rows = rng.integers(0, n, (size, n))
-        cells = rows + n * np.arange(size)[:, None]
-        counts = np.bincount(cells.ravel(), minlength=size * n)
-        yield counts.reshape(size, n).astype(float)
-
-
-def posterior_point(
-    values: Array, further: Array, seed: int, level: float = 0.5 + LEVEL / 2
-) -> Array:
-    """The `level` point of each column's mean with one further value, under weights Dirichlet(1, ..., 1), (*column,).
-
-    The further value's weight is Beta(1, n) and independent of how the others share the rest: it runs through the
-    middles of 1,999 equal parts of that law, and the others' weights are exponential numbers over their sum. All
-    columns share the weights.
-
-    Args:
-        values: (dataset, *column).
-        further: (*column,).
-    """
-    n = len(values)
-    rng = np.random.default_rng([seed, zlib.crc32(b"weights")])
-    middles = (np.arange(REPLICATES) + 0.5) / REPLICATES
-    part = (1 - middles ** (1 / n))[:, None]
-    step = max(1, CHUNK // n)
-    means = []
-    for start in range(0, REPLICATES, step):
-        size = min(step, REPLICATES - start)
-        weights = rng.standard_exponential((size, n))
-        means.append(weights @ values / weights.sum(1, keepdims=True))
-    with_further = (1 - part) * np.concatenate(means) + part * further
-    return _order(with_further, level)
 
 
 def _ratio(divergence: Array, baseline: Array, seed: int) -> tuple[Studentised, Array]:
@@ -381,12 +326,6 @@ def _scaled(
         t.reshape(REPLICATES, *shape),
         clusters.reshape(shape),
     )
-
-
-def _order(t: Array, level: float) -> Array:
-    """Order statistic (B + 1) level along the replicates."""
-    rank = round((REPLICATES + 1) * level) - 1
-    return np.asarray(np.partition(t, rank, axis=0)[rank])
 
 
 def _usable(values: Array) -> npt.NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,10 +27,11 @@ import numpy.typing as npt
 from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
 from veribayes.statistics import pareto
-from veribayes.validation import bootstrap, stability
+from veribayes.validation import bootstrap, resampling, stability
 from veribayes.validation.stability import DETECTABLE, MISSED, MOST
+from veribayes.validation.verdict import Decision as Decision
+from veribayes.validation.verdict import Verdict as Verdict
 
-Verdict = Literal["equivalent", "different", "undecided"]
 FEWEST_EQUIVALENT = 400  # data sets: from ln 40 / .01 = 369 on, a defect in one context in a hundred is seen with 97.5 %
 FEWEST_SECONDARY = 200  # the same for an endpoint that can only veto; the share of contexts that it may miss is printed with it
 FEWEST_DIFFERENT = 30  # data sets from which the interval's coverage was good enough to say so
@@ -42,46 +43,6 @@ TWO_SIDED = 1.96
 HEAVY = 0.7  # Pareto shape above which the stated coverage is not promised (arXiv 1507.02646)
 LARGEST_ERROR = 1 / 3  # of the tolerance: a reference that may be wrong by more decides nothing
 ROUNDING = 1e-6  # of the tolerance: a mean that lies below zero by less is rounding
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What the primary endpoint says.
-
-    Attributes:
-        verdict: equivalent, different or undecided.
-        estimate, low, high: mean over data sets with its 95 % limits; None where it is infinite (limits also for one data set),
-            and for a limit that the sample does not support.
-        reason: why it does not; None where it supports both.
-        upper: the limit with its allowances for what was not seen; what equivalence is judged by, whatever the sample supports.
-        tolerance: largest mean that counts as equivalent, in the metric's unit.
-        minimum_detectable: 2.8 standard errors.
-        datasets_needed: how many would settle it with probability 80 % if mean and spread stay as they are; None if it is
-            settled, or if no number would (a finding says so).
-        clusters: data sets.
-        infinite_share: share of data sets with an infinite divergence.
-        findings: what a reader must know, each `code: sentence`.
-        statements: what this verdict does not exclude.
-    """
-
-    verdict: Verdict
-    estimate: float | None
-    low: float | None
-    high: float | None
-    upper: float | None
-    tolerance: float
-    minimum_detectable: float | None
-    datasets_needed: int | None
-    clusters: int
-    infinite_share: float = 0.0
-    findings: tuple[str, ...] = ()
-    statements: tuple[str, ...] = ()
-    reason: str | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """Estimate, low and high as JSON, with the `reason` where a limit is not shown."""
-        limits = {"estimate": self.estimate, "low": self.low, "high": self.high}
-        return limits if self.reason is None else {**limits, "reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -128,7 +89,8 @@ def decide(
     values = require(cluster_values, tolerance, reference_error)
     if np.isposinf(values).any():
         return _infinite(values, tolerance, zero_mass)
-    bound = PRIOR * tolerance if worst is None or not math.isfinite(worst) else worst
+    known = worst is not None and math.isfinite(worst)
+    bound = worst if worst is not None and known else PRIOR * tolerance
     return _finite(values, tolerance, reference_error, seed, bound, fewest, unheld)
 
 
@@ -151,15 +113,12 @@ def verdicts(
     unheld: float = 0.0,
 ) -> npt.NDArray[Any]:
     """The verdict of each run; one whose interval lies below zero, where no divergence can lie, gets none."""
-    possible = (reference_error <= LARGEST_ERROR * tolerance) & ~below_zero(
-        found.high, tolerance, reference_error
-    )
-    equivalent = (
-        possible & (clusters >= fewest) & (found.upper + reference_error + unheld < tolerance)
-    )
-    different = (
-        possible & (clusters >= FEWEST_DIFFERENT) & (found.lower - reference_error > tolerance)
-    )
+    known = reference_error <= LARGEST_ERROR * tolerance
+    possible = known & ~below_zero(found.high, tolerance, reference_error)
+    below = found.upper + reference_error + unheld < tolerance
+    above = found.lower - reference_error > tolerance
+    equivalent = possible & (clusters >= fewest) & below
+    different = possible & (clusters >= FEWEST_DIFFERENT) & above
     return np.select([equivalent, different], ["equivalent", "different"], "undecided")
 
 
@@ -180,7 +139,7 @@ def exceeds(
     """
     values = require(cluster_values, tolerance, reference_error)
     if np.isposinf(values).any():
-        return 1 / (bootstrap.REPLICATES + 1)
+        return 1 / (resampling.REPLICATES + 1)
     if values.size < FEWEST_DIFFERENT or reference_error > LARGEST_ERROR * tolerance:
         return 1.0
     limit = tolerance + reference_error + float(left_tail(values))
@@ -190,9 +149,8 @@ def exceeds(
 def left_tail(values: Array) -> Array:
     """What the lower limit of each column's mean is lowered by for a tail below; 0 where no value is negative."""
     smallest = values.min(0)
-    return np.asarray(
-        np.where(smallest < 0, LEFT_TAIL * (values.mean(0) - smallest) / len(values), 0.0)
-    )
+    farthest = (values.mean(0) - smallest) / len(values)
+    return np.asarray(np.where(smallest < 0, LEFT_TAIL * farthest, 0.0))
 
 
 def unseen(values: Array, worst: float, *, seed: int = 0) -> Array:
@@ -207,7 +165,7 @@ def unseen(values: Array, worst: float, *, seed: int = 0) -> Array:
     """
     flat = values.reshape(len(values), -1)
     most = np.maximum(flat.max(0), worst)
-    return bootstrap.posterior_point(flat, most, seed).reshape(values.shape[1:])
+    return resampling.posterior_point(flat, most, seed).reshape(values.shape[1:])
 
 
 def datasets_needed(
@@ -225,19 +183,22 @@ def datasets_needed(
     """
     if reference_error > LARGEST_ERROR * tolerance:
         return None
-    mean, top = float(values.mean()), max(float(values.max()), 0.0)
+    mean = float(values.mean())
+    top = max(float(values.max()), 0.0)
+    signed = float(values.min()) < 0
     spread = float(values.std(ddof=1)) if values.size > 1 else abs(mean)
     if mean > tolerance + reference_error:
-        signed, least = float(values.min()) < 0, tolerance + reference_error
+        least = tolerance + reference_error
         gap = mean - least if signed else math.log(mean / least) * mean
-        tail = (
-            float(left_tail(values)) * values.size
-        )  # is lost from the lower limit, divided by the number of data sets
-        return _whole(max(FEWEST_DIFFERENT, (DETECTABLE * spread / gap) ** 2 + tail / gap))
-    most, mean = max(PRIOR * tolerance if worst is None else worst, top), max(mean, 0.0)
+        # is lost from the lower limit, divided by the number of data sets
+        tail = float(left_tail(values)) * values.size
+        by_spread = (DETECTABLE * spread / gap) ** 2
+        return _whole(max(FEWEST_DIFFERENT, by_spread + tail / gap))
+    most = max(PRIOR * tolerance if worst is None else worst, top)
+    mean = max(mean, 0.0)
 
     def settles(n: int) -> bool:
-        limit = stability.planned(mean, spread, top, n, signed=float(values.min()) < 0)
+        limit = stability.planned(mean, spread, top, n, signed=signed)
         upper = max(limit, _unseen_planned(mean, spread, most, n))
         return upper + reference_error < tolerance
 
@@ -255,18 +216,16 @@ def cluster_means(scores: Array) -> Array:
 
 
 def require(values: Array, tolerance: float, reference_error: float) -> Array:
+    """The values, (dataset,), where a decision on their mean is possible; errors as in `decide`."""
     if values.ndim != 1 or not values.size:
         raise ShapeError("one value a data set, (dataset,)", f"{values.shape}")
     if np.isnan(values).any() or np.isneginf(values).any():
-        raise InputError(
-            "a divergence for every data set",
-            f"NaN or -inf in {int((~(values > -np.inf)).sum())} of {values.size}",
-        )
+        undefined = int((~(values > -np.inf)).sum())
+        got = f"NaN or -inf in {undefined} of {values.size}"
+        raise InputError("a divergence for every data set", got)
     if not (0 < tolerance < math.inf and 0 <= reference_error < math.inf):
-        raise InputError(
-            "a positive tolerance and a reference error that is not negative",
-            f"{tolerance} and {reference_error}",
-        )
+        wanted = "a positive tolerance and a reference error that is not negative"
+        raise InputError(wanted, f"{tolerance} and {reference_error}")
     return values
 
 
@@ -286,23 +245,26 @@ def _finite(
     wanted = verdict == "undecided" and not impossible
     needed = _more(values, tolerance, reference_error + unheld, worst, fewest) if wanted else None
     limits = bootstrap.Interval(mean, np.nan, np.nan)
+    upper = minimum_detectable = None
     if n > 1:
         limits = bootstrap.stated(values, float(found.lower), float(found.high))
+        upper = float(found.upper)
+        minimum_detectable = DETECTABLE * float(values.std(ddof=1)) / math.sqrt(n)
     shown = limits.plain()
     hopeless = wanted and needed is None and not unheld
     findings = [_too_close(mean, tolerance, reference_error)] if hopeless else []
     findings += [_below_zero_text(mean, float(found.high), n)] if impossible else []
     findings += _tail_findings(values, limits.reason)
     return Decision(
-        verdict,
-        mean,
-        shown["low"],
-        shown["high"],
-        float(found.upper) if n > 1 else None,
-        tolerance,
-        DETECTABLE * float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None,
-        needed,
-        n,
+        verdict=verdict,
+        estimate=mean,
+        low=shown["low"],
+        high=shown["high"],
+        upper=upper,
+        tolerance=tolerance,
+        minimum_detectable=minimum_detectable,
+        datasets_needed=needed,
+        clusters=n,
         findings=tuple(findings),
         statements=(not_excluded(n),),
         reason=limits.reason,
@@ -344,7 +306,8 @@ def _too_close(mean: float, tolerance: float, reference_error: float) -> str:
 def _bounds(values: Array, reference_error: float, worst: float, seed: int) -> Bounds:
     """Of one run; of one data set, and of nothing but rounding, there is no law to resample."""
     if values.size < 2:
-        return Bounds(*(np.asarray(v) for v in (-np.inf, np.inf, -np.inf, np.inf)))
+        low, high = np.asarray(-np.inf), np.asarray(np.inf)
+        return Bounds(low, high, low, high)
     if np.abs(values).max() <= reference_error:
         return allowed(values, values.min(), values.max(), worst, seed)
     return bounds(values, worst, seed=seed)
@@ -354,31 +317,31 @@ def allowed(values: Array, low: Array, high: Array, worst: float, seed: int) -> 
     """The limits of each column's mean with their allowances; arguments as in `bounds`."""
     farthest = np.maximum(values.max(0), 0.0) / len(values)
     rare = high + (RULE_OF_THREE - 1) * farthest  # `high` holds a third of the rule of three
-    return Bounds(
-        low, high, low - left_tail(values), np.maximum(rare, unseen(values, worst, seed=seed))
-    )
+    upper = np.maximum(rare, unseen(values, worst, seed=seed))
+    return Bounds(low, high, low - left_tail(values), upper)
 
 
 def _infinite(values: Array, tolerance: float, zero_mass: float | None) -> Decision:
-    n, share = values.size, float(np.isposinf(values).mean())
+    n = values.size
+    share = float(np.isposinf(values).mean())
     if zero_mass:
         wrong = f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets"
         finding = f"{wrong}; the exact mass concerned is {zero_mass:.3g}"
     else:  # draws of what is impossible, or numbers so far apart that float64 does not hold their divergence
         finding = f"infinite_divergence: the divergence is infinite in {share:.1%} of the data sets"
     return Decision(
-        "different",
-        None,
-        None,
-        None,
-        None,
-        tolerance,
-        None,
-        None,
-        n,
-        share,
-        (finding,),
-        (not_excluded(n),),
+        verdict="different",
+        estimate=None,
+        low=None,
+        high=None,
+        upper=None,
+        tolerance=tolerance,
+        minimum_detectable=None,
+        datasets_needed=None,
+        clusters=n,
+        infinite_share=share,
+        findings=(finding,),
+        statements=(not_excluded(n),),
     )
 
 
@@ -395,7 +358,8 @@ def not_excluded(n: int) -> str:
 def _unseen_planned(mean: float, spread: float, most: float, n: int) -> float:
     """Where the bound for contexts that were not seen lies with probability 80 %."""
     error = spread / math.sqrt(n)
-    return mean + POWER * error + math.hypot(TWO_SIDED * error, MISSED * most / n)
+    half_width = math.hypot(TWO_SIDED * error, MISSED * most / n)
+    return mean + POWER * error + half_width
 
 
 def _more(
@@ -403,7 +367,8 @@ def _more(
 ) -> int | None:
     """What an undecided run still needs: twice what it has, where a normal approximation would have settled it already."""
     needed = datasets_needed(values, tolerance, reference_error, worst=worst, fewest=fewest)
-    return needed if needed is None or needed > values.size else 2 * values.size
+    enough = needed is not None and needed <= values.size
+    return 2 * values.size if enough else needed
 
 
 def _whole(n: float) -> int | None:
@@ -417,7 +382,8 @@ def weights_of(scores: Array) -> Array:
     applies = ~np.isnan(scores)
     queries = applies.sum(2, keepdims=True)
     positions = (queries > 0).sum(1, keepdims=True)
-    return np.asarray(applies / np.maximum(queries, 1) / np.maximum(positions, 1))
+    shares = applies / np.maximum(queries, 1)
+    return np.asarray(shares / np.maximum(positions, 1))
 
 
 def weighted(scores: Array, weights: Array) -> Array:

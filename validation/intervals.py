@@ -24,7 +24,14 @@ from scipy import stats
 
 from veribayes.predictive import Array
 from veribayes.statistics import pareto
-from veribayes.validation import _shards, bootstrap, calibration, decision, summaries
+from veribayes.validation import (
+    _shards,
+    bootstrap,
+    calibration,
+    decision,
+    resampling,
+    summaries,
+)
 from veribayes.validation.calibration import COLUMNS, LAWS, Law, gamma, lognormal, signed
 from veribayes.validation.checks import _classifier, c2st
 from veribayes.validation.checks._null import generator
@@ -188,23 +195,39 @@ class Interval:
     title: str
     counts: Callable[[str, int, int, int, int], _shards.Counts]
     laws: tuple[str, ...]
-    sources: tuple[ModuleType, ...] = (bootstrap, pareto, calibration)
+    sources: tuple[ModuleType, ...] = (bootstrap, resampling, pareto, calibration)
 
 
 SIGNED = signed(0.0), signed(0.2)
 SKEWED = lognormal(1.0).name, gamma(0.5).name
+OF_MEANS = (bootstrap, resampling, pareto)
 INTERVALS: Mapping[str, Interval] = {
-    "mean": Interval("mean divergence", _mean, tuple(law.name for law in LAWS), (bootstrap, pareto, calibration, decision)),
+    "mean": Interval(
+        "mean divergence",
+        _mean,
+        tuple(law.name for law in LAWS),
+        (*OF_MEANS, calibration, decision),
+    ),
     "difference": Interval("difference", _difference, tuple(law.name for law in SIGNED)),
     "recovery": Interval("recovery", _recovery, SKEWED),
     "band": Interval("simultaneous band", _band, SKEWED),
     "sequences": Interval("mean score by sequence", _sequences, (f"autocorrelation {RHO:g}",)),
-    "coverage": Interval("coverage", _coverage, ("50% regions", "90% regions"), (bootstrap, pareto, decision, summaries)),
-    "reliability": Interval(
-        "reliability band", _reliability, ("queries of their own", "queries that share an outcome"), (summaries,)
+    "coverage": Interval(
+        "coverage", _coverage, ("50% regions", "90% regions"), (*OF_MEANS, decision, summaries)
     ),
-    "proven": Interval("distance from c2st", _proven, ("total variation 0.2", "total variation 0.5"), (c2st, _classifier)),
-}  # fmt: skip
+    "reliability": Interval(
+        "reliability band",
+        _reliability,
+        ("queries of their own", "queries that share an outcome"),
+        (summaries,),
+    ),
+    "proven": Interval(
+        "distance from c2st",
+        _proven,
+        ("total variation 0.2", "total variation 0.5"),
+        (c2st, _classifier),
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

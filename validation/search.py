@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from veribayes.errors import ShapeError
 from veribayes.predictive import Array
-from veribayes.validation import bootstrap
+from veribayes.validation import resampling
 
 FEWEST = 20  # data sets that say something inside a group, and outside
 GROUPS = 16  # searched at once: 1,999 x 224 sums
@@ -69,7 +69,7 @@ def concentration(scores: Array, groups: Mapping[str, Mask], *, seed: int = 0) -
     largest = np.sort(replicates.max(-1))
     as_large = largest.size - np.searchsorted(largest, t)
     p = (1 + as_large) / (1 + largest.size)
-    rank = round((largest.size + 1) * bootstrap.LEVEL) - 1
+    rank = round((largest.size + 1) * resampling.LEVEL) - 1
     low = ratio * np.exp(-largest[rank] * error)
     order = np.argsort(-t, kind="stable")
     return tuple(
@@ -111,7 +111,7 @@ def _batch(scores: Array, masks: list[Mask], seed: int) -> tuple[Array, ...]:
     upper = np.triu_indices(width)
     products = terms[..., upper[0]] * terms[..., upper[1]]
     columns = np.concatenate([terms, products], -1).reshape(n, -1)
-    sums = bootstrap.resampled(columns, seed)
+    sums = resampling.resampled(columns, seed)
     resampled = sums.reshape(-1, groups, width + upper[0].size)
     observed = columns.sum(0).reshape(1, groups, -1)
     log = _positive(observed)[0] & _positive(resampled).all(0)

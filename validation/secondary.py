@@ -16,7 +16,7 @@ import numpy as np
 from veribayes import registry
 from veribayes.predictive import Array
 from veribayes.storage.store import number
-from veribayes.validation import bootstrap, decision, search, summaries
+from veribayes.validation import decision, resampling, search, summaries
 from veribayes.validation.checks._null import attainable, holm
 from veribayes.validation.checks._test import Outcome
 from veribayes.validation.endpoints import Size
@@ -101,7 +101,7 @@ def family(checked: Checked, calibrated: Mapping[str, float], *, seed: int) -> d
 def _check_attainable(checked: Checked, calibrated: Mapping[str, float]) -> None:
     """Every p-value of the family can come out small enough to count."""
     least = {name: outcome.least for name, outcome in checked.outcomes.items()}
-    smallest = 1 / (bootstrap.REPLICATES + 1)
+    smallest = 1 / (resampling.REPLICATES + 1)
     for name, endpoint in checked.endpoints.items():
         least[name] = max(1, len(endpoint.variants)) * smallest
     size = len(least) + len(calibrated)

@@ -18,7 +18,7 @@ from scipy.spatial.distance import cdist
 from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.predictive import Array, Bins, Categorical, Draws, Normal
-from veribayes.validation import bootstrap, decision, latents, repeats
+from veribayes.validation import bootstrap, decision, latents, repeats, resampling
 from veribayes.validation.checks import _classifier, _null, _planted, _two_sample, ecdf_band
 from veribayes.validation.checks._family import family
 from veribayes.validation.checks._planted import NULL
@@ -212,7 +212,7 @@ def test_10_a_seed_inside_the_bootstrap_loop() -> None:
     values = np.random.default_rng(10).normal(size=(50, 1))
     published = [np.random.default_rng(10).choice(values, 50).sum() for _ in range(50)]
     assert np.unique(published).size == 1
-    sums = bootstrap.resampled(values, seed=0)
+    sums = resampling.resampled(values, seed=0)
     assert sums.shape == (1999, 1)
     assert np.unique(sums).size == 1999
 

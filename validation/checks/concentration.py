@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from veribayes.errors import InputError
 from veribayes.predictive import Array
-from veribayes.validation import bootstrap, search
+from veribayes.validation import resampling, search
 from veribayes.validation.checks._test import Outcome, Test, axes
 
 
@@ -18,7 +18,7 @@ def _kernel(scores: Array, groups: Array, *, seed: int) -> Outcome:
     found = search.concentration(scores, masks, seed=seed)
     if not found:
         raise InputError(f"a group with {search.FEWEST} data sets inside and outside", "none")
-    least = 1 / (bootstrap.REPLICATES + 1)
+    least = 1 / (resampling.REPLICATES + 1)
     p_values = {group.name: group.p_value for group in found}
     first = found[0]
     return Outcome(first.ratio, first.p_value, n, p_values, least=least)
