@@ -156,7 +156,8 @@ def ask(requests: Requests) -> Answers:
         if requests.listed:
             said.take("turned", requests.turned(rows))
         said.datasets += len(rows)
-    first, again = said.whole("first"), said.whole("again")
+    first = said.whole("first")
+    again = said.whole("again")
     other = said.whole("other") if requests.candidate.takes_seed else again
     turned = said.whole("turned") if requests.listed else None
     quick = requests.batch and time.monotonic() - start <= SECONDS
@@ -172,7 +173,8 @@ def ask_twice(requests: Requests, answers: Answers) -> Answers:
     ways: dict[str, Callable[[IntArray], Predictive]] = {"mixed": partial(requests.mixed, shift=5)}
     if answers.turned is not None:
         ways["turned"] = partial(requests.turned, shift=6)
-    datasets, said = answers.first.shape[0], _Collected()
+    datasets = answers.first.shape[0]
+    said = _Collected()
     for rows in chunks:
         if rows[0] < datasets:
             for name, way in ways.items():
@@ -257,7 +259,8 @@ def changes(
 
     def beyond(name: str, changed: Predictive) -> Array:
         rows = changed.shape[0]
-        firsts, seconds = (answers.first, answers.other), answers.twice.get(name)
+        firsts = (answers.first, answers.other)
+        seconds = answers.twice.get(name)
         across = [apart(side[:rows], changed) for side in firsts]
         within = [floor[:rows]]
         if seconds is not None:

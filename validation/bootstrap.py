@@ -150,7 +150,8 @@ def recovery(divergence: Array, baseline: Array, *, seed: int = 0) -> Interval |
     lost = stated(losses, float(low), float(high))
     above, below = lost.supported  # what limits the loss from above limits the recovery from below
     reason = stability.reason(losses, below, above)
-    least, most = 1 - lost.high, 1 - lost.low
+    least = 1 - lost.high
+    most = 1 - lost.low
     return Interval(1 - lost.estimate, least, most, (below, above), reason)
 
 
@@ -222,7 +223,8 @@ def exceedance(values: Array, bound: float, *, seed: int = 0) -> float:
     if not on_log:
         deviations = (column.mean() - column)[:, None]
         least = bound + float(_one_more(deviations)[0])
-    lift, mean = float(resamples.lift[0]), float(resamples.mean[0])
+    lift = float(resamples.lift[0])
+    mean = float(resamples.mean[0])
     if mean <= least:
         return 1.0
     gap = math.log((mean + lift) / (least + lift)) if on_log else mean - least
@@ -309,7 +311,8 @@ def _scaled(
     shape: tuple[int, ...],
 ) -> Studentised:
     """Studentise on the log scale where that is defined throughout."""
-    centre, lifted = mean + lift, means + lift
+    centre = mean + lift
+    lifted = means + lift
     usable = (lifted > 0) | np.isnan(lifted)
     log = (centre > 0) & np.all(usable, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -139,7 +139,8 @@ class Experiments:
     @property
     def coverage(self) -> Coverage:
         """How often the 95 % interval holds the true mean; its lower limit with the allowance for a tail below."""
-        low, high = self._any.lower, self._any.high
+        low = self._any.lower
+        high = self._any.high
         below = float((high < self.law.mean).mean())
         above = float((low > self.law.mean).mean())
         width = float((high - low).mean())

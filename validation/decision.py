@@ -238,7 +238,8 @@ def _finite(
     fewest: int,
     unheld: float,
 ) -> Decision:
-    n, mean = values.size, float(values.mean())
+    n = values.size
+    mean = float(values.mean())
     found = _bounds(values, reference_error, worst, seed)
     verdict: Verdict = verdicts(found, n, tolerance, reference_error, fewest, unheld).item()
     impossible = bool(below_zero(found.high, tolerance, reference_error))
@@ -306,7 +307,8 @@ def _too_close(mean: float, tolerance: float, reference_error: float) -> str:
 def _bounds(values: Array, reference_error: float, worst: float, seed: int) -> Bounds:
     """Of one run; of one data set, and of nothing but rounding, there is no law to resample."""
     if values.size < 2:
-        low, high = np.asarray(-np.inf), np.asarray(np.inf)
+        low = np.asarray(-np.inf)
+        high = np.asarray(np.inf)
         return Bounds(low, high, low, high)
     if np.abs(values).max() <= reference_error:
         return allowed(values, values.min(), values.max(), worst, seed)

@@ -48,7 +48,8 @@ Rng = np.random.Generator
 def _mean(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
     """Intervals and verdicts of a mean divergence that is 1, where that or twice that is the tolerance."""
     found = calibration.experiments(_law(law), n, nulls=runs, seed=seed, first=first)
-    at, half = found.rates(1.0), found.rates(0.5)
+    at = found.rates(1.0)
+    half = found.rates(0.5)
     return {
         **counts((found.low, found.high), found.law.mean),
         "false_equivalent": round(at.equivalent * runs),
@@ -169,7 +170,8 @@ def _proven(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Count
 def counts(limits: Limits, truth: float | Array) -> _shards.Counts:
     """Runs whose limits hold the truth; whose lower limit lies above it somewhere; whose upper limit lies below it."""
     low, high = (np.reshape(limit, (len(limit), -1)) for limit in limits)
-    above, below = (low > truth).any(-1), (high < truth).any(-1)
+    above = (low > truth).any(-1)
+    below = (high < truth).any(-1)
     return {
         "covered": int((~above & ~below).sum()),
         "above": int(above.sum()),

@@ -72,7 +72,8 @@ def covariance_error(draws: Array, mean: Array, covariance: Array) -> Array:
     count, d = draws.shape[-2:]
     variances = np.diagonal(covariance, axis1=-2, axis2=-1)
     sd = np.sqrt(variances)
-    row, column = sd[..., None, :], sd[..., None]
+    row = sd[..., None, :]
+    column = sd[..., None]
     z = (draws - mean[..., None, :]) / row
     exact = covariance / column / row
     error = (z.mT @ z / count - exact) / d

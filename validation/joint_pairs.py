@@ -17,8 +17,10 @@ def both_joints(case: Case) -> tuple[Joint, Joint] | None:
         return None
     if case.truth is None or case.truth.joint is None:
         return None
-    exact, mine = case.truth.joint, case.said.joint
-    queries, answered = exact.mean.shape[-1], mine.mean.shape[-1]
+    exact = case.truth.joint
+    mine = case.said.joint
+    queries = exact.mean.shape[-1]
+    answered = mine.mean.shape[-1]
     if mine.shape != exact.shape or answered != queries:
         wanted = f"a joint of {queries} queries for (dataset, position) {exact.shape}"
         raise ShapeError(wanted, f"{answered} queries for {mine.shape}")

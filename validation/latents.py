@@ -104,11 +104,13 @@ def probability_kl(exact: Array, candidate: Array) -> Array:
     """
     _same_shapes({"probs": exact}, {"probs": candidate}, ("probs",))
     shape = (*exact.shape[:2], -1, exact.shape[-1])
-    rows, others = exact.reshape(shape), candidate.reshape(shape)
+    rows = exact.reshape(shape)
+    others = candidate.reshape(shape)
     known = np.isfinite(rows).all(-1)
     proper = known & np.isfinite(others).all(-1)
     values = np.where(known, np.inf, np.nan)
-    law, other = Categorical(rows[proper]), Categorical(others[proper])
+    law = Categorical(rows[proper])
+    other = Categorical(others[proper])
     values[proper] = categories(other, law)
     return values
 
@@ -117,7 +119,8 @@ def _same_shapes(
     exact: Mapping[str, Array], candidate: Mapping[str, Array], names: tuple[str, ...]
 ) -> None:
     for name in names:
-        wanted, came = exact[names[0]].shape, candidate[name].shape
+        wanted = exact[names[0]].shape
+        came = candidate[name].shape
         if came != wanted:
             expected = f"'{name}' of shape {wanted} (dataset, position, *event)"
             raise ShapeError(expected, f"{came}")

@@ -99,7 +99,8 @@ class Lengths:
         return nearness.split(self.distances.apart[..., k], best, self.distances.tolerance)
 
     def _beaten(self, best: int, rival: int, k: int) -> bool:
-        apart, tolerance = self.distances.apart[..., k], self.distances.tolerance
+        apart = self.distances.apart[..., k]
+        tolerance = self.distances.tolerance
         needed = nearness.lead_needed(apart, best, rival, tolerance)
         return bool(self._lead(best, rival)[k] > needed)
 

@@ -132,7 +132,8 @@ def over_datasets(values: Array) -> Array:
 
 def ordering(measured: Sequence[Distances], seed: int) -> Distances:
     """What orders the predictors: the first metric, unless it is infinite for some and the others are beyond its tolerance."""
-    first, last = measured[0], measured[-1]
+    first = measured[0]
+    last = measured[-1]
     best = nearest(first.clusters.mean(1))
     if first is last or best is None:
         return last

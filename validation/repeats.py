@@ -111,7 +111,8 @@ def _apart(one: Predictive, other: Predictive) -> npt.NDArray[np.bool_]:
 
 
 def _masses(one: Categorical | Bins, other: Categorical | Bins) -> Array:
-    first, second = log(one.probs), log(other.probs)
+    first = log(one.probs)
+    second = log(other.probs)
     forwards = relative_entropy(first, _seen(second))
     return 0.5 * (forwards + relative_entropy(second, _seen(first)))
 
@@ -140,7 +141,8 @@ def _quantiles(one: Quantiles, other: Quantiles) -> Array:
     """Exact: between neighbours of all knots both distribution functions are straight lines."""
     pooled = np.concatenate([one.values, other.values], -1)
     knots = np.sort(pooled, -1)
-    left, width = knots[:, :-1], np.diff(knots)
+    left = knots[:, :-1]
+    width = np.diff(knots)
     first, second = (_gap(one, other, left + t * width) for t in (0.25, 0.75))
     start = 1.5 * first - 0.5 * second
     end = 1.5 * second - 0.5 * first
@@ -171,7 +173,8 @@ def _below(law: Quantiles, points: Array) -> Array:
 
 def _real_draws(one: Draws, other: Draws) -> Array:
     """Integral of (F - G)^2 less the part that is expected of independent draws of one law."""
-    size, other_size = one.draws.shape[-1], other.draws.shape[-1]
+    size = one.draws.shape[-1]
+    other_size = other.draws.shape[-1]
     pooled = np.concatenate([one.draws, other.draws], -1)
     order = np.argsort(pooled, -1, kind="stable")
     ordered = np.take_along_axis(pooled, order, -1)

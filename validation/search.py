@@ -132,7 +132,8 @@ def _batch(scores: Array, masks: list[Mask], seed: int) -> tuple[Array, ...]:
 
 def _terms(scores: Array, mask: Mask) -> Array:
     """Sum and number of the scores inside, and outside, of each data set, (dataset, 4)."""
-    values, applies = np.nan_to_num(scores), ~np.isnan(scores)
+    values = np.nan_to_num(scores)
+    applies = ~np.isnan(scores)
     columns = []
     for side in (mask, applies & ~mask):
         total = np.where(side, values, 0.0).sum((1, 2))
@@ -153,7 +154,8 @@ def _effect(
     """
     inside, count, outside, others = np.moveaxis(sums[..., :4], -1, 0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        one, other = inside / count, outside / others
+        one = inside / count
+        other = outside / others
         ratio = np.where(log, one / other, 1.0)
         effect = np.where(log, np.log(ratio), one - other)
         scale = np.where(log, 1 / one, 1.0)

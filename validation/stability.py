@@ -103,7 +103,8 @@ def data_sets(values: Array) -> int | None:
     None where the largest values fall off like those of a law without a mean (Pareto shape of .95 and more), or where no number
     is enough. Never fewer than twice as many as there are, where the formula would be content with what was not.
     """
-    mean, top = float(values.mean()), float(values.max())
+    mean = float(values.mean())
+    top = float(values.max())
     spread = float(values.std(ddof=1)) if values.size > 1 else abs(mean)
     if pareto.heaviness(values) >= pareto.HEAVIEST:
         return None

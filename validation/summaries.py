@@ -143,7 +143,8 @@ def reliability(confidence: Array, hit: Array, *, seed: int = 0, family: int = 1
     """
     applies = ~np.isnan(confidence)
     dataset, *_ = np.nonzero(applies)
-    stated, happened = confidence[applies], hit[applies]
+    stated = confidence[applies]
+    happened = hit[applies]
     residual = happened - stated
     rng = generator(seed, "reliability")
     signs = rng.choice([-1.0, 1.0], (replicates(family), len(confidence)))
@@ -178,7 +179,8 @@ def smooth_errors(residual: Array) -> Array:
     """
     kernels, count = _kernels(), len(WIDTHS)
     # numbers of widths: error above it, and not
-    below, above = np.full(len(residual), -1), np.full(len(residual), count)
+    below = np.full(len(residual), -1)
+    above = np.full(len(residual), count)
     size = np.zeros(len(residual))  # at `above`
     for _ in range(math.ceil(math.log2(count + 1))):
         middle = (below + above) // 2

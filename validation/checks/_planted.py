@@ -186,7 +186,8 @@ CELLS, PATTERNS, REGIONS = (3, 4), 5, 4
 
 
 def _sharpened(p: Array, power: float) -> Array:
-    heads, tails = p**power, (1 - p) ** power
+    heads = p**power
+    tails = (1 - p) ** power
     return np.asarray(heads / (heads + tails))
 
 

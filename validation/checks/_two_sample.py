@@ -60,7 +60,8 @@ def unbiased(kernel: Array, labels: Array) -> Array:
     n = labels.shape[1] - m
     half = labels @ kernel
     xx = (half * labels).sum(-1)
-    all_x, total = half.sum(-1), kernel.sum()
+    all_x = half.sum(-1)
+    total = kernel.sum()
     xy = all_x - xx
     yy = total - 2 * xy - xx
     within = xx / (m * (m - 1)) + yy / (n * (n - 1))
@@ -84,7 +85,8 @@ def thinning(chain: Array) -> int:
 
 def _autocorrelation_time(values: Array) -> float:
     """1 + 2 sum of autocorrelations up to Sokal's window, doi:10.1007/978-1-4899-0319-8_6."""
-    n, centred = values.size, values - values.mean()
+    n = values.size
+    centred = values - values.mean()
     power = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
     covariance = np.fft.irfft(power)[:n]
     if covariance[0] <= 1e-24 * n * max(np.abs(values).max(), 1e-300) ** 2:
@@ -101,7 +103,8 @@ def _by_unit(kernels: Array, m: int, units: Units | None) -> tuple[Array, int]:
         unit, first = _numbered(units, m, kernels.shape[-1])
         share = np.eye(int(unit.max()) + 1)[:, unit]
         share /= share.sum(1, keepdims=True)
-        kernels, m = share @ kernels @ share.T, first
+        kernels = share @ kernels @ share.T
+        m = first
     diagonal = np.arange(kernels.shape[-1])
     kernels[:, diagonal, diagonal] = 0.0
     return kernels, m

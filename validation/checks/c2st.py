@@ -78,10 +78,12 @@ def _accuracies(rows: Array, labels: Array, fold: IntArray, learner: Any) -> Arr
     guessed = np.empty_like(labels)
     for k in np.unique(fold):
         out = fold == k
-        train, known = rows[~out], labels[:, ~out]
+        train = rows[~out]
+        known = labels[:, ~out]
         guessed[:, out] = predicted(learner, train, known, rows[out])
     right = (guessed > labels[0].mean()) == (labels > 0)
-    first, second = (labels[0] > 0).sum(), (labels[0] < 0).sum()
+    first = (labels[0] > 0).sum()
+    second = (labels[0] < 0).sum()
     weight = np.where(labels > 0, 0.5 / first, 0.5 / second)
     return np.asarray((right * weight).sum(1))
 
@@ -90,7 +92,8 @@ def _lower_limit(share: float, trials: float) -> float:
     """One-sided limit of Clopper and Pearson, doi:10.1093/biomet/26.4.404; held-out rows count as independent."""
     if share <= 0:
         return 0.0
-    right, wrong = share * trials, (1 - share) * trials
+    right = share * trials
+    wrong = (1 - share) * trials
     return float(special.betaincinv(right, wrong + 1, 1 - LEVEL))
 
 

@@ -52,7 +52,8 @@ def _p_value(found: Array, tolerance: float) -> float:
     room = tolerance - UNSEEN * found.max() / n
     if not room > 0:
         return 1.0
-    mean, sd = found.mean(), found.std(ddof=1)
+    mean = found.mean()
+    sd = found.std(ddof=1)
     if mean == 0 or sd == 0:
         return LEAST if mean < room else 1.0
     gap = np.log(mean) - np.log(room)

@@ -28,7 +28,8 @@ def statistics(u: Array) -> Array:
     """D, W^2 and A^2 of increasing values u (…, n) against the uniform law, (…, 3)."""
     n = u.shape[-1]
     i = np.arange(1, n + 1)
-    above, below = i / n - u, u - (i - 1) / n
+    above = i / n - u
+    below = u - (i - 1) / n
     ks = np.maximum(above, below).max(-1)
     squares = (u - (2 * i - 1) / (2 * n)) ** 2
     cvm = squares.sum(-1) + 1 / (12 * n)

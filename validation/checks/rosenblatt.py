@@ -86,7 +86,8 @@ def _radius(squares: Array, d: int) -> dict[str, float]:
     n = squares.size
     u = np.sort(special.chdtr(d, squares))
     i = np.arange(1, n + 1)
-    above, below = i / n - u, u - (i - 1) / n
+    above = i / n - u
+    below = u - (i - 1) / n
     distance = max(above.max(), below.max())
     return {"radius": float(stats.kstwo.sf(distance, n))}
 

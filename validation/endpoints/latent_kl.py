@@ -17,7 +17,8 @@ TOLERANCE = 0.005  # nats: a tenth of a posterior sd off, as 100 independent dra
 
 def _measure(case: Case) -> Array | None:
     assert case.truth is not None  # a need of this endpoint
-    exact, mine = case.truth.posterior, case.said.posterior
+    exact = case.truth.posterior
+    mine = case.said.posterior
     missing = missing_latents(case)
     compared = [name for name in exact if name not in missing and set(exact[name]) >= MOMENTS]
     if not compared:

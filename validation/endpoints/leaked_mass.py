@@ -29,7 +29,8 @@ def _applies(case: Case, name: str) -> npt.NDArray[np.bool_]:
     exact = {} if case.truth is None else case.truth.posterior
     if "mean" in exact.get(name, {}):
         return np.isfinite(exact[name]["mean"])
-    data, model = case.simulation.data, case.task.model
+    data = case.simulation.data
+    model = case.task.model
     masks = [model.latent_mask(data, k)[name] for k in range(len(data.positions))]
     return np.stack(masks, axis=1)
 

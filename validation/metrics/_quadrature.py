@@ -85,7 +85,8 @@ def integrate(
             missing = np.abs(mass - wanted[open_rows])
             settled &= missing <= MASS
         value[open_rows] = finer
-        open_rows, knots = open_rows[~settled], knots[~settled]
+        open_rows = open_rows[~settled]
+        knots = knots[~settled]
         if not open_rows.size:
             return value
     raise InputError(

@@ -38,7 +38,8 @@ def _densities(candidate: Normal | NormalMixture, reference: Normal | NormalMixt
     if max(sizes) > MANY:
         return _integrated(candidate, reference)
     distance = _pairs(candidate, reference)
-    own, exact = _pairs(candidate, candidate), _pairs(reference, reference)
+    own = _pairs(candidate, candidate)
+    exact = _pairs(reference, reference)
     return distance - 0.5 * own - 0.5 * exact
 
 
@@ -127,7 +128,8 @@ def fair_spread(draws: Array) -> Array:
 def gap(draws: Array, others: Array) -> Array:
     """Mean |x - x'| over pairs of one draw from each side, (row, draw) both -> (row,)."""
     centre = draws.mean(-1, keepdims=True)
-    one, other = draws - centre, others - centre
+    one = draws - centre
+    other = others - centre
     pooled = np.concatenate([one, other], -1)
     between = _total(pooled) - _total(one) - _total(other)
     return np.asarray(between / (draws.shape[-1] * others.shape[-1]))
@@ -170,7 +172,8 @@ def _average_of_narrow(z: Array, width: Array) -> Array:
 
 def _bars_spread(edges: Array, cumulative: Array) -> Array:
     """2 integral of F (1 - F) between the outer edges, F linear on each bar."""
-    a, b = cumulative[:, :-1], cumulative[:, 1:]
+    a = cumulative[:, :-1]
+    b = cumulative[:, 1:]
     mean_square = (a * a + a * b + b * b) / 3
     terms = np.diff(edges) * ((a + b) / 2 - mean_square)
     return np.asarray(2 * terms.sum(-1))
@@ -188,7 +191,8 @@ def _tails_to_normals(candidate: Bins, reference: Normal | NormalMixture) -> Arr
     """E|X - Y| of each half-normal tail against the reference, (row, tail); the left one is mirrored."""
     assert candidate.tail_scale is not None
     weights, mean, sd = components(reference)
-    first, last = candidate.edges[0], candidate.edges[-1]
+    first = candidate.edges[0]
+    last = candidate.edges[-1]
     gaps = np.stack([mean - first, last - mean], -1)  # from Y's centre outwards to the border
     distances = _half_normal_gap(gaps, candidate.tail_scale, sd[..., None])
     terms = weights[..., None] * distances
@@ -197,7 +201,8 @@ def _tails_to_normals(candidate: Bins, reference: Normal | NormalMixture) -> Arr
 
 def _half_normal_gap(c: Array, tau: Array, s: Array) -> Array:
     """E|c + tau |Z| - s W|: V = tau |Z| - s W is skew-normal (scale omega, shape alpha), cdf Phi(k) - 2 T(k, alpha)."""
-    omega, alpha = np.hypot(tau, s), tau / s
+    omega = np.hypot(tau, s)
+    alpha = tau / s
     k = -c / omega
     above = ndtr(-k) + 2 * owens_t(k, alpha)
     density = np.exp(-0.5 * k * k - LOG_SQRT_2PI)

@@ -35,7 +35,8 @@ def _draws(candidate: Draws, reference: Categorical) -> Array:
         terms = np.divide(pairs, p, out=impossible, where=p > 0)
         return np.asarray(0.5 * (terms.sum(-1) - 1))
     others, more = candidate.frequencies_again(p.shape[-1])
-    one, other = counts / draws - p, others / more - p
+    one = counts / draws - p
+    other = others / more - p
     drawn = (counts > 0) | (others > 0)
     return _cross(one, other, p, drawn)
 

@@ -52,9 +52,11 @@ def _mixture(candidate: NormalMixture, reference: Predictive, outcome: Array, v:
     above = log_density(candidate, points) > own[:, None]
     changes = above[:, :-1] != above[:, 1:]
     row, gap = np.nonzero(changes)
-    low, high = points[row, gap], points[row, gap + 1]
+    low = points[row, gap]
+    high = points[row, gap + 1]
     falls = above[row, gap]
-    law, level = candidate[row], own[row]
+    law = candidate[row]
+    level = own[row]
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
         higher = log_density(law, middle[:, None])[:, 0] > level
@@ -68,13 +70,15 @@ def _mixture(candidate: NormalMixture, reference: Predictive, outcome: Array, v:
 
 def _bins(candidate: Bins, reference: Predictive, outcome: Array, v: Array) -> Array:
     del reference
-    own, inner = candidate.log_prob(outcome[:, None]), candidate.probs
+    own = candidate.log_prob(outcome[:, None])
+    inner = candidate.probs
     if candidate.tail_scale is not None:
         inner = inner[:, 1:-1]
     level = log(inner) - np.log(np.diff(candidate.edges))
     if candidate.tail_scale is None:
         return _above(level, inner, own, v)
-    first, last = candidate.edges[0], candidate.edges[-1]
+    first = candidate.edges[0]
+    last = candidate.edges[-1]
     outside = (outcome < first) | (outcome > last)  # no cell ties with a point of a tail
     tied = np.where(outside, 0.0, v)
     return _above(level, inner, own, tied) + _above_in_tails(candidate, own)
@@ -92,7 +96,8 @@ def _above_in_tails(candidate: Bins, own: Array) -> Array:
 
 def _above(density: Array, mass: Array, own: Array, v: Array) -> Array:
     """Mass at a higher density than the outcome's, and a share v of the mass at the same."""
-    higher, same = density > own, density == own
+    higher = density > own
+    same = density == own
     above = (mass * higher).sum(-1)
     return np.asarray(above + v * (mass * same).sum(-1))
 

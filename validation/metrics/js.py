@@ -35,7 +35,8 @@ def _formula(log_q: Array, log_p: Array) -> Array:
 def _draws(candidate: Draws, reference: Categorical) -> Array:
     counts, draws = candidate.frequencies(reference.probs.shape[-1])
     q, p = counts / draws, reference.probs
-    variance, scale = p * (1 - q), 4 * draws * (p + q)
+    variance = p * (1 - q)
+    scale = 4 * draws * (p + q)
     bias = np.divide(variance, scale, out=np.zeros(p.shape), where=counts > 0)
     return _formula(log(q), reference.log_masses) - bias.sum(-1)
 

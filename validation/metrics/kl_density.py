@@ -66,7 +66,8 @@ def _negative_entropy(reference: Law) -> Array:
 def _bars_entropy(law: Bins, low: float, high: float) -> Array:
     """Integral of p log p of bins between two borders, (row,)."""
     starts, stops = law.cells
-    a, b = np.clip(starts, low, high), np.clip(stops, low, high)
+    a = np.clip(starts, low, high)
+    b = np.clip(stops, low, high)
     between = (b > a).nonzero()[0]
     ends = np.stack([a, b], -1).ravel()
     below = law.cdf(np.tile(ends, (*law.shape, 1))).reshape(*law.shape, -1, 2)
@@ -86,7 +87,8 @@ def _bars_entropy(law: Bins, low: float, high: float) -> Array:
 def _half_normal_squares(law: Bins, low: float, high: float) -> Array:
     """Integral of p z^2 over both half-normal tails between the borders, z in tail scales from the outermost edge."""
     assert law.tail_scale is not None
-    first, last = law.edges[0], law.edges[-1]
+    first = law.edges[0]
+    last = law.edges[-1]
     ends = ((first - low, first - high), (high - last, low - last))  # far and near, as distances
     masses = (law.probs[..., 0], law.probs[..., -1])
     total = np.zeros(law.shape)
@@ -110,7 +112,8 @@ def _density(z: float) -> Any:
 
 def _truncated(reference: Law, borders: Array, log_inside: Array) -> Array:
     """E[log p(y) given that y lies between the borders]."""
-    low, high = float(borders[0]), float(borders[1])
+    low = float(borders[0])
+    high = float(borders[1])
     if isinstance(reference, Bins):
         return _bars_entropy(reference, low, high) / np.exp(log_inside)
     if isinstance(reference, NormalMixture):
@@ -127,7 +130,8 @@ def _tail_moment(candidate: Bins, reference: Law) -> Array:
     if isinstance(reference, Bins):
         return _bars_tail_moment(candidate, reference)
     weights, mean, sd = (part[..., None] for part in components(reference))
-    first, last = candidate.edges[0], candidate.edges[-1]
+    first = candidate.edges[0]
+    last = candidate.edges[-1]
     gaps = np.stack([mean[..., 0] - first, last - mean[..., 0]], -1)
     beyond = gaps / sd
     density = np.exp(-0.5 * beyond**2 - LOG_SQRT_2PI)

@@ -34,7 +34,8 @@ def _normals(candidate: Normal, reference: Normal) -> Array:
     ratio = wide / narrow
     low, high = _crossings(shift, ratio)
     of_narrow = ndtr(high) - ndtr(low)
-    upper, lower = ndtr((high - shift) / ratio), ndtr((low - shift) / ratio)
+    upper = ndtr((high - shift) / ratio)
+    lower = ndtr((low - shift) / ratio)
     return np.asarray(of_narrow - upper + lower)
 
 
@@ -57,8 +58,10 @@ def _densities(candidate: Predictive, reference: Predictive) -> Array:
     above = _above(candidate, reference, points)
     changes = above[:, :-1] != above[:, 1:]
     row, gap = np.nonzero(changes)
-    q, p = candidate[row], reference[row]
-    low, high = points[row, gap], points[row, gap + 1]
+    q = candidate[row]
+    p = reference[row]
+    low = points[row, gap]
+    high = points[row, gap + 1]
     start = above[row, gap]
     crossing = _root(q, p, low, high, start)[:, None]
     peak = (q.cdf(crossing) - p.cdf(crossing))[:, 0]

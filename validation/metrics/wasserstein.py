@@ -38,8 +38,10 @@ def _kernel(candidate: Predictive, reference: Predictive) -> Array:
     difference = _primitive(candidate, points) - _primitive(reference, points)
     pieces = np.abs(np.diff(difference))
     row, cell = np.nonzero(gap[:, :-1] * gap[:, 1:] < 0)
-    q, p = candidate[row], reference[row]
-    low, high = points[row, cell], points[row, cell + 1]
+    q = candidate[row]
+    p = reference[row]
+    low = points[row, cell]
+    high = points[row, cell + 1]
     crossing = _root(q, p, low, high, gap[row, cell] > 0)
     middle = _primitive(q, crossing) - _primitive(p, crossing)
     before = middle[:, 0] - difference[row, cell]
