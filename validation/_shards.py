@@ -47,10 +47,10 @@ class Job(ABC):
     def blocks(self) -> list[Self]:
         """The job in parts that are kept."""
         end = self.first + self.replicates
-        return [
-            replace(self, first=i, replicates=min(BLOCK, end - i))
-            for i in range(self.first, end, BLOCK)
-        ]
+        starts = range(self.first, end, BLOCK)
+        sizes = [min(BLOCK, end - first) for first in starts]
+        pairs = zip(starts, sizes, strict=True)
+        return [replace(self, first=first, replicates=size) for first, size in pairs]
 
     def path(self, out: Path) -> Path:
         """The file of a block."""
@@ -69,8 +69,10 @@ def run(
     blocks are done, of `blocks(todo)`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    parts = sorted((block for job in todo for block in job.blocks()), key=lambda block: block.first)
-    found = {block: kept for block in parts if (kept := _kept(block, out)) is not None}
+    unordered = [block for job in todo for block in job.blocks()]
+    parts = sorted(unordered, key=lambda block: block.first)
+    kept = {block: _kept(block, out) for block in parts}
+    found = {block: counts for block, counts in kept.items() if counts is not None}
     progress(len(found))
     for block, counts in _measured(
         [block for block in parts if block not in found], workers or os.cpu_count() or 1

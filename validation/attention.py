@@ -58,7 +58,8 @@ def diversity(weights: Array) -> Array:
     heads = weights.shape[1]
     if heads < 2:
         return np.zeros(len(weights))
-    pairs = [variation(weights[:, i], weights[:, j]) for i in range(heads) for j in range(i)]
+    maps = [weights[:, head] for head in range(heads)]
+    pairs = [variation(one, other) for i, one in enumerate(maps) for other in maps[:i]]
     return np.asarray(np.mean(pairs, axis=0))
 
 

@@ -40,9 +40,11 @@ def rare(rate: float, elsewhere: float = 0.0, sd: float = 0.5) -> Law:
 
 def left_tailed(sd: float = 1.0) -> Law:
     """2 - log-normal, mean 1: a debiased divergence whose noise has its long tail below."""
-    return Law(
-        f"2 - log-normal sd {sd:g}", 1.0, lambda rng, shape: 2 - lognormal(sd).draw(rng, shape)
-    )
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        return 2 - lognormal(sd).draw(rng, shape)
+
+    return Law(f"2 - log-normal sd {sd:g}", 1.0, draw)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,8 @@ def _sequences(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Co
         rng = generator(seed, "sequences", n, start)
         z = rng.standard_normal((LENGTH, n, size))
         for i in range(1, LENGTH):
-            z[i] = RHO * z[i - 1] + math.sqrt(1 - RHO**2) * z[i]
+            innovation = math.sqrt(1 - RHO**2) * z[i]
+            z[i] = RHO * z[i - 1] + innovation
         scores = np.exp(z)
         flat = scores.reshape(-1, size)
         by_sequence.append(bootstrap.limits(scores.mean(0), seed=seed))
@@ -169,7 +170,7 @@ def _proven(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Count
 
 def counts(limits: Limits, truth: float | Array) -> _shards.Counts:
     """Runs whose limits hold the truth; whose lower limit lies above it somewhere; whose upper limit lies below it."""
-    low, high = (np.reshape(limit, (len(limit), -1)) for limit in limits)
+    low, high = (limit.reshape(len(limit), -1) for limit in limits)
     above = (low > truth).any(-1)
     below = (high < truth).any(-1)
     return {
@@ -247,9 +248,8 @@ class Job(_shards.Job):
         return source_digest(self.interval)
 
     def measure(self) -> _shards.Counts:
-        return INTERVALS[self.interval].counts(
-            self.law, self.n, self.first, self.replicates, self.seed
-        )
+        kind = INTERVALS[self.interval]
+        return kind.counts(self.law, self.n, self.first, self.replicates, self.seed)
 
 
 def source_digest(interval: str) -> str:

@@ -84,7 +84,8 @@ def covariance_error(draws: Array, mean: Array, covariance: Array) -> Array:
 
 
 def _require(draws: Array, other: Array) -> None:
-    same = draws.shape[:-2] == other.shape[:-2] and draws.shape[-1:] == other.shape[-1:]
+    same_rows = draws.shape[:-2] == other.shape[:-2]
+    same = same_rows and draws.shape[-1:] == other.shape[-1:]
     if draws.ndim < 2 or draws.shape[-2] < 2 or not same:
         wanted = "at least two draws (..., draw, coordinate), and the same other axes on both sides"
         raise ShapeError(wanted, f"{draws.shape} and {other.shape}")
@@ -95,4 +96,5 @@ def _fair(draws: Array) -> Array:
     count = draws.shape[-2]
     pairs = draws[..., :, None, :] - draws[..., None, :, :]
     distances = np.linalg.norm(pairs, axis=-1)
-    return np.asarray(distances.sum((-1, -2)) / (count * (count - 1)))
+    pairs_of_two = count * (count - 1)
+    return np.asarray(distances.sum((-1, -2)) / pairs_of_two)

@@ -63,12 +63,14 @@ def joint_scores(case: Case) -> dict[str, Any]:
     exact, mine = pair
     rng = generator(case.seed, "joint scores")
     mean, covariance = exact.moments()
-    exact_draws, second_draws, drawn = (joint.sample(rng, DRAWS) for joint in (exact, exact, mine))
+    exact_draws = exact.sample(rng, DRAWS)
+    second_draws = exact.sample(rng, DRAWS)
+    drawn = mine.sample(rng, DRAWS)
     outcome = case.simulation.outcome
-    truths = [
-        Exact(exact_draws[:, k], outcome[:, k], mean[:, k], covariance[:, k])
-        for k in range(drawn.shape[1])
-    ]
+    truths = []
+    for k in range(drawn.shape[1]):
+        exact_at = Exact(exact_draws[:, k], outcome[:, k], mean[:, k], covariance[:, k])
+        truths.append(exact_at)
     entries = {}
     for name, kind in SCORES.items():
         scores = _over_positions(kind, drawn, truths)

@@ -36,7 +36,10 @@ def curve(near: Array, seed: int) -> dict[str, list[float | None]]:
     estimate, low, high = bootstrap.band(near, seed=seed)
     low, high = stability.shown(estimate, low, high, near)
     columns = {"estimate": estimate, "low": low, "high": high}
-    return {name: [store.number(float(v)) for v in values] for name, values in columns.items()}
+    entry = {}
+    for name, values in columns.items():
+        entry[name] = [store.number(float(value)) for value in values]
+    return entry
 
 
 class Lengths:
@@ -64,7 +67,8 @@ class Lengths:
     def fit(self, best: int, k: int) -> str:
         """Whether the best predictor is near by the simultaneous band."""
         if best not in self.bands:
-            self.bands[best] = bootstrap.band(self.distances.near[best], seed=self.seed)
+            near = self.distances.near[best]
+            self.bands[best] = bootstrap.band(near, seed=self.seed)
         _, low, high = self.bands[best]
         tolerance = self.distances.tolerance
         if low[k] > tolerance:
@@ -108,8 +112,10 @@ class Lengths:
         """Lower limits, simultaneous over the lengths at which this rival has to be told from this predictor."""
         if (best, rival) not in self.leads:
             near = self.distances.near
-            lengths = np.array([self._competes(best, rival, k) for k in range(near.shape[-1])])
-            self.leads[best, rival] = _lead_limits(near[rival], near[best], lengths, self.seed)
+            positions = range(near.shape[-1])
+            lengths = np.array([self._competes(best, rival, k) for k in positions])
+            limits = _lead_limits(near[rival], near[best], lengths, self.seed)
+            self.leads[best, rival] = limits
         return self.leads[best, rival]
 
     def _competes(self, best: int, rival: int, k: int) -> bool:

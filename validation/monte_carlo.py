@@ -56,7 +56,8 @@ def corrected_kl(
         candidate, reference: a predictive that is exact, or two independent runs of a Monte Carlo one.
         outcome: realised values (dataset, position, query); NaN where a query does not apply.
     """
-    q, p = (average(*law) if isinstance(law, tuple) else law for law in (candidate, reference))
+    q = _one(candidate)
+    p = _one(reference)
     raw = (KL if masses else KL_DENSITY).score(q, p, outcome)
     excess = np.zeros((2, *raw.shape))
     for law in (candidate, reference):
@@ -64,6 +65,10 @@ def corrected_kl(
             excess += _excess(q, p, law, ~np.isnan(raw), masses)
     noise, remainder = excess
     return Corrected(raw - noise, raw, np.where(np.isnan(raw), np.nan, remainder))
+
+
+def _one(law: Predictive | Runs) -> Predictive:
+    return average(*law) if isinstance(law, tuple) else law
 
 
 def average(first: Predictive, second: Predictive) -> Predictive:
@@ -130,7 +135,9 @@ def _over_cells(
     reference: Predictive, first: Predictive, second: Predictive, cells: Categorical | Bins
 ) -> Array:
     logs = [_log_cells(law, cells) for law in (reference, first, second)]
-    return np.stack([_bias(*logs).sum(-1), _remainder(*logs).sum(-1)], -1)
+    bias = _bias(*logs).sum(-1)
+    remainder = _remainder(*logs).sum(-1)
+    return np.stack([bias, remainder], -1)
 
 
 def _over_line(
@@ -140,7 +147,9 @@ def _over_line(
     borders: tuple[float, float] = (-np.inf, np.inf),
 ) -> Array:
     laws = [reference, first, second]
-    return np.stack([integrate(_bias, laws, borders), integrate(_remainder, laws, borders)], -1)
+    bias = integrate(_bias, laws, borders)
+    remainder = integrate(_remainder, laws, borders)
+    return np.stack([bias, remainder], -1)
 
 
 def _bias(log_p: Array, first: Array, second: Array) -> Array:

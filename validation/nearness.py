@@ -98,13 +98,15 @@ def measure(
         profiles = [_profile(by.between.score(other, law, outcome)) for other in compared]
         apart.append(profiles)
         progress(number)
+    near = [_queries(each) for each in scores]
+    clusters = [decision.cluster_means(each) for each in scores]
     return Distances(
         metric=by.metric.name,
         unit=by.unit,
         tolerance=by.tolerance,
-        near=np.stack([_queries(each) for each in scores]),
+        near=np.stack(near),
         apart=np.array(apart),
-        clusters=np.stack([decision.cluster_means(each) for each in scores]),
+        clusters=np.stack(clusters),
     )
 
 

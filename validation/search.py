@@ -63,17 +63,17 @@ def concentration(scores: Array, groups: Mapping[str, Mask], *, seed: int = 0) -
     for start in range(0, len(names), GROUPS):
         masks = [inside[name] for name in names[start : start + GROUPS]]
         batches.append(_batch(scores, masks, seed))
-    ratio, error, t, replicates, weight, share = (
-        np.concatenate(column, axis=-1) for column in zip(*batches, strict=True)
-    )
+    columns = [np.concatenate(parts, axis=-1) for parts in zip(*batches, strict=True)]
+    ratio, error, t, replicates, weight, share = columns
     largest = np.sort(replicates.max(-1))
     as_large = largest.size - np.searchsorted(largest, t)
     p = (1 + as_large) / (1 + largest.size)
     rank = round((largest.size + 1) * resampling.LEVEL) - 1
     low = ratio * np.exp(-largest[rank] * error)
     order = np.argsort(-t, kind="stable")
-    return tuple(
-        Found(
+    found = []
+    for i in order:
+        group = Found(
             name=names[i],
             ratio=float(ratio[i]),
             low=float(low[i]),
@@ -82,8 +82,8 @@ def concentration(scores: Array, groups: Mapping[str, Mask], *, seed: int = 0) -
             p_value=float(p[i]),
             datasets=_datasets(inside[names[i]]),
         )
-        for i in order
-    )
+        found.append(group)
+    return tuple(found)
 
 
 def _searchable(scores: Array, groups: Mapping[str, Mask]) -> dict[str, Mask]:

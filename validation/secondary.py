@@ -120,9 +120,11 @@ def _endpoint(size: Size, p: float, adjusted: float, seed: int) -> dict[str, Any
         worst=0.0,  # it can only veto, and nothing is known that bounds it
         fewest=decision.FEWEST_SECONDARY,
     )
-    beyond = "different" if adjusted <= LEVEL else "undecided"
+    verdict = decided.verdict
+    if verdict != "equivalent":
+        verdict = "different" if adjusted <= LEVEL else "undecided"
     entry = {
-        "verdict": decided.verdict if decided.verdict == "equivalent" else beyond,
+        "verdict": verdict,
         **decided.plain(),
         "upper": number(decided.upper),
         "tolerance": size.tolerance,
@@ -156,7 +158,8 @@ def overall(primary: decision.Verdict, judged: Mapping[str, Any]) -> decision.Ve
 
 
 def _beyond(judged: Mapping[str, Any]) -> list[str]:
-    return [name for name, e in judged["endpoints"].items() if e["verdict"] == "different"]
+    endpoints = judged["endpoints"]
+    return [name for name in endpoints if endpoints[name]["verdict"] == "different"]
 
 
 def concentration(shown: Array, groups: Mapping[str, search.Mask], *, seed: int) -> dict[str, Any]:

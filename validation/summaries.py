@@ -157,6 +157,8 @@ def reliability(confidence: Array, hit: Array, *, seed: int = 0, family: int = 1
     half = _band(residual, dataset, signs, groups)
     miscalibration, discrimination, uncertainty = _corp(stated[order], happened[order])
     as_large = (null >= own).sum()
+    p_value = float((1 + as_large) / (1 + null.size))
+    floor = float(np.quantile(null, 0.95, method="higher"))
     return Reliability(
         confidence=means[:, 0],
         hit=means[:, 1],
@@ -166,8 +168,8 @@ def reliability(confidence: Array, hit: Array, *, seed: int = 0, family: int = 1
         discrimination=discrimination,
         uncertainty=uncertainty,
         smooth_error=float(own),
-        floor=float(np.quantile(null, 0.95, method="higher")),
-        p_value=float((1 + as_large) / (1 + null.size)),
+        floor=floor,
+        p_value=p_value,
     )
 
 
@@ -216,7 +218,10 @@ def _on_grid(said: Array, residual: Array, dataset: IntArray, signs: Array) -> t
 
 def _band(residual: Array, dataset: IntArray, signs: Array, groups: list[IntArray]) -> Array:
     """Half width of the simultaneous band over the groups, from the largest studentised null residual."""
-    columns = [np.bincount(dataset[g], residual[g], signs.shape[1]) / g.size for g in groups]
+    columns = []
+    for group in groups:
+        sums_of_group = np.bincount(dataset[group], residual[group], signs.shape[1])
+        columns.append(sums_of_group / group.size)
     sums = np.stack(columns, -1)
     error = np.sqrt((sums**2).sum(0))
     nothing = np.zeros((len(signs), error.size))

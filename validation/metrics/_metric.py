@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from veribayes.errors import InputError, ShapeError
-from veribayes.predictive import Array, Predictive
+from veribayes.predictive import LOG_SQRT_2PI, Array, Predictive
 from veribayes.tree import IntArray
 
 Kernel = Callable[..., Array]
@@ -128,6 +128,11 @@ def log_sum_exp(terms: Array) -> Array:
     with np.errstate(divide="ignore"):
         total = np.exp(terms - top[..., None, :]).sum(-2)
         return np.asarray(top + np.log(total))
+
+
+def normal_density(z: Array) -> Array:
+    """Of a standard normal."""
+    return np.asarray(np.exp(-0.5 * z * z - LOG_SQRT_2PI))
 
 
 def uniforms(stream: str, shape: tuple[int, ...], index: IntArray | None = None) -> Array:

@@ -24,7 +24,7 @@ from veribayes.predictive import (
     Quantiles,
 )
 from veribayes.validation.metrics._cells import probs
-from veribayes.validation.metrics._metric import Metric
+from veribayes.validation.metrics._metric import Metric, normal_density
 from veribayes.validation.metrics._quadrature import DENSITIES, integrate
 from veribayes.validation.metrics.kl_density import components
 
@@ -77,7 +77,8 @@ def _bins(candidate: Bins, reference: Normal | NormalMixture) -> Array:
 def _quantiles(candidate: Quantiles, reference: Normal | NormalMixture) -> Array:
     weights, mean, sd = components(reference)
     ends = candidate.values[:, [0, -1]]
-    atoms = _absolute(ends[..., None] - mean[:, None], sd[:, None]) @ weights[..., None]
+    distances = _absolute(ends[..., None] - mean[:, None], sd[:, None])
+    atoms = distances @ weights[..., None]
     outside = np.array([candidate.levels[0], 1 - candidate.levels[-1]])
     steps = np.diff(candidate.levels)[None]
     distance = atoms[..., 0] @ outside
@@ -90,7 +91,7 @@ def _absolute(d: Array, s: Array) -> Array:
     """E|N(d, s^2)| = d erf(d / (s sqrt 2)) + 2 s phi(d / s)."""
     z = d / s
     inside = d * erf(z * np.sqrt(0.5))
-    return np.asarray(inside + 2 * s * np.exp(-0.5 * z * z - LOG_SQRT_2PI))
+    return np.asarray(inside + 2 * s * normal_density(z))
 
 
 def _pairs(one: Normal | NormalMixture, other: Normal | NormalMixture) -> Array:
@@ -159,14 +160,14 @@ def _bars_to_normals(edges: Array, mass: Array, reference: Normal | NormalMixtur
 
 def _second_integral(z: Array) -> Array:
     """Antiderivative of E|z - Z|, Z standard normal: (z^2 + 1) Phi(z) + z phi(z) - z^2 / 2."""
-    density = np.exp(-0.5 * z * z - LOG_SQRT_2PI)
+    density = normal_density(z)
     below = (z * z + 1) * ndtr(z)
     return np.asarray(below + z * density - 0.5 * z * z)
 
 
 def _average_of_narrow(z: Array, width: Array) -> Array:
     """Mean of E|z - Z| over a narrow bar around z, by its second-order expansion."""
-    density = np.exp(-0.5 * z * z - LOG_SQRT_2PI)
+    density = normal_density(z)
     return np.asarray(_absolute(z, np.ones_like(z)) + width**2 / 12 * density)
 
 
@@ -205,7 +206,7 @@ def _half_normal_gap(c: Array, tau: Array, s: Array) -> Array:
     alpha = tau / s
     k = -c / omega
     above = ndtr(-k) + 2 * owens_t(k, alpha)
-    density = np.exp(-0.5 * k * k - LOG_SQRT_2PI)
+    density = normal_density(k)
     normal = omega * 2 * density * ndtr(alpha * k)
     half_normal = HALF_NORMAL_MEAN * tau * ndtr(-k * np.hypot(1, alpha))
     positive = normal + half_normal + c * above

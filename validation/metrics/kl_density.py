@@ -24,7 +24,7 @@ from veribayes.validation.metrics._cells import (
     log_masses,
     log_probs,
 )
-from veribayes.validation.metrics._metric import Metric
+from veribayes.validation.metrics._metric import Metric, normal_density
 from veribayes.validation.metrics._quadrature import integrate
 
 Law = Normal | NormalMixture | Bins
@@ -70,7 +70,8 @@ def _bars_entropy(law: Bins, low: float, high: float) -> Array:
     b = np.clip(stops, low, high)
     between = (b > a).nonzero()[0]
     ends = np.stack([a, b], -1).ravel()
-    below = law.cdf(np.tile(ends, (*law.shape, 1))).reshape(*law.shape, -1, 2)
+    cumulative = law.cdf(np.tile(ends, (*law.shape, 1)))
+    below = cumulative.reshape(*law.shape, -1, 2)
     mass = (below[..., 1] - below[..., 0])[..., between]
     heights = _log_height(law)
     shapes = heights if law.tail_scale is not None else heights[1:-1]
@@ -107,7 +108,7 @@ def _second_moment(z: float) -> float:
 
 def _density(z: float) -> Any:
     """Of a standard normal."""
-    return np.exp(-0.5 * z * z - LOG_SQRT_2PI)
+    return normal_density(z)
 
 
 def _truncated(reference: Law, borders: Array, log_inside: Array) -> Array:
@@ -119,7 +120,8 @@ def _truncated(reference: Law, borders: Array, log_inside: Array) -> Array:
     if isinstance(reference, NormalMixture):
         return integrate(_p_log_p, [reference], (low, high)) / np.exp(log_inside)
     z = (borders - reference.mean[:, None]) / reference.sd[:, None]
-    ends = z * np.exp(-0.5 * z * z - LOG_SQRT_2PI - log_inside[:, None])
+    log_density = -0.5 * z * z - LOG_SQRT_2PI - log_inside[:, None]
+    ends = z * np.exp(log_density)
     squares = 1 - ends[:, 1] + ends[:, 0]
     return np.asarray(-log(reference.sd) - LOG_SQRT_2PI - 0.5 * squares)
 
@@ -132,7 +134,8 @@ def _tail_moment(candidate: Bins, reference: Law) -> Array:
     weights, mean, sd = (part[..., None] for part in components(reference))
     first = candidate.edges[0]
     last = candidate.edges[-1]
-    gaps = np.stack([mean[..., 0] - first, last - mean[..., 0]], -1)
+    centre = mean[..., 0]
+    gaps = np.stack([centre - first, last - centre], -1)
     beyond = gaps / sd
     density = np.exp(-0.5 * beyond**2 - LOG_SQRT_2PI)
     second = (1 + beyond**2) * ndtr(-beyond) - beyond * density
@@ -157,13 +160,16 @@ def _squares_beyond(law: Bins, side: int, border: float) -> Array:
     bars = bars if side > 0 else bars[..., ::-1]
     u = np.maximum(edges[:-1], start) - start
     v = np.maximum(edges[1:], start) - start
-    total = bars @ ((v**3 - u**3) / (3 * np.diff(edges)))
+    cubes = v**3 - u**3
+    total = bars @ (cubes / (3 * np.diff(edges)))
     if law.tail_scale is None:
         return np.asarray(total)
     lower_scale, upper_scale = law.tail_scale[::side]
     lower, upper = law.probs[..., [0, -1][::side]].T
-    total = total + upper * _squares_of_tail(float(edges[-1]) - start, float(upper_scale))
-    return np.asarray(total + lower * _squares_of_end(float(edges[0]) - start, float(lower_scale)))
+    first = float(edges[0]) - start
+    last = float(edges[-1]) - start
+    total = total + upper * _squares_of_tail(last, float(upper_scale))
+    return np.asarray(total + lower * _squares_of_end(first, float(lower_scale)))
 
 
 def _squares_of_tail(d: float, s: float) -> float:
@@ -189,7 +195,8 @@ def components(law: Normal | NormalMixture) -> tuple[Array, Array, Array]:
     """Weights, means and standard deviations, (row, component) each; a normal has one component."""
     if isinstance(law, NormalMixture):
         return law.weights, law.mean, law.sd
-    return np.ones((*law.shape, 1)), law.mean[..., None], law.sd[..., None]
+    whole = np.ones((*law.shape, 1))
+    return whole, law.mean[..., None], law.sd[..., None]
 
 
 def _p_log_p(log_p: Array) -> Array:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from veribayes.predictive import LOG_SQRT_2PI, Array, Normal, NormalMixture, Quantiles
-from veribayes.validation.metrics._metric import Metric
+from veribayes.predictive import Array, Normal, NormalMixture, Quantiles
+from veribayes.validation.metrics._metric import Metric, normal_density
 from veribayes.validation.metrics.kl_density import components
 
 
@@ -29,7 +29,7 @@ def _below(law: Normal | NormalMixture, points: Array) -> Array:
     """Integral of the distribution function up to each point, E max(point - Y, 0)."""
     weights, mean, sd = components(law)
     z = (points[..., None] - mean[:, None]) / sd[:, None]
-    density = np.exp(-0.5 * z * z - LOG_SQRT_2PI)
+    density = normal_density(z)
     each = z * ndtr(z) + density
     scale = (weights * sd)[:, None]
     return np.asarray((scale * each).sum(-1))

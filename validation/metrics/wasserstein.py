@@ -12,7 +12,6 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from veribayes.predictive import (
-    LOG_SQRT_2PI,
     Array,
     Bins,
     Normal,
@@ -22,7 +21,7 @@ from veribayes.predictive import (
 )
 from veribayes.tree import IntArray
 from veribayes.validation.metrics._cells import probs
-from veribayes.validation.metrics._metric import Metric
+from veribayes.validation.metrics._metric import Metric, normal_density
 from veribayes.validation.metrics._quadrature import grid
 from veribayes.validation.metrics.kl_density import components
 
@@ -37,7 +36,8 @@ def _kernel(candidate: Predictive, reference: Predictive) -> Array:
     gap = candidate.cdf(points) - reference.cdf(points)
     difference = _primitive(candidate, points) - _primitive(reference, points)
     pieces = np.abs(np.diff(difference))
-    row, cell = np.nonzero(gap[:, :-1] * gap[:, 1:] < 0)
+    crosses = gap[:, :-1] * gap[:, 1:] < 0
+    row, cell = np.nonzero(crosses)
     q = candidate[row]
     p = reference[row]
     low = points[row, cell]
@@ -86,14 +86,15 @@ def _primitive(law: Predictive, y: Array) -> Array:
     assert isinstance(law, Normal | NormalMixture)
     weights, mean, sd = (part[:, None] for part in components(law))
     z = (y[..., None] - mean) / sd
-    density = np.exp(-0.5 * z * z - LOG_SQRT_2PI)
+    density = normal_density(z)
     terms = weights * sd * (z * ndtr(z) + density)
     return np.asarray(terms.sum(-1))
 
 
 def _of_quantiles(law: Quantiles, y: Array) -> Array:
     first = _positive(y - law.values[:, :1]) * law.levels[0]
-    last = _positive(y - law.values[:, -1:]) * (1 - law.levels[-1])
+    beyond = _positive(y - law.values[:, -1:])
+    last = beyond * (1 - law.levels[-1])
     between = _of_bars(law.values, np.diff(law.levels)[None], y)
     return np.asarray(first + last + between)
 
@@ -109,7 +110,8 @@ def _of_bins(law: Bins, y: Array) -> Array:
     above = _positive(y - last)
     lower = 2 * left * _ramp(below / left) + _positive(y - first)
     upper = above - 2 * right * (_ramp(0.0) - _ramp(-above / right))
-    return np.asarray(bars + mass[:, :1] * lower + mass[:, -1:] * upper)
+    with_lower = bars + mass[:, :1] * lower
+    return np.asarray(with_lower + mass[:, -1:] * upper)
 
 
 def _of_bars(edges: Array, mass: Array, y: Array) -> Array:
@@ -119,11 +121,11 @@ def _of_bars(edges: Array, mass: Array, y: Array) -> Array:
     mass = np.broadcast_to(mass, (rows, mass.shape[1]))
     width = np.diff(edges)
     below = _from_zero(mass)  # distribution function at the edges
-    area = _from_zero(0.5 * (below[:, 1:] + below[:, :-1]) * width)
+    sums = below[:, 1:] + below[:, :-1]
+    area = _from_zero(0.5 * sums * width)
     cell = np.clip(_cell(edges, y), 0, mass.shape[1] - 1)
-    start, size, slope, under, so_far = (
-        np.take_along_axis(column, cell, -1) for column in (edges, width, mass, below, area)
-    )
+    columns = (edges, width, mass, below, area)
+    start, size, slope, under, so_far = (np.take_along_axis(c, cell, -1) for c in columns)
     step = np.clip(y - start, 0.0, size)
     share = np.divide(step, size, out=np.zeros(step.shape), where=size > 0)
     inside = so_far + under * step + 0.5 * slope * share * step
@@ -148,7 +150,7 @@ def _cell(edges: Array, y: Array) -> IntArray:
 def _ramp(z: Array | float) -> Array:
     """Integral of Phi up to z."""
     z = np.asarray(z, dtype=np.float64)
-    density = np.exp(-0.5 * z * z - LOG_SQRT_2PI)
+    density = normal_density(z)
     return np.asarray(z * ndtr(z) + density)
 
 
