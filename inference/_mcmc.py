@@ -30,7 +30,8 @@ from veribayes.models._random import keys
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Categorical, NormalMixture, Predictive, concatenate, stack
 from veribayes.statistics.diagnostics import Gates, Mask, measure
-from veribayes.tree import Branch, Certificate, Data, IntArray, waiting
+from veribayes.storage import waiting
+from veribayes.tree import Branch, Certificate, Data, IntArray
 
 COMPONENTS = 500  # of a mixture over draws, each half: thinned evenly, since predictives of neighbours are alike
 START = 2.0  # starts are uniform on [-2, 2] in unconstrained space, wider than the posteriors that data make

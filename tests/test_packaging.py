@@ -55,56 +55,21 @@ def test_public_surface() -> None:
         _ = veribayes.nothing
 
 
-@pytest.mark.parametrize(
-    ("arguments", "forbidden"),
-    [
-        (
-            ["list"],
-            (
-                "torch",
-                "jax",
-                "numpyro",
-                "xarray",
-                "arviz_base",
-                "arviz_stats",
-                "pgmpy",
-                "scipy",
-                "matplotlib",
-            ),
-        ),
-        (
-            ["--help"],
-            (
-                "torch",
-                "jax",
-                "numpyro",
-                "xarray",
-                "arviz_base",
-                "arviz_stats",
-                "pgmpy",
-                "scipy",
-                "matplotlib",
-            ),
-        ),
-        (
-            ["verify", "--help"],
-            (
-                "torch",
-                "jax",
-                "numpyro",
-                "xarray",
-                "arviz_base",
-                "arviz_stats",
-                "pgmpy",
-                "scipy",
-                "matplotlib",
-            ),
-        ),
-    ],
+HEAVY = (
+    "torch",
+    "jax",
+    "numpyro",
+    "xarray",
+    "arviz_base",
+    "arviz_stats",
+    "pgmpy",
+    "scipy",
+    "matplotlib",
 )
-def test_the_shell_answers_without_heavy_imports(
-    arguments: list[str], forbidden: tuple[str, ...]
-) -> None:
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["verify", "--help"]])
+def test_the_shell_answers_without_heavy_imports(arguments: list[str]) -> None:
     code = f"""
 import sys
 from veribayes.cli import main
@@ -113,7 +78,7 @@ try:
     main()
 except SystemExit as end:
     assert end.code in (0, None), end.code
-print([m for m in {forbidden!r} if m in sys.modules], file=sys.stderr)
+print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment()
@@ -122,11 +87,48 @@ print([m for m in {forbidden!r} if m in sys.modules], file=sys.stderr)
 
 
 def test_parts_have_names_and_summaries() -> None:
-    for kind in ("family", "reader", "engine", "metric", "construction", "test"):
+    for kind in registry.FOLDERS:
         assert registry.names(kind)
         for name in registry.names(kind):
             assert registry.summary(kind, name), f"{kind} {name} has no docstring"
             assert registry.load(kind, name) is not None
+
+
+def rooms() -> set[str]:
+    """Packages and modules directly under `veribayes`."""
+    shell = TOP / "src" / "veribayes"
+    entries = [path for path in shell.iterdir() if path.suffix == ".py" or path.is_dir()]
+    return {path.stem for path in entries if not path.name.startswith("__")}
+
+
+def contracts() -> list[dict[str, object]]:
+    found: list[dict[str, object]] = SETTINGS["tool"]["importlinter"]["contracts"]
+    return found
+
+
+def test_every_room_has_its_layer() -> None:
+    """import-linter's `exhaustive` says the same, from the outside."""
+    (layers,) = [contract["layers"] for contract in contracts() if contract["type"] == "layers"]
+    named = {name for layer in layers for name in re.split(r"\W+", layer)}  # type: ignore[attr-defined]
+    assert named == rooms()
+
+
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [
+        ("torch", {"transformer"}),
+        ("jax", {"models", "inference"}),
+        ("numpyro", {"models", "inference"}),
+        ("matplotlib", {"report", "api"}),
+    ],
+)
+def test_a_heavy_library_is_forbidden_in_every_other_room(library: str, homes: set[str]) -> None:
+    """`api` names the type of a figure, for annotations alone."""
+    forbidden: set[str] = set()
+    for contract in contracts():
+        if library in contract.get("forbidden_modules", ()):  # type: ignore[operator]
+            forbidden |= {name.split(".")[1] for name in contract["source_modules"]}  # type: ignore[attr-defined]
+    assert forbidden == rooms() - homes
 
 
 def _environment() -> dict[str, str]:

@@ -138,7 +138,8 @@ def test_two_writers_leave_one_good_file(tmp_path: Path) -> None:
 
 def test_a_kill_leaves_no_file_of_that_name(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from veribayes import references, store; import tests_branch\n"
+        "import os, sys; from pathlib import Path; import tests_branch\n"
+        "from veribayes.run import references; from veribayes.storage import store\n"
         "Path.replace = lambda *a: os._exit(9)\n"
         "references.write(Path(sys.argv[1]), 'key', tests_branch.branch())"
     )

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 
-from veribayes.tree import waiting
+from veribayes.storage import waiting
 
 # Six factorisations and six solves, independent in pairs, of 400 matrices each: with a pool of two threads it hung every time.
 FACTORISATIONS = """

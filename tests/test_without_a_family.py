@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from veribayes import registry
+
 TOP = Path(__file__).resolve().parents[1]
 FOLDERS = ("models", "inference", "transformer", "validation")
 OWN = {  # what bears a family's name is its own; so is every engine and construction that serves it alone
@@ -22,6 +24,8 @@ OWN = {  # what bears a family's name is its own; so is every engine and constru
 
 def serves_alone(path: Path, kind: str) -> bool:
     """Whether an engine or a construction says that it serves this family and no other."""
+    if not {"inference", "transformer"} & set(path.parts):
+        return False
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if (
             isinstance(node, ast.AnnAssign)
@@ -30,6 +34,16 @@ def serves_alone(path: Path, kind: str) -> bool:
         ):
             return bool(ast.literal_eval(node.value) == (kind,))
     return False
+
+
+def claims_of(path: Path, kind: str) -> bool:
+    """Whether a file of claims measures on the family's tasks, which bear one of its words."""
+    if path.parent.name != "claims":
+        return False
+    prefixes = tuple(f"{word}-" for word in OWN[kind])
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    return any(isinstance(text, str) and text.startswith(prefixes) for text in texts)
 
 
 def without(kind: str, folder: Path) -> Path:
@@ -50,9 +64,7 @@ def without(kind: str, folder: Path) -> Path:
         if named and path.is_dir():
             shutil.rmtree(path)
         elif named or (
-            path.suffix == ".py"
-            and inside[0] in ("inference", "transformer")
-            and serves_alone(path, kind)
+            path.suffix == ".py" and (serves_alone(path, kind) or claims_of(path, kind))
         ):
             path.unlink()
     return folder
@@ -73,6 +85,9 @@ def test_the_rest_is_listed_and_verified(kind: str, tmp_path: Path) -> None:
     listed = json.loads(done.stdout)
     assert kind not in [row["name"] for row in listed["families"]]
     assert "bn-general5" in [row["name"] for row in listed["tasks"]]
+    papers = [row["name"] for row in listed["claims"]]
+    assert "simulate_mle" in papers
+    assert len(papers) < len(registry.names("claim"))
     options = ["--datasets", "4", "--audit", "0", "--json", "--out", str(tmp_path / "run")]
     done = run(folder, "verify", "bn-general5", *options)
     assert done.returncode == 3, done.stderr[-3000:]

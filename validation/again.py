@@ -9,10 +9,11 @@
     alone      the batch: one data set at a time
     turned     the order of the observations, where it means nothing
 
-What `first` and `other` differ by is the floor of the last three. The data sets are asked about in chunks of `CHUNK`, every
-chunk in all ways, at two context sizes. A fast candidate is asked about all of them; a slow one until `SECONDS` are over, one
-by one until `SINGLY_SECONDS` are over, and about `LEAST` data sets at least. Where it does not repeat itself within twice the
-tolerance, `mixed` and `turned` are asked twice, and their own noise counts as well.
+What `first` and `other` differ by is the floor of the last three. The data sets are asked about in
+chunks of `CHUNK`, every chunk in all ways, at two context sizes. A fast candidate is asked about
+all of them; a slow one until `SECONDS` are over, one by one until `SINGLY_SECONDS` are over, and
+about `LEAST` data sets at least. Where it does not repeat itself within twice the tolerance,
+`mixed` and `turned` are asked twice, and their own noise counts as well.
 """
 
 from __future__ import annotations
@@ -125,7 +126,8 @@ class Requests:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a candidate said to each request, (dataset, position, query); `alone` about the first of the data sets.
+    """What a candidate said to each request, (dataset, position, query); `alone` about the first of
+    the data sets.
 
     Attributes:
         scored: None where it is slow, or the batch is not there.

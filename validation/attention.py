@@ -1,8 +1,9 @@
 """What attention maps say: where the mass is, how many tokens are read, how much heads differ, how far two maps are apart.
 
-A map is an array (dataset, head, reader, read) whose rows sum to one. Every statistic is a mean over heads and readers (over
-readers alone where heads are kept apart), one number a data set, so that an interval can be over data sets; all of them lie
-in [0, 1] unless a unit is given. Nothing is a test, and attention explains no prediction by itself.
+A map is an array (dataset, head, reader, read) whose rows sum to one. Every statistic is a mean
+over heads and readers (over readers alone where heads are kept apart), one number a data set, so
+that an interval can be over data sets; all of them lie in [0, 1] unless a unit is given. Nothing is
+a test, and attention explains no prediction by itself.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def checked(weights: Array) -> Array:
 
 
 def tokens_read(weights: Array) -> Array:
-    """exp of the entropy of a row: how many tokens an even spread over would have this entropy, (dataset,)."""
+    """exp of the entropy of a row: how many tokens an even spread over would have this entropy,
+    (dataset,).
+    """
     positive = weights > 0
     logs = np.log(np.where(positive, weights, 1.0))
     entropy = -np.where(positive, weights * logs, 0.0).sum(-1)
@@ -48,7 +51,9 @@ def sink(weights: Array, tokens: int) -> Array:
 
 
 def diagonal(square: Array) -> Array:
-    """Mass that a token keeps to itself, (dataset,); the readers of a square map are the tokens that are read."""
+    """Mass that a token keeps to itself, (dataset,); the readers of a square map are the tokens
+    that are read.
+    """
     kept = np.diagonal(square, axis1=2, axis2=3)
     return np.asarray(kept.mean((1, 2)))
 
@@ -75,7 +80,9 @@ def by_bin(weights: Array, bins: IntArray, number: int) -> Array:
 
 
 def observed(weights: Array, leading: int) -> Array:
-    """A map over the observations alone, its rows made to sum to one; an even spread where they have no mass."""
+    """A map over the observations alone, its rows made to sum to one; an even spread where they
+    have no mass.
+    """
     rest = weights[..., leading:]
     total = rest.sum(-1, keepdims=True)
     even = np.full_like(rest, 1 / rest.shape[-1])

@@ -1,18 +1,21 @@
 """Intervals that resample whole data sets: bootstrap-t on the log scale, and bands that hold for a whole curve.
 
-A mean divergence is positive and skewed, so the studentised statistic is taken of its logarithm:
-T* = (log m* - log m) / (s* / (m* sqrt n)), limits m exp(-T*_.975 s / (m sqrt n)) and m exp(-T*_.025 s / (m sqrt n)).
-A quantity that may be zero or negative (debiased divergences, differences) is left on its own scale: the rule is that the
-logarithm is used if and only if the mean and every one of the 1,999 resampled means are positive.
-No resample holds a value larger than the largest one seen, but the next data set does with probability 1 / (n + 1), and then
-lies 1 / (1 - k) times as far out on average, k being the Pareto shape of the tail. The upper limit of an interval is raised by
-what that data set would add to the mean, (max - m) / (n (1 - k)), but never above that data set itself. On the signed scale the
-lower limit is moved by the other tail in the same way; a positive quantity has no such tail below.
-Where some values are zero, or next to nothing, a resample may hold no others: its mean is zero, and one such resample takes the
-logarithm from a quantity that is never negative. Before logarithms are taken all values are therefore lifted by what brings the
-smallest to a thousandth of the mean, and the limits come down by as much.
-A limit that the sample does not support is kept for reasoning and not shown to a reader (`Interval.plain`, stability.py).
-Measured coverage: docs/verdict.md. Source: Efron & Tibshirani 1993, chapter 12; Hall 1992, doi:10.1007/978-1-4612-4384-7.
+A mean divergence is positive and skewed, so the studentised statistic is taken of its logarithm: T*
+= (log m* - log m) / (s* / (m* sqrt n)), limits m exp(-T*_.975 s / (m sqrt n)) and m exp(-T*_.025 s
+/ (m sqrt n)). A quantity that may be zero or negative (debiased divergences, differences) is left
+on its own scale: the rule is that the logarithm is used if and only if the mean and every one of
+the 1,999 resampled means are positive. No resample holds a value larger than the largest one seen,
+but the next data set does with probability 1 / (n + 1), and then lies 1 / (1 - k) times as far out
+on average, k being the Pareto shape of the tail. The upper limit of an interval is raised by what
+that data set would add to the mean, (max - m) / (n (1 - k)), but never above that data set itself.
+On the signed scale the lower limit is moved by the other tail in the same way; a positive quantity
+has no such tail below. Where some values are zero, or next to nothing, a resample may hold no
+others: its mean is zero, and one such resample takes the logarithm from a quantity that is never
+negative. Before logarithms are taken all values are therefore lifted by what brings the smallest to
+a thousandth of the mean, and the limits come down by as much. A limit that the sample does not
+support is kept for reasoning and not shown to a reader (`Interval.plain`, stability.py). Measured
+coverage: docs/verdict.md. Source: Efron & Tibshirani 1993, chapter 12; Hall 1992,
+doi:10.1007/978-1-4612-4384-7.
 
 Axes: the first is always `dataset`; NaN means that a data set says nothing about a column.
 """
@@ -57,7 +60,9 @@ class Interval:
     reason: str | None = None
 
     def plain(self) -> dict[str, Any]:
-        """Estimate, low and high as JSON; a limit without support is null, with the `reason` beside it."""
+        """Estimate, low and high as JSON; a limit without support is null, with the `reason` beside
+        it.
+        """
         below, above = self.supported
         limits = {
             "estimate": _number(self.estimate),
@@ -88,7 +93,9 @@ class Studentised:
     clusters: npt.NDArray[np.int64]
 
     def at(self, t: Array) -> Array:
-        """The limit that lies `t` standard errors below the mean, (*column,); of a constant column its value."""
+        """The limit that lies `t` standard errors below the mean, (*column,); of a constant column
+        its value.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
             none = (t == 0) | (self.error == 0)
             step = np.where(none, 0.0, t * self.error)
@@ -100,7 +107,8 @@ class Studentised:
 def interval(
     values: Array, *, seed: int = 0, within: tuple[float, float] = (-np.inf, np.inf)
 ) -> Interval:
-    """Mean of one value a data set, with its log bootstrap-t interval (its own scale for signed quantities).
+    """Mean of one value a data set, with its log bootstrap-t interval (its own scale for signed
+    quantities).
 
     Args:
         within: where the quantity can lie, as a share between 0 and 1; limits are cut there, and then supported.
@@ -116,7 +124,9 @@ def interval(
 def stated(
     values: Array, low: float, high: float, within: tuple[float, float] = (-np.inf, np.inf)
 ) -> Interval:
-    """The mean of some values, (dataset,), with limits that were found for it, and whether the values support them."""
+    """The mean of some values, (dataset,), with limits that were found for it, and whether the
+    values support them.
+    """
     estimate = float(values.mean())
     numbers = (estimate, low, high, values.min(), values.max())
     columns = (np.asarray(number) for number in numbers)
@@ -131,9 +141,11 @@ def difference(values: Array, other: Array, *, seed: int = 0) -> Interval:
 
 
 def recovery(divergence: Array, baseline: Array, *, seed: int = 0) -> Interval | None:
-    """1 - mean(divergence) / mean(baseline) over the same data sets, by the log-ratio bootstrap-t on pairs.
+    """1 - mean(divergence) / mean(baseline) over the same data sets, by the log-ratio bootstrap-t
+    on pairs.
 
-    1 is the Bayes predictor, 0 the baseline (the prior predictive), negative is worse; -inf if a divergence is infinite.
+    1 is the Bayes predictor, 0 the baseline (the prior predictive), negative is worse; -inf if a
+    divergence is infinite.
     None where it is undefined: the baseline itself is exact (context 0) or infinite.
     """
     missing = np.isnan(divergence).any() or np.isnan(baseline).any()
@@ -212,7 +224,8 @@ def studentised(values: Array, *, seed: int) -> Studentised:
 
 
 def exceedance(values: Array, bound: float, *, seed: int = 0) -> float:
-    """One-sided p-value of the null that the mean is at most `bound`: the lower limit of `interval`, inverted.
+    """One-sided p-value of the null that the mean is at most `bound`: the lower limit of
+    `interval`, inverted.
 
     At most .025 exactly where that limit lies above the bound; at least 1 / 2,000.
     """
@@ -233,9 +246,11 @@ def exceedance(values: Array, bound: float, *, seed: int = 0) -> float:
 
 
 def _with_tails(found: Studentised, deviations: Array) -> tuple[Array, Array]:
-    """Limits of bootstrap-t, moved by what one more data set beyond the farthest adds; deviations (dataset, *column).
+    """Limits of bootstrap-t, moved by what one more data set beyond the farthest adds; deviations
+    (dataset, *column).
 
-    On the log scale a few far data sets make t explode: a limit above where that data set itself would lie comes down to it.
+    On the log scale a few far data sets make t explode: a limit above where that data set itself
+        would lie comes down to it.
     """
     low = found.at(order(found.t, 0.5 + LEVEL / 2))
     high = found.at(order(found.t, 0.5 - LEVEL / 2))
@@ -247,7 +262,9 @@ def _with_tails(found: Studentised, deviations: Array) -> tuple[Array, Array]:
 
 
 def _one_more(deviations: Array) -> Array:
-    """What a data set beyond the farthest adds to the mean, (*column,); deviations from the mean (dataset, *column), or NaN."""
+    """What a data set beyond the farthest adds to the mean, (*column,); deviations from the mean
+    (dataset, *column), or NaN.
+    """
     columns = deviations.reshape(len(deviations), -1)
     missing = np.isnan(columns)
     absent = missing.sum(0)
@@ -262,20 +279,26 @@ def _one_more(deviations: Array) -> Array:
 
 
 def _lift(mean: Array, smallest: Array) -> Array:
-    """What brings the smallest value to a thousandth of the mean; 0 where it is larger, or truly negative."""
+    """What brings the smallest value to a thousandth of the mean; 0 where it is larger, or truly
+    negative.
+    """
     least = FLOOR * mean
     next_to_nothing = (mean > 0) & (np.abs(smallest) < least)
     return np.where(next_to_nothing, least - smallest, 0.0)
 
 
 def _rounded_off(deviations: Array, size: Array) -> Array:
-    """Zero in columns that hold nothing but the rounding of numbers of this size, which would studentise to noise."""
+    """Zero in columns that hold nothing but the rounding of numbers of this size, which would
+    studentise to noise.
+    """
     real = np.abs(deviations).max(0) > ROUNDING * np.abs(size)
     return np.where(real, deviations, 0.0)
 
 
 def _ratio(divergence: Array, baseline: Array, seed: int) -> tuple[Studentised, Array]:
-    """Bootstrap-t of mean(divergence) / mean(baseline), and each data set's influence on it (the delta method)."""
+    """Bootstrap-t of mean(divergence) / mean(baseline), and each data set's influence on it (the
+    delta method).
+    """
     n = divergence.size
     ratio = divergence.mean() / baseline.mean()
     b = baseline / baseline.mean()

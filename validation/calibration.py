@@ -1,7 +1,8 @@
 """How often the interval of a mean covers and the decisions err, measured on laws whose mean is known.
 
-Null experiments are columns: all of one sample size share their resamples, as runs with one seed do, so 2,000 of them at
-n = 1,000 take seconds. Every other interval, and the tables: intervals.py; divergences of shipped networks: benchmarks.
+Null experiments are columns: all of one sample size share their resamples, as runs with one seed
+do, so 2,000 of them at n = 1,000 take seconds. Every other interval, and the tables: intervals.py;
+divergences of shipped networks: benchmarks.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class Law:
 
 
 def rare(rate: float, elsewhere: float = 0.0, sd: float = 0.5) -> Law:
-    """Exact, or off by `elsewhere` of the mean, but in this share of contexts: what a cache or a special case does."""
+    """Exact, or off by `elsewhere` of the mean, but in this share of contexts: what a cache or a
+    special case does.
+    """
     hit = (1 - elsewhere * (1 - rate)) / rate
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -49,7 +52,9 @@ def left_tailed(sd: float = 1.0) -> Law:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Share of intervals that hold the true mean, that lie below it, and that lie above it; and their mean width."""
+    """Share of intervals that hold the true mean, that lie below it, and that lie above it; and
+    their mean width.
+    """
 
     covered: float
     below: float
@@ -94,7 +99,9 @@ def pool(values: Array, name: str = "pool") -> Law:
 
 
 def disasters(rate: float = 0.01, size: float = 50.0, sd: float = 0.5) -> Law:
-    """Log-normal values of which a few are `size` times as large: what a model does that fails on rare contexts."""
+    """Log-normal values of which a few are `size` times as large: what a model does that fails on
+    rare contexts.
+    """
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         usual = lognormal(sd).draw(rng, shape)
@@ -105,7 +112,9 @@ def disasters(rate: float = 0.01, size: float = 50.0, sd: float = 0.5) -> Law:
 
 
 def signed(shift: float = 0.0, sd: float = 1.0) -> Law:
-    """Skewed values around a mean that may be zero: a debiased divergence of a candidate that is nearly exact."""
+    """Skewed values around a mean that may be zero: a debiased divergence of a candidate that is
+    nearly exact.
+    """
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         centred = rng.standard_gamma(2.0, shape) - 2.0
@@ -140,7 +149,9 @@ class Experiments:
 
     @property
     def coverage(self) -> Coverage:
-        """How often the 95 % interval holds the true mean; its lower limit with the allowance for a tail below."""
+        """How often the 95 % interval holds the true mean; its lower limit with the allowance for a
+        tail below.
+        """
         low = self._any.lower
         high = self._any.high
         below = float((high < self.law.mean).mean())
@@ -151,9 +162,11 @@ class Experiments:
     def rates(
         self, ratio: float, reference_error: float = 0.0, fewest: int = FEWEST_EQUIVALENT
     ) -> Rates:
-        """How often each verdict is given when the tolerance is the true mean divided by `ratio`, one that was asked for.
+        """How often each verdict is given when the tolerance is the true mean divided by `ratio`,
+        one that was asked for.
 
-        ratio 1: every `equivalent` or `different` is false. ratio 0.5: `equivalent` is power. ratio 2: `different` is.
+        ratio 1: every `equivalent` or `different` is false. ratio 0.5: `equivalent` is power. ratio
+            2: `different` is.
         """
         tolerance = self.law.mean / ratio
         verdict = verdicts(self.bounds[ratio], self.clusters, tolerance, reference_error, fewest)
@@ -171,7 +184,8 @@ def experiments(
     ratios: Sequence[float] = (1.0, 0.5),
     prior: float = PRIOR,
 ) -> Experiments:
-    """The interval on `nulls` samples from number `first`, a multiple of 250; block i is a function of (seed, clusters, i).
+    """The interval on `nulls` samples from number `first`, a multiple of 250; block i is a function
+    of (seed, clusters, i).
 
     Args:
         ratios: of the true mean to the tolerances that are tried.

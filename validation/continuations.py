@@ -17,10 +17,11 @@ QUANTILES = (0.5, 0.9)  # of what it says before, below which its probabilities 
 
 
 def continued(case: Case) -> tuple[Array, ...] | None:
-    """Its predictions before and after one observation that it draws itself, (prompt, path, step, event).
+    """Its predictions before and after one observation that it draws itself, (prompt, path, step,
+    event).
 
-    None where the order of a context means something, no larger context is in the design, the form cannot be followed,
-    or the model does not say how a context grows.
+    None where the order of a context means something, no larger context is in the design, the form
+    cannot be followed, or the model does not say how a context grows.
     """
     data = case.simulation.data
     position = max(len(data.positions) // 2 - 1, 0)
@@ -49,7 +50,9 @@ def _prompts(data: Data, position: int) -> Data:
 
 
 def _grown(case: Case, data: Data, size: int) -> Data | None:
-    """The contexts with one more observation, drawn from the candidate; None where the model does not say how."""
+    """The contexts with one more observation, drawn from the candidate; None where the model does
+    not say how.
+    """
     rng = generator(case.seed, "paths")
 
     def draw(asked: Data) -> Array:
@@ -59,7 +62,9 @@ def _grown(case: Case, data: Data, size: int) -> Data | None:
 
 
 def _events(predictive: Predictive, before: Predictive) -> Array:
-    """Probabilities of fixed events, (dataset, event): of categories, or below the median and the 90 % point of `before`."""
+    """Probabilities of fixed events, (dataset, event): of categories, or below the median and the
+    90 % point of `before`.
+    """
     probs = predictive.variables().get("probs") if predictive.form == "categorical" else None
     if probs is None:
         levels = np.broadcast_to(QUANTILES, (*before.shape, len(QUANTILES)))

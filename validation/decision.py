@@ -1,18 +1,18 @@
 """Verdicts: equivalent, different or undecided against a tolerance; and where the candidate goes wrong.
 
-No point null decides here: any trained network differs from Bayes at large n. The data set is the only unit of
-replication. With K the divergences of n data sets, [L, H] the 95 % interval of their mean and b what the reference's error may
-contribute, the candidate is
+No point null decides here: any trained network differs from Bayes at large n. The data set is the
+only unit of replication. With K the divergences of n data sets, [L, H] the 95 % interval of their
+mean and b what the reference's error may contribute, the candidate is
 
     equivalent   if n >= 400 and U + b < tolerance; U is the larger of H + 2 max K / n, the rule of three for a tail
-                 that was not seen, and the 97.5 % point of sum w_i K_i + w_(n+1) max(M, max K),
-                 w ~ Dirichlet(1, ..., 1): one further data set that costs what the prior predictive costs on
-                 average, M, with as much weight as any other;
+                 that was not seen, and the 97.5 % point of sum w_i K_i + w_(n+1) max(M, max K), w ~
+                 Dirichlet(1, ..., 1): one further data set that costs what the prior predictive
+                 costs on average, M, with as much weight as any other;
     different    if n >= 30 and L - b > tolerance; where some K are negative L is lowered by 2 (mean - min K) / n
                  first, the same allowance for the other tail.
 
-A rate of 3.7 / n = ln 40 / n is absent from n data sets with probability 2.5 %: 369 data sets show one context in a
-hundred. How often the interval covers and the verdicts err: docs/verdict.md.
+A rate of 3.7 / n = ln 40 / n is absent from n data sets with probability 2.5 %: 369 data sets show
+one context in a hundred. How often the interval covers and the verdicts err: docs/verdict.md.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def decide(
         worst: what a context that was not seen may cost: the mean divergence of the prior predictive. Default: a hundred
             tolerances, which it is by the tolerance's own rule.
         fewest: data sets that `equivalent` needs.
-        unheld: what the number type of the candidate may hide of the mean: it counts against `equivalent` alone.
+        unheld: what the number type of the candidate may hide of the mean: it counts against
+            `equivalent` alone.
 
     Raises:
         InputError: no data set, NaN (a score that is missing is never skipped), or a tolerance that is not positive.
@@ -95,7 +96,8 @@ def decide(
 
 
 def bounds(values: Array, worst: float, *, seed: int = 0) -> Bounds:
-    """Limits of the mean of each column with their allowances; values finite, (dataset, *run), at least two data sets.
+    """Limits of the mean of each column with their allowances; values finite, (dataset, *run), at
+    least two data sets.
 
     Args:
         worst: what a context that was not seen may cost.
@@ -112,7 +114,9 @@ def verdicts(
     fewest: int = FEWEST_EQUIVALENT,
     unheld: float = 0.0,
 ) -> npt.NDArray[Any]:
-    """The verdict of each run; one whose interval lies below zero, where no divergence can lie, gets none."""
+    """The verdict of each run; one whose interval lies below zero, where no divergence can lie,
+    gets none.
+    """
     known = reference_error <= LARGEST_ERROR * tolerance
     possible = known & ~below_zero(found.high, tolerance, reference_error)
     below = found.upper + reference_error + unheld < tolerance
@@ -125,17 +129,20 @@ def verdicts(
 def below_zero(
     high: Array | float, tolerance: float, reference_error: float
 ) -> npt.NDArray[np.bool_]:
-    """Whether a whole interval lies below zero by more than rounding and the reference's error explain."""
+    """Whether a whole interval lies below zero by more than rounding and the reference's error
+    explain.
+    """
     return np.asarray(high < -(reference_error + ROUNDING * tolerance))
 
 
 def exceeds(
     cluster_values: Array, *, tolerance: float, reference_error: float = 0.0, seed: int = 0
 ) -> float:
-    """One-sided p-value of the null that the mean is at most the tolerance: the limit of `different`, inverted.
+    """One-sided p-value of the null that the mean is at most the tolerance: the limit of
+    `different`, inverted.
 
-    1 where no verdict could be `different`: fewer than thirty data sets, or a reference that may be wrong by too much.
-    Arguments and errors as in `decide`.
+    1 where no verdict could be `different`: fewer than thirty data sets, or a reference that may be
+    wrong by too much. Arguments and errors as in `decide`.
     """
     values = require(cluster_values, tolerance, reference_error)
     if np.isposinf(values).any():
@@ -147,17 +154,21 @@ def exceeds(
 
 
 def left_tail(values: Array) -> Array:
-    """What the lower limit of each column's mean is lowered by for a tail below; 0 where no value is negative."""
+    """What the lower limit of each column's mean is lowered by for a tail below; 0 where no value
+    is negative.
+    """
     smallest = values.min(0)
     farthest = (values.mean(0) - smallest) / len(values)
     return np.asarray(np.where(smallest < 0, LEFT_TAIL * farthest, 0.0))
 
 
 def unseen(values: Array, worst: float, *, seed: int = 0) -> Array:
-    """97.5 % point of the mean of each column with one more data set that costs the most that it may.
+    """97.5 % point of the mean of each column with one more data set that costs the most that it
+    may.
 
-    Bayesian bootstrap (Rubin 1981, doi:10.1214/aos/1176345338) with one unseen value: sum w_i K_i + w_(n+1) max(M, max K),
-    w ~ Dirichlet(1, ..., 1). Without any K it is M times the 97.5 % point of Beta(1, n), about 3.7 M / n.
+    Bayesian bootstrap (Rubin 1981, doi:10.1214/aos/1176345338) with one unseen value: sum w_i K_i +
+    w_(n+1) max(M, max K), w ~ Dirichlet(1, ..., 1). Without any K it is M times the 97.5 % point of
+    Beta(1, n), about 3.7 M / n.
 
     Args:
         values: (dataset, *run).
@@ -176,10 +187,12 @@ def datasets_needed(
     worst: float | None = None,
     fewest: int = FEWEST_EQUIVALENT,
 ) -> int | None:
-    """Data sets that settle it with probability 80 % if mean, spread and maximum stay; None if no number does.
+    """Data sets that settle it with probability 80 % if mean, spread and maximum stay; None if no
+    number does.
 
-    For `equivalent` about 3.7 M / (tolerance - mean), M being what an unseen context may cost. One data set has no
-    spread; it is taken to be as large as the mean. A mean below zero, where no divergence lies, is not expected to stay.
+    For `equivalent` about 3.7 M / (tolerance - mean), M being what an unseen context may cost. One
+    data set has no spread; it is taken to be as large as the mean. A mean below zero, where no
+    divergence lies, is not expected to stay.
     """
     if reference_error > LARGEST_ERROR * tolerance:
         return None
@@ -208,7 +221,8 @@ def datasets_needed(
 def cluster_means(scores: Array) -> Array:
     """One value a data set, (dataset, position, query) -> (dataset,).
 
-    Queries that apply (are not NaN) are averaged equally, then positions. NaN for a data set in which no query applies.
+    Queries that apply (are not NaN) are averaged equally, then positions. NaN for a data set in
+    which no query applies.
     """
     weights = weights_of(scores)
     means = weighted(scores, weights).sum((1, 2))
@@ -367,7 +381,9 @@ def _unseen_planned(mean: float, spread: float, most: float, n: int) -> float:
 def _more(
     values: Array, tolerance: float, reference_error: float, worst: float, fewest: int
 ) -> int | None:
-    """What an undecided run still needs: twice what it has, where a normal approximation would have settled it already."""
+    """What an undecided run still needs: twice what it has, where a normal approximation would have
+    settled it already.
+    """
     needed = datasets_needed(values, tolerance, reference_error, worst=worst, fewest=fewest)
     enough = needed is not None and needed <= values.size
     return 2 * values.size if enough else needed

@@ -1,8 +1,9 @@
 """Candidates that answer with draws: asked twice, and no verdict where draws scatter otherwise than independent ones.
 
-Two answers show how far answers scatter, so that no score subtracts noise that it only assumes. What the two
-cannot show is that they are independent of each other: a candidate that takes `seed` is asked with two seeds; of one
-that takes none, it is its own word.
+Two answers show how far answers scatter, so that no score subtracts noise that it only assumes.
+What the two
+cannot show is that they are independent of each other: a candidate that takes `seed` is asked with
+two seeds; of one that takes none, it is its own word.
 """
 
 from __future__ import annotations
@@ -111,8 +112,9 @@ class Drawn:
     def withheld(self, decided: Decision) -> Decision:
         """The decision, with no verdict where the draws do not allow it.
 
-        `different` stays where every error in it would be on the other side: two seeds make the score unbiased whatever happens
-        inside an answer, unless data sets share their noise; an impossible category is impossible in any law.
+        `different` stays where every error in it would be on the other side: two seeds make the
+        score unbiased whatever happens inside an answer, unless data sets share their noise; an
+        impossible category is impossible in any law.
         """
         unbiased = self.seeded and "draw_shift" not in self.rejected
         settled = decided.verdict == "different" and (unbiased or decided.infinite_share > 0)
@@ -123,7 +125,8 @@ class Drawn:
     def limited(
         self, decided: Decision, values: Array, worst: float | None
     ) -> tuple[Drawn, Decision]:
-        """The same with the number of draws that an undecided run needs, in place of data sets, where draws are what limits.
+        """The same with the number of draws that an undecided run needs, in place of data sets,
+        where draws are what limits.
 
         Args:
             values: one mean score a data set, (dataset,).
@@ -141,13 +144,15 @@ class Drawn:
 def times_needed(
     values: Array, tolerance: float, worst: float | None = None
 ) -> tuple[int, int] | None:
-    """How many times as many draws settle an exact candidate with probability 80 %, and on how many data sets.
+    """How many times as many draws settle an exact candidate with probability 80 %, and on how many
+    data sets.
 
     None where draws are not what limits.
 
-    Scores of draws are unbiased and no divergence is negative: twice the mean square of their negative part is the noise
-    of the draws, or less. Where that alone hides a divergence as large as the tolerance, the mean says nothing of how many
-    data sets are needed. The noise of a product of two answers falls with the number of draws.
+    Scores of draws are unbiased and no divergence is negative: twice the mean square of their
+    negative part is the noise of the draws, or less. Where that alone hides a divergence as large
+    as the tolerance, the mean says nothing of how many data sets are needed. The noise of a product
+    of two answers falls with the number of draws.
 
     Args:
         values: one mean score a data set, (dataset,); finite.

@@ -6,7 +6,8 @@
     rosenblatt   a joint of the queries
     martingale   a context that is a list; asked only where all checks are wanted
 
-`pit_uniform` and `e_process` use the scores of the whole run, the others the data sets that are asked about again.
+`pit_uniform` and `e_process` use the scores of the whole run, the others the data sets that are
+asked about again.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def bets(case: Case) -> Arrays | None:
 
 
 def _single(case: Case, metric: str) -> Array | None:
-    """One score a data set, of contexts and queries in turn: several of one data set share its unknowns."""
+    """One score a data set, of contexts and queries in turn: several of one data set share its
+    unknowns.
+    """
     if metric not in case.scores or case.task.model.moments:
         return None
     scores = case.scores[metric]
@@ -53,7 +56,9 @@ def _single(case: Case, metric: str) -> Array | None:
 
 
 def whitened(case: Case) -> Arrays | None:
-    """Joint draws of the candidate, white under the exact joint, and the exact means; at the middle context size."""
+    """Joint draws of the candidate, white under the exact joint, and the exact means; at the middle
+    context size.
+    """
     pair = proper_joints(case)
     if pair is None:
         return None

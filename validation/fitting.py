@@ -11,7 +11,8 @@ from veribayes.predictive import Array
 
 
 def lowest(loss: Callable[[float | None], float], grid: Array) -> tuple[float | None, bool]:
-    """The value with the smallest loss, and whether any loss is finite; no value where the default has a smaller loss.
+    """The value with the smallest loss, and whether any loss is finite; no value where the default
+    has a smaller loss.
 
     Args:
         loss: of a value; of None, the default.

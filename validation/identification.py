@@ -3,19 +3,20 @@
 The nearest predictor i names the candidate when
 
     the candidate is equivalent to i within the tolerance (the three-way decision of `verify`), and
-    no rival j that differs from i by more than the tolerance explains it as well: the lower limit of the mean of
-    KL(j || candidate) - KL(i || candidate) exceeds 10 % of KL(j || i), its value if the candidate were i itself. Where i calls
-    things impossible that j does not, like maximum likelihood, that is infinite, and KL(i || j) takes its place; where both do,
-    the tolerance.
+    no rival j that differs from i by more than the tolerance explains it as well: the lower limit
+    of the mean of KL(j || candidate) - KL(i || candidate) exceeds 10 % of KL(j || i), its value if
+    the candidate were i itself. Where i calls things impossible that j does not, like maximum
+    likelihood, that is infinite, and KL(i || j) takes its place; where both do, the tolerance.
 
-A plain paired test, without that share, gives a name to a candidate half way between two in 7 to 15 % of cases. A nearest
-predictor that is itself too far away is "none of these". Predictors nearer to i than the tolerance share the name. Limits are
-95 %.
+A plain paired test, without that share, gives a name to a candidate half way between two in 7 to 15
+% of cases. A nearest predictor that is itself too far away is "none of these". Predictors nearer to
+i than the tolerance share the name. Limits are 95 %.
 
-An infinite divergence orders nothing. Where KL is infinite for some predictors and none of the others is near, all are compared
-by the Jensen-Shannon divergence, which is finite and to third order a quarter of KL, against a quarter of the tolerance. A name
-that comes out so is given with that reason; exact Bayes, the first of the predictors, never is, since it calls nothing
-impossible that can happen.
+An infinite divergence orders nothing. Where KL is infinite for some predictors and none of the
+others is near, all are compared by the Jensen-Shannon divergence, which is finite and to third
+order a quarter of KL, against a quarter of the tolerance. A name that comes out so is given with
+that reason; exact Bayes, the first of the predictors, never is, since it calls nothing impossible
+that can happen.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ EXIT_CODES = {"bayes": 0, "other": 1, "none": 1, "undecided": 3}
 
 
 def exit_code(entry: Mapping[str, Any]) -> int:
-    """0: exact Bayes, or something that cannot be told from it; 1: something else, or none of these; 3: undecided."""
+    """0: exact Bayes, or something that cannot be told from it; 1: something else, or none of
+    these; 3: undecided.
+    """
     return EXIT_CODES[entry["conclusion"]]
 
 
@@ -96,7 +99,9 @@ def _lead_entry(names: Sequence[str], lead: Lead) -> dict[str, Any]:
 
 
 def _reason(measured: Sequence[Distances], chosen: Distances) -> str:
-    """Why the predictors are ordered by another metric than the endpoint's; empty where they are not."""
+    """Why the predictors are ordered by another metric than the endpoint's; empty where they are
+    not.
+    """
     first = measured[0]
     if chosen is first:
         return ""

@@ -1,20 +1,22 @@
 """Whether draws scatter as independent draws do, and whether the data sets of one request share their randomness.
 
-Draws are looked at through the exact distribution function, u = G(x) (middle of the step for categories), so that all
-laws have one scale. Every statistic below is a number a data set, position and query, with expectation 0 for draws that
-are independent of each other and between data sets, from *any* law: a wrong candidate has it too.
+Draws are looked at through the exact distribution function, u = G(x) (middle of the step for
+categories), so that all laws have one scale. Every statistic below is a number a data set, position
+and query, with expectation 0 for draws that are independent of each other and between data sets,
+from *any* law: a wrong candidate has it too.
 
     draw_scatter    two answers    1/2 (E|u1 - u2| - 1/2 E|u1 - u1'| - 1/2 E|u2 - u2'|) over pairs of different draws:
-                                   what two answers differ by, less what the spread inside them lets expect. A score
-                                   that assumes independence is off by it. Negative for systematic and antithetic
-                                   draws and for repeated answers, positive for repeated draws and for chains.
+                                   what two answers differ by, less what the spread inside them lets
+                                   expect. A score that assumes independence is off by it. Negative
+                                   for systematic and antithetic draws and for repeated answers,
+                                   positive for repeated draws and for chains.
     draw_shift      two answers    mean u1^2 - mean u2^2: data sets of one request must not move together
     draw_repeat     two answers    1 where both hold the same draws
     draw_order      one answer     lag-one covariance of u, less its mean over all orders of these draws
     draw_halves     one answer     `draw_scatter` of its first against its second half
 
-What has been shuffled within one answer cannot be seen in it. `draw_scatter` is an energy statistic (Székely & Rizzo 2013,
-doi:10.1016/j.jspi.2013.03.018).
+What has been shuffled within one answer cannot be seen in it. `draw_scatter` is an energy statistic
+(Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018).
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ class Independence:
 
 
 def scores(candidate: Draws, reference: Predictive, outcome: Array) -> dict[str, Array]:
-    """The statistics by name, each (dataset, position, query); NaN where `outcome` is. Few draws of one answer have none."""
+    """The statistics by name, each (dataset, position, query); NaN where `outcome` is. Few draws of
+    one answer have none.
+    """
     names = ONE if candidate.again is None else TWO
     if candidate.again is None and candidate.draws.shape[-1] < SHORTEST:
         return {}
@@ -130,7 +134,9 @@ def _scatter(one: Array, other: Array) -> Array:
 
 
 def _lag(u: Array) -> Array:
-    """Mean of neighbours' products, circular, of centred u; its mean over all orders is -sum of squares / (S (S - 1))."""
+    """Mean of neighbours' products, circular, of centred u; its mean over all orders is -sum of
+    squares / (S (S - 1)).
+    """
     centred = u - u.mean(-1, keepdims=True)
     products = (centred * np.roll(centred, 1, -1)).mean(-1)
     expected = (centred**2).mean(-1) / (u.shape[-1] - 1)
@@ -156,8 +162,8 @@ def _mean_zero(values: Array) -> float | None:
 def _together(values: Array, shard: int) -> float | None:
     """Sum over requests of (sum of values)^2 / (sum of squares), one degree of freedom each.
 
-    If data sets are independent and the two answers exchangeable, signs are free and each term has expectation 1,
-    whatever the law.
+    If data sets are independent and the two answers exchangeable, signs are free and each term has
+    expectation 1, whatever the law.
     """
     if values.size < FEWEST:
         return None

@@ -1,11 +1,13 @@
 """Coverage of every interval that a run states, on data whose truth is known: what `veribayes calibrate-tests` prints.
 
     INTERVALS   what is measured: the interval of a mean, of a difference, of a recovery, of a score by sequence; simultaneous
-                bands; shares of covered outcomes; the nulls of reliability; a distance that a classifier proves
+                bands; shares of covered outcomes; the nulls of reliability; a distance that a
+                classifier proves
     jobs, run   10,000 intervals of each kind at three numbers of data sets, in blocks (_shards.py)
     tables      Markdown
 
-An interval misses below its truth, or above it; a band misses where any of its points does; a one-sided limit on one side.
+An interval misses below its truth, or above it; a band misses where any of its points does; a
+one-sided limit on one side.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ Rng = np.random.Generator
 
 
 def _mean(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Intervals and verdicts of a mean divergence that is 1, where that or twice that is the tolerance."""
+    """Intervals and verdicts of a mean divergence that is 1, where that or twice that is the
+    tolerance.
+    """
     found = calibration.experiments(_law(law), n, nulls=runs, seed=seed, first=first)
     at = found.rates(1.0)
     half = found.rates(0.5)
@@ -63,13 +67,17 @@ def _law(name: str) -> Law:
 
 
 def _difference(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Intervals of a mean that may be zero or negative: debiased divergences, differences of two candidates."""
+    """Intervals of a mean that may be zero or negative: debiased divergences, differences of two
+    candidates.
+    """
     found = calibration.experiments(_law(law), n, nulls=runs, seed=seed, first=first)
     return counts((found.low, found.high), found.law.mean)
 
 
 def _recovery(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Intervals of a recovery of .99, divergences having half of their variation from the same contexts as the baseline."""
+    """Intervals of a recovery of .99, divergences having half of their variation from the same
+    contexts as the baseline.
+    """
 
     low, high = np.empty((2, runs))
     for i in range(runs):
@@ -83,7 +91,9 @@ def _recovery(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Cou
 
 
 def _band(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Bands of a curve that falls as 1 / position; half of each value is the data set's own, the same at all positions."""
+    """Bands of a curve that falls as 1 / position; half of each value is the data set's own, the
+    same at all positions.
+    """
     truth = 1 / np.arange(1, POSITIONS + 1)
     held = []
     for start in range(first, first + runs, STEP):
@@ -98,7 +108,9 @@ def _band(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
 
 
 def _sequences(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Intervals of a mean score exp(z), z autocorrelated: sequences as data sets, and every position as one, as many do."""
+    """Intervals of a mean score exp(z), z autocorrelated: sequences as data sets, and every
+    position as one, as many do.
+    """
     del law
     by_sequence, by_position = [], []
     for start in range(first, first + runs, STEP):
@@ -118,7 +130,9 @@ def _sequences(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Co
 
 
 def _coverage(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Intervals of the share of outcomes inside central regions of 50 or 90 %, and p-values of that share."""
+    """Intervals of the share of outcomes inside central regions of 50 or 90 %, and p-values of that
+    share.
+    """
     level = float(law.split("%")[0]) / 100
     low, high, rejected = [], [], 0
     for i in range(first, first + runs):
@@ -139,7 +153,9 @@ def _together(rng: Rng, n: int) -> Array:
 
 
 def _reliability(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Bands that ten groups of a calibrated candidate's hits stay in, and p-values of its smooth calibration error."""
+    """Bands that ten groups of a calibrated candidate's hits stay in, and p-values of its smooth
+    calibration error.
+    """
     low, high, rejected = [], [], 0
     for i in range(first, first + runs):
         rng = generator(seed, f"reliability/{law}", n, i)
@@ -155,7 +171,9 @@ def _reliability(law: str, n: int, first: int, runs: int, seed: int) -> _shards.
 
 
 def _proven(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Lower limits of a total variation distance that a classifier proves, four-dimensional normals apart in one coordinate."""
+    """Lower limits of a total variation distance that a classifier proves, four-dimensional normals
+    apart in one coordinate.
+    """
     distance = float(law.split()[-1])
     shift = 2 * stats.norm.ppf((1 + distance) / 2)
     apart = np.array([shift, 0, 0, 0])
@@ -169,7 +187,9 @@ def _proven(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Count
 
 
 def counts(limits: Limits, truth: float | Array) -> _shards.Counts:
-    """Runs whose limits hold the truth; whose lower limit lies above it somewhere; whose upper limit lies below it."""
+    """Runs whose limits hold the truth; whose lower limit lies above it somewhere; whose upper
+    limit lies below it.
+    """
     low, high = (limit.reshape(len(limit), -1) for limit in limits)
     above = (low > truth).any(-1)
     below = (high < truth).any(-1)

@@ -1,7 +1,8 @@
 """Scores of joint draws: several unknown values at once, where each of them alone may be right.
 
-Draws are (..., draw, coordinate). All estimators are fair: no draw is its own partner, so that they do not depend on the
-number of draws and may be negative where both laws are the same. Uncertainty: one value a data set, `bootstrap.interval`.
+Draws are (..., draw, coordinate). All estimators are fair: no draw is its own partner, so that they
+do not depend on the number of draws and may be negative where both laws are the same. Uncertainty:
+one value a data set, `bootstrap.interval`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from veribayes.predictive import Array
 
 
 def energy_score(draws: Array, outcome: Array) -> Array:
-    """E|X - y| - E|X - X'| / 2, in the unit of y; smaller is better, and smallest in expectation for the law of y.
+    """E|X - y| - E|X - X'| / 2, in the unit of y; smaller is better, and smallest in expectation
+    for the law of y.
 
-    In one dimension it is the CRPS. It sees location and scale better than dependence. Gneiting & Raftery 2007,
-    doi:10.1198/016214506000001437; fair: Ferro 2014, doi:10.1002/qj.2270.
+    In one dimension it is the CRPS. It sees location and scale better than dependence. Gneiting &
+    Raftery 2007, doi:10.1198/016214506000001437; fair: Ferro 2014, doi:10.1002/qj.2270.
 
     Args:
         draws: (..., draw, coordinate); at least two draws.
@@ -28,7 +30,8 @@ def energy_score(draws: Array, outcome: Array) -> Array:
 
 
 def energy_divergence(draws: Array, reference: Array) -> Array:
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'|, in the unit of y: ideal 0, unbiased, zero only for equal laws.
+    """2 E|X - Y| - E|X - X'| - E|Y - Y'|, in the unit of y: ideal 0, unbiased, zero only for equal
+    laws.
 
     Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018.
     """
@@ -41,10 +44,12 @@ def energy_divergence(draws: Array, reference: Array) -> Array:
 def sliced_wasserstein(
     draws: Array, reference: Array, *, directions: int = 64, seed: int = 0
 ) -> Array:
-    """Sliced W2: root mean square over random directions of the W2 distance of projections, in the unit of y.
+    """Sliced W2: root mean square over random directions of the W2 distance of projections, in the
+    unit of y.
 
-    Both sides need the same number of draws S, and two samples of one law are at a distance of order sd / sqrt(S): compare it
-    with that of a second reference sample, never with zero. Bonneel et al. 2015, doi:10.1007/s10851-014-0506-3.
+    Both sides need the same number of draws S, and two samples of one law are at a distance of
+    order sd / sqrt(S): compare it with that of a second reference sample, never with zero. Bonneel
+    et al. 2015, doi:10.1007/s10851-014-0506-3.
     """
     _require(draws, reference)
     if draws.shape != reference.shape:
@@ -59,10 +64,11 @@ def sliced_wasserstein(
 
 
 def covariance_error(draws: Array, mean: Array, covariance: Array) -> Array:
-    """Frobenius norm of the candidate's covariance less the exact one, both in exact standard deviations, over d.
+    """Frobenius norm of the candidate's covariance less the exact one, both in exact standard
+    deviations, over d.
 
-    Ideal 0, unit 1. The mean square that S draws of the exact law show is subtracted before the root is taken, or zero if it is
-    larger.
+    Ideal 0, unit 1. The mean square that S draws of the exact law show is subtracted before the
+    root is taken, or zero if it is larger.
 
     Args:
         draws: (..., draw, coordinate).

@@ -28,7 +28,9 @@ def both_joints(case: Case) -> tuple[Joint, Joint] | None:
 
 
 def proper_joints(case: Case) -> tuple[Joint, Joint] | None:
-    """The same, where the candidate's is a law everywhere; else `joint_kl` is infinite, and draws of it mean nothing."""
+    """The same, where the candidate's is a law everywhere; else `joint_kl` is infinite, and draws
+    of it mean nothing.
+    """
     pair = both_joints(case)
     if pair is None or not pair[1].proper().all():
         return None

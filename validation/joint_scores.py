@@ -53,7 +53,8 @@ SCORES: Mapping[str, JointScore] = {
 
 
 def joint_scores(case: Case) -> dict[str, Any]:
-    """Every score with its unit; `floor` is what a second exact sample has, `regret` the difference of the two.
+    """Every score with its unit; `floor` is what a second exact sample has, `regret` the difference
+    of the two.
 
     Empty where the candidate's joint is not known, or no law.
     """

@@ -1,6 +1,7 @@
 """What a candidate says about latents: how far its posterior is from the exact one, and how much has no support.
 
-Padding is what the reference says. What a candidate leaves undefined where the reference is not is infinitely wrong.
+Padding is what the reference says. What a candidate leaves undefined where the reference is not is
+infinitely wrong.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ categories = kl.PART.kernels["categorical", "categorical"]
 
 
 def leaked_mass(draws: Array, support: str, applies: npt.NDArray[np.bool_] | None = None) -> Array:
-    """Share of posterior draws outside a latent's support, (dataset, position, entry of the latent).
+    """Share of posterior draws outside a latent's support, (dataset, position, entry of the
+    latent).
 
-    Ideal 0, unit 1, unbiased; NaN where an entry is padding, which the reference says and never the draws: one that is not
-    finite lies outside every support. Decide on it as on a divergence.
+    Ideal 0, unit 1, unbiased; NaN where an entry is padding, which the reference says and never the
+    draws: one that is not finite lies outside every support. Decide on it as on a divergence.
 
     Args:
         draws: (dataset, position, chain, draw, *event).
@@ -58,8 +60,8 @@ def leaked_mass(draws: Array, support: str, applies: npt.NDArray[np.bool_] | Non
 def normal_kl(exact: Mapping[str, Array], candidate: Mapping[str, Array]) -> Array:
     """KL(exact || candidate) between normals with these moments, (dataset, position, entry), nats.
 
-    NaN where the exact posterior is padding (not finite) or a point (sd 0). Infinite where only the candidate is not finite,
-    or has no positive sd.
+    NaN where the exact posterior is padding (not finite) or a point (sd 0). Infinite where only the
+    candidate is not finite, or has no positive sd.
 
     Args:
         exact, candidate: `mean` and `sd`, (dataset, position, *event).
@@ -91,9 +93,11 @@ def _is_normal(mean: Array, sd: Array) -> npt.NDArray[np.bool_]:
 
 
 def probability_kl(exact: Array, candidate: Array) -> Array:
-    """KL(exact || candidate) between probabilities of a latent's values, (dataset, position, entry), nats.
+    """KL(exact || candidate) between probabilities of a latent's values, (dataset, position,
+    entry), nats.
 
-    NaN where the exact ones are padding (not finite); infinite where only the candidate's are not finite.
+    NaN where the exact ones are padding (not finite); infinite where only the candidate's are not
+    finite.
 
     Args:
         exact, candidate: (dataset, position, *event, value).

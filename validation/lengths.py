@@ -58,7 +58,9 @@ class Lengths:
         return nearness.nearest(self.means[:, k], self.overall)
 
     def settles(self, k: int) -> bool:
-        """Whether this metric orders the predictors here: none is infinite, or one of the finite ones may be near."""
+        """Whether this metric orders the predictors here: none is infinite, or one of the finite
+        ones may be near.
+        """
         if not np.isinf(self.means[:, k]).any():
             return True
         best = self.nearest(k)
@@ -109,7 +111,9 @@ class Lengths:
         return bool(self._lead(best, rival)[k] > needed)
 
     def _lead(self, best: int, rival: int) -> Array:
-        """Lower limits, simultaneous over the lengths at which this rival has to be told from this predictor."""
+        """Lower limits, simultaneous over the lengths at which this rival has to be told from this
+        predictor.
+        """
         if (best, rival) not in self.leads:
             near = self.distances.near
             positions = range(near.shape[-1])
@@ -123,7 +127,8 @@ class Lengths:
 
 
 def _lead_limits(rival: Array, best: Array, lengths: Mask, seed: int) -> Array:
-    """Simultaneous lower limits of the mean of rival - best, both (dataset, position); infinite where the rival alone is.
+    """Simultaneous lower limits of the mean of rival - best, both (dataset, position); infinite
+    where the rival alone is.
 
     Args:
         lengths: positions that are asked for, (position,): a rare event at another one must not widen the limits of these.

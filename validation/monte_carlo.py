@@ -1,11 +1,13 @@
 """What Monte Carlo error adds to a Kullback-Leibler divergence, and its removal.
 
-KL is convex: noise in the reference p raises KL(p || q) by half of sum Var(p) / p on average, noise in the candidate q by
-half of sum p Var(q) / q^2, and averaging over data sets takes neither away. Two independent runs show it. Score their mean
-p = (p1 + p2) / 2 and subtract sum (p1 - p2)^2 / (8 p); for a candidate, sum p (q1 - q2)^2 / (8 q^2). Since
-(a - b) / (a + b) = tanh((log a - log b) / 2), both are sum p tanh^2 / 2, and what is left is of the next order,
-sum p tanh^4 / 3. Between densities the sums are integrals over the line; where a candidate has no tails, over what
-lies between its borders, given that y does. The noise of the exact mass outside is neglected there: 1 % of the rest.
+KL is convex: noise in the reference p raises KL(p || q) by half of sum Var(p) / p on average, noise
+in the candidate q by half of sum p Var(q) / q^2, and averaging over data sets takes neither away.
+Two independent runs show it. Score their mean p = (p1 + p2) / 2 and subtract sum (p1 - p2)^2 / (8
+p); for a candidate, sum p (q1 - q2)^2 / (8 q^2). Since (a - b) / (a + b) = tanh((log a - log b) /
+2), both are sum p tanh^2 / 2, and what is left is of the next order, sum p tanh^4 / 3. Between
+densities the sums are integrals over the line; where a candidate has no tails, over what lies
+between its borders, given that y does. The noise of the exact mass outside is neglected there: 1 %
+of the rest.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ Runs = tuple[Predictive, Predictive]  # two independent runs of one length
 
 @dataclass(frozen=True, eq=False)
 class Corrected:
-    """KL(exact || candidate) without its Monte Carlo bias, in nats; every array (dataset, position, query).
+    """KL(exact || candidate) without its Monte Carlo bias, in nats; every array (dataset, position,
+    query).
 
     Attributes:
         value: corrected; may be negative and is not clipped.

@@ -1,7 +1,8 @@
 """Which of several predictors is nearest to a candidate, and by how much it leads: pure functions of divergences.
 
-Nearness is the mean divergence of the predictor from the candidate. Data sets are the only unit of replication. The order
-of the predictors is that of their means; an infinite divergence orders nothing.
+Nearness is the mean divergence of the predictor from the candidate. Data sets are the only unit of
+replication. The order of the predictors is that of their means; an infinite divergence orders
+nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Distances:
-    """Mean divergences in one metric, by data set and position; the last axis but one of `apart` is what plays the truth.
+    """Mean divergences in one metric, by data set and position; the last axis but one of `apart` is
+    what plays the truth.
 
     Attributes:
         metric, unit: of the divergence.
@@ -61,7 +63,9 @@ class Yardstick:
 
 @dataclass(frozen=True)
 class Lead:
-    """By how much a rival is farther away than the nearest predictor, and how much tells the two apart."""
+    """By how much a rival is farther away than the nearest predictor, and how much tells the two
+    apart.
+    """
 
     rival: int
     estimate: float
@@ -133,7 +137,9 @@ def over_datasets(values: Array) -> Array:
 
 
 def ordering(measured: Sequence[Distances], seed: int) -> Distances:
-    """What orders the predictors: the first metric, unless it is infinite for some and the others are beyond its tolerance."""
+    """What orders the predictors: the first metric, unless it is infinite for some and the others
+    are beyond its tolerance.
+    """
     first = measured[0]
     last = measured[-1]
     best = nearest(first.clusters.mean(1))
@@ -143,7 +149,9 @@ def ordering(measured: Sequence[Distances], seed: int) -> Distances:
 
 
 def nearest(means: Array, wanted: int | None = None) -> int | None:
-    """The smallest finite mean; of several that coincide the wanted one, or the first. None where none is finite."""
+    """The smallest finite mean; of several that coincide the wanted one, or the first. None where
+    none is finite.
+    """
     finite = np.isfinite(means)
     if not finite.any():
         return None

@@ -1,6 +1,7 @@
 """Where a candidate goes wrong: its mean divergence by context size and by query, and its worst data sets.
 
-Limits hold simultaneously over all context sizes, or over all queries, and whole data sets are resampled (`bootstrap.band`).
+Limits hold simultaneously over all context sizes, or over all queries, and whole data sets are
+resampled (`bootstrap.band`).
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Profile:
 
 @dataclass(frozen=True)
 class Worst:
-    """A bad data set: its row, its mean score, and its worst position and query with the score there."""
+    """A bad data set: its row, its mean score, and its worst position and query with the score
+    there.
+    """
 
     dataset: int
     mean: float
@@ -83,7 +86,8 @@ def where(
     worst: int = 8,
     seed: int = 0,
 ) -> Where:
-    """Mean score by context and by query with simultaneous limits and shares, and the worst data sets.
+    """Mean score by context and by query with simultaneous limits and shares, and the worst data
+    sets.
 
     Args:
         scores, context: as in `curve`.

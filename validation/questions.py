@@ -1,9 +1,10 @@
 """Questions beside the primary endpoint, each asked of every candidate that exposes what it needs.
 
-An endpoint has a tolerance (`endpoints/`, a file each); a check rejects a point null (`checks/`; `evidence` says what it is
-given). Some use the scores of the whole run. For everything else the candidate is asked again on the first `ASKED` data sets
-(`again` says how), as many as an endpoint of this family needs to be called `equivalent`. A reference that is sampled is not
-asked again. What a candidate leaves undefined is infinitely wrong; padding is what the reference says.
+An endpoint has a tolerance (`endpoints/`, a file each); a check rejects a point null (`checks/`;
+`evidence` says what it is given). Some use the scores of the whole run. For everything else the
+candidate is asked again on the first `ASKED` data sets (`again` says how), as many as an endpoint
+of this family needs to be called `equivalent`. A reference that is sampled is not asked again. What
+a candidate leaves undefined is infinitely wrong; padding is what the reference says.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def _outcomes(case: Case, level: str) -> dict[str, Outcome]:
 
 
 def _outcome(name: str, arrays: Arrays | None, seed: int) -> Outcome | None:
-    """The check's answer; None where it is not asked, or refuses the sample: too few data sets, nothing that varies."""
+    """The check's answer; None where it is not asked, or refuses the sample: too few data sets,
+    nothing that varies.
+    """
     if arrays is None:
         return None
     try:

@@ -28,7 +28,9 @@ def how(case: Case) -> dict[str, Any]:
 
 
 def notes(case: Case) -> list[dict[str, Any]]:
-    """Findings that are no endpoint: it cannot be asked, it does not keep to its seed, its seeds scatter."""
+    """Findings that are no endpoint: it cannot be asked, it does not keep to its seed, its seeds
+    scatter.
+    """
     if case.measured is None:
         return [{"name": "not_asked_again", "text": RECORDED}]
     requests, _, changes = case.measured

@@ -1,12 +1,14 @@
 """How far answers to one question are apart when it is asked more than once, in the unit of the primary endpoint.
 
-An answer a is exact + bias + effect of order or batch + noise. To second order its expected divergence from the exact law is
-the sum B + S + R of the three, and the divergence between two answers holds no bias: between two to the same request it is 2 R,
-between two to requests in another order or batch 2 (S + R). With J the symmetric divergence of two answers,
+An answer a is exact + bias + effect of order or batch + noise. To second order its expected
+divergence from the exact law is the sum B + S + R of the three, and the divergence between two
+answers holds no bias: between two to the same request it is 2 R, between two to requests in another
+order or batch 2 (S + R). With J the symmetric divergence of two answers,
 
     R = 1/2 J(a, a'),   S = 1/2 [mean J between requests of two kinds - mean J within one kind].
 
-Both are in the unit of the primary endpoint, so its tolerance is theirs. Without the half and the floor noise counts twice.
+Both are in the unit of the primary endpoint, so its tolerance is theirs. Without the half and the
+floor noise counts twice.
 
     form                    J
     categories, bins        (KL(a || b) + KL(b || a)) / 2, of masses; bins have the same borders
@@ -40,7 +42,8 @@ def divergence(
     applies: npt.NDArray[np.bool_],
     categories: int | None = None,
 ) -> Array:
-    """Symmetric divergence J of two answers, (dataset, position, query); NaN where a query does not apply.
+    """Symmetric divergence J of two answers, (dataset, position, query); NaN where a query does not
+    apply.
 
     Args:
         one, other: predictives of one form with the leading shape of `applies`.
@@ -68,9 +71,11 @@ def repeat(within: Array) -> Array:
 
 
 def beyond_repeat(across: Sequence[Array], within: Sequence[Array]) -> Array:
-    """S of each prediction: half of what answers to two kinds of requests differ by more than answers to one kind.
+    """S of each prediction: half of what answers to two kinds of requests differ by more than
+    answers to one kind.
 
-    Infinite where an infinite divergence appears only between kinds; NaN where answers to one kind differ infinitely.
+    Infinite where an infinite divergence appears only between kinds; NaN where answers to one kind
+    differ infinitely.
     """
     floor = np.mean(within, axis=0)
     between = np.mean(across, axis=0)
@@ -99,7 +104,9 @@ def _or_nothing(values: Array | None) -> Array:
 
 
 def _apart(one: Predictive, other: Predictive) -> npt.NDArray[np.bool_]:
-    """Predictions for which two answers are not the same numbers; draws of one law show noise of their own."""
+    """Predictions for which two answers are not the same numbers; draws of one law show noise of
+    their own.
+    """
     apart = np.full(one.shape, isinstance(one, Draws))
     mine, theirs = one.variables(), other.variables()
     for name in set(mine) - one.shared:
@@ -189,7 +196,9 @@ def _real_draws(one: Draws, other: Draws) -> Array:
 
 
 def _category_draws(one: Draws, other: Draws, categories: int) -> Array:
-    """Given the sums of both counts, independent draws of one law have E X^2 = (k - 1) 2 S / (2 S - 1), k categories seen."""
+    """Given the sums of both counts, independent draws of one law have E X^2 = (k - 1) 2 S / (2 S -
+    1), k categories seen.
+    """
     m, draws = one.frequencies(categories)
     n, others = other.frequencies(categories)
     if draws != others:

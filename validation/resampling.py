@@ -16,7 +16,9 @@ CHUNK = 1 << 22  # resampling weights held at once: 32 MiB
 
 
 def resampled(columns: Array, seed: int) -> Array:
-    """Sums of each column over 1,999 resamples of the rows, (replicate, column); a function of (seed, rows) alone."""
+    """Sums of each column over 1,999 resamples of the rows, (replicate, column); a function of
+    (seed, rows) alone.
+    """
     n = columns.shape[0]
     weights = _kept_weights(n, seed) if n * REPLICATES <= CHUNK else _weights(n, seed)
     return np.concatenate([some @ columns for some in weights])
@@ -24,12 +26,16 @@ def resampled(columns: Array, seed: int) -> Array:
 
 @lru_cache(maxsize=2)
 def _kept_weights(n: int, seed: int) -> tuple[Array, ...]:
-    """Few enough to be kept: a run asks for those of its data sets again for every number it reports."""
+    """Few enough to be kept: a run asks for those of its data sets again for every number it
+    reports.
+    """
     return tuple(_weights(n, seed))
 
 
 def _weights(n: int, seed: int) -> Iterator[Array]:
-    """How often each row occurs in each resample, (some replicates, row); one generator for all of them."""
+    """How often each row occurs in each resample, (some replicates, row); one generator for all of
+    them.
+    """
     rng = np.random.default_rng([seed, zlib.crc32(b"bootstrap")])
     step = max(1, CHUNK // n)
     for start in range(0, REPLICATES, step):
@@ -43,11 +49,12 @@ def _weights(n: int, seed: int) -> Iterator[Array]:
 def posterior_point(
     values: Array, further: Array, seed: int, level: float = 0.5 + LEVEL / 2
 ) -> Array:
-    """The `level` point of each column's mean with one further value, under weights Dirichlet(1, ..., 1), (*column,).
+    """The `level` point of each column's mean with one further value, under weights Dirichlet(1,
+    ..., 1), (*column,).
 
-    The further value's weight is Beta(1, n) and independent of how the others share the rest: it runs through the
-    middles of 1,999 equal parts of that law, and the others' weights are exponential numbers over their sum. All
-    columns share the weights.
+    The further value's weight is Beta(1, n) and independent of how the others share the rest: it
+    runs through the middles of 1,999 equal parts of that law, and the others' weights are
+    exponential numbers over their sum. All columns share the weights.
 
     Args:
         values: (dataset, *column).

@@ -1,10 +1,11 @@
 """Where a divergence concentrates: groups of predictions in which it is larger than elsewhere, with the search paid for.
 
-A group is any set of predictions: a context size, a variable, an evidence pattern, a region of inputs. For each the mean
-inside is compared with the mean outside, on the log scale where both are positive. All groups share their resamples of
-whole data sets, and the studentised statistic of a group is compared with the largest over all groups (maxT, one-sided):
-a p-value of .05 is the chance that anything at all is found where the divergence is the same everywhere. Groups may
-overlap; those with fewer than twenty data sets inside or outside are not searched. Westfall & Young 1993, ISBN
+A group is any set of predictions: a context size, a variable, an evidence pattern, a region of
+inputs. For each the mean inside is compared with the mean outside, on the log scale where both are
+positive. All groups share their resamples of whole data sets, and the studentised statistic of a
+group is compared with the largest over all groups (maxT, one-sided): a p-value of .05 is the chance
+that anything at all is found where the divergence is the same everywhere. Groups may overlap; those
+with fewer than twenty data sets inside or outside are not searched. Westfall & Young 1993, ISBN
 978-0-471-55761-6.
 """
 
@@ -148,7 +149,8 @@ def _positive(sums: Array) -> Mask:
 def _effect(
     sums: Array, log: Mask, upper: tuple[npt.NDArray[np.int64], ...]
 ) -> tuple[Array, Array]:
-    """log of the ratio of the two means, or their difference, and its standard error by the delta method.
+    """log of the ratio of the two means, or their difference, and its standard error by the delta
+    method.
 
     The influence of a data set is linear in its four terms; its square is a sum of their products.
     """

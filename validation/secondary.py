@@ -1,8 +1,10 @@
 """What a run says beside its primary endpoint: one family of endpoints and tests, and where the divergence concentrates.
 
-An *endpoint* has a tolerance, as the primary one has: significantly beyond it, the candidate is different. A *test* rejects a
-point null, which at large n every trained network fails: it makes a finding and no verdict. All their p-values are one
-family, corrected by Holm. Each entry is plain data for the result's JSON; sentences for the reader come out as findings.
+An *endpoint* has a tolerance, as the primary one has: significantly beyond it, the candidate is
+    different. A *test* rejects a
+point null, which at large n every trained network fails: it makes a finding and no verdict. All
+their p-values are one family, corrected by Holm. Each entry is plain data for the result's JSON;
+sentences for the reader come out as findings.
 """
 
 from __future__ import annotations
@@ -78,7 +80,9 @@ def calibration(
 
 
 def family(checked: Checked, calibrated: Mapping[str, float], *, seed: int) -> dict[str, Any]:
-    """Endpoints with their verdicts, tests, and the p-values of all of them and of the calibration, adjusted together."""
+    """Endpoints with their verdicts, tests, and the p-values of all of them and of the calibration,
+    adjusted together.
+    """
     of_endpoints = {name: size.p_value(seed) for name, size in checked.endpoints.items()}
     of_tests = {name: outcome.p_value for name, outcome in checked.outcomes.items()}
     _check_attainable(checked, calibrated)
@@ -153,7 +157,9 @@ def _test(outcome: Outcome, adjusted: float) -> dict[str, Any]:
 
 
 def overall(primary: decision.Verdict, judged: Mapping[str, Any]) -> decision.Verdict:
-    """The verdict of a run: different where a secondary endpoint is, else what the primary endpoint says."""
+    """The verdict of a run: different where a secondary endpoint is, else what the primary endpoint
+    says.
+    """
     return "different" if _beyond(judged) else primary
 
 
@@ -163,7 +169,9 @@ def _beyond(judged: Mapping[str, Any]) -> list[str]:
 
 
 def concentration(shown: Array, groups: Mapping[str, search.Mask], *, seed: int) -> dict[str, Any]:
-    """The groups in which the divergence is largest against the rest; `searched` is how many share the correction."""
+    """The groups in which the divergence is largest against the rest; `searched` is how many share
+    the correction.
+    """
     datasets = next(iter(groups.values())).shape[0] if groups else 0
     found = search.concentration(shown[:datasets], groups, seed=seed) if datasets else ()
     rows = []

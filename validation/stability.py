@@ -1,8 +1,10 @@
 """Which limits a sample supports: a number that rests on a tail which nobody has seen is no limit, and is not shown as one.
 
-An upper limit above the largest value, or above five times a positive mean, says how the resamples without the largest values
-exploded, not where the mean may lie: on the shipped networks it never happens, on log-normal values with sd 2 in 5 to 25 % of
-samples. Such a limit is null for a reader, with the reason beside it; a verdict keeps the number, which errs to the safe side.
+An upper limit above the largest value, or above five times a positive mean, says how the resamples
+without the largest values
+exploded, not where the mean may lie: on the shipped networks it never happens, on log-normal values
+with sd 2 in 5 to 25 % of samples. Such a limit is null for a reader, with the reason beside it; a
+verdict keeps the number, which errs to the safe side.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ def supported(
 ) -> tuple[Mask, Mask]:
     """Whether the lower and the upper limit of a mean may be shown; every argument (*column,).
 
-    A quantity that is never negative needs no support for its lower limit: zero bounds it. Where a quantity can only
-    lie `within` some range, the ends of that range need none either.
+    A quantity that is never negative needs no support for its lower limit: zero bounds it. Where a
+    quantity can only lie `within` some range, the ends of that range need none either.
     """
     size = np.maximum(np.abs(smallest), np.abs(largest))
     slack = ROUNDING * np.where(np.isfinite(size), size, 0.0)  # an infinite value has no rounding
@@ -62,7 +64,8 @@ def shown(
     *,
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[Array, Array]:
-    """The limits of each column's mean as a reader may see them, NaN where the sample does not support one.
+    """The limits of each column's mean as a reader may see them, NaN where the sample does not
+    support one.
 
     Args:
         estimate, low, high: (*column,).
@@ -98,10 +101,12 @@ def reason(values: Array, below: bool, above: bool) -> str | None:
 
 
 def data_sets(values: Array) -> int | None:
-    """Data sets from which the upper limit is likely to be supported, if mean, spread and largest value stay.
+    """Data sets from which the upper limit is likely to be supported, if mean, spread and largest
+    value stay.
 
-    None where the largest values fall off like those of a law without a mean (Pareto shape of .95 and more), or where no number
-    is enough. Never fewer than twice as many as there are, where the formula would be content with what was not.
+    None where the largest values fall off like those of a law without a mean (Pareto shape of .95
+    and more), or where no number is enough. Never fewer than twice as many as there are, where the
+    formula would be content with what was not.
     """
     mean = float(values.mean())
     top = float(values.max())
@@ -115,7 +120,8 @@ def data_sets(values: Array) -> int | None:
 
 
 def planned(mean: float, spread: float, top: float, n: int, *, signed: bool = False) -> float:
-    """Where the upper limit of n data sets lies with probability 80 %, its allowance for an unseen tail included.
+    """Where the upper limit of n data sets lies with probability 80 %, its allowance for an unseen
+    tail included.
 
     Args:
         signed: whether values may be negative: the interval is then on their own scale, not that of logarithms.
@@ -127,7 +133,9 @@ def planned(mean: float, spread: float, top: float, n: int, *, signed: bool = Fa
 
 
 def smallest_number(settles: Callable[[int], bool], fewest: int) -> int | None:
-    """Smallest number of data sets, from `fewest` on, that settles; None where none does. `settles` is monotone."""
+    """Smallest number of data sets, from `fewest` on, that settles; None where none does. `settles`
+    is monotone.
+    """
     if not settles(MOST):
         return None
     low, high = fewest - 1, MOST

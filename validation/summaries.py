@@ -1,8 +1,9 @@
 """Calibration of a whole run: what no single prediction can show, with intervals and nulls that keep data sets whole.
 
-Coverage is the share of outcomes inside regions of a stated level. Reliability compares what a candidate says of its most
-probable category with how often that happens. Both hold for the exact predictive, and also for many that are far from it
-(the prior predictive is calibrated), so they say where a candidate is wrong and never that it is right.
+Coverage is the share of outcomes inside regions of a stated level. Reliability compares what a
+candidate says of its most probable category with how often that happens. Both hold for the exact
+predictive, and also for many that are far from it (the prior predictive is calibrated), so they say
+where a candidate is wrong and never that it is right.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Coverage:
-    """Share of outcomes inside the regions of one kind and level, with a 95 % interval over data sets.
+    """Share of outcomes inside the regions of one kind and level, with a 95 % interval over data
+    sets.
 
     Attributes:
         limits: the share with its limits, none of them outside [0, 1].
@@ -69,7 +71,8 @@ class Reliability:
         low, high: simultaneous 95 % band of the hits of a calibrated candidate, around its confidence.
         miscalibration, discrimination, uncertainty: Brier score = miscalibration - discrimination + uncertainty (CORP;
             Dimitriadis, Gneiting & Jordan 2021, doi:10.1073/pnas.2016191118).
-        smooth_error: smooth calibration error (Błasiok & Nakkiran 2023, arXiv 2309.12236); no bins to choose.
+        smooth_error: smooth calibration error (Błasiok & Nakkiran 2023, arXiv 2309.12236); no bins
+            to choose.
         floor: what a calibrated candidate stays below with probability 95 %.
         p_value: of the smooth calibration error.
     """
@@ -89,12 +92,14 @@ class Reliability:
 def coverage(
     scores: Mapping[str, Array], *, levels: Sequence[float] | None = None, seed: int = 0
 ) -> tuple[Coverage, ...]:
-    """Central and highest-density coverage at 50 and 90 %, from the metrics `pit` and `hpd` where a run has them.
+    """Central and highest-density coverage at 50 and 90 %, from the metrics `pit` and `hpd` where a
+    run has them.
 
     Args:
         scores: metric -> (dataset, position, query).
         levels: of a candidate that gives quantiles. It states no other interval, so the central ones between two of its levels
-            that come nearest to 50 and 90 % are looked at; none where no two levels lie symmetrically.
+            that come nearest to 50 and 90 % are looked at; none where no two levels lie
+            symmetrically.
     """
     nested: dict[Literal["central", "hpd"], Array] = {}
     if "pit" in scores:
@@ -109,7 +114,9 @@ def coverage(
 
 
 def central_levels(levels: Sequence[float]) -> tuple[float, ...]:
-    """Levels of the central intervals between two quantiles that come nearest to those of `LEVELS`, each once."""
+    """Levels of the central intervals between two quantiles that come nearest to those of `LEVELS`,
+    each once.
+    """
     central = []
     for low in levels:
         opposite = any(math.isclose(1 - low, high, abs_tol=SYMMETRIC) for high in levels)
@@ -133,10 +140,12 @@ def _covered(kind: Literal["central", "hpd"], place: Array, level: float, seed: 
 
 
 def reliability(confidence: Array, hit: Array, *, seed: int = 0, family: int = 1) -> Reliability:
-    """Reliability of the most probable category, (dataset, position, query) both; NaN where a query does not apply.
+    """Reliability of the most probable category, (dataset, position, query) both; NaN where a query
+    does not apply.
 
-    The null multiplies the residuals hit - confidence of each data set by a common random sign, so that positions and queries
-    which share an outcome stay together (wild cluster bootstrap; Cameron, Gelbach & Miller 2008, doi:10.1162/rest.90.3.414).
+    The null multiplies the residuals hit - confidence of each data set by a common random sign, so
+    that positions and queries which share an outcome stay together (wild cluster bootstrap;
+    Cameron, Gelbach & Miller 2008, doi:10.1162/rest.90.3.414).
 
     Args:
         family: p-values among which Holm corrects this one: there are so many replicates that it can reject.
@@ -176,8 +185,8 @@ def reliability(confidence: Array, hit: Array, *, seed: int = 0, family: int = 1
 def smooth_errors(residual: Array) -> Array:
     """Smooth calibration error of each row of residual sums on the grid, (row, grid point).
 
-    At width w it is the integral of the kernel-smoothed residual's size; the width is where both are equal. Smoothing more
-    never makes it larger, so that width is found by bisection.
+    At width w it is the integral of the kernel-smoothed residual's size; the width is where both
+    are equal. Smoothing more never makes it larger, so that width is found by bisection.
     """
     kernels, count = _kernels(), len(WIDTHS)
     # numbers of widths: error above it, and not
@@ -217,7 +226,9 @@ def _on_grid(said: Array, residual: Array, dataset: IntArray, signs: Array) -> t
 
 
 def _band(residual: Array, dataset: IntArray, signs: Array, groups: list[IntArray]) -> Array:
-    """Half width of the simultaneous band over the groups, from the largest studentised null residual."""
+    """Half width of the simultaneous band over the groups, from the largest studentised null
+    residual.
+    """
     columns = []
     for group in groups:
         sums_of_group = np.bincount(dataset[group], residual[group], signs.shape[1])
@@ -231,7 +242,9 @@ def _band(residual: Array, dataset: IntArray, signs: Array, groups: list[IntArra
 
 
 def _corp(said: Array, happened: Array) -> tuple[float, float, float]:
-    """Miscalibration, discrimination and uncertainty of the Brier score by isotonic regression, confidences in order."""
+    """Miscalibration, discrimination and uncertainty of the Brier score by isotonic regression,
+    confidences in order.
+    """
     ties = np.unique(said, return_inverse=True)[1]
     size = np.bincount(ties)
     shares = np.bincount(ties, happened) / size
@@ -257,5 +270,7 @@ def replicates(family: int) -> int:
 
 
 def least(name: str, family: int) -> float:
-    """The smallest value that the p-value of that name can have: reliability is resampled, coverage is not."""
+    """The smallest value that the p-value of that name can have: reliability is resampled, coverage
+    is not.
+    """
     return 1 / (replicates(family) + 1) if name == "reliability" else 0.0

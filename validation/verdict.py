@@ -17,11 +17,12 @@ class Decision:
         estimate, low, high: mean over data sets with its 95 % limits; None where it is infinite (limits also for one data set),
             and for a limit that the sample does not support.
         reason: why it does not; None where it supports both.
-        upper: the limit with its allowances for what was not seen; what equivalence is judged by, whatever the sample supports.
+        upper: the limit with its allowances for what was not seen; what equivalence is judged by,
+            whatever the sample supports.
         tolerance: largest mean that counts as equivalent, in the metric's unit.
         minimum_detectable: 2.8 standard errors.
-        datasets_needed: how many would settle it with probability 80 % if mean and spread stay as they are; None if it is
-            settled, or if no number would (a finding says so).
+        datasets_needed: how many would settle it with probability 80 % if mean and spread stay as
+            they are; None if it is settled, or if no number would (a finding says so).
         clusters: data sets.
         infinite_share: share of data sets with an infinite divergence.
         findings: what a reader must know, each `code: sentence`.

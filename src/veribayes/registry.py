@@ -3,7 +3,7 @@
 A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored module is
 frame. Hyphens and underscores are the same in a name. Other distributions add parts through the entry point groups
 `veribayes.family`, `veribayes.reader`, `veribayes.task`, `veribayes.engine`, `veribayes.construction`,
-`veribayes.metric`, `veribayes.check`, `veribayes.endpoint`, `veribayes.probe`. A check was called a test: `test`
+`veribayes.metric`, `veribayes.check`, `veribayes.endpoint`, `veribayes.probe`, `veribayes.claim`. A check was called a test: `test`
 and `veribayes.test` mean the same (`ALIASES`). A plug-in that cannot be used is a `Fault`, which names its
 distribution: nothing else fails because of it, and asking for it by name says why.
 """
@@ -34,6 +34,7 @@ FOLDERS = {
     "check": ("veribayes.validation.checks", HERE / "validation" / "checks"),
     "endpoint": ("veribayes.validation.endpoints", HERE / "validation" / "endpoints"),
     "probe": ("veribayes.validation.probes", HERE / "validation" / "probes"),
+    "claim": ("veribayes.validation.claims", HERE / "validation" / "claims"),
     "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
 }
 ALIASES = {"test": "check"}  # what a kind was called before: a word that is still understood
@@ -48,6 +49,7 @@ ATTRIBUTES = {  # what a part of each kind has to offer
     "check": ("run", "exactness"),
     "endpoint": ("level", "place", "about", "ask"),
     "probe": ("place", "label", "ask"),
+    "claim": ("source", "title", "claims"),
     "task": ("model", "design", "reference", "to_dict"),
 }
 PACKAGES = ("family",)  # kinds whose parts may be folders

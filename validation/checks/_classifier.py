@@ -1,8 +1,9 @@
 """Classifiers whose null is exact because they are fitted again for every relabelling, all relabellings in one fit.
 
-Labels are -1 and +1, and the sign of a prediction is the class. The default is least squares with a ridge, scikit-learn's
-`RidgeClassifier` in closed form, on polynomials and absolute values: it sees means, scales, correlations and tails. Any other
-learner is a scikit-learn regressor of several columns at once, such as `KNeighborsRegressor` or `MLPRegressor`.
+Labels are -1 and +1, and the sign of a prediction is the class. The default is least squares with a
+ridge, scikit-learn's `RidgeClassifier` in closed form, on polynomials and absolute values: it sees
+means, scales, correlations and tails. Any other learner is a scikit-learn regressor of several
+columns at once, such as `KNeighborsRegressor` or `MLPRegressor`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ Rng = np.random.Generator
 
 
 def features(rows: Array, degree: int, about: int) -> Array:
-    """Monomials of standardised rows (row, coordinate) and absolute values, standardised: (row, feature).
+    """Monomials of standardised rows (row, coordinate) and absolute values, standardised: (row,
+    feature).
 
-    Only what involves one of the first `about` coordinates is kept. Rows enter without their labels.
+    Only what involves one of the first `about` coordinates is kept. Rows enter without their
+    labels.
     """
     z = with_spread(rows, "both samples").T
     products = []
@@ -40,7 +43,9 @@ def features(rows: Array, degree: int, about: int) -> Array:
 
 
 def predicted(learner: Any, train: Array, labels: Array, rows: Array) -> Array:
-    """Predictions for `rows` of a fresh fit to `train` (row, feature) with `labels` (labelling, row): (labelling, row)."""
+    """Predictions for `rows` of a fresh fit to `train` (row, feature) with `labels` (labelling,
+    row): (labelling, row).
+    """
     if learner is None:
         return _ridge(train, labels, rows)
     from sklearn.base import clone
@@ -73,7 +78,9 @@ def shuffled(rng: Rng, labels: Array, fold: IntArray, permutations: int) -> Arra
 
 
 def swapped(rng: Rng, pairs: int, permutations: int) -> Array:
-    """Labels of `pairs` first members, then of their partners, exchanged at random: (1 + permutations, 2 pairs)."""
+    """Labels of `pairs` first members, then of their partners, exchanged at random: (1 +
+    permutations, 2 pairs).
+    """
     heads = rng.random((permutations + 1, pairs)) < 0.5
     first = np.where(heads, 1.0, -1.0)
     first[0] = -1.0

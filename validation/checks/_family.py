@@ -14,8 +14,9 @@ from veribayes.validation.checks._test import Outcome
 class Family:
     """Outcomes by name and their p-values adjusted for the number of tests, doi:10.2307/4615733.
 
-    Each p-value already accounts for the parts of its own test, so parts are not counted again. At any level, the chance that a
-    true null is among those rejected is at most that level, whatever the dependence.
+    Each p-value already accounts for the parts of its own test, so parts are not counted again. At
+    any level, the chance that a true null is among those rejected is at most that level, whatever
+    the dependence.
     """
 
     outcomes: Mapping[str, Outcome]

@@ -1,9 +1,10 @@
 """Size and power of every test, measured: what `veribayes calibrate-tests` prints.
 
-A job is one test on one problem at one sample size. Replicate i is a function of (seed, problem, defect, n, i), so a job
-has one result whatever runs beside it. It is measured in blocks (validation/_shards.py), which the next run uses again, also
-one with more replicates. The test's own seed changes with the replicates too: the size is that of the test as a
-user meets it, not that of one simulated null.
+A job is one test on one problem at one sample size. Replicate i is a function of (seed, problem,
+defect, n, i), so a job has one result whatever runs beside it. It is measured in blocks
+(validation/_shards.py), which the next run uses again, also one with more replicates. The test's
+own seed changes with the replicates too: the size is that of the test as a user meets it, not that
+of one simulated null.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ MOST = 1000  # data sets after which a sequential test is given up
 
 @dataclass(frozen=True, kw_only=True)
 class Job(_shards.Job):
-    """How often the test of a problem rejects at .05 in replicates `first`, …; `defect` "none" is the null."""
+    """How often the test of a problem rejects at .05 in replicates `first`, …; `defect` "none" is
+    the null.
+    """
 
     problem: str
     defect: str
@@ -84,7 +87,8 @@ class Rate:
 
     @property
     def sound(self) -> bool:
-        """Whether a size is at most .06, or within the 99.9 % band of nominal size where that is wider.
+        """Whether a size is at most .06, or within the 99.9 % band of nominal size where that is
+        wider.
 
         A test that states exactness must lie within the band, above and below.
         """
@@ -124,7 +128,9 @@ def run(
 
 
 def source_digest(test: str | None = None) -> str:
-    """Digest of the sources that a test's rejections depend on, by default of all tests: other shards are measured again."""
+    """Digest of the sources that a test's rejections depend on, by default of all tests: other
+    shards are measured again.
+    """
     folder = Path(__file__).parent
     frame = [path for path in folder.glob("_*.py") if path != Path(__file__)]
     parts = [path for path in folder.glob("[!_]*.py") if test in (None, path.stem)]
@@ -134,7 +140,8 @@ def source_digest(test: str | None = None) -> str:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Data sets until an anytime-valid test rejects at .05 under a planted defect; at most `MOST` are asked for.
+    """Data sets until an anytime-valid test rejects at .05 under a planted defect; at most `MOST`
+    are asked for.
 
     Attributes:
         mean: of data sets used, those of a run that never stops counted as `MOST`.
@@ -151,7 +158,9 @@ class Waiting:
 
 
 def waiting(seed: int, replicates: int = POWER_REPLICATES) -> list[Waiting]:
-    """How long tests that may be looked at after every data set take, for each defect of their problems."""
+    """How long tests that may be looked at after every data set take, for each defect of their
+    problems.
+    """
     looked = {problem.test for problem in PROBLEMS.values() if _anytime_valid(problem)}
     found = []
     for name, problem in PROBLEMS.items():
@@ -180,7 +189,9 @@ def _waiting(name: str, defect: str, seed: int, replicates: int) -> Waiting:
 
 
 def _first(test: Test, arrays: tuple[Any, ...], options: dict[str, Any]) -> float:
-    """Smallest number of data sets that rejects; by bisection, since the p-value of a running maximum never rises."""
+    """Smallest number of data sets that rejects; by bisection, since the p-value of a running
+    maximum never rises.
+    """
     if test.run(*arrays, **options).p_value > NOMINAL:
         return math.inf
     below, enough = 0, MOST
@@ -234,7 +245,9 @@ def _plain(rate: Rate) -> dict[str, Any]:
 
 
 def tables(rates: Sequence[Rate]) -> str:
-    """Size of every test, a table of power for each kind of problem, and optional stopping, in Markdown."""
+    """Size of every test, a table of power for each kind of problem, and optional stopping, in
+    Markdown.
+    """
     parts = [_size_table([rate for rate in rates if _is_size(rate)])]
     powers = [rate for rate in rates if rate.job.defect != NULL]
     for kind in dict.fromkeys(problem.table for problem in PROBLEMS.values()):

@@ -23,14 +23,17 @@ def generator(seed: int, stream: str, *index: int) -> np.random.Generator:
 
 
 def p_value(statistic: float, null: Array) -> float:
-    """(1 + number of null statistics at or above the observed) / (1 + B), doi:10.2202/1544-6115.1585; `null` is sorted."""
+    """(1 + number of null statistics at or above the observed) / (1 + B),
+    doi:10.2202/1544-6115.1585; `null` is sorted.
+    """
     least = statistic - ROUNDING * abs(statistic) if np.isfinite(statistic) else statistic
     as_large = 1 + null.size - np.searchsorted(null, least)
     return float(as_large / (1 + null.size))
 
 
 def max_statistic(values: Array) -> tuple[float, Array]:
-    """Largest of several statistics, each standardised over the relabellings, and p-values corrected for the choice.
+    """Largest of several statistics, each standardised over the relabellings, and p-values
+    corrected for the choice.
 
     Args:
         values: (1 + permutation, statistic), the observed labelling first. Single-step maxT, Westfall & Young 1993.
@@ -50,9 +53,11 @@ def max_statistic(values: Array) -> tuple[float, Array]:
 
 
 def attainable(level: float, least: Mapping[str, float]) -> None:
-    """Assert that every test of a family can be rejected at `level` by Holm, whatever the others say.
+    """Assert that every test of a family can be rejected at `level` by Holm, whatever the others
+    say.
 
-    A test by B resamples has no p-value below 1 / (B + 1), which Holm multiplies by the number of tests.
+    A test by B resamples has no p-value below 1 / (B + 1), which Holm multiplies by the number of
+    tests.
 
     Args:
         level: p-values after Holm at most this large reject.
@@ -69,12 +74,16 @@ def attainable(level: float, least: Mapping[str, float]) -> None:
 
 
 def resamples(level: float, tests: int) -> int:
-    """Fewest resamples with which one of so many tests can be rejected at `level` by Holm, whatever the others say."""
+    """Fewest resamples with which one of so many tests can be rejected at `level` by Holm, whatever
+    the others say.
+    """
     return math.ceil(tests / level - ROUNDING) - 1
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:
-    """p-values adjusted for their number, doi:10.2307/4615733; the smallest is that of the intersection."""
+    """p-values adjusted for their number, doi:10.2307/4615733; the smallest is that of the
+    intersection.
+    """
     order = sorted(p, key=p.__getitem__)
     scaled = [p[name] * (len(p) - i) for i, name in enumerate(order)]
     steps = np.maximum.accumulate(scaled)

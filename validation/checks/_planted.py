@@ -1,12 +1,14 @@
 """Nulls and planted defects for every test, in NumPy: what its size and power are measured on.
 
 amortised   theta ~ N(0, I_2), four observations x | theta ~ N(theta, I_2), 100 draws of a candidate's posterior for each data
-            set; x is summarised by its mean. z is whitened under the exact posterior N(4/5 mean x, I / 5).
+            set; x is summarised by its mean. z is whitened under the exact posterior N(4/5 mean x,
+            I / 5).
 two-sample  independent draws of N(0, I_4) against another law; and two chains of one law.
 predictive  one outcome a data set; a candidate that is too wide, shifted or heavy-tailed, or whose probabilities are tempered.
 in-context  coins with a uniform prior: 20 tosses are the prompt, the predictive is that of the next one.
 divergence  one log-normal divergence a data set in units of the tolerance; or at 3 context sizes and 4 queries, half of its
-            variance the data set's own, with groups by size, by query, by what holds for whole data sets, and by chance.
+            variance the data set's own, with groups by size, by query, by what holds for whole data
+            sets, and by chance.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ ORDER_TOLERANCE = 0.009121  # nats; mean over 4 million prompts, standard error 
 
 @dataclass(frozen=True)
 class Scene:
-    """Data sets with their truth: theta and mean x (dataset, 2), and the mean of the first half of the observations."""
+    """Data sets with their truth: theta and mean x (dataset, 2), and the mean of the first half of
+    the observations.
+    """
 
     truth: Array
     mean: Array
@@ -69,7 +73,9 @@ def _correlated(rho: float) -> Callable[[Scene, Array], Array]:
 
 
 def _by_law(observations: int) -> Callable[[Scene, Array], Array]:
-    """Draws from the posterior given fewer observations (0: the prior), whitened under the exact one."""
+    """Draws from the posterior given fewer observations (0: the prior), whitened under the exact
+    one.
+    """
 
     def planted(s: Scene, z: Array) -> Array:
         mean, sd = posterior(s.half, observations)
@@ -161,7 +167,8 @@ def _leaning(heads: Array, tosses: Array) -> Array:
     return np.minimum(_laplace(heads, tosses) + 0.02, 1.0)
 
 
-# weight of a toss relative to the next one's; next probability of heads from (weighted heads, weighted tosses)
+# weight of a toss relative to the next one's; next probability of heads from (weighted heads,
+# weighted tosses)
 COINS: Mapping[str, tuple[float, Callable[[Array, Array], Array]]] = {
     NULL: (1.0, _laplace),
     "forgets, weight .9 a toss": (0.9, _laplace),
@@ -322,7 +329,9 @@ def counts(rng: Rng, n: int, defect: str) -> Given:
 
 
 def bets(rng: Rng, n: int, defect: str) -> Given:
-    """Under the null outcomes follow the candidate and the bettor is wrong; else they follow the bettor."""
+    """Under the null outcomes follow the candidate and the bettor is wrong; else they follow the
+    bettor.
+    """
     law, other = _categories(rng, n, "temperature 0.67" if defect == NULL else defect)
     y = rng.multinomial(1, law).argmax(-1)[:, None]
     candidate, bettor = (law, other) if defect == NULL else (other, law)

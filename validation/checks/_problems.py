@@ -14,7 +14,9 @@ KEPT = 1000  # replicates that share a kept null; the size is an average over se
 
 @dataclass(frozen=True)
 class Problem:
-    """A test on data that may be planted: `draw(rng, n, defect)`; `n` is the sample size that `defects` are measured at."""
+    """A test on data that may be planted: `draw(rng, n, defect)`; `n` is the sample size that
+    `defects` are measured at.
+    """
 
     test: str
     table: str

@@ -1,6 +1,7 @@
 """Ranks among draws, and the null law of any statistic of them: n independent uniform ranks on 0, …, L.
 
-Ranks are integers. Compared with a continuous uniform law, exact ranks are rejected in up to 99 % of the runs.
+Ranks are integers. Compared with a continuous uniform law, exact ranks are rejected in up to 99 %
+of the runs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ Statistic = Callable[[Array, int], Array]  # (cumulative counts (…, L), n) -> 
 
 
 def ranks(truth: Array, draws: Array, seed: int = 0) -> IntArray:
-    """Rank of the truth among L draws, 0, …, L; ties are broken at random, which keeps the law uniform.
+    """Rank of the truth among L draws, 0, …, L; ties are broken at random, which keeps the law
+    uniform.
 
     Args:
         truth: (dataset, quantity). draws: (dataset, draw, quantity).
@@ -88,7 +90,9 @@ def simulated(
 
 
 def anderson_darling(counts: Array, n: int) -> Array:
-    """Discrete A^2 = sum over k of Z_k^2 / (H_k (1 - H_k)) / (n (L + 1)), Z_k = counts - n H_k, H_k = (k + 1) / (L + 1)."""
+    """Discrete A^2 = sum over k of Z_k^2 / (H_k (1 - H_k)) / (n (L + 1)), Z_k = counts - n H_k, H_k
+    = (k + 1) / (L + 1).
+    """
     cells = counts.shape[-1] + 1
     h = np.arange(1, cells) / cells
     weights = 1 / (h * (1 - h))

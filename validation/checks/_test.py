@@ -1,7 +1,7 @@
 """The frame of a test: what it needs, from how many units on it answers, and how it fails.
 
-A test rejects a point null and is no verdict: any trained network differs from Bayes at large n. It fails closed: NaN, too
-few units and a sample without spread are errors, never a large p-value.
+A test rejects a point null and is no verdict: any trained network differs from Bayes at large n. It
+fails closed: NaN, too few units and a sample without spread are errors, never a large p-value.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Kernel two-sample tests by permutation of whole units, from one precomputed matrix; thinning of chains comes first.
 
-For each kernel the U-statistic is mean k(x, x') + mean k(y, y') - 2 mean k(x, y), no draw being its own partner: unbiased,
-and negative half of the time under the null. Rows with one unit label move together, and pairs within a unit are left out
-as the diagonal is. Several kernels: the largest of their statistics, each standardised over the permutations, the observed
-one being one of them.
+For each kernel the U-statistic is mean k(x, x') + mean k(y, y') - 2 mean k(x, y), no draw being its
+own partner: unbiased, and negative half of the time under the null. Rows with one unit label move
+together, and pairs within a unit are left out as the diagonal is. Several kernels: the largest of
+their statistics, each standardised over the permutations, the observed one being one of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ WINDOW = 5.0  # Sokal's: sum autocorrelations up to five times the autocorrelati
 
 
 def distances(x: Array, y: Array, thin: bool) -> tuple[Array, int]:
-    """Euclidean distances of all pairs of the thinned, pooled and standardised rows; and how many are of x."""
+    """Euclidean distances of all pairs of the thinned, pooled and standardised rows; and how many
+    are of x.
+    """
     if axes(x, "draw coordinate")[1] != axes(y, "draw coordinate")[1]:
         raise ShapeError("samples with the same coordinates", f"{x.shape} and {y.shape}")
     if thin:
@@ -40,7 +42,9 @@ def distances(x: Array, y: Array, thin: bool) -> tuple[Array, int]:
 def permuted(
     kernels: Array, m: int, units: Units | None, *, permutations: int, seed: int, name: str
 ) -> Outcome:
-    """Permutation test of kernels (kernel, row, row), the first m rows being x; `units` labels the rows of x and y."""
+    """Permutation test of kernels (kernel, row, row), the first m rows being x; `units` labels the
+    rows of x and y.
+    """
     kernels, first = _by_unit(kernels, m, units)
     n = kernels.shape[-1]
     at_least(MINIMUM, min(first, n - first), name)
@@ -55,7 +59,9 @@ def permuted(
 
 
 def unbiased(kernel: Array, labels: Array) -> Array:
-    """U-statistic for each labelling (permutation, row) of ones (x) and zeros (y); `kernel` has a zero diagonal."""
+    """U-statistic for each labelling (permutation, row) of ones (x) and zeros (y); `kernel` has a
+    zero diagonal.
+    """
     m = labels[0].sum()
     n = labels.shape[1] - m
     half = labels @ kernel
@@ -69,7 +75,8 @@ def unbiased(kernel: Array, labels: Array) -> Array:
 
 
 def thinning(chain: Array) -> int:
-    """Step after which an AR(1) chain of the same autocorrelation time keeps at most `RESIDUAL` of it.
+    """Step after which an AR(1) chain of the same autocorrelation time keeps at most `RESIDUAL` of
+    it.
 
     The largest time over coordinates and their squares counts, (draw, coordinate).
     """
@@ -98,7 +105,9 @@ def _autocorrelation_time(values: Array) -> float:
 
 
 def _by_unit(kernels: Array, m: int, units: Units | None) -> tuple[Array, int]:
-    """Kernels averaged over the rows of each unit, with a zero diagonal; and the number of units of x."""
+    """Kernels averaged over the rows of each unit, with a zero diagonal; and the number of units of
+    x.
+    """
     if units is not None:
         unit, first = _numbered(units, m, kernels.shape[-1])
         share = np.eye(int(unit.max()) + 1)[:, unit]

@@ -1,12 +1,14 @@
 """Classifier two-sample test: cross-fitted accuracy on held-out rows, refitted for every relabelling.
 
-Folds hold equal shares of both samples and labels are permuted within folds, so the observed accuracy and those of the
-relabellings have one law under the null, whatever the learner. Each row is judged once, by a learner that saw none of its fold;
-nothing is tuned or stopped on a fold that scores. Accuracy is the mean over the two samples of the share judged right, and may
-be below one half. `measured` has its lower limit a (95 %, one-sided) and the total variation distance that this proves,
-TV >= 2 a - 1.
+Folds hold equal shares of both samples and labels are permuted within folds, so the observed
+accuracy and those of the relabellings have one law under the null, whatever the learner. Each row
+is judged once, by a learner that saw none of its fold; nothing is tuned or stopped on a fold that
+scores. Accuracy is the mean over the two samples of the share judged right, and may be below one
+half. `measured` has its lower limit a (95 %, one-sided) and the total variation distance that this
+proves, TV >= 2 a - 1.
 
-With `pairs=True` row i of x and row i of y share their conditioning; folds hold whole pairs and partners are exchanged.
+With `pairs=True` row i of x and row i of y share their conditioning; folds hold whole pairs and
+partners are exchanged.
 """
 
 from __future__ import annotations
@@ -74,7 +76,9 @@ def _folds(rng: Rng, m: int, n: int, folds: int, pairs: bool) -> IntArray:
 
 
 def _accuracies(rows: Array, labels: Array, fold: IntArray, learner: Any) -> Array:
-    """Held-out accuracy of each labelling, the two classes having equal weight: the mean label divides them."""
+    """Held-out accuracy of each labelling, the two classes having equal weight: the mean label
+    divides them.
+    """
     guessed = np.empty_like(labels)
     for k in np.unique(fold):
         out = fold == k
@@ -89,7 +93,9 @@ def _accuracies(rows: Array, labels: Array, fold: IntArray, learner: Any) -> Arr
 
 
 def _lower_limit(share: float, trials: float) -> float:
-    """One-sided limit of Clopper and Pearson, doi:10.1093/biomet/26.4.404; held-out rows count as independent."""
+    """One-sided limit of Clopper and Pearson, doi:10.1093/biomet/26.4.404; held-out rows count as
+    independent.
+    """
     if share <= 0:
         return 0.0
     right = share * trials

@@ -1,6 +1,7 @@
 """Whether a divergence is larger in some group of predictions than elsewhere; the search over groups is paid for by maxT.
 
-`veribayes.validation.search` says what a group is and what is compared. Groups come as zeros and ones.
+`veribayes.validation.search` says what a group is and what is compared. Groups come as zeros and
+ones.
 """
 
 from __future__ import annotations

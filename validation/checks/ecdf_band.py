@@ -1,7 +1,8 @@
 """Simultaneous band of the ECDF of ranks: rejects where the ECDF leaves a band that holds it whole in 95 % of exact runs.
 
-The statistic is -log gamma, gamma = 2 min over k of min(P(C <= c_k), P(C >= c_k)) with C binomial(n, (k + 1) / (L + 1)); its
-null is simulated with discrete ranks. `band` gives the limits to draw.
+The statistic is -log gamma, gamma = 2 min over k of min(P(C <= c_k), P(C >= c_k)) with C
+binomial(n, (k + 1) / (L + 1)); its null is simulated with discrete ranks. `band` gives the limits
+to draw.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from veribayes.validation.checks._test import Outcome, Test, axes
 
 
 def band(n: int, draws: int, *, level: float = 0.95, seed: int = 0) -> tuple[Array, Array]:
-    """Lowest and highest number of ranks <= k that lie in the simultaneous band, k = 0, …, L - 1, both (L,)."""
+    """Lowest and highest number of ranks <= k that lie in the simultaneous band, k = 0, …, L - 1,
+    both (L,).
+    """
     null = simulated(surprise, n, draws, seed)
     limit = null[math.ceil(level * (null.size + 1)) - 1]
     inside = _surprises(n, draws) <= limit

@@ -1,8 +1,10 @@
 """Multinomial likelihood-ratio test of counts against known probabilities, each data set with its own.
 
-G = 2 sum over data sets and categories of c log(c / (N p)), N the data set's total. Counts are drawn from the known
-probabilities, data set by data set, for a Monte Carlo null: exact however few there are of them. A count where the
-probability is zero gives an infinite G. Draws within a data set must be independent.
+G = 2 sum over data sets and categories of c log(c / (N p)), N the data set's total. Counts are
+drawn from the known
+probabilities, data set by data set, for a Monte Carlo null: exact however few there are of them. A
+count where the probability is zero gives an infinite G. Draws within a data set must be
+independent.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """Local classifier test: at which data sets can draws of the candidate be told from the truth, given the same x?
 
-A learner is fitted to pairs that share x: the truth with its x, and one draw of the candidate *with that same x*. Its squared
-prediction, averaged over the candidate's other draws at a data set, says how far the two laws differ there. Partners are the
-only rows that are exchangeable, so the null exchanges them pair by pair and fits again. Holm puts together the average over all
-data sets and the largest of their standardised values; `components` has each data set, corrected for the search.
+A learner is fitted to pairs that share x: the truth with its x, and one draw of the candidate *with
+that same x*. Its squared prediction, averaged over the candidate's other draws at a data set, says
+how far the two laws differ there. Partners are the only rows that are exchangeable, so the null
+exchanges them pair by pair and fits again. Holm puts together the average over all data sets and
+the largest of their standardised values; `components` has each data set, corrected for the search.
 
-The null is global: a rejection says that the candidate is wrong somewhere, and its components point to where. A p-value of the
-hypothesis that the candidate is right at one x alone would need draws of the exact posterior there.
+The null is global: a rejection says that the candidate is wrong somewhere, and its components point
+to where. A p-value of the hypothesis that the candidate is right at one x alone would need draws of
+the exact posterior there.
 """
 
 from __future__ import annotations

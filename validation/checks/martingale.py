@@ -1,16 +1,18 @@
 """Whether a predictor's own future leaves its predictions where they are: E[p_{n+k} | context] = p_n.
 
-A Bayes predictor of an exchangeable family that draws the next observations from itself has predictives that are a martingale,
-also under a wrong prior. `values[prompt, path, step, event]` is g(p), linear in the predictive (an event's probability, a raw
-moment), after `step` self-generated observations; step 0 is the prompt itself and the same on all its paths. Two means over
-prompts are zero under the null at every step and event:
+A Bayes predictor of an exchangeable family that draws the next observations from itself has
+predictives that are a martingale, also under a wrong prior. `values[prompt, path, step, event]` is
+g(p), linear in the predictive (an event's probability, a raw moment), after `step` self-generated
+observations; step 0 is the prompt itself and the same on all its paths. Two means over prompts are
+zero under the null at every step and event:
 
     drift     of the gain g(p_{n+k}) - g(p_n), averaged over paths
     scatter   of products of gains on two paths, sum over i != j of G_i G_j / (m (m - 1)): its mean is E[E[gain | prompt]^2]
 
-Drift sees a predictor that leans one way, scatter one that leans differently at different prompts. Each mean is studentised
-over prompts, signs of whole prompts are flipped for the null, and the largest counts. Nothing of the kind holds for chains with
-lags (MTD), whose symbols are not exchangeable; there only the expectation of a lag's weight is a martingale.
+Drift sees a predictor that leans one way, scatter one that leans differently at different prompts.
+Each mean is studentised over prompts, signs of whole prompts are flipped for the null, and the
+largest counts. Nothing of the kind holds for chains with lags (MTD), whose symbols are not
+exchangeable; there only the expectation of a lag's weight is a martingale.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ def _means(gains: Array) -> tuple[Array, Array]:
 
 
 def _studentised(columns: Array, signs: Array) -> Array:
-    """t of each column's mean: of the values for the first row of signs, of flipped deviations for the others."""
+    """t of each column's mean: of the values for the first row of signs, of flipped deviations for
+    the others.
+    """
     n, means = len(columns), columns.mean(0)
     shift = signs @ (columns - means) / n
     shift[0] = means

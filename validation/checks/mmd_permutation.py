@@ -1,8 +1,9 @@
 """Maximum mean discrepancy between two samples, aggregated over seven Gaussian bandwidths, by permutation of whole units.
 
-k(x, y) = exp(-|x - y|^2 / (2 h^2)), h = the median distance times 1/8, 1/4, …, 8. The squared discrepancy is the U-statistic:
-no draw is its own partner. Each bandwidth's statistic is standardised over the permutations and the largest counts. Samples
-are standardised and thinned as in `energy_permutation`.
+k(x, y) = exp(-|x - y|^2 / (2 h^2)), h = the median distance times 1/8, 1/4, …, 8. The squared
+discrepancy is the U-statistic: no draw is its own partner. Each bandwidth's statistic is
+standardised over the permutations and the largest counts. Samples are standardised and thinned as
+in `energy_permutation`.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Uniformity of one PIT value a data set: Kolmogorov-Smirnov, Cramér-von Mises and Anderson-Darling in one exact p-value.
 
-The three statistics are ranked in a pool of simulated uniform samples that contains the observed one; the smallest rank is
-compared with the smallest ranks of the pool. Observed and simulated samples are exchangeable, so the test is exact. Pass
-one PIT value a data set: several of one data set are dependent.
+The three statistics are ranked in a pool of simulated uniform samples that contains the observed
+one; the smallest rank is compared with the smallest ranks of the pool. Observed and simulated
+samples are exchangeable, so the test is exact. Pass one PIT value a data set: several of one data
+set are dependent.
 
-Where the candidate's law has atoms, pass F(y-) and F(y): u = F(y-) + V (F(y) - F(y-)) with V uniform is uniform; F(y) alone
-is not. V is a function of `spread`, by default of `seed`: samples that share a simulated null must not share V, or the size is
-that of one V.
+Where the candidate's law has atoms, pass F(y-) and F(y): u = F(y-) + V (F(y) - F(y-)) with V
+uniform is uniform; F(y) alone is not. V is a function of `spread`, by default of `seed`: samples
+that share a simulated null must not share V, or the size is that of one V.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ def _kernel(
 
 
 def within_atoms(below: Array, upto: Array, seed: int) -> Array:
-    """Randomised PIT values from F(y-) and F(y), both (dataset,); Brockwell 2007, doi:10.1016/j.spl.2007.02.008."""
+    """Randomised PIT values from F(y-) and F(y), both (dataset,); Brockwell 2007,
+    doi:10.1016/j.spl.2007.02.008.
+    """
     if below.shape != upto.shape or (upto < below).any():
         raise InputError(
             "F(y-) <= F(y) for each data set", f"shapes {below.shape} and {upto.shape}, or less"

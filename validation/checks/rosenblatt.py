@@ -1,7 +1,8 @@
 """One-sample battery against an exact reference: the candidate's draws, whitened under it, are standard normal given x.
 
-The reference's Rosenblatt transform (for a Gaussian: whitening) makes z ~ N(0, I), independent over draws, coordinates and
-data sets. Every component below has an exact null law then; Holm puts them together. N = data sets x draws.
+The reference's Rosenblatt transform (for a Gaussian: whitening) makes z ~ N(0, I), independent over
+draws, coordinates and data sets. Every component below has an exact null law then; Holm puts them
+together. N = data sets x draws.
 
     mean i            sqrt(N) mean(z_i) ~ N(0, 1)
     variance i        sum z_i^2 ~ chi2(N)
@@ -10,7 +11,8 @@ data sets. Every component below has an exact null law then; Holm puts them toge
     mean i on x       explained sum of squares of the data sets' means ~ chi2(rank of x)
     scale on x        the same for normal scores of the data sets' sums of |z|^2
 
-The data set is the cluster: x is constant in it, so whatever depends on x is tested on one number a data set. Draws of a
+The data set is the cluster: x is constant in it, so whatever depends on x is tested on one number a
+    data set. Draws of a
 chain are not independent: thin them first.
 """
 
@@ -101,14 +103,18 @@ def _normal_scores(sums: Array, degrees: int) -> Array:
 
 
 def _basis(x: Array) -> Array:
-    """Orthonormal columns that span the centred covariates, (dataset, rank); collinear ones add nothing."""
+    """Orthonormal columns that span the centred covariates, (dataset, rank); collinear ones add
+    nothing.
+    """
     u, size, _ = np.linalg.svd(with_spread(x, "x"), full_matrices=False)
     apart = size > COLLINEAR * size[0]
     return np.asarray(u[:, apart])
 
 
 def _explained(values: Array, basis: Array) -> float:
-    """p-value of the sum of squares that centred x explains of values that are N(0, 1) under the null."""
+    """p-value of the sum of squares that centred x explains of values that are N(0, 1) under the
+    null.
+    """
     squares = (basis.T @ values) ** 2
     return float(special.chdtrc(basis.shape[1], squares.sum()))
 

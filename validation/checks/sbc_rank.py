@@ -1,8 +1,9 @@
 """Simulation-based calibration: ranks of the truth among L draws are uniform on 0, …, L, for every quantity.
 
-Each quantity's ranks are tested by the discrete Anderson-Darling statistic against its own simulated null, p-values count
-the observed one (+1), and Holm corrects for the number of quantities. Parameters alone cannot see a posterior that is the
-prior, nor a wrong correlation: pass data-dependent quantities (log-likelihood, log density of the candidate) as columns.
+Each quantity's ranks are tested by the discrete Anderson-Darling statistic against its own
+simulated null, p-values count the observed one (+1), and Holm corrects for the number of
+quantities. Parameters alone cannot see a posterior that is the prior, nor a wrong correlation: pass
+data-dependent quantities (log-likelihood, log density of the candidate) as columns.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Sliced Wasserstein-2 distance between two samples of equal number, by permutation.
 
-SW^2 is the mean over random directions of the squared Wasserstein-2 distance of the projections, which between n and n
-draws on a line is the mean squared difference of their order statistics. Samples are standardised and thinned as in
-`energy_permutation`; a longer sample is cut to the length of the other.
+SW^2 is the mean over random directions of the squared Wasserstein-2 distance of the projections,
+which between n and n draws on a line is the mean squared difference of their order statistics.
+Samples are standardised and thinned as in `energy_permutation`; a longer sample is cut to the
+length of the other.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def _kernel(
 
 
 def _squared(projected: Array, first: npt.NDArray[np.bool_]) -> Array:
-    """Mean over directions of the squared W2 of projections (row, direction), for each labelling (permutation, row)."""
+    """Mean over directions of the squared W2 of projections (row, direction), for each labelling
+    (permutation, row).
+    """
     n = first.shape[1] // 2
     found = np.zeros(len(first))
     for line in projected.T:

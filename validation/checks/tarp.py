@@ -1,9 +1,10 @@
 """Coverage of balls around random points that depend on the data: TARP, with ranks and their discrete null.
 
-Reference points r = W x + e have a random matrix W and noise e, so they know the data but neither truth nor draws. The rank
-of |truth - r| among |draw - r| is then uniform on 0, …, L. Points that ignore x cannot see a posterior that is the prior.
-Coordinates are standardised by truth and draws together, which leaves them exchangeable. Ranks are tested as in `sbc_rank`,
-with Holm over `references` independent points a data set.
+Reference points r = W x + e have a random matrix W and noise e, so they know the data but neither
+truth nor draws. The rank of |truth - r| among |draw - r| is then uniform on 0, …, L. Points that
+ignore x cannot see a posterior that is the prior. Coordinates are standardised by truth and draws
+together, which leaves them exchangeable. Ranks are tested as in `sbc_rank`, with Holm over
+`references` independent points a data set.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def _kernel(truth: Array, draws: Array, x: Array, *, references: int = 4, seed: 
 
 
 def _points(x: Array, d: int, references: int, seed: int) -> Array:
-    """Reference points (dataset, reference, d) of about the spread of the truth; half of the variance comes from x."""
+    """Reference points (dataset, reference, d) of about the spread of the truth; half of the
+    variance comes from x.
+    """
     rng = generator(seed, "tarp", *x.shape)
     covariates = x.shape[-1]
     w = rng.standard_normal((covariates, references * d)) / np.sqrt(covariates)

@@ -54,7 +54,9 @@ def constant(tolerance: float) -> Callable[[Case], float]:
 
 
 def no_error(case: Case) -> float:
-    """Of what is not held against a reference, or against one whose error is nothing beside the tolerance."""
+    """Of what is not held against a reference, or against one whose error is nothing beside the
+    tolerance.
+    """
     del case
     return 0.0
 

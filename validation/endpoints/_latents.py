@@ -33,6 +33,8 @@ def about(latent: str, measure: Callable[..., Array], *arrays: Any) -> Array:
 
 
 def known_means(values: Array) -> Array:
-    """Means by data set, (dataset, position, entry) -> (dataset,), of those in which a latent has a meaning."""
+    """Means by data set, (dataset, position, entry) -> (dataset,), of those in which a latent has a
+    meaning.
+    """
     means = decision.cluster_means(values)
     return means[~np.isnan(means)]

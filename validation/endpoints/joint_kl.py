@@ -1,7 +1,7 @@
 """KL(exact || candidate) between the joint predictives of all queries of a data set, nats a query.
 
-Closed between normals, else the mean difference of log densities over exact draws. Infinite where the candidate's joint is
-not finite, or no law.
+Closed between normals, else the mean difference of log densities over exact draws. Infinite where
+the candidate's joint is not finite, or no law.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ def _measure(case: Case) -> Array | None:
 
 
 def _applies(case: Case, name: str) -> npt.NDArray[np.bool_]:
-    """(dataset, position, *event): False where the entry is padding, by the reference or else by the model."""
+    """(dataset, position, *event): False where the entry is padding, by the reference or else by
+    the model.
+    """
     exact = {} if case.truth is None else case.truth.posterior
     if "mean" in exact.get(name, {}):
         return np.isfinite(exact[name]["mean"])

@@ -1,6 +1,7 @@
 """Bar-distribution algebra: the mass that a law on the real line puts into a candidate's cells.
 
-Cells are always the C bins and the two outer half-lines, C + 2 in all; a candidate without tails puts nothing outside.
+Cells are always the C bins and the two outer half-lines, C + 2 in all; a candidate without tails
+puts nothing outside.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ CELLED = [("categorical", "categorical"), *BINNED]
 
 
 def discrete(formula: Formula) -> dict[tuple[str, str], Kernel]:
-    """Kernels of a formula on masses: between categories, and between bins and the same cells of any other law."""
+    """Kernels of a formula on masses: between categories, and between bins and the same cells of
+    any other law.
+    """
 
     def categories(candidate: Categorical, reference: Categorical) -> Array:
         return formula(candidate.log_masses, reference.log_masses)
@@ -80,14 +83,18 @@ def log_probs(candidate: Bins) -> Array:
 
 
 def rounded_away(candidate: Masses, log_q: Array, log_p: Array) -> Mask:
-    """Zeros of the candidate where the exact mass is so small that the type of its numbers may have made them, (row, cell)."""
+    """Zeros of the candidate where the exact mass is so small that the type of its numbers may have
+    made them, (row, cell).
+    """
     small = log_p <= np.log(candidate.zero_limits)[..., None]
     possible = ~np.isneginf(log_p)
     return np.asarray(np.isneginf(log_q) & possible & small)
 
 
 def held(candidate: Masses, log_q: Array, log_p: Array) -> Array:
-    """Log masses of the candidate, with the exact one for a zero that may be nothing but rounding: it costs nothing."""
+    """Log masses of the candidate, with the exact one for a zero that may be nothing but rounding:
+    it costs nothing.
+    """
     return np.where(rounded_away(candidate, log_q, log_p), log_p, log_q)
 
 
@@ -100,7 +107,9 @@ def masses(candidate: Masses, reference: Predictive) -> tuple[Array, Array]:
 
 
 def conditioned(masses: Array, candidate: Bins) -> Array:
-    """The masses, given that the candidate can speak: without tails, given that y lies between the borders."""
+    """The masses, given that the candidate can speak: without tails, given that y lies between the
+    borders.
+    """
     if candidate.tail_scale is not None:
         return masses
     inner = masses[..., 1:-1]

@@ -1,8 +1,9 @@
 """The frame of a metric: what it is, which pairs of forms it compares, and the loop over rows.
 
-A kernel compares `rows`: two predictives with one leading axis, `(candidate, reference) -> (row,)`. The frame drops the
-queries that do not apply, cuts the rest into blocks that stay in the processor's cache, and refuses NaN. Values are
-never clipped, smoothed or repaired: a divergence of -1e-17 is printed as such, and an infinite one as infinite.
+A kernel compares `rows`: two predictives with one leading axis, `(candidate, reference) -> (row,)`.
+The frame drops the queries that do not apply, cuts the rest into blocks that stay in the
+processor's cache, and refuses NaN. Values are never clipped, smoothed or repaired: a divergence of
+-1e-17 is printed as such, and an infinite one as infinite.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Metric:
         *,
         index: IntArray | None = None,
     ) -> Array:
-        """Score of every query, (dataset, position, query); NaN where `outcome` is NaN (the query does not apply).
+        """Score of every query, (dataset, position, query); NaN where `outcome` is NaN (the query
+        does not apply).
 
         Args:
             candidate, reference: predictives with the leading shape of `outcome`.
@@ -107,7 +109,9 @@ class Metric:
 def rowwise(
     kernel: Kernel, candidate: Predictive, reference: Predictive, *extra: Array | Predictive
 ) -> Array:
-    """Apply a kernel to blocks of rows; the widest temporary has a row for each pair of trailing entries."""
+    """Apply a kernel to blocks of rows; the widest temporary has a row for each pair of trailing
+    entries.
+    """
     (rows,) = reference.shape
     step = max(1, BLOCK // (_width(candidate) * _width(reference)))
     parts = []
@@ -123,7 +127,9 @@ def slices(rows: int, step: int) -> Iterator[slice]:
 
 
 def log_sum_exp(terms: Array) -> Array:
-    """log of the sum of exp over the last axis but one: components before points, so that the sum runs along memory."""
+    """log of the sum of exp over the last axis but one: components before points, so that the sum
+    runs along memory.
+    """
     top = np.maximum(terms.max(-2), np.finfo(float).min)
     with np.errstate(divide="ignore"):
         total = np.exp(terms - top[..., None, :]).sum(-2)
@@ -136,7 +142,9 @@ def normal_density(z: Array) -> Array:
 
 
 def uniforms(stream: str, shape: tuple[int, ...], index: IntArray | None = None) -> Array:
-    """Uniform numbers in (0, 1) that are a function of (stream, data set number, place in the data set) alone."""
+    """Uniform numbers in (0, 1) that are a function of (stream, data set number, place in the data
+    set) alone.
+    """
     datasets = np.arange(shape[0]) if index is None else index
     if datasets.shape != shape[:1]:
         raise ShapeError(f"one number a data set, ({shape[0]},)", f"{datasets.shape}")
@@ -151,7 +159,9 @@ def uniforms(stream: str, shape: tuple[int, ...], index: IntArray | None = None)
 
 
 def _splitmix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """SplitMix64 (doi:10.1145/2714064.2660195): a bijection of 64 bits whose outputs look independent."""
+    """SplitMix64 (doi:10.1145/2714064.2660195): a bijection of 64 bits whose outputs look
+    independent.
+    """
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -168,9 +178,11 @@ def _width(law: Predictive) -> int:
 
 
 def deciding(form: str, categories: bool) -> str:
-    """The metric by which a candidate of this form is judged, where its tolerance is known before its answers.
+    """The metric by which a candidate of this form is judged, where its tolerance is known before
+    its answers.
 
-    Bins by densities, since their masses alone do not see what lies inside a bin or a tail; draws and quantiles have none.
+    Bins by densities, since their masses alone do not see what lies inside a bin or a tail; draws
+    and quantiles have none.
     """
     if form == "bins":
         return "kl_density"

@@ -1,8 +1,8 @@
 """Integrals of two densities on the line by Gauss-Legendre panels between their own quantiles.
 
-Panels are halved, row by row, until two successive answers agree and each law's mass is found; a row that never gets
-there is an error, not a number.
-Both laws must be normal or normal mixtures, so that the integrand is analytic and falls off beyond the outer quantiles.
+Panels are halved, row by row, until two successive answers agree and each law's mass is found; a
+row that never gets there is an error, not a number. Both laws must be normal or normal mixtures, so
+that the integrand is analytic and falls off beyond the outer quantiles.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ DENSITIES = [
 
 
 def continuous(integrand: Integrand) -> dict[tuple[str, str], Kernel]:
-    """Kernels that integrate `integrand(log candidate, log reference)` over the line, for every pair of densities."""
+    """Kernels that integrate `integrand(log candidate, log reference)` over the line, for every
+    pair of densities.
+    """
 
     def kernel(candidate: Predictive, reference: Predictive) -> Array:
         return integrate(integrand, [candidate, reference])
@@ -60,7 +62,8 @@ def integrate(
     borders: tuple[float, float] = (-np.inf, np.inf),
     read: Reading = log_density,
 ) -> Array:
-    """Integral over the line (or between `borders`) of `integrand(log density of each law)`, one a row.
+    """Integral over the line (or between `borders`) of `integrand(log density of each law)`, one a
+    row.
 
     Args:
         integrand: vanishes, to rounding, beyond nine standard deviations of every component.
@@ -97,7 +100,9 @@ def integrate(
 
 
 def grid(laws: Sequence[Predictive]) -> Array:
-    """Sorted quantiles of all laws with three halvings, (row, point): every feature of the densities lies between some."""
+    """Sorted quantiles of all laws with three halvings, (row, point): every feature of the
+    densities lies between some.
+    """
     knots = _pooled(laws)
     for _ in range(3):
         knots = _halved(knots)
@@ -137,7 +142,9 @@ def _mass(law: Predictive, borders: tuple[float, float]) -> Array:
 
 
 def _knots(law: Predictive) -> Array:
-    """Quantiles of the components, pooled and thinned to an even sample of their ranks, (row, knot)."""
+    """Quantiles of the components, pooled and thinned to an even sample of their ranks, (row,
+    knot).
+    """
     if isinstance(law, Normal):
         return law.mean[:, None] + law.sd[:, None] * QUANTILES
     if not isinstance(law, NormalMixture):

@@ -1,11 +1,13 @@
 """CRPS divergence: integral of (F - G)^2, in the unit of the observation; the primary endpoint of draws of real values.
 
-It equals E|X - Y| - E|X - X'| / 2 - E|Y - Y'| / 2 (candidate X, reference Y), and each term has a closed form: for normals
-and mixtures by E|N(d, s^2)|, for bins by the second integral of it, with Owen's T function in the half-normal tails. Draws that
-were asked for twice are scored by integral of (F1 - G)(F2 - G): unbiased if the two answers are independent, whatever happens
-inside one, and the plain divergence if they are equal. One answer alone has the fair estimator (pairs of different draws only),
-which assumes that draws are independent. Both may be negative. Quantiles are read as their form says: linear between levels, an
-atom at either end. Mixtures of more than 64 components are integrated numerically.
+It equals E|X - Y| - E|X - X'| / 2 - E|Y - Y'| / 2 (candidate X, reference Y), and each term has a
+closed form: for normals and mixtures by E|N(d, s^2)|, for bins by the second integral of it, with
+Owen's T function in the half-normal tails. Draws that were asked for twice are scored by integral
+of (F1 - G)(F2 - G): unbiased if the two answers are independent, whatever happens inside one, and
+the plain divergence if they are equal. One answer alone has the fair estimator (pairs of different
+draws only), which assumes that draws are independent. Both may be negative. Quantiles are read as
+their form says: linear between levels, an atom at either end. Mixtures of more than 64 components
+are integrated numerically.
 """
 
 from __future__ import annotations
@@ -144,7 +146,9 @@ def _total(draws: Array) -> Array:
 
 
 def _bars_to_normals(edges: Array, mass: Array, reference: Normal | NormalMixture) -> Array:
-    """Sum over bars of mass times E|U - Y|, U uniform on the bar; edges (row or 1, edge), mass (row or 1, bar)."""
+    """Sum over bars of mass times E|U - Y|, U uniform on the bar; edges (row or 1, edge), mass (row
+    or 1, bar).
+    """
     weights, mean, sd = components(reference)
     z = (edges[:, None] - mean[..., None]) / sd[..., None]  # (row, component, edge)
     width = np.diff(z)
@@ -189,7 +193,9 @@ def _tails_spread(tails: Array, scale: Array) -> Array:
 
 
 def _tails_to_normals(candidate: Bins, reference: Normal | NormalMixture) -> Array:
-    """E|X - Y| of each half-normal tail against the reference, (row, tail); the left one is mirrored."""
+    """E|X - Y| of each half-normal tail against the reference, (row, tail); the left one is
+    mirrored.
+    """
     assert candidate.tail_scale is not None
     weights, mean, sd = components(reference)
     first = candidate.edges[0]
@@ -201,7 +207,9 @@ def _tails_to_normals(candidate: Bins, reference: Normal | NormalMixture) -> Arr
 
 
 def _half_normal_gap(c: Array, tau: Array, s: Array) -> Array:
-    """E|c + tau |Z| - s W|: V = tau |Z| - s W is skew-normal (scale omega, shape alpha), cdf Phi(k) - 2 T(k, alpha)."""
+    """E|c + tau |Z| - s W|: V = tau |Z| - s W is skew-normal (scale omega, shape alpha), cdf Phi(k)
+    - 2 T(k, alpha).
+    """
     omega = np.hypot(tau, s)
     alpha = tau / s
     k = -c / omega

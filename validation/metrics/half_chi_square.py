@@ -1,15 +1,15 @@
 """Half the chi-square divergence, sum (q - p)^2 / (2 p): KL to second order, and unbiased from draws.
 
-p is the exact predictive, q the candidate. To second order in q - p it is KL(exact || candidate) in nats, and never
-less than half of KL(candidate || exact). It is quadratic in q, so that two independent answers f1, f2 with any number
-of draws give
+p is the exact predictive, q the candidate. To second order in q - p it is KL(exact || candidate) in
+nats, and never less than half of KL(candidate || exact). It is quadratic in q, so that two
+independent answers f1, f2 with any number of draws give
 
     D = sum (f1 - p)(f2 - p) / (2 p)        with expectation        sum (q - p)^2 / (2 p),
 
-whatever happens inside one answer: noise that the draws do not have is not subtracted. Two equal answers are scored as
-they stand. One answer alone is scored over pairs of different draws (the U-statistic), which assumes that they are
-independent. D may be negative and is not clipped. Infinite where a draw, or mass of the candidate, is impossible under
-the reference.
+whatever happens inside one answer: noise that the draws do not have is not subtracted. Two equal
+answers are scored as they stand. One answer alone is scored over pairs of different draws (the
+U-statistic), which assumes that they are independent. D may be negative and is not clipped.
+Infinite where a draw, or mass of the candidate, is impossible under the reference.
 """
 
 from __future__ import annotations

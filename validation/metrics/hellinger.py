@@ -23,7 +23,9 @@ def _formula(log_q: Array, log_p: Array) -> Array:
 
 
 def _normals(candidate: Normal, reference: Normal) -> Array:
-    """sqrt(1 - BC), BC = sqrt(2 s t / (s^2 + t^2)) exp(-(m - n)^2 / (4 (s^2 + t^2))), without cancellation."""
+    """sqrt(1 - BC), BC = sqrt(2 s t / (s^2 + t^2)) exp(-(m - n)^2 / (4 (s^2 + t^2))), without
+    cancellation.
+    """
     total = candidate.sd**2 + reference.sd**2
     spreads = (candidate.sd - reference.sd) ** 2
     shift = (candidate.mean - reference.mean) ** 2

@@ -1,8 +1,8 @@
 """Mass of the candidate's highest-density region that just excludes the outcome: uniform on (0, 1) for the exact predictive.
 
-u = Q(q(Y) > q(y)), and for categories and bins, where densities tie, a random share of the mass at that density on top. A
-region of level c covers the outcome if and only if u <= c. Normals: |2 F(y) - 1|. Mixtures: the density's crossings of the
-outcome's are found by bisection.
+u = Q(q(Y) > q(y)), and for categories and bins, where densities tie, a random share of the mass at
+that density on top. A region of level c covers the outcome if and only if u <= c. Normals: |2 F(y)
+- 1|. Mixtures: the density's crossings of the outcome's are found by bisection.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def _normal(candidate: Normal, reference: Predictive, outcome: Array, v: Array) 
 
 
 def _mixture(candidate: NormalMixture, reference: Predictive, outcome: Array, v: Array) -> Array:
-    """The distribution function where the density falls through the outcome's, less that where it rises through it."""
+    """The distribution function where the density falls through the outcome's, less that where it
+    rises through it.
+    """
     del reference, v
     own = log_density(candidate, outcome[:, None])[:, 0]
     narrowest = candidate.sd.min(-1, keepdims=True)
@@ -85,7 +87,9 @@ def _bins(candidate: Bins, reference: Predictive, outcome: Array, v: Array) -> A
 
 
 def _above_in_tails(candidate: Bins, own: Array) -> Array:
-    """Mass of the tails at a higher density than the outcome's: from each border to where it has fallen that low."""
+    """Mass of the tails at a higher density than the outcome's: from each border to where it has
+    fallen that low.
+    """
     assert candidate.tail_scale is not None
     tails = candidate.probs[:, [0, -1]]
     top = log(tails) + np.log(2 / candidate.tail_scale) - LOG_SQRT_2PI

@@ -1,8 +1,9 @@
 """Jensen-Shannon divergence, in nats: finite (at most log 2) where KL is not.
 
-JS = (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2. Bins are compared with the whole reference, tails included. For S
-draws of categories the plug-in is too large by sum p (1 - q) / (4 S (p + q)) to first order; that is subtracted, summed
-over the categories seen, so the estimate may be negative.
+JS = (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2. Bins are compared with the whole reference,
+tails included. For S draws of categories the plug-in is too large by sum p (1 - q) / (4 S (p + q))
+to first order; that is subtracted, summed over the categories seen, so the estimate may be
+negative.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Kullback-Leibler divergence of the candidate from the exact predictive, in nats: the primary endpoint.
 
-KL(p || q) = sum p log(p / q), with p exact and q the candidate. Categories: the sum. Two normals: closed form. Mixtures:
-quadrature. Bins against a continuous reference: between the masses of all C + 2 cells; a candidate without tails is
-compared with the reference given that y lies between the borders (the metric `missed_mass` says how much that leaves out).
-0 log 0 = 0; a zero where the exact mass is positive gives infinity, unless the type of the candidate's numbers rounds such a
-mass to zero (`zero_limit` of the predictive): there it costs nothing here, and `unheld_mass` says how much it is. Nothing is
+KL(p || q) = sum p log(p / q), with p exact and q the candidate. Categories: the sum. Two normals:
+closed form. Mixtures: quadrature. Bins against a continuous reference: between the masses of all C
++ 2 cells; a candidate without tails is compared with the reference given that y lies between the
+borders (the metric `missed_mass` says how much that leaves out). 0 log 0 = 0; a zero where the
+exact mass is positive gives infinity, unless the type of the candidate's numbers rounds such a mass
+to zero (`zero_limit` of the predictive): there it costs nothing here, and `unheld_mass` says how
+much it is. Nothing is
 clipped: rounding may leave -1e-16.
 """
 
@@ -27,7 +29,9 @@ def relative_entropy(log_q: Array, log_p: Array) -> Array:
 
 
 def normals(candidate: Normal, reference: Normal) -> Array:
-    """log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2, in a form that does not cancel near equality."""
+    """log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2, in a form that does not cancel
+    near equality.
+    """
     with np.errstate(over="ignore"):  # what is beyond float64 is infinite
         excess = (reference.sd - candidate.sd) / candidate.sd  # s_p / s_q - 1
         shift = (reference.mean - candidate.mean) / candidate.sd

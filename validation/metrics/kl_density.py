@@ -1,10 +1,11 @@
 """Kullback-Leibler divergence between densities, in nats: the primary endpoint of bins.
 
-For bins, KL(p || q) = sum over cells of P log(P / q), which `kl` reports, plus the price of the bins,
-sum P KL(p given the cell || uniform or half-normal): about h^2 / (24 s^2) for bins of width h and a normal of standard
-deviation s. Both are exact here, by truncated moments. A candidate without tails is compared with the reference given
-that y lies between its borders, and minus the logarithm of the exact mass between them, A, is added: that it says
-nothing of the rest costs 1 - A nats for a small rest. Every other form has no price: equal to `kl`.
+For bins, KL(p || q) = sum over cells of P log(P / q), which `kl` reports, plus the price of the
+bins, sum P KL(p given the cell || uniform or half-normal): about h^2 / (24 s^2) for bins of width h
+and a normal of standard deviation s. Both are exact here, by truncated moments. A candidate without
+tails is compared with the reference given that y lies between its borders, and minus the logarithm
+of the exact mass between them, A, is added: that it says nothing of the rest costs 1 - A nats for a
+small rest. Every other form has no price: equal to `kl`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ Law = Normal | NormalMixture | Bins
 
 
 def _bins(candidate: Bins, reference: Law) -> Array:
-    """E[log p] - E[log q], the expectation over the part of the line where the candidate speaks; and what it leaves out."""
+    """E[log p] - E[log q], the expectation over the part of the line where the candidate speaks;
+    and what it leaves out.
+    """
     masses = log_masses(reference, candidate)
     log_mass = conditioned(masses, candidate)
     mass = np.exp(log_mass)
@@ -86,7 +89,9 @@ def _bars_entropy(law: Bins, low: float, high: float) -> Array:
 
 
 def _half_normal_squares(law: Bins, low: float, high: float) -> Array:
-    """Integral of p z^2 over both half-normal tails between the borders, z in tail scales from the outermost edge."""
+    """Integral of p z^2 over both half-normal tails between the borders, z in tail scales from the
+    outermost edge.
+    """
     assert law.tail_scale is not None
     first = law.edges[0]
     last = law.edges[-1]
@@ -144,7 +149,9 @@ def _tail_moment(candidate: Bins, reference: Law) -> Array:
 
 
 def _bars_tail_moment(candidate: Bins, reference: Bins) -> Array:
-    """The same for a reference that is bins: their bars and their half-normals beyond each border of the candidate."""
+    """The same for a reference that is bins: their bars and their half-normals beyond each border
+    of the candidate.
+    """
     assert candidate.tail_scale is not None
     left, right = candidate.tail_scale
     lower = _squares_beyond(reference, -1, float(candidate.edges[0])) / left**2
@@ -181,7 +188,9 @@ def _squares_of_tail(d: float, s: float) -> float:
 
 
 def _squares_of_end(d: float, s: float) -> float:
-    """E[(d - s |Z|)^2; d - s |Z| > 0]: the part above the border of a half-normal that goes down from a distance d above it."""
+    """E[(d - s |Z|)^2; d - s |Z| > 0]: the part above the border of a half-normal that goes down
+    from a distance d above it.
+    """
     if d <= 0:
         return 0.0
     z = d / s

@@ -1,7 +1,8 @@
 """Reverse Kullback-Leibler divergence KL(candidate || exact), in nats.
 
-0 log 0 = 0, so categories that the candidate rules out cost nothing here; infinite where it puts mass on impossible
-ones (the metric `impossible_mass` says how much). Bins are compared with the whole reference, also when they have no tails.
+0 log 0 = 0, so categories that the candidate rules out cost nothing here; infinite where it puts
+mass on impossible ones (the metric `impossible_mass` says how much). Bins are compared with the
+whole reference, also when they have no tails.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Log-score regret at the outcome: log exact(y) - log candidate(y), in nats.
 
-Its expectation over outcomes drawn from the exact predictive is KL(exact || candidate), between densities for bins; use
-it where only realised values are known, at about four times the standard error. Infinite where the candidate calls
-what happened impossible.
+Its expectation over outcomes drawn from the exact predictive is KL(exact || candidate), between
+densities for bins; use it where only realised values are known, at about four times the standard
+error. Infinite where the candidate calls what happened impossible.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def _kernel(candidate: Predictive, reference: Predictive, outcome: Array, v: Arr
 def _of_candidate(
     candidate: Predictive, reference: Predictive, outcome: Array, exact: Array
 ) -> Array:
-    """Its log score; the exact one where its zero may be nothing but the rounding of its number type."""
+    """Its log score; the exact one where its zero may be nothing but the rounding of its number
+    type.
+    """
     own = candidate.log_prob(outcome[:, None])[:, 0]
     zero = np.flatnonzero(np.isneginf(own))
     if not zero.size or not isinstance(candidate, Masses):

@@ -1,7 +1,7 @@
 """Largest error of a single probability, max |p - q|, between 0 and 1.
 
-Over categories, or over the C + 2 cells of bins. It is the total variation restricted to single outcomes: half of that at least
-for two categories, and never more than it.
+Over categories, or over the C + 2 cells of bins. It is the total variation restricted to single
+outcomes: half of that at least for two categories, and never more than it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Exact mass on what the candidate calls impossible, between 0 and 1; where it is positive, KL(exact || candidate) is infinite.
 
-A zero counts where the exact mass is larger than what the type of the candidate's numbers rounds to zero; the rest is
-`unheld_mass`. For bins without tails it includes the mass outside the borders, which `kl` leaves out of the comparison.
+A zero counts where the exact mass is larger than what the type of the candidate's numbers rounds to
+zero; the rest is `unheld_mass`. For bins without tails it includes the mass outside the borders,
+which `kl` leaves out of the comparison.
 """
 
 from __future__ import annotations

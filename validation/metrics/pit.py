@@ -1,9 +1,10 @@
 """Probability integral transform of the outcome through the candidate: uniform on (0, 1) for the exact predictive.
 
-Continuous forms: F(y). Atoms are randomised, u = F(y-) + V (F(y) - F(y-)), with V a function of the data set's number.
-Categories are taken in the order of their index. Draws: (number below + V (1 + number equal)) / (S + 1), which is exactly
-uniform when y and the S draws are exchangeable. Quantiles say how much lies between two neighbours and beyond the outer ones,
-and not where: u is spread evenly over the levels in between.
+Continuous forms: F(y). Atoms are randomised, u = F(y-) + V (F(y) - F(y-)), with V a function of the
+data set's number. Categories are taken in the order of their index. Draws: (number below + V (1 +
+number equal)) / (S + 1), which is exactly uniform when y and the S draws are exchangeable.
+Quantiles say how much lies between two neighbours and beyond the outer ones, and not where: u is
+spread evenly over the levels in between.
 """
 
 from __future__ import annotations

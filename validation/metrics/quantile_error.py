@@ -1,7 +1,9 @@
 """Largest error of the 5, 25, 50, 75 and 95 % quantiles, in exact standard deviations.
 
-Quantiles that are given as levels and values are read linearly between them. Draws are off by about 2.6 / sqrt(S) on average
-even when they are right, most of it at the outer quantiles: compare only with the same number of draws.
+Quantiles that are given as levels and values are read linearly between them. Draws are off by about
+2.6 / sqrt(S) on average
+even when they are right, most of it at the outer quantiles: compare only with the same number of
+    draws.
 """
 
 from __future__ import annotations

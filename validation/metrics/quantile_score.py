@@ -1,10 +1,11 @@
 """Quantile divergence: what the candidate's quantiles lose against the exact ones, at its own levels, in the unit of y.
 
-The quantile (pinball) loss of a value v at level t has its least expectation under the exact predictive G at the exact
-quantile Q(t); the excess there is the integral of G - t from Q(t) to v. The score is twice its mean over the levels:
-zero if and only if every value is an exact quantile, however few the levels are, and the CRPS divergence in the limit
-of many equidistant ones. What lies between and beyond the levels is not judged. Closed form for normals and mixtures,
-by the integral of the normal distribution function, z Phi(z) + phi(z).
+The quantile (pinball) loss of a value v at level t has its least expectation under the exact
+predictive G at the exact quantile Q(t); the excess there is the integral of G - t from Q(t) to v.
+The score is twice its mean over the levels: zero if and only if every value is an exact quantile,
+however few the levels are, and the CRPS divergence in the limit of many equidistant ones. What lies
+between and beyond the levels is not judged. Closed form for normals and mixtures, by the integral
+of the normal distribution function, z Phi(z) + phi(z).
 """
 
 from __future__ import annotations

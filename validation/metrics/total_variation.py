@@ -1,7 +1,8 @@
 """Total variation distance: the largest difference in the probability of any event, between 0 and 1.
 
-TV = sum |p - q| / 2. Densities: the line is cut where they cross, and between crossings TV is a difference of the two
-distribution functions, so no kink is integrated. Bins: cell by cell over all C + 2 cells.
+TV = sum |p - q| / 2. Densities: the line is cut where they cross, and between crossings TV is a
+difference of the two distribution functions, so no kink is integrated. Bins: cell by cell over all
+C + 2 cells.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def _formula(log_q: Array, log_p: Array) -> Array:
 
 
 def _normals(candidate: Normal, reference: Normal) -> Array:
-    """Exactly, through the crossings of the two densities in units of the narrower one: t = 0, and ratio r >= 1."""
+    """Exactly, through the crossings of the two densities in units of the narrower one: t = 0, and
+    ratio r >= 1.
+    """
     swap = candidate.sd < reference.sd
     narrow = np.where(swap, candidate.sd, reference.sd)
     wide = np.where(swap, reference.sd, candidate.sd)
@@ -40,7 +43,9 @@ def _normals(candidate: Normal, reference: Normal) -> Array:
 
 
 def _crossings(shift: Array, ratio: Array) -> tuple[Array, Array]:
-    """Roots of (r^2 - 1) t^2 + 2 d t - (d^2 + 2 r^2 log r) = 0 without cancellation; minus infinity where r = 1."""
+    """Roots of (r^2 - 1) t^2 + 2 d t - (d^2 + 2 r^2 log r) = 0 without cancellation; minus infinity
+    where r = 1.
+    """
     a = (ratio - 1) * (ratio + 1)
     log_ratio = np.log(ratio)
     root = np.sqrt(shift**2 + 2 * a * log_ratio)
@@ -53,7 +58,9 @@ def _crossings(shift: Array, ratio: Array) -> tuple[Array, Array]:
 
 
 def _densities(candidate: Predictive, reference: Predictive) -> Array:
-    """F_q - F_p climbs where q > p and falls elsewhere, so TV is the sum of its maxima less that of its minima."""
+    """F_q - F_p climbs where q > p and falls elsewhere, so TV is the sum of its maxima less that of
+    its minima.
+    """
     points = grid([candidate, reference])
     above = _above(candidate, reference, points)
     changes = above[:, :-1] != above[:, 1:]

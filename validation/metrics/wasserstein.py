@@ -1,8 +1,9 @@
 """Wasserstein distance of order one, W1 = integral of |F - G|, in the unit of the observation.
 
-Between crossings of the two distribution functions the integral is a difference of primitives of F and G, which have closed
-forms; crossings are found by bisection between sorted knots of both laws. Draws are not served: S draws of the exact law itself
-are at a distance of about 1.3 sd / sqrt(S), and the divergence `crps` has no such floor.
+Between crossings of the two distribution functions the integral is a difference of primitives of F
+and G, which have closed forms; crossings are found by bisection between sorted knots of both laws.
+Draws are not served: S draws of the exact law itself are at a distance of about 1.3 sd / sqrt(S),
+and the divergence `crps` has no such floor.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def _root(
 
 
 def _knots(law: Predictive) -> Array:
-    """Points (row, point) between which the distribution function is simple, and which enclose its mass."""
+    """Points (row, point) between which the distribution function is simple, and which enclose its
+    mass.
+    """
     if isinstance(law, Quantiles):
         return law.values
     if not isinstance(law, Bins):

@@ -13,7 +13,8 @@ SHOWS = "a candidate that shows its attention: an object with attention(context,
 
 
 def shown(call: Any, context: Any, query: Any) -> tuple[list[Array], int]:
-    """The maps of a candidate, checked, and how many of the tokens that are read first are no observations.
+    """The maps of a candidate, checked, and how many of the tokens that are read first are no
+    observations.
 
     Raises:
         InputError: it shows none.
@@ -35,7 +36,9 @@ def answering(weights: Array, task: Task) -> Array:
 
 
 def own(weights: Array, leading: int, task: Task) -> Array | None:
-    """The square map of tokens that read and are read: of a sequence the last symbol; None where no token is both."""
+    """The square map of tokens that read and are read: of a sequence the last symbol; None where no
+    token is both.
+    """
     readers, read = weights.shape[2:]
     if readers < read:
         return None

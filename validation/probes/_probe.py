@@ -19,7 +19,9 @@ Call = Callable[[Any, Any], Any]  # (context, query) -> an answer in one of the 
 
 @dataclass(frozen=True, eq=False)
 class Constructed:
-    """A construction that stands beside the candidate: its name, and itself with `attention` and `roles`."""
+    """A construction that stands beside the candidate: its name, and itself with `attention` and
+    `roles`.
+    """
 
     name: str
     call: Any
@@ -78,9 +80,11 @@ class Probe:
 
 
 def summary(values: Array, seed: int, lowest: float = 0.0, highest: float = 1.0) -> dict[str, Any]:
-    """Mean over data sets with its 95 % limits, cut where the quantity ends; values (dataset, *column).
+    """Mean over data sets with its 95 % limits, cut where the quantity ends; values (dataset,
+    *column).
 
-    A limit that the sample does not support is null, with the `reason` in its place in a list of the same shape.
+    A limit that the sample does not support is null, with the `reason` in its place in a list of
+    the same shape.
     """
     low, high = (np.clip(limit, lowest, highest) for limit in bootstrap.limits(values, seed=seed))
     estimate = values.mean(0)

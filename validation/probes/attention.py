@@ -15,7 +15,9 @@ from veribayes.validation.probes._probe import Probe, Subject, summary
 
 
 def _ask(subject: Subject) -> dict[str, Any]:
-    """Unit and labels of `by_distance`, `even` (what an even spread over the observations has there), and a row a layer."""
+    """Unit and labels of `by_distance`, `even` (what an even spread over the observations has
+    there), and a row a layer.
+    """
     task, data = subject.task, subject.data
     context, query = task.model.inputs(data, len(data.positions) - 1)
     layers, leading = shown(subject.call, context, query)

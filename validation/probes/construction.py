@@ -14,7 +14,8 @@ from veribayes.validation.probes._probe import Probe, Subject, summary
 
 
 def _ask(subject: Subject) -> dict[str, Any]:
-    """Total variation of the nearest head of every layer from each layer of the construction, over the observations.
+    """Total variation of the nearest head of every layer from each layer of the construction, over
+    the observations.
 
     Returns:
         name, roles of the constructed layers that read observations, `distance` [layer][constructed layer] with
@@ -51,7 +52,9 @@ def _reads(weights: Array, leading: int) -> bool:
 
 
 def _nearest_heads(mine: list[Array], wanted: list[Array]) -> tuple[Array, list[list[int]]]:
-    """Distance (dataset, layer, constructed layer) of the head that is nearest on average, and its number from 1 on."""
+    """Distance (dataset, layer, constructed layer) of the head that is nearest on average, and its
+    number from 1 on.
+    """
     rows, heads = [], []
     for weights in mine:
         distances = [maps.apart(weights, other) for other in wanted]  # (dataset, head) each

@@ -15,12 +15,13 @@ SHARES = (0.1, 0.01)  # of the divergence at the shortest context, for `enough`
 
 
 def _ask(subject: Subject) -> dict[str, Any] | None:
-    """Mean Jensen-Shannon divergence between the answers to the whole context and to a part of it, nats.
+    """Mean Jensen-Shannon divergence between the answers to the whole context and to a part of it,
+    nats.
 
-    Of the candidate and of exact Bayes; unlike KL it is finite where a part calls impossible what the whole does not.
-    The part is the last k observations, k doubling from the shortest context; where their order means nothing, any k.
-    `enough` says, for each share, how many suffice for this share of the divergence at the shortest. None for
-    evidence on nodes.
+    Of the candidate and of exact Bayes; unlike KL it is finite where a part calls impossible what
+    the whole does not. The part is the last k observations, k doubling from the shortest context;
+    where their order means nothing, any k. `enough` says, for each share, how many suffice for this
+    share of the divergence at the shortest. None for evidence on nodes.
     """
     data = subject.data
     if len(data.positions) < 2:

@@ -19,6 +19,7 @@ import typer
 from veribayes import registry
 from veribayes.cli import console, terminal
 from veribayes.cli.arguments import MOST_PROCESSES, MOST_SEED, one_of, positive_number, whole_number
+from veribayes.cli.claims import claims
 from veribayes.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="tasks, families, engines, candidates, metrics, tests, endpoints or probes."
+            help="tasks, families, engines, candidates, metrics, tests, endpoints, probes or claims."
         ),
     ] = "all",
     as_json: Json = False,
@@ -90,6 +91,7 @@ def list_(
         "endpoints",
         "probes",
     )
+    kinds = (*kinds, "claims")
     if what not in (*kinds, "checks", "all"):  # checks were called tests, and are so here
         raise InputError(f"one of {', '.join(kinds)}", f"'{what}'")
     found = {kind: _listing(kind) for kind in (kinds if what == "all" else (what,))}
@@ -666,6 +668,9 @@ def calibrate_engine(
     text = f"{found['task']}: {found['engine']} is {found['verdict']} on {datasets} data sets; {p_values}"
     print(json.dumps(found, indent=1) if as_json else text)
     raise typer.Exit(0 if found["verdict"] == "calibrated" else 1)
+
+
+app.command("claims")(claims)
 
 
 @app.command()

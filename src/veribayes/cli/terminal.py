@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from veribayes.statistics import limits
-from veribayes.tree import waiting
+from veribayes.storage import waiting
 
 COLOUR = {"equivalent": "green", "different": "red", "undecided": "yellow"}
 HEADINGS = (

@@ -1,9 +1,9 @@
 """Which algorithm is it? The candidate against every named predictor of the task, at each context length and overall.
 
-Here the candidate and the predictors are asked about data sets, and the predictors' free numbers are fitted; what follows
-from their divergences, and how, is said by `validation/identification.py`. Nearness is the mean divergence of the predictor
-from the candidate: KL(predictor || candidate) for a candidate with a density, the quantile divergence at their levels for
-quantiles, as in `verify`.
+Here the candidate and the predictors are asked about data sets, and the predictors' free numbers
+are fitted; what follows from their divergences, and how, is said by `validation/identification.py`.
+Nearness is the mean divergence of the predictor from the candidate: KL(predictor || candidate) for
+a candidate with a density, the quantile divergence at their levels for quantiles, as in `verify`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ def identify(
 def _fitted(
     task: Task, judged: Candidate, known: list[Predictor], seed: int
 ) -> tuple[Task, list[Predictor]]:
-    """The task with its tolerance, and the predictors with their free numbers, from data sets of their own."""
+    """The task with its tolerance, and the predictors with their free numbers, from data sets of
+    their own.
+    """
     simulation = task.simulate(range(FIT_DATASETS), seed=seed, stream="audit")
     data, outcome = simulation.data, simulation.outcome
     answer = judged.infer(task, data, seed).predictive
@@ -150,7 +152,9 @@ def _endpoint(task: Task, answer: Predictive) -> results.Endpoint:
 
 
 def _yardstick(task: Task, answer: Predictive) -> Yardstick:
-    """The endpoint of `verify` as a measure between the candidate and predictors, and between these."""
+    """The endpoint of `verify` as a measure between the candidate and predictors, and between
+    these.
+    """
     endpoint = _endpoint(task, answer)
     metric, between = (
         registry.load("metric", name) for name in (endpoint.metric, endpoint.for_others)
@@ -163,7 +167,9 @@ def _levels(answer: Predictive) -> tuple[float, ...] | None:
 
 
 def _in_form_of(answer: Predictive, law: Predictive) -> Predictive:
-    """What another predictor says in the form in which it is compared: its quantiles where the candidate gives those."""
+    """What another predictor says in the form in which it is compared: its quantiles where the
+    candidate gives those.
+    """
     if not isinstance(answer, Quantiles):
         return law
     return pipeline.quantiles(law, answer.levels.tolist())

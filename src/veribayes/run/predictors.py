@@ -1,9 +1,10 @@
 """What a candidate could be doing: the named predictors of a task, and the numbers in them that are fitted to a candidate.
 
-A predictor is an engine with options. Every engine whose method is `estimator` and that serves the task is one, once for each
-of its `variants`; beside them stand exact Bayes, Bayes under the wrong prior and the prior alone. An option that the engine
-calls `fitted` (a step size, a pseudo-count) is given the value that brings the predictor nearest to the candidate at each
-position, on data sets that the comparison never sees.
+A predictor is an engine with options. Every engine whose method is `estimator` and that serves the
+task is one, once for each of its `variants`; beside them stand exact Bayes, Bayes under the wrong
+prior and the prior alone. An option that the engine calls `fitted` (a step size, a pseudo-count) is
+given the value that brings the predictor nearest to the candidate at each position, on data sets
+that the comparison never sees.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Predictor:
         return stack(answers, axis=1)
 
     def fit(self, task: Task, data: Data, losses: Sequence[Loss], seed: int) -> Predictor:
-        """The predictor with the value of its fitted option that has the smallest loss at each position.
+        """The predictor with the value of its fitted option that has the smallest loss at each
+        position.
 
         Where the engine's own default is nearer (it may differ from data set to data set) it stays.
 
@@ -109,7 +111,9 @@ class _Search:
     limits: tuple[float, float]
 
     def at(self, losses: Sequence[Loss], position: int) -> dict[str, float]:
-        """The option with its value at one position; empty where the default is nearer, or nothing is finite."""
+        """The option with its value at one position; empty where the default is nearer, or nothing
+        is finite.
+        """
         here = self.data.select(positions=slice(position, position + 1))
         grid = np.geomspace(*self.limits, GRID)
         for loss in losses:
@@ -128,7 +132,8 @@ class _Search:
 
 
 def known(task: Task, more: Sequence[str] = ()) -> list[Predictor]:
-    """Exact Bayes first, then everything else that the task can be held against; `more` names further engines.
+    """Exact Bayes first, then everything else that the task can be held against; `more` names
+    further engines.
 
     Raises:
         InputError: one of `more` is no engine, or does not serve the task.
@@ -154,7 +159,9 @@ def known(task: Task, more: Sequence[str] = ()) -> list[Predictor]:
 
 
 def _serves(predictor: Predictor, task: Task, few: Data) -> bool:
-    """Whether an engine of the right family can do anything with this model: tables may be known, hyperparameters free."""
+    """Whether an engine of the right family can do anything with this model: tables may be known,
+    hyperparameters free.
+    """
     try:
         predictor.predictive(task, few, 0)
     except (InputError, ReferenceRefused):

@@ -5,9 +5,10 @@
     tables         mixtures of transitions and networks with known tables: the tables that the answers imply
     context_used   how much an answer to the latest observations alone differs from the one to all of them
 
-Attention is there where the candidate exposes it: an object with `attention(context, query) -> (maps, leading)`, one map
-(dataset, head, reader, read) a layer, the answering readers last, `leading` of whose tokens are no observations. The networks
-of this package and the constructions do. Intervals are 95 %, over data sets; nothing is decided here.
+Attention is there where the candidate exposes it: an object with `attention(context, query) ->
+(maps, leading)`, one map (dataset, head, reader, read) a layer, the answering readers last,
+`leading` of whose tokens are no observations. The networks of this package and the constructions
+do. Intervals are 95 %, over data sets; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def _answers(asked: Subject) -> dict[str, Any]:
     return answers
 
 
-# -- who is asked -----------------------------------------------------------------------------------------------------
+# -- who is asked ----------------------------------------------------------------------------------
 
 
 def task_name(candidate: str) -> str:
@@ -148,7 +149,9 @@ def _named(name: str, task: Task) -> object:
 
 
 def construction(name: str, task: Task, length: int, seed: int = 0) -> Call:
-    """A construction for contexts of one length; mirror descent takes the step size that is best there."""
+    """A construction for contexts of one length; mirror descent takes the step size that is best
+    there.
+    """
     part = registry.load("construction", name)()
     call: Call = searched(part, task, (length,), seed)(task)
     return call

@@ -1,0 +1,76 @@
+"""`veribayes claims`: sentences of the literature, measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from veribayes.cli import terminal
+from veribayes.cli.arguments import MOST_SEED, whole_number
+
+QUICK, FULL = Path("runs/claims"), Path("runs/claims-full")
+
+
+def claims(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="Papers, or claims as PAPER.CLAIM; all by default."
+        ),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Run the long form: more data sets and more settings.")
+    ] = False,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            parser=whole_number(0, MOST_SEED),
+            metavar="N",
+            help="Determines every number of the run.",
+        ),
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder of outcomes, ledger and page; an interrupted call resumes from it. "
+            "Default: runs/claims, or runs/claims-full.",
+        ),
+    ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the claims and measure nothing.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document on standard output.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Run claims of the literature and say which hold, which fail and which stay undecided."""
+    del debug  # read by main
+    from veribayes.report import claims as pages
+    from veribayes.run import claims as literature
+    from veribayes.storage import store
+
+    with redirect_stdout(sys.stderr):
+        chosen = literature.selected(names or ())
+    if list_:
+        rows = [listed.entry() for listed in chosen]
+        document = {"schema": literature.SCHEMA, "claims": rows}
+        print(json.dumps(document, indent=1) if as_json else pages.listing(rows))
+        return
+    folder = out or (FULL if full else QUICK)
+    with redirect_stdout(sys.stderr), terminal.progress("claims", len(chosen)) as advance:
+        ledger = literature.run(names or (), full=full, seed=seed, out=folder, progress=advance)
+        store.write_text(folder / "claims.html", pages.page(ledger))
+    if as_json:
+        print(json.dumps(ledger, indent=1, allow_nan=False))
+    else:
+        print(pages.text(ledger))
+        print(f"report: {folder / 'claims.html'}")
+    raise typer.Exit(ledger["exit_code"])
