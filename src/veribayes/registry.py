@@ -3,9 +3,10 @@
 A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored module is
 frame. Hyphens and underscores are the same in a name. Other distributions add parts through the entry point groups
 `veribayes.family`, `veribayes.reader`, `veribayes.task`, `veribayes.engine`, `veribayes.construction`,
-`veribayes.metric`, `veribayes.check`, `veribayes.endpoint`, `veribayes.probe`, `veribayes.claim`. A check was called a test: `test`
-and `veribayes.test` mean the same (`ALIASES`). A plug-in that cannot be used is a `Fault`, which names its
-distribution: nothing else fails because of it, and asking for it by name says why.
+`veribayes.metric`, `veribayes.check`, `veribayes.endpoint`, `veribayes.probe`, `veribayes.claim`.
+A check was called a test: `test` and `veribayes.test` mean the same (`ALIASES`). A plug-in that
+cannot be used is a `Fault`, which names its distribution: nothing else fails because of it, and
+asking for it by name says why.
 """
 
 from __future__ import annotations

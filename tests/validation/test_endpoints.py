@@ -1,4 +1,4 @@
-"""Endpoints are parts: what they declare, who meets their needs, and one that another distribution adds."""
+"""Endpoints are parts: what they declare, who meets their needs, and those of another distribution; so are checks and probes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._task import Design
+from veribayes.run import probes
 from veribayes.validation import questions
 from veribayes.validation.endpoints import Endpoint, Size
 from veribayes.validation.endpoints._endpoint import NEEDS
@@ -31,7 +32,9 @@ SHIPPED = [
 ]
 STRANGER = '''"""Endpoints of another distribution: one is a part like ours, one an object of its own, one fails."""
 import numpy as np
+from veribayes.validation.checks.pit_uniform import PART as PIT
 from veribayes.validation.endpoints import Endpoint, Size
+from veribayes.validation.probes import Probe
 
 HASTE = Endpoint("haste", "how hasty it is", "it is too hasty", ("askable",),
                  lambda case: np.linspace(2, 3, case.datasets), unit="s")
@@ -52,8 +55,21 @@ class Fails(Plain):
 
 
 PLAIN, FAILS = Plain(), Fails()
+LOOKS = Probe("looks", "what it looks like", "How it looks.", lambda subject: {"seed": subject.seed})
+OLD = NEW = PIT
 '''
-ENTRIES = "[veribayes.endpoint]\nhaste = hasty:HASTE\nplain = hasty:PLAIN\nfails = hasty:FAILS\n"
+ENTRIES = """
+[veribayes.endpoint]
+haste = hasty:HASTE
+plain = hasty:PLAIN
+fails = hasty:FAILS
+[veribayes.probe]
+looks = hasty:LOOKS
+[veribayes.check]
+new = hasty:NEW
+[veribayes.test]
+old = hasty:OLD
+"""
 
 
 @pytest.fixture
@@ -151,3 +167,20 @@ def test_the_level_says_which_are_asked(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(registry, "usable", lambda kind: ["haste", "plain"])
     assert list(questions._sizes(case, "standard")) == ["haste"]
     assert list(questions._sizes(case, "all")) == ["plain", "haste"]
+
+
+@pytest.mark.usefixtures("site")
+def test_checks_were_called_tests_and_both_words_mean_them() -> None:
+    assert registry.names("test") == registry.names("check")
+    assert {"old", "new", "pit_uniform"} <= set(registry.usable("test"))
+    for name in ("old", "new", "pit_uniform"):
+        assert registry.load("test", name) is registry.load("check", name)
+    with pytest.raises(InputError, match="veribayes list checks"):
+        registry.load("test", "tea_leaves")
+
+
+@pytest.mark.usefixtures("site")
+def test_a_probe_of_another_distribution_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "usable", lambda kind: ["looks"])
+    subject: Any = SimpleNamespace(seed=7)
+    assert probes._answers(subject) == {"looks": {"seed": 7}}
