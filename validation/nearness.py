@@ -178,7 +178,8 @@ def fit(distances: Distances, best: int, seed: int) -> decision.Verdict:
 def split(apart: Array, best: int, tolerance: float) -> tuple[list[int], list[int]]:
     """Predictors nearer to the best one than the tolerance, in either direction, and the others."""
     distance = np.minimum(apart[best], apart[:, best])
-    same, others = [], []
+    same: list[int] = []
+    others: list[int] = []
     for rival in range(len(apart)):
         if rival == best:
             continue

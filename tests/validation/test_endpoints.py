@@ -1,4 +1,4 @@
-"""Endpoints are parts: what they declare, who meets their needs, and those of another distribution; so are checks and probes."""
+"""Endpoints are parts, as are checks and probes: what they declare, and those of another distribution."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def log_sum_exp(terms: Array) -> Array:
         return np.asarray(top + np.log(total))
 
 
-def normal_density(z: Array) -> Array:
+def normal_density(z: Array | float) -> Array:
     """Of a standard normal."""
     return np.asarray(np.exp(-0.5 * z * z - LOG_SQRT_2PI))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from veribayes.predictive import Array, Bins, Categorical, Normal, Predictive
 from veribayes.validation.metrics._cells import BINNED, conditioned, held, log_masses, log_probs
-from veribayes.validation.metrics._metric import Metric
+from veribayes.validation.metrics._metric import Kernel, Metric
 from veribayes.validation.metrics._quadrature import continuous
 
 
@@ -57,7 +57,7 @@ def _integrand(log_q: Array, log_p: Array) -> Array:
     return np.exp(log_p) * (log_p - log_q)
 
 
-KERNELS = {
+KERNELS: dict[tuple[str, str], Kernel] = {
     ("categorical", "categorical"): _categories,
     **continuous(_integrand),
     ("normal", "normal"): normals,
