@@ -66,7 +66,9 @@ class Requests:
         return self._answer(self.data.select(rows), 1)
 
     def mixed(self, rows: IntArray, shift: int = 2) -> Predictive:
-        """The same data sets in another order and in two batches; their answers in the old order."""
+        """The same data sets in another order and in two batches; their answers in the old
+        order.
+        """
         first = int(self.data.index[rows[0]])
         order = generator(self.seed, "batch", first, shift).permutation(len(rows))
         parts = [part for part in np.array_split(order, 2) if part.size]
@@ -218,7 +220,8 @@ class Changes:
 
     Attributes:
         repeat: between two answers to the same request.
-        noise: the floor of the other two; between answers under two seeds where the candidate takes one.
+        noise: the floor of the other two; between answers under two seeds where the candidate takes
+            one.
         batch: by what was changed, above the floor; empty where the floor is infinite.
         order: above the floor; None where order means something or the floor is infinite.
         exact: whether every repeated number is the same.
@@ -237,7 +240,8 @@ def changes(
     """Measure the changes; where the noise is large the answers come back with second ones.
 
     Args:
-        outcome: (dataset, position, query) of the data sets that are asked about; NaN where a query does not apply.
+        outcome: (dataset, position, query) of the data sets that are asked about; NaN where a query
+            does not apply.
         tolerance: of the primary endpoint.
     """
     datasets = answers.first.shape[0]

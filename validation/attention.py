@@ -59,7 +59,9 @@ def diagonal(square: Array) -> Array:
 
 
 def diversity(weights: Array) -> Array:
-    """Mean total variation between two different heads of a layer, (dataset,); 0 for a single head."""
+    """Mean total variation between two different heads of a layer, (dataset,); 0 for a
+    single head.
+    """
     heads = weights.shape[1]
     if heads < 2:
         return np.zeros(len(weights))
@@ -72,7 +74,8 @@ def by_bin(weights: Array, bins: IntArray, number: int) -> Array:
     """Mass by head in bins of the tokens that are read, (dataset, head, bin).
 
     Args:
-        bins: bin of each token for each reader, (dataset, reader, read) or something that broadcasts to it.
+        bins: bin of each token for each reader, (dataset, reader, read) or something that
+            broadcasts to it.
     """
     inside = bins[..., None] == np.arange(number)  # (dataset, reader, read, bin)
     mass = weights[..., None] * inside[:, None]

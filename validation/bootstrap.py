@@ -81,7 +81,8 @@ class Studentised:
         lift: what was added to every value before its logarithm, (*column,); 0 on the other scale.
         error: standard error on the scale used, (*column,).
         log: whether that scale is the logarithm, (*column,).
-        t: studentised statistic of each resample, (replicate, *column); 0 where a resample says nothing.
+        t: studentised statistic of each resample, (replicate, *column); 0 where a resample says
+            nothing.
         clusters: data sets behind each column, (*column,).
     """
 
@@ -111,7 +112,8 @@ def interval(
     quantities).
 
     Args:
-        within: where the quantity can lie, as a share between 0 and 1; limits are cut there, and then supported.
+        within: where the quantity can lie, as a share between 0 and 1; limits are cut there, and
+            then supported.
 
     Raises:
         InputError: fewer than two data sets, or a value that is not finite.

@@ -128,7 +128,8 @@ class Experiments:
     """Limits that many runs with `clusters` data sets each would report, all (run,).
 
     Attributes:
-        bounds: by the ratio of the true mean to the tolerance, which sets what an unseen context may cost.
+        bounds: by the ratio of the true mean to the tolerance, which sets what an unseen context
+            may cost.
     """
 
     law: Law
@@ -189,7 +190,8 @@ def experiments(
 
     Args:
         ratios: of the true mean to the tolerances that are tried.
-        prior: what an unseen context may cost, in tolerances; 0 where nothing bounds it, as for a secondary endpoint.
+        prior: what an unseen context may cost, in tolerances; 0 where nothing bounds it, as for a
+            secondary endpoint.
     """
     blocks: list[list[Bounds]] = []
     for start in range(first, first + nulls, COLUMNS):

@@ -16,11 +16,13 @@ class Candidate:
 
     Attributes:
         name: shown to the reader.
-        identity: hash of everything its answers depend on, or None for a bare callable, whose run never resumes.
+        identity: hash of everything its answers depend on, or None for a bare callable, whose run
+            never resumes.
         infer: (task, data, seed) -> branch with leading shape (dataset, position, query).
         kind: engine, construction, checkpoint, callable or predictions.
         card: a checkpoint's card.
-        takes_seed: whether `seed` is the only source of its randomness: the same seed and data give the same answer.
+        takes_seed: whether `seed` is the only source of its randomness: the same seed and data give
+            the same answer.
         exposes: whether it can say more than predictions of single queries: latents or a joint.
         askable: whether it can be asked about other data sets, or again; what is recorded cannot.
     """

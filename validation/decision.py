@@ -32,12 +32,17 @@ from veribayes.validation.stability import DETECTABLE, MISSED, MOST
 from veribayes.validation.verdict import Decision as Decision
 from veribayes.validation.verdict import Verdict as Verdict
 
-FEWEST_EQUIVALENT = 400  # data sets: from ln 40 / .01 = 369 on, a defect in one context in a hundred is seen with 97.5 %
-FEWEST_SECONDARY = 200  # the same for an endpoint that can only veto; the share of contexts that it may miss is printed with it
+# data sets: from ln 40 / .01 = 369 on, a defect in one context in a hundred is seen with 97.5 %
+FEWEST_EQUIVALENT = 400
+# the same for an endpoint that can only veto; the share of contexts that it may miss is printed
+# with it
+FEWEST_SECONDARY = 200
 FEWEST_DIFFERENT = 30  # data sets from which the interval's coverage was good enough to say so
 RULE_OF_THREE = 3.0  # 95 % upper limit of a rate that was never seen in n: 3 / n
-LEFT_TAIL = 2.0  # of (mean - smallest) / n, with one that the interval has: the rule of three for debiased values
-PRIOR = 100.0  # tolerances: what the prior predictive costs on average, since 1 % of that is the tolerance
+# of (mean - smallest) / n, with one that the interval has: the rule of three for debiased values
+LEFT_TAIL = 2.0
+# tolerances: what the prior predictive costs on average, since 1 % of that is the tolerance
+PRIOR = 100.0
 POWER = 0.84  # standard errors: 80 %
 TWO_SIDED = 1.96
 HEAVY = 0.7  # Pareto shape above which the stated coverage is not promised (arXiv 1507.02646)
@@ -51,7 +56,8 @@ class Bounds:
 
     Attributes:
         low, high: of the 95 % interval.
-        lower, upper: the same with the allowances for what was not seen; what `different` and `equivalent` are judged by.
+        lower, upper: the same with the allowances for what was not seen; what `different` and
+            `equivalent` are judged by.
     """
 
     low: Array
@@ -74,18 +80,21 @@ def decide(
     """Three-way decision on the mean divergence.
 
     Args:
-        cluster_values: one mean divergence a data set, (dataset,), Monte Carlo correction included; may be infinite.
+        cluster_values: one mean divergence a data set, (dataset,), Monte Carlo correction included;
+            may be infinite.
         tolerance: in the metric's unit.
         reference_error: bound on what the reference's error can still contribute to the mean.
-        zero_mass: exact mass on outcomes that the candidate calls impossible, for the finding; None where it has no such.
-        worst: what a context that was not seen may cost: the mean divergence of the prior predictive. Default: a hundred
-            tolerances, which it is by the tolerance's own rule.
+        zero_mass: exact mass on outcomes that the candidate calls impossible, for the finding; None
+            where it has no such.
+        worst: what a context that was not seen may cost: the mean divergence of the prior
+            predictive. Default: a hundred tolerances, which it is by the tolerance's own rule.
         fewest: data sets that `equivalent` needs.
         unheld: what the number type of the candidate may hide of the mean: it counts against
             `equivalent` alone.
 
     Raises:
-        InputError: no data set, NaN (a score that is missing is never skipped), or a tolerance that is not positive.
+        InputError: no data set, NaN (a score that is missing is never skipped), or a tolerance that
+            is not positive.
     """
     values = require(cluster_values, tolerance, reference_error)
     if np.isposinf(values).any():

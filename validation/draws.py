@@ -44,8 +44,8 @@ class Drawn:
     Attributes:
         known: answers seen, tests and their p-values; None where one answer was too short for any.
         seeded: whether the two answers belong to two seeds.
-        times, on: how many times as many draws would settle an undecided run, on so many data sets; None where draws are
-            not what limits it.
+        times, on: how many times as many draws would settle an undecided run, on so many data sets;
+            None where draws are not what limits it.
     """
 
     known: independence.Independence | None

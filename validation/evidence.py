@@ -33,7 +33,9 @@ def outcomes_placed(case: Case) -> Arrays | None:
 
 
 def bets(case: Case) -> Arrays | None:
-    """Log densities of one outcome a data set, as gains of the exact predictive over the candidate."""
+    """Log densities of one outcome a data set, as gains of the exact predictive over the
+    candidate.
+    """
     regrets = _single(case, "log_score_regret")
     if regrets is None:
         return None

@@ -121,7 +121,9 @@ def _kernel(candidate: Draws, reference: Predictive) -> Array:
 
 
 def places(draws: Array, reference: Predictive) -> Array:
-    """Exact distribution function at the draws, (row, draw); for categories the middle of its step."""
+    """Exact distribution function at the draws, (row, draw); for categories the middle of
+    its step.
+    """
     if not isinstance(reference, Categorical):
         return reference.cdf(draws)
     middle = np.cumsum(reference.probs, -1) - 0.5 * reference.probs

@@ -131,7 +131,8 @@ def _lead_limits(rival: Array, best: Array, lengths: Mask, seed: int) -> Array:
     where the rival alone is.
 
     Args:
-        lengths: positions that are asked for, (position,): a rare event at another one must not widen the limits of these.
+        lengths: positions that are asked for, (position,): a rare event at another one must not
+            widen the limits of these.
     """
     far = np.isposinf(rival).any(0)
     here = np.isposinf(best).any(0)

@@ -37,7 +37,8 @@ class Corrected:
     Attributes:
         value: corrected; may be negative and is not clipped.
         raw: as scored.
-        remainder: size of what the correction leaves; its mean belongs into the decision's `reference_error`.
+        remainder: size of what the correction leaves; its mean belongs into the decision's
+            `reference_error`.
     """
 
     value: Array
@@ -55,8 +56,10 @@ def corrected_kl(
     """KL between the averages of the runs, less the bias of each side that was run twice.
 
     Args:
-        masses: of bins, between the masses of the candidate's cells (metric `kl`) instead of densities (`kl_density`).
-        candidate, reference: a predictive that is exact, or two independent runs of a Monte Carlo one.
+        masses: of bins, between the masses of the candidate's cells (metric `kl`) instead of
+            densities (`kl_density`).
+        candidate, reference: a predictive that is exact, or two independent runs of a Monte Carlo
+            one.
         outcome: realised values (dataset, position, query); NaN where a query does not apply.
     """
     q = _one(candidate)

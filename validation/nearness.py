@@ -17,8 +17,10 @@ from veribayes.predictive import Array, Predictive
 from veribayes.validation import bootstrap, decision
 from veribayes.validation.metrics._metric import Metric
 
-JS_SHARE = 4  # JS = KL / 4 to third order (Lin 1991, doi:10.1109/18.61115): both are chi-square, by 1/8 and 1/2
-ROUNDING = 1e-12  # nats; of predictors that coincide at a position that one is named which is nearest over all
+# JS = KL / 4 to third order (Lin 1991, doi:10.1109/18.61115): both are chi-square, by 1/8 and 1/2
+JS_SHARE = 4
+# nats; of predictors that coincide at a position that one is named which is nearest over all
+ROUNDING = 1e-12
 SHARE = 0.1  # of two predictors' separation, which the difference between them has to exceed
 
 Progress = Callable[[int], None]
@@ -32,8 +34,10 @@ class Distances:
     Attributes:
         metric, unit: of the divergence.
         tolerance: largest mean that counts as near, in this unit.
-        near: divergence of each predictor from the candidate, (predictor, dataset, position); NaN where nothing was asked.
-        apart: mean divergence of the row from the column, (predictor, predictor, position + 1): overall last.
+        near: divergence of each predictor from the candidate, (predictor, dataset, position); NaN
+            where nothing was asked.
+        apart: mean divergence of the row from the column, (predictor, predictor, position + 1):
+            overall last.
         clusters: `near` averaged over positions, (predictor, dataset).
     """
 

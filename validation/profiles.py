@@ -25,10 +25,13 @@ class Profile:
 
     Attributes:
         key: context sizes or query labels, (key,), increasing.
-        estimate, low, high: (key,); limits are NaN behind fewer than ten data sets, and where the sample does not support them.
-        share: part of the primary endpoint that comes from here, (key,); sums to 1. NaN when the endpoint is infinite or zero.
+        estimate, low, high: (key,); limits are NaN behind fewer than ten data sets, and where the
+            sample does not support them.
+        share: part of the primary endpoint that comes from here, (key,); sums to 1. NaN when the
+            endpoint is infinite or zero.
         clusters: data sets behind each, (key,).
-        reasons: why a limit is not shown, (key,); None where both are, or where the estimate is infinite.
+        reasons: why a limit is not shown, (key,); None where both are, or where the estimate is
+            infinite.
     """
 
     key: IntArray
@@ -91,7 +94,8 @@ def where(
 
     Args:
         scores, context: as in `curve`.
-        label: what a query asks for, (query,), e.g. its target; queries with one label are taken together. Default: its number.
+        label: what a query asks for, (query,), e.g. its target; queries with one label are taken
+            together. Default: its number.
     """
     labels = np.arange(scores.shape[-1]) if label is None else label
     by_query = _profile(scores, np.broadcast_to(labels, scores.shape), seed)

@@ -24,7 +24,8 @@ from veribayes.validation.checks._test import Outcome
 from veribayes.validation.endpoints import Size
 
 LEVEL = summaries.ALPHA
-WORTH_SAYING = 1.5  # times as large as elsewhere; a smaller concentration is significant at large n and helps nobody
+# times as large as elsewhere; a smaller concentration is significant at large n and helps nobody
+WORTH_SAYING = 1.5
 NAMED = 3  # groups in findings
 KEPT = 20  # groups in the JSON
 LEAST = 1e-6  # p-values below are not told apart

@@ -69,7 +69,8 @@ def shown(
 
     Args:
         estimate, low, high: (*column,).
-        values: what was averaged, (dataset, *column); NaN where a data set says nothing about a column.
+        values: what was averaged, (dataset, *column); NaN where a data set says nothing about a
+            column.
     """
     absent = np.isnan(values)
     smallest = np.where(absent, np.inf, values).min(0)
@@ -124,7 +125,8 @@ def planned(mean: float, spread: float, top: float, n: int, *, signed: bool = Fa
     tail included.
 
     Args:
-        signed: whether values may be negative: the interval is then on their own scale, not that of logarithms.
+        signed: whether values may be negative: the interval is then on their own scale, not that of
+            logarithms.
     """
     step = DETECTABLE * spread / math.sqrt(n)
     log = mean > 0 and not signed

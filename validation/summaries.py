@@ -43,8 +43,9 @@ class Coverage:
 
     Attributes:
         limits: the share with its limits, none of them outside [0, 1].
-        p_value: two-sided, of the studentised difference from the level (normal); 1 where fewer than twenty data sets are
-            expected outside the region: with six, 8 % of the nulls are rejected at 5 %.
+        p_value: two-sided, of the studentised difference from the level (normal); 1 where fewer
+            than twenty data sets are expected outside the region: with six, 8 % of the nulls are
+            rejected at 5 %.
     """
 
     kind: Literal["central", "hpd"]
@@ -68,9 +69,10 @@ class Reliability:
 
     Attributes:
         confidence, hit: means in ten groups of equal size by confidence.
-        low, high: simultaneous 95 % band of the hits of a calibrated candidate, around its confidence.
-        miscalibration, discrimination, uncertainty: Brier score = miscalibration - discrimination + uncertainty (CORP;
-            Dimitriadis, Gneiting & Jordan 2021, doi:10.1073/pnas.2016191118).
+        low, high: simultaneous 95 % band of the hits of a calibrated candidate, around its
+            confidence.
+        miscalibration, discrimination, uncertainty: Brier score = miscalibration - discrimination +
+            uncertainty (CORP; Dimitriadis, Gneiting & Jordan 2021, doi:10.1073/pnas.2016191118).
         smooth_error: smooth calibration error (Błasiok & Nakkiran 2023, arXiv 2309.12236); no bins
             to choose.
         floor: what a calibrated candidate stays below with probability 95 %.
@@ -97,9 +99,9 @@ def coverage(
 
     Args:
         scores: metric -> (dataset, position, query).
-        levels: of a candidate that gives quantiles. It states no other interval, so the central ones between two of its levels
-            that come nearest to 50 and 90 % are looked at; none where no two levels lie
-            symmetrically.
+        levels: of a candidate that gives quantiles. It states no other interval, so the central
+            ones between two of its levels that come nearest to 50 and 90 % are looked at; none
+            where no two levels lie symmetrically.
     """
     nested: dict[Literal["central", "hpd"], Array] = {}
     if "pit" in scores:
@@ -148,7 +150,8 @@ def reliability(confidence: Array, hit: Array, *, seed: int = 0, family: int = 1
     Cameron, Gelbach & Miller 2008, doi:10.1162/rest.90.3.414).
 
     Args:
-        family: p-values among which Holm corrects this one: there are so many replicates that it can reject.
+        family: p-values among which Holm corrects this one: there are so many replicates that it
+            can reject.
     """
     applies = ~np.isnan(confidence)
     dataset, *_ = np.nonzero(applies)
@@ -209,7 +212,9 @@ def smooth_errors(residual: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def _kernels() -> tuple[Array, ...]:
-    """Gaussian kernels of every width, reflected at 0 and 1, each row with mean one over the grid."""
+    """Gaussian kernels of every width, reflected at 0 and 1, each row with mean one over
+    the grid.
+    """
     mirrored = np.stack([GRID, -GRID, 2 - GRID])
     images = mirrored[:, :, None] - GRID
     kernels = [np.exp(-0.5 * (images / width) ** 2).sum(0) for width in WIDTHS]

@@ -14,8 +14,8 @@ class Decision:
 
     Attributes:
         verdict: equivalent, different or undecided.
-        estimate, low, high: mean over data sets with its 95 % limits; None where it is infinite (limits also for one data set),
-            and for a limit that the sample does not support.
+        estimate, low, high: mean over data sets with its 95 % limits; None where it is infinite
+            (limits also for one data set), and for a limit that the sample does not support.
         reason: why it does not; None where it supports both.
         upper: the limit with its allowances for what was not seen; what equivalence is judged by,
             whatever the sample supports.

@@ -36,7 +36,8 @@ def max_statistic(values: Array) -> tuple[float, Array]:
     corrected for the choice.
 
     Args:
-        values: (1 + permutation, statistic), the observed labelling first. Single-step maxT, Westfall & Young 1993.
+        values: (1 + permutation, statistic), the observed labelling first. Single-step maxT,
+            Westfall & Young 1993.
 
     Raises:
         InputError: a statistic that no relabelling changes.

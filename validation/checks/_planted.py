@@ -30,7 +30,8 @@ DRAWS, OBSERVATIONS, DIMENSIONS = 100, 4, 2
 CHAIN = 0.9  # lag-one autocorrelation; unthinned, a permutation test rejects 62 % of such nulls
 SEGMENT = 5  # draws of a unit
 TOSSES, STEPS, PATHS, ORDERS = 20, 8, 10, 5
-FORGOTTEN = 0.9  # weight of a toss relative to the next one's, of a predictor with the order dependence below
+# weight of a toss relative to the next one's, of a predictor with the order dependence below
+FORGOTTEN = 0.9
 ORDER_TOLERANCE = 0.009121  # nats; mean over 4 million prompts, standard error 5e-6
 
 

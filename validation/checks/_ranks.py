@@ -76,7 +76,9 @@ def _replicates(quantities: int) -> int:
 def simulated(
     statistic: Statistic, n: int, draws: int, seed: int, replicates: int = REPLICATES
 ) -> Array:
-    """Sorted statistics of many sets of n uniform ranks; kept, because runs of one size share them."""
+    """Sorted statistics of many sets of n uniform ranks; kept, because runs of one size
+    share them.
+    """
     rng = generator(seed, "ranks", n, draws)
     even = np.full(draws + 1, 1 / (draws + 1))
     step = max(1, BLOCK // draws)

@@ -29,10 +29,12 @@ class Outcome:
         statistic: its value; large is evidence against the null.
         p_value: of the whole test, multiplicity included.
         n: units (data sets, or draws kept) behind it.
-        components: p-value of each part of the test, adjusted for their number; empty where it has one part.
+        components: p-value of each part of the test, adjusted for their number; empty where it has
+            one part.
         measured: further numbers by name, such as an accuracy and its limit; no p-values.
-        least: the smallest p-value that the test could have had: 1 / (B + 1) for B resamples, times what the test itself
-            corrects for; 0 where nothing is resampled. `attainable` holds it against the level.
+        least: the smallest p-value that the test could have had: 1 / (B + 1) for B resamples, times
+            what the test itself corrects for; 0 where nothing is resampled. `attainable` holds it
+            against the level.
     """
 
     statistic: float

@@ -70,8 +70,9 @@ class Endpoint:
         label: what is measured, for a table.
         about: what it means to be beyond the tolerance, a clause.
         needs: words of `NEEDS`; where one is not met the endpoint is not asked.
-        measure: comparison -> one value a data set, (dataset,), or several ways to ask by name, of which the largest
-            counts; data sets that say nothing are left out, and None, or no data set, is no answer.
+        measure: comparison -> one value a data set, (dataset,), or several ways to ask by name, of
+            which the largest counts; data sets that say nothing are left out, and None, or no data
+            set, is no answer.
         unit: of the values; None for that of the primary endpoint.
         tolerance: comparison -> largest mean that counts as none, in this unit.
         reference_error: comparison -> what the reference's error may add to the mean.
@@ -96,7 +97,9 @@ class Endpoint:
             raise InputError(f"needs among {', '.join(NEEDS)}", ", ".join(unknown))
 
     def ask(self, case: Case) -> Size | None:
-        """Its size for this candidate; None where a need is not met, or no data set says anything."""
+        """Its size for this candidate; None where a need is not met, or no data set says
+        anything.
+        """
         if not all(NEEDS[word](case) for word in self.needs):
             return None
         values = self.measure(case)

@@ -18,8 +18,8 @@ class Size:
         tolerance: largest mean that counts as none.
         unit: of the values.
         reference_error: bound on what the reference's error adds to their mean.
-        variants: means of all ways in which it was asked, by name; `values` are those of the largest. Its p-value
-            is multiplied by their number (Bonferroni).
+        variants: means of all ways in which it was asked, by name; `values` are those of the
+            largest. Its p-value is multiplied by their number (Bonferroni).
 
     Raises:
         InputError: no data set, NaN, or a tolerance that is not positive.

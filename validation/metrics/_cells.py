@@ -52,7 +52,9 @@ def log(x: Array) -> Array:
 
 
 def log_masses(law: Predictive, candidate: Bins) -> Array:
-    """Log mass of `law` in each cell of the candidate, (row, cell); no cancellation in either tail."""
+    """Log mass of `law` in each cell of the candidate, (row, cell); no cancellation in
+    either tail.
+    """
     edges = np.concatenate([[-np.inf], candidate.edges, [np.inf]])
     if isinstance(law, Normal):
         return _normal(law.mean, law.sd, edges)

@@ -37,7 +37,8 @@ class Metric:
         needs: what it compares, in words.
         citation: source.
         kernels: (candidate form, reference form) -> kernel on rows.
-        sees_outcome: whether kernels also take the realised value and an independent uniform number, both (row,).
+        sees_outcome: whether kernels also take the realised value and an independent uniform
+            number, both (row,).
     """
 
     name: str

@@ -31,7 +31,9 @@ from veribayes.validation.metrics._quadrature import DENSITIES, integrate
 from veribayes.validation.metrics.kl_density import components
 
 MANY = 64  # components from which quadrature at some 400 points is cheaper than all pairs
-NARROW = 1e-3  # bin width / sd under which the midpoint rule is exact to 1e-15 sd, and a difference of integrals is not
+# bin width / sd under which the midpoint rule is exact to 1e-15 sd, and a difference of integrals
+# is not
+NARROW = 1e-3
 HALF_NORMAL_MEAN = float(np.sqrt(2 / np.pi))
 
 

@@ -180,7 +180,9 @@ def _squares_beyond(law: Bins, side: int, border: float) -> Array:
 
 
 def _squares_of_tail(d: float, s: float) -> float:
-    """E[(d + s |Z|)^2; d + s |Z| > 0]: a half-normal that starts at a distance d above the border."""
+    """E[(d + s |Z|)^2; d + s |Z| > 0]: a half-normal that starts at a distance d above the
+    border.
+    """
     z = max(-d / s, 0.0)
     second = s * s * _second_moment(z)
     first = 2 * s * d * float(_density(z))

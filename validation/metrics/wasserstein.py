@@ -26,7 +26,9 @@ from veribayes.validation.metrics._metric import Metric, normal_density
 from veribayes.validation.metrics._quadrature import grid
 from veribayes.validation.metrics.kl_density import components
 
-BISECTIONS = 30  # a crossing wrong by 1e-9 of a gap between knots is wrong by 1e-18 in W1: the integrand is zero there
+# a crossing wrong by 1e-9 of a gap between knots is wrong by 1e-18 in W1: the integrand is zero
+# there
+BISECTIONS = 30
 # tail scales beyond a border; the mass farther out is 2e-19
 REACH = np.array([0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0, 5.0, 9.0])
 
@@ -118,7 +120,9 @@ def _of_bins(law: Bins, y: Array) -> Array:
 
 
 def _of_bars(edges: Array, mass: Array, y: Array) -> Array:
-    """Sum over uniform bars of mass times E(y - U)+; edges (row or 1, edge), mass (row or 1, bar)."""
+    """Sum over uniform bars of mass times E(y - U)+; edges (row or 1, edge), mass (row or
+    1, bar).
+    """
     rows = len(y)
     edges = np.broadcast_to(edges, (rows, edges.shape[1]))
     mass = np.broadcast_to(mass, (rows, mass.shape[1]))

@@ -28,7 +28,9 @@ def shown(call: Any, context: Any, query: Any) -> tuple[list[Array], int]:
 
 
 def answering(weights: Array, task: Task) -> Array:
-    """The readers that answer: the last symbol, the queries of a set, or every node of a network."""
+    """The readers that answer: the last symbol, the queries of a set, or every node of a
+    network.
+    """
     if task.model.layout.order == "sequence":
         return weights[:, :, -1:]
     readers, read = weights.shape[2:]

@@ -49,7 +49,8 @@ def identify(
     Args:
         task: with its tolerance.
         judged: the candidate.
-        datasets: of the stream `verify`; fitted options come from 100 others, of the stream `audit`.
+        datasets: of the stream `verify`; fitted options come from 100 others, of the stream
+            `audit`.
         against: further engines to consider, planted defects for example.
         progress: called with the share of the comparisons that is done, as a number of data sets.
 
@@ -105,7 +106,9 @@ def _fitted(
 
 
 def _loss(metric: Metric, answer: Predictive, outcome: Array) -> predictors.Loss:
-    """Mean divergence of a predictive (dataset, query) from the candidate's answer at one position."""
+    """Mean divergence of a predictive (dataset, query) from the candidate's answer at one
+    position.
+    """
 
     def loss(guess: Predictive, position: int) -> float:
         here = slice(position, position + 1)

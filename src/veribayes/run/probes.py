@@ -41,11 +41,13 @@ def probe(
     """Everything that can be asked of this candidate, as plain data of schema `veribayes.probe/1`.
 
     Args:
-        candidate: a checkpoint by name or folder, a construction, `package.module:object`, or an object.
+        candidate: a checkpoint by name or folder, a construction, `package.module:object`, or an
+            object.
         against: construction to hold it against; None: the first that serves the task, if any does.
 
     Raises:
-        InputError: fewer than two data sets, nothing of that name, no attention, or a construction for another family.
+        InputError: fewer than two data sets, nothing of that name, no attention, or a construction
+            for another family.
     """
     if not 2 <= datasets < 2**32:
         wanted = "datasets: at least two, for intervals over them"
@@ -108,7 +110,8 @@ def task_name(candidate: str) -> str:
     """The shipped task that a checkpoint was trained for.
 
     Raises:
-        InputError: no checkpoint, or one whose card names no shipped task: a card's word is never read as a file or imported.
+        InputError: no checkpoint, or one whose card names no shipped task: a card's word is never
+            read as a file or imported.
     """
     folder = registry.checkpoint_path(candidate) or Path(candidate)
     if not (folder / "card.json").is_file():
