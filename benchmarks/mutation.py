@@ -47,6 +47,7 @@ AIM, MOST_EQUIVALENT = 0.90, 0.10
 
 TESTS: Mapping[str, tuple[str, ...]] = {
     "validation/decision.py": ("tests/validation/test_decision.py",),
+    "validation/clusters.py": ("tests/validation/test_decision.py",),
     "validation/bootstrap.py": ("tests/validation/test_bootstrap.py",),
     "validation/resampling.py": ("tests/validation/test_bootstrap.py",),
     "validation/intervals.py": ("tests/validation/test_interval_data.py",),

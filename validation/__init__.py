@@ -7,6 +7,7 @@
     monte_carlo.py     what Monte Carlo error adds to a divergence, and how it is taken away
     bootstrap.py       intervals and simultaneous bands that resample whole data sets (resampling.py)
     decision.py        equivalent, different or undecided (verdict.py)
+    clusters.py        one value a data set, which is the unit of replication
     profiles.py        the curve over context; where the candidate is worst
     questions.py       what is asked of a candidate beside the primary endpoint; secondary.py corrects it together
     again.py           how a candidate is asked more than once (repeated.py says it)

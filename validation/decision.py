@@ -28,6 +28,7 @@ from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
 from veribayes.statistics import pareto
 from veribayes.validation import bootstrap, resampling, stability
+from veribayes.validation.clusters import cluster_means as cluster_means
 from veribayes.validation.stability import DETECTABLE, MISSED, MOST
 from veribayes.validation.verdict import Decision as Decision
 from veribayes.validation.verdict import Verdict as Verdict
@@ -227,17 +228,6 @@ def datasets_needed(
     return stability.smallest_number(settles, fewest)
 
 
-def cluster_means(scores: Array) -> Array:
-    """One value a data set, (dataset, position, query) -> (dataset,).
-
-    Queries that apply (are not NaN) are averaged equally, then positions. NaN for a data set in
-    which no query applies.
-    """
-    weights = weights_of(scores)
-    means = weighted(scores, weights).sum((1, 2))
-    return np.where(weights.any((1, 2)), means, np.nan)
-
-
 def require(values: Array, tolerance: float, reference_error: float) -> Array:
     """The values, (dataset,), where a decision on their mean is possible; errors as in `decide`."""
     if values.ndim != 1 or not values.size:
@@ -400,18 +390,3 @@ def _more(
 
 def _whole(n: float) -> int | None:
     return math.ceil(n) if n <= MOST else None
-
-
-def weights_of(scores: Array) -> Array:
-    """Weight of each score in its data set's mean; zero where a query does not apply."""
-    if scores.ndim != 3:
-        raise ShapeError("scores (dataset, position, query)", f"{scores.shape}")
-    applies = ~np.isnan(scores)
-    queries = applies.sum(2, keepdims=True)
-    positions = (queries > 0).sum(1, keepdims=True)
-    shares = applies / np.maximum(queries, 1)
-    return np.asarray(shares / np.maximum(positions, 1))
-
-
-def weighted(scores: Array, weights: Array) -> Array:
-    return np.multiply(scores, weights, out=np.zeros(scores.shape), where=weights > 0)

@@ -16,7 +16,7 @@ from veribayes.errors import ShapeError
 from veribayes.predictive import Array
 from veribayes.tree import IntArray
 from veribayes.validation import bootstrap, stability
-from veribayes.validation.decision import cluster_means, weighted, weights_of
+from veribayes.validation.clusters import cluster_means, weighted, weights_of
 
 
 @dataclass(frozen=True)
