@@ -81,17 +81,8 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """What there is, by name."""
-    kinds = (
-        "tasks",
-        "families",
-        "engines",
-        "candidates",
-        "metrics",
-        "tests",
-        "endpoints",
-        "probes",
-    )
-    kinds = (*kinds, "claims")
+    kinds: tuple[str, ...] = ("tasks", "families", "engines", "candidates", "metrics")
+    kinds += ("tests", "endpoints", "probes", "claims")
     if what not in (*kinds, "checks", "all"):  # checks were called tests, and are so here
         raise InputError(f"one of {', '.join(kinds)}", f"'{what}'")
     found = {kind: _listing(kind) for kind in (kinds if what == "all" else (what,))}
