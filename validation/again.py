@@ -249,9 +249,8 @@ def changes(
 
     def apart(one: Predictive, other: Predictive) -> Array:
         rows = other.shape[0]
-        return repeats.divergence(
-            one[:rows], other, applies[:rows], requests.task.model.n_categories
-        )
+        categories = requests.task.model.n_categories
+        return repeats.divergence(one[:rows], other, applies[:rows], categories)
 
     same = apart(answers.first, answers.again)
     floor = apart(answers.first, answers.other)

@@ -242,7 +242,9 @@ def exceedance(values: Array, bound: float, *, seed: int = 0) -> float:
     mean = float(resamples.mean[0])
     if mean <= least:
         return 1.0
-    gap = math.log((mean + lift) / (least + lift)) if on_log else mean - least
+    gap = mean - least
+    if on_log:
+        gap = math.log((mean + lift) / (least + lift))
     farther = resamples.t * resamples.error >= gap
     return float((1 + farther.sum()) / (REPLICATES + 1))
 

@@ -36,7 +36,10 @@ def rare(rate: float, elsewhere: float = 0.0, sd: float = 0.5) -> Law:
     hit = (1 - elsewhere * (1 - rate)) / rate
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        return np.where(rng.random(shape) < rate, hit * lognormal(sd).draw(rng, shape), elsewhere)
+        rare = rng.random(shape) < rate
+
+        values = hit * lognormal(sd).draw(rng, shape)
+        return np.where(rare, values, elsewhere)
 
     return Law(f"{elsewhere:g} but in {rate:.2%}", 1.0, draw)
 

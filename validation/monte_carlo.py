@@ -169,9 +169,9 @@ def _remainder(log_p: Array, first: Array, second: Array) -> Array:
 def _contrast(first: Array, second: Array) -> Array:
     """(a - b) / (a + b) from the logarithms; zero where both are zero."""
     with np.errstate(invalid="ignore"):
-        return np.where(
-            np.isneginf(first) & np.isneginf(second), 0.0, np.tanh(0.5 * (first - second))
-        )
+        contrast = np.tanh(0.5 * (first - second))
+    nowhere = np.isneginf(first) & np.isneginf(second)
+    return np.where(nowhere, 0.0, contrast)
 
 
 def _log_cells(law: Predictive, candidate: Categorical | Bins) -> Array:

@@ -46,7 +46,8 @@ def examine(case: Case, level: str) -> Checked:
 def _sizes(case: Case, level: str) -> dict[str, Size]:
     """What every endpoint comes to that can be asked, in the order of their places."""
     parts = {name: registry.load("endpoint", name) for name in registry.usable("endpoint")}
-    wanted = [name for name, part in parts.items() if level == "all" or part.level == "standard"]
+    levels = ("standard",) if level == "standard" else ("standard", "all")
+    wanted = [name for name, part in parts.items() if part.level in levels]
     sizes = {}
     for name in sorted(wanted, key=lambda name: (parts[name].place, name)):
         size = registry.attempted("endpoint", name, partial(parts[name].ask, case))

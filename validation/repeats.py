@@ -169,7 +169,8 @@ def _below(law: Quantiles, points: Array) -> Array:
     last = reached.sum(-1)
     inside = (last > 0) & (last < knots.shape[-1])
     low = np.take_along_axis(knots, np.maximum(last - 1, 0), -1)
-    high = np.take_along_axis(knots, np.minimum(last, knots.shape[-1] - 1), -1)
+    above = np.minimum(last, knots.shape[-1] - 1)
+    high = np.take_along_axis(knots, above, -1)
     wide = inside & (high > low)
     share = np.divide(points - low, high - low, out=np.zeros(points.shape), where=wide)
     following = np.minimum(last + 1, levels.size - 1)
@@ -207,7 +208,8 @@ def _category_draws(one: Draws, other: Draws, categories: int) -> Array:
     seen = total > 0
     terms = np.divide((m - n) ** 2, total, out=np.zeros(total.shape), where=seen)
     square = terms.sum(-1)
-    expected = (seen.sum(-1) - 1) * 2 * draws / (2 * draws - 1)
+    free = seen.sum(-1) - 1
+    expected = free * 2 * draws / (2 * draws - 1)
     return np.asarray((square - expected) / draws)
 
 

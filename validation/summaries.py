@@ -165,17 +165,18 @@ def reliability(confidence: Array, hit: Array, *, seed: int = 0, family: int = 1
     null = smooth_errors(null_sums)
     order = np.argsort(stated, kind="stable")
     groups = np.array_split(order, min(BINS, stated.size))
-    means = np.array([[stated[g].mean(), happened[g].mean()] for g in groups])
+    confidences = np.array([stated[group].mean() for group in groups])
+    hits = np.array([happened[group].mean() for group in groups])
     half = _band(residual, dataset, signs, groups)
     miscalibration, discrimination, uncertainty = _corp(stated[order], happened[order])
     as_large = (null >= own).sum()
     p_value = float((1 + as_large) / (1 + null.size))
     floor = float(np.quantile(null, 0.95, method="higher"))
     return Reliability(
-        confidence=means[:, 0],
-        hit=means[:, 1],
-        low=means[:, 0] - half,
-        high=means[:, 0] + half,
+        confidence=confidences,
+        hit=hits,
+        low=confidences - half,
+        high=confidences + half,
         miscalibration=miscalibration,
         discrimination=discrimination,
         uncertainty=uncertainty,

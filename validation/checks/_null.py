@@ -50,7 +50,8 @@ def max_statistic(values: Array) -> tuple[float, Array]:
     z = (values - values.mean(0)) / scale
     null = np.sort(z[1:].max(1))
     own = z[0]
-    return float(own.max()), np.array([p_value(float(v), null) for v in own])
+    adjusted = [p_value(float(value), null) for value in own]
+    return float(own.max()), np.array(adjusted)
 
 
 def attainable(level: float, least: Mapping[str, float]) -> None:

@@ -349,8 +349,10 @@ def sizes(rng: Rng, n: int, defect: str) -> Given:
 def places(rng: Rng, n: int, defect: str) -> Given:
     """Divergences and sixteen groups, one of them worse."""
     shape = (n, *CELLS)
-    z = np.sqrt(0.5) * (rng.standard_normal((n, 1, 1)) + rng.standard_normal(shape))
-    patterns = rng.random((PATTERNS, n, 1, 1)) < rng.uniform(0.2, 0.8, (PATTERNS, 1, 1, 1))
+    own = rng.standard_normal((n, 1, 1))
+    z = np.sqrt(0.5) * (own + rng.standard_normal(shape))
+    uniform = rng.random((PATTERNS, n, 1, 1))
+    patterns = uniform < rng.uniform(0.2, 0.8, (PATTERNS, 1, 1, 1))
     regions = rng.random((REGIONS, *shape)) < 0.2
     sizes, queries = np.indices(CELLS)
     by_size = [sizes == k for k in range(CELLS[0])]

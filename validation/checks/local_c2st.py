@@ -54,7 +54,8 @@ def _kernel(
     p_average = p_value(float(average[0]), np.sort(average[1:]))
     parts = holm({"average": p_average, "largest": float(adjusted.min())})
     places = {f"dataset {i}": min(1.0, 2 * p) for i, p in enumerate(adjusted.tolist())}
-    return Outcome(largest, min(parts.values()), n, parts | places, least=2 / (permutations + 1))
+    smallest = min(parts.values())
+    return Outcome(largest, smallest, n, parts | places, least=2 / (permutations + 1))
 
 
 PART = Test(

@@ -39,10 +39,9 @@ def _kernel(values: Array, *, flips: int = 999, seed: int) -> Outcome:
     heads = generator(seed, "martingale", n).random((flips + 1, n)) < 0.5
     signs = np.where(heads, 1.0, -1.0)
     signs[0] = 1.0
-    worst = {
-        "drift": np.abs(_studentised(drift, signs)).max(1),
-        "scatter": _studentised(scatter, signs).max(1),
-    }
+    drifts = np.abs(_studentised(drift, signs))
+    scatters = _studentised(scatter, signs)
+    worst = {"drift": drifts.max(1), "scatter": scatters.max(1)}
     largest = np.maximum(worst["drift"], worst["scatter"])
     null = np.sort(largest[1:])
     p = {name: p_value(float(t[0]), null) for name, t in worst.items()}
@@ -71,7 +70,8 @@ def _studentised(columns: Array, signs: Array) -> Array:
     shift = signs @ (columns - means) / n
     shift[0] = means
     square = (columns**2).sum(0) - n * means**2
-    spread = np.concatenate([square[None], square - n * shift[1:] ** 2])
+    flipped = square - n * shift[1:] ** 2
+    spread = np.concatenate([square[None], flipped])
     positive = np.maximum(spread, np.finfo(float).tiny)
     return np.asarray(shift * np.sqrt(n * (n - 1) / positive))
 

@@ -35,7 +35,8 @@ def statistics(u: Array) -> Array:
     squares = (u - (2 * i - 1) / (2 * n)) ** 2
     cvm = squares.sum(-1) + 1 / (12 * n)
     with np.errstate(divide="ignore"):  # a value of exactly 0 or 1 is infinitely surprising
-        logs = np.log(u) + np.log1p(-u[..., ::-1])
+        above = np.log1p(-u[..., ::-1])
+        logs = np.log(u) + above
     weighted = logs @ (2 * i - 1)
     ad = -n - weighted / n
     return np.stack([ks, cvm, ad], -1)
@@ -58,7 +59,8 @@ def _null(n: int, seed: int) -> tuple[Array, IntArray]:
 def _ordered(rng: np.random.Generator, size: int, n: int) -> Array:
     """Ordered uniform samples (size, n) as ratios of sums of exponentials; no sorting."""
     sums = rng.standard_exponential((size, n + 1)).cumsum(-1)
-    return np.asarray(sums[:, :-1] / sums[:, -1:])
+    total = sums[:, -1:]
+    return np.asarray(sums[:, :-1] / total)
 
 
 def _kernel(

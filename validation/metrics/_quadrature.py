@@ -117,7 +117,8 @@ def _pooled(laws: Sequence[Predictive]) -> Array:
 
 def _panels(integrand: Integrand, laws: Sequence[Predictive], knots: Array, read: Reading) -> Array:
     """Integral, and mass of each law where densities are read, (1 + law, row)."""
-    terms = NODES.size * knots.shape[-1] * max(_components(law) for law in laws)
+    widest = max(_components(law) for law in laws)
+    terms = NODES.size * knots.shape[-1] * widest
     blocks = []
     for rows in slices(len(knots), max(1, BLOCK // terms)):
         some = [law[rows] for law in laws]
@@ -152,7 +153,8 @@ def _knots(law: Predictive) -> Array:
     quantiles = law.mean[..., None] + law.sd[..., None] * QUANTILES
     pooled = np.sort(quantiles.reshape(len(law.mean), -1), -1)
     number = max(FEW_KNOTS, _components(law)) if _components(law) <= KNOTS else FEW_KNOTS
-    places = np.linspace(0, pooled.shape[-1] - 1, min(pooled.shape[-1], number))
+    size = pooled.shape[-1]
+    places = np.linspace(0, size - 1, min(size, number))
     return pooled[:, places.round().astype(np.int64)]
 
 

@@ -137,7 +137,8 @@ def gap(draws: Array, others: Array) -> Array:
     other = others - centre
     pooled = np.concatenate([one, other], -1)
     between = _total(pooled) - _total(one) - _total(other)
-    return np.asarray(between / (draws.shape[-1] * others.shape[-1]))
+    number = draws.shape[-1] * others.shape[-1]
+    return np.asarray(between / number)
 
 
 def _total(draws: Array) -> Array:
@@ -174,7 +175,8 @@ def _second_integral(z: Array) -> Array:
 def _average_of_narrow(z: Array, width: Array) -> Array:
     """Mean of E|z - Z| over a narrow bar around z, by its second-order expansion."""
     density = normal_density(z)
-    return np.asarray(_absolute(z, np.ones_like(z)) + width**2 / 12 * density)
+    at_middle = _absolute(z, np.ones_like(z))
+    return np.asarray(at_middle + width**2 / 12 * density)
 
 
 def _bars_spread(edges: Array, cumulative: Array) -> Array:

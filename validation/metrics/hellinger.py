@@ -29,7 +29,8 @@ def _normals(candidate: Normal, reference: Normal) -> Array:
     total = candidate.sd**2 + reference.sd**2
     spreads = (candidate.sd - reference.sd) ** 2
     shift = (candidate.mean - reference.mean) ** 2
-    log_affinity = 0.5 * np.log1p(-spreads / total) - shift / (4 * total)
+    by_spread = 0.5 * np.log1p(-spreads / total)
+    log_affinity = by_spread - shift / (4 * total)
     return np.sqrt(-np.expm1(log_affinity))
 
 

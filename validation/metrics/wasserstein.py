@@ -97,7 +97,8 @@ def _primitive(law: Predictive, y: Array) -> Array:
 
 
 def _of_quantiles(law: Quantiles, y: Array) -> Array:
-    first = _positive(y - law.values[:, :1]) * law.levels[0]
+    above = _positive(y - law.values[:, :1])
+    first = above * law.levels[0]
     beyond = _positive(y - law.values[:, -1:])
     last = beyond * (1 - law.levels[-1])
     between = _of_bars(law.values, np.diff(law.levels)[None], y)
@@ -113,8 +114,10 @@ def _of_bins(law: Bins, y: Array) -> Array:
     left, right = law.tail_scale
     below = np.minimum(y - first, 0.0)
     above = _positive(y - last)
-    lower = 2 * left * _ramp(below / left) + _positive(y - first)
-    upper = above - 2 * right * (_ramp(0.0) - _ramp(-above / right))
+    tail = 2 * left * _ramp(below / left)
+    lower = tail + _positive(y - first)
+    inside = _ramp(0.0) - _ramp(-above / right)
+    upper = above - 2 * right * inside
     with_lower = bars + mass[:, :1] * lower
     return np.asarray(with_lower + mass[:, -1:] * upper)
 
@@ -136,7 +139,8 @@ def _of_bars(edges: Array, mass: Array, y: Array) -> Array:
     step = np.clip(y - start, 0.0, size)
     share = np.divide(step, size, out=np.zeros(step.shape), where=size > 0)
     inside = so_far + under * step + 0.5 * slope * share * step
-    beyond = _positive(y - edges[:, -1:]) * below[:, -1:]
+    above = _positive(y - edges[:, -1:])
+    beyond = above * below[:, -1:]
     return np.asarray(inside + beyond)
 
 
