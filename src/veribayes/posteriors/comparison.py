@@ -219,7 +219,7 @@ def _joint(name: str, truth: Array, candidate: Array, seed: int) -> Outcome | No
     varies = np.ptp(both, axis=0) > 1e-10 * np.abs(both).max(axis=0)
     if not varies.any():
         return None
-    test = registry.load("test", name)
+    test = registry.load("check", name)
     rows = (truth[:, varies], candidate[:, varies])
     outcome = test.run(*rows, seed=seed, thin=False, permutations=PERMUTATIONS)
     return outcome if isinstance(outcome, Outcome) else None
