@@ -22,7 +22,6 @@ from veribayes.candidates import queries_of
 from veribayes.errors import InputError
 from veribayes.models._arguments import parse_argument, read_arguments
 from veribayes.models._callable import source_digest
-from veribayes.models._random import keys
 from veribayes.models.numpyro_model import NumPyroModel
 
 X = np.random.default_rng(0).standard_normal((10, 2))
@@ -319,7 +318,7 @@ NOT_DRAWN = [
 def test_what_cannot_be_drawn_is_refused_with_its_reason(function: Any, reason: str) -> None:
     model = NumPyroModel(function, {} if "observes" in reason else {"y": Y}, simulated=True)
     with pytest.raises(InputError, match=reason):
-        model._drawn(keys(0, "verify", np.arange(2)))
+        model.prior_draws(2)
 
 
 def test_values_that_are_scored_more_than_once_are_said() -> None:
