@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from veribayes.models._model import plain as plain
+from veribayes import registry
 from veribayes.statistics import limits
+from veribayes.tree.plain import plain as plain
 
 MISSING = "–"
 THIN = "\u202f"  # narrow no-break space between a number and its unit
@@ -83,17 +84,6 @@ METRICS = {
     "quantile_score": "quantile divergence at the candidate's levels",
     "quantile_error": "largest error of five quantiles, in exact standard deviations",
     "wasserstein": "Wasserstein distance W1",
-}
-PREDICTORS = {
-    "prior_only": ("prior only", "ignores the context: the prior predictive"),
-    "wrong_prior": ("wrong prior", "exact inference under another prior"),
-    "mle": ("maximum likelihood", "relative frequencies"),
-    "all_predecessors": ("all predecessors", "ignores the graph: conditions on every earlier node"),
-    "mirror_descent": ("mirror descent", "a few steps of mirror descent instead of the posterior"),
-    "kernel_descent": (
-        "kernel descent",
-        "a few steps of gradient descent on kernel ridge regression",
-    ),
 }
 
 
@@ -242,12 +232,12 @@ def metric(name: str) -> str:
 
 def predictor(name: str) -> str:
     """A rival's name in words."""
-    return PREDICTORS.get(name, (name.replace("_", " "), ""))[0]
+    return registry.words("engine", name)[0] or name.replace("_", " ")
 
 
 def about_predictor(name: str) -> str:
     """What a rival does, where it is a known one."""
-    return PREDICTORS.get(name, ("", ""))[1]
+    return registry.words("engine", name)[1]
 
 
 def count(n: object) -> str:

@@ -13,7 +13,18 @@ from veribayes.errors import InputError
 
 ORDER = 10
 SCHEMA = "veribayes.list/1"
-KINDS = ("tasks", "families", "engines", "candidates", "metrics", "tests", "claims")
+KINDS = (
+    "tasks",
+    "families",
+    "engines",
+    "candidates",
+    "metrics",
+    "tests",
+    "endpoints",
+    "probes",
+    "claims",
+)
+ALSO = ("checks",)  # were called tests, and are so in the listing of everything
 WHAT_HELP = f"One of {', '.join(KINDS)}; without it all are listed."
 CANDIDATES = ("construction", "engine")  # kinds of parts that can be judged, beside checkpoints
 DESCRIPTION = "description:"
@@ -25,7 +36,7 @@ def command(
     what: Annotated[str, typer.Argument(help=WHAT_HELP)] = "all", as_json: Json = False
 ) -> None:
     """List what there is, by name."""
-    if what not in (*KINDS, "all"):
+    if what not in (*KINDS, *ALSO, "all"):
         raise InputError(f"one of {', '.join(KINDS)}", f"'{what}'")
     kinds = KINDS if what == "all" else (what,)
     rows_of_kind = {kind: rows(kind) for kind in kinds}
