@@ -475,7 +475,7 @@ def test_commands_are_found_by_file_in_their_order() -> None:
     """A new command is a new file; `--help` shows them as they have always stood."""
     names = [command.name for command in cli.app.registered_commands]
     assert names[:4] == ["list", "verify", "identify", "probe"]
-    assert names[-3:] == ["calibrate-tests", "calibrate-engine", "doctor"]
+    assert names[-4:] == ["calibrate-tests", "calibrate-engine", "claims", "doctor"]
     files = Path(cli.commands.__file__).parent.glob("[a-z]*.py")
     assert {name.replace("-", "_") for name in names} == {file.stem for file in files}
 

@@ -18,7 +18,7 @@ import xarray as xr
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from veribayes import report
+from veribayes import registry, report
 from veribayes.errors import InputError
 from veribayes.models import BayesianNetwork, NumPyroModel
 from veribayes.report import _cases, _panels, _svg, figures
@@ -363,6 +363,16 @@ def test_what_stands_beside_the_endpoint_is_shown(trees: dict[str, xr.DataTree])
     assert figures.reliability(tree).axes
     stopped = fake.changed(trees["gp"], verdict="different", sequential={"stopped": True})
     assert "The run ended early" in shown(report.build([stopped]))
+
+
+def test_every_section_has_its_place_and_its_partial() -> None:
+    """A section is one file and its partial; two in one place would stand in the order of their names."""
+    sections = {name: registry.load("section", name) for name in registry.names("section")}
+    orders = [section.order for section in sections.values()]
+    assert len(set(orders)) == len(orders)
+    for name, section in sections.items():
+        partial = Path(report.__file__).parent / "templates" / f"{name}.html"
+        assert section.template == partial.read_text("utf-8"), name
 
 
 @pytest.mark.usefixtures("undrawn")
