@@ -73,6 +73,28 @@ def test_only_constructions_know_a_family() -> None:
                 assert node.module not in modules, (path.name, node.lineno)
 
 
+def test_a_plug_in_that_is_no_part_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = tmp_path / "acme-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    groups = ("tokens", "head", "architecture")
+    entries = "".join(f"[veribayes.{group}]\nodd = json:loads\n" for group in groups)
+    (metadata / "entry_points.txt").write_text(entries)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    forgotten = (registry._entries, registry._unreadable, registry._part)
+    for read_once in forgotten:
+        read_once.cache_clear()
+    try:
+        for load in (_parts.tokens, _parts.head, _parts.architecture):
+            with pytest.raises(InputError, match="'acme'"):
+                load("odd")
+    finally:
+        for read_once in forgotten:
+            read_once.cache_clear()
+
+
 # -- layouts --------------------------------------------------------------------------------------------------------------
 
 

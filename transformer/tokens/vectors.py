@@ -147,7 +147,7 @@ def side_by_side(values: Any) -> Array:
 def measured(values: npt.NDArray[np.float64]) -> dict[str, tuple[float, ...]]:
     """Median and half the middle 68 % of each coordinate of (B, n, d), three digits, so that rounding is no difference."""
     flat = values.reshape(-1, values.shape[-1])
-    low, middle, high = np.percentile(flat, INSIDE, axis=0)
+    low, middle, high = np.nanpercentile(flat, INSIDE, axis=0)  # NaN where a query does not apply
     half = (high - low) / 2
     spread = np.where(half > SMALLEST, half, 1.0)
     return {"centre": _rounded(middle), "spread": _rounded(spread)}
