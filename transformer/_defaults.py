@@ -1,4 +1,5 @@
-"""Recipes for tasks that come without one: small networks that train in a minute or two on one core where targets are quick.
+"""Recipes for tasks that come without one: small networks that train in a minute or two on one core
+where targets are quick.
 
 The token layout says how many steps of how many data sets, the form of the exact law which head.
 """

@@ -18,7 +18,9 @@ Loss = Callable[[InContext, Group], Tensor]
 
 
 def divergence(network: InContext, group: Group) -> Tensor:
-    """Mean over data sets and queries of KL(exact || network), nats; and to it the KL of each latent."""
+    """Mean over data sets and queries of KL(exact || network), nats; and to it the KL of each
+    latent.
+    """
     if group.latents is None:
         return _apart(network(*group.arrays), group).mean()
     outputs, latents = network.with_latents(*group.arrays)
@@ -27,7 +29,8 @@ def divergence(network: InContext, group: Group) -> Tensor:
 
 
 def distance(network: InContext, group: Group) -> Tensor:
-    """Mean over data sets and queries of sum |target - network|, which is twice the total variation.
+    """Mean over data sets and queries of sum |target - network|, which is twice the total
+    variation.
 
     Raises:
         InputError: a head without cells, which has no masses to compare.

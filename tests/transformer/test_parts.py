@@ -1,4 +1,6 @@
-"""Token layouts, heads and architectures are parts: what reads what, what each promises, and that none knows a family."""
+"""Token layouts, heads and architectures are parts: what reads what, what each promises, and that
+none knows a family.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +58,13 @@ def random_network(config: Any) -> Network:
     return network
 
 
-# -- no family ------------------------------------------------------------------------------------------------------------
+# -- no family -------------------------------------------------------------------------------------
 
 
 def test_only_constructions_know_a_family() -> None:
-    """Neither an import of a family's module nor a word that is a family's kind, outside the constructions."""
+    """Neither an import of a family's module nor a word that is a family's kind, outside the
+    constructions.
+    """
     kinds = {registry.load("family", name).kind for name in registry.names("family")}
     modules = {f"veribayes.models.{name}" for name in registry.names("family")}
     for path in sorted(TRANSFORMER.rglob("*.py")):
@@ -95,7 +99,7 @@ def test_a_plug_in_that_is_no_part_is_named(
             read_once.cache_clear()
 
 
-# -- layouts --------------------------------------------------------------------------------------------------------------
+# -- layouts ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -126,7 +130,7 @@ def test_shipped_families_have_their_own() -> None:
     assert found == {"rows", "nodes", "symbols", "points"}
 
 
-# -- vectors --------------------------------------------------------------------------------------------------------------
+# -- vectors ---------------------------------------------------------------------------------------
 
 
 def test_vectors_are_a_set_and_queries_do_not_meet() -> None:
@@ -202,7 +206,7 @@ def test_a_config_of_vectors_goes_through_json() -> None:
     assert config_from({**plain, "architecture": "network"}) == config
 
 
-# -- heads ----------------------------------------------------------------------------------------------------------------
+# -- heads -----------------------------------------------------------------------------------------
 
 
 def laws(head: str) -> Any:
@@ -215,7 +219,9 @@ def laws(head: str) -> Any:
 
 @pytest.mark.parametrize("name", ["categories", "bins", "normal", "mixture", "quantiles"])
 def test_every_head_is_at_its_best_at_the_law_itself(name: str) -> None:
-    """Descent on free outputs ends near zero loss, in a form that says the law; a label is a target too."""
+    """Descent on free outputs ends near zero loss, in a form that says the law; a label is a target
+    too.
+    """
     head, law = _parts.head(name), laws(name)
     settings: dict[str, Any] = {"family": "points", "inputs": 1, **SMALL, "head": name}
     own = {"bins": {"cells": 40, "reach": 5.0, "tail_scale": 0.5}, "mixture": {"components": 1},
@@ -284,7 +290,7 @@ def test_a_head_is_for_the_outcomes_that_it_predicts() -> None:
             config_from({"family": family, "inputs": 1, "states": states, "head": head, **SMALL})
 
 
-# -- recipes of tasks without any -----------------------------------------------------------------------------------------
+# -- recipes of tasks without any ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("law", ["normal", "mixture", "bins", "quantiles", "draws", ""])
