@@ -1,7 +1,8 @@
 """Losses between what a network puts out and what is wanted.
 
-divergence    mean KL(target || network) in nats, or what else the head measures; of a label that is the cross-entropy
-distance      mean sum |target - network|, whose minimiser under doubt is a median and not a mean
+divergence    mean KL(target || network) in nats, or what else the head measures; of a label that
+              is the cross-entropy
+distance      mean sum |target - network|, whose minimiser under doubt is a median, not a mean
 """
 
 from __future__ import annotations

@@ -39,7 +39,9 @@ from veribayes.models._task import Task
 from veribayes.transformer._config import LARGEST, UNIT, InContext
 from veribayes.transformer.architectures._architecture import Architecture
 
-NEAR = 5.0  # scores of the nearest distances at the start: attention begins as a moving average, not as a mean of everything
+# scores of the nearest distances at the start: attention begins as a moving average, not as a mean
+# of everything
+NEAR = 5.0
 
 
 @dataclass(frozen=True)

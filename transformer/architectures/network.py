@@ -27,7 +27,8 @@ from veribayes.transformer._blocks import Block
 from veribayes.transformer._config import LARGEST, UNIT, InContext, frozen, plain
 from veribayes.transformer.architectures._architecture import Architecture
 
-# settings that older cards do not have, and what they mean there; a head is left out where it is the tokens' own
+# settings that older cards do not have, and what they mean there; a head is left out where it is
+# the tokens' own
 LATER: Mapping[str, Any] = {
     "components": 1,
     "latents": {},
