@@ -15,7 +15,7 @@ import numpy as np
 from veribayes import registry
 from veribayes.models import _spec
 from veribayes.models._task import Task, Tolerance
-from veribayes.run import pipeline
+from veribayes.run import scoring, tolerance
 from veribayes.storage import store
 from veribayes.validation import decision
 
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
         if other:
             print(f"{name}: {half_chi_square(task):.3g}")
             continue
-        made = pipeline.compute_tolerance(task)
+        made = tolerance.compute_tolerance(task)
         same = task.tolerance == made
         differs |= not same
         print(
@@ -46,9 +46,9 @@ def half_chi_square(task: Task, datasets: int = 400) -> float:
     if not task.model.n_categories:
         return float("nan")
     means = []
-    for guess, exact, simulation in pipeline.priors(task, 0, datasets):
+    for guess, exact, simulation in tolerance.priors(task, 0, datasets):
         scores = [
-            pipeline.score(name, guess, exact, simulation) for name in ("half_chi_square", "kl")
+            scoring.score(name, guess, exact, simulation) for name in ("half_chi_square", "kl")
         ]
         means.append([decision.cluster_means(values).mean() for values in scores])
     own, kl = np.mean(means, axis=0)

@@ -28,12 +28,12 @@ from veribayes.predictive import (
     Predictive,
     Quantiles,
 )
-from veribayes.run import pipeline, results
+from veribayes.run import pipeline, results, shards
 from veribayes.storage import store
 from veribayes.tree import Branch, Simulation
 from veribayes.validation import again, decision, repeated, repeats
 from veribayes.validation.case import Case
-from veribayes.validation.secondary import Endpoint
+from veribayes.validation.endpoints import Size
 
 DATASETS = 60
 LEVELS = np.array([0.1, 0.25, 0.5, 0.75, 0.9])
@@ -187,9 +187,9 @@ def _remembered(reference: candidates.Candidate, truth: Branch) -> Callable[...,
     return infer
 
 
-def endpoints(case: Case) -> dict[str, Endpoint]:
+def endpoints(case: Case) -> dict[str, Size]:
     asked = {
-        name: getattr(repeated, name)(case)
+        name: registry.load("endpoint", name).ask(case)
         for name in ("repeatability", "batch_dependence", "order_dependence")
     }
     return {name: endpoint for name, endpoint in asked.items() if endpoint is not None}
@@ -312,7 +312,7 @@ def test_recorded_predictions_say_that_they_cannot_be_asked() -> None:
     )
 
 
-def test_what_was_scored_is_what_is_kept(tmp_path: Path) -> None:
+def test_what_was_scored_is_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers otherwise whenever it is asked: the file holds the answers that the scores are of, also after a resume."""
     options = {"datasets": DATASETS, "audit": 0, "tests": "none", "keep_predictions": True}
     result = vb.verify(points(), noisy(0.6), **options)
@@ -324,6 +324,7 @@ def test_what_was_scored_is_what_is_kept(tmp_path: Path) -> None:
     index = tree["examples/index"].to_numpy()
     shown = store.predictive_of(tree["examples/candidate"].to_dataset())
     np.testing.assert_array_equal(shown.expectation(), stored.expectation()[index])
+    monkeypatch.setattr(shards, "KEPT_BYTES", 0)  # as where all predictives are too large to keep
     resumable = replace(candidates.of_callable(noisy(0.6)), identity="once")
     for keep in (False, True, False):
         entry = vb.verify(

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import json
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from veribayes import candidates
+import veribayes as vb
+from veribayes import candidates, registry
+from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._task import Design, Task
 
@@ -140,3 +147,76 @@ def test_a_random_callable_with_a_seed_can_be_resumed() -> None:
     reference = f"{__name__}:drawn"
     made: list[candidates.Candidate] = [candidates.of_object(reference, task()) for _ in range(2)]
     assert made[0].identity == made[1].identity is not None
+
+
+MELONS = """
+from veribayes.validation.candidate import Candidate
+
+
+class Melon:
+    mean = 0.0
+
+
+class Melons:
+    def accepts(self, thing):
+        return isinstance(thing, Melon) or thing == "melon:ripe"
+
+    def candidate(self, thing, task):
+        from veribayes.candidates import predict
+        import numpy as np
+
+        def answer(context, query):
+            shape = query.shape[:2]
+            return {"mean": np.zeros(shape), "sd": np.ones(shape)}
+
+        infer = lambda task, data, seed: predict(answer, task, data)
+        return Candidate("a melon", "melon 1", infer, "fruit")
+
+
+PART = Melons()
+"""
+
+
+@pytest.fixture
+def melons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Another distribution, with a kind of candidate that nobody here knows."""
+    (tmp_path / "melons.py").write_text(MELONS)
+    metadata = tmp_path / "melons-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: melons\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[veribayes.candidate]\nmelons = melons:PART\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    read_once = (registry._entries, registry._unreadable, registry._part)
+    for cached in read_once:
+        cached.cache_clear()
+    yield importlib.import_module("melons")
+    for cached in read_once:
+        cached.cache_clear()
+    monkeypatch.delitem(sys.modules, "melons")
+
+
+def test_a_strangers_kind_of_candidate_is_judged(melons: Any) -> None:
+    for thing in (melons.Melon(), "melon:ripe"):
+        run = vb.verify(task(), thing, datasets=10, audit=0, tests="none")
+        entry = json.loads(run.tree.attrs["result"])
+        assert (entry["candidate"], entry["candidate_kind"]) == ("a melon", "fruit")
+    with pytest.raises(InputError, match="ripeness for the fruit 'a melon'"):
+        candidates.resolve(melons.Melon(), task(), {"ripeness": "full"})
+    with pytest.raises(InputError, match="callable"):
+        candidates.resolve(object(), task())
+
+
+def test_every_shipped_kind_says_what_it_accepts() -> None:
+    """One kind each, in the order in which they are asked."""
+    things = {
+        "engines": "cholesky",
+        "constructions": registry.names("construction")[0],
+        "checkpoints": "gp-rbf-1d",
+        "predictions": "mine.nc",
+        "objects": "package.module:predict",
+        "callables": plain,
+    }
+    assert set(things) == set(registry.names("candidate"))
+    for kind, thing in things.items():
+        accepting = [k for k in things if registry.load("candidate", k).accepts(thing)]
+        assert accepting == [kind]

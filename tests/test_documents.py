@@ -141,7 +141,7 @@ def findings(path: Path) -> set[str]:
     """Names of findings in a source file: calls that make one, literals with `name` and `text`, and `name: sentence`."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("_finding", "_floor"):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Finding", "_floor"):
             found |= {a.value for a in node.args[:1] if isinstance(a, ast.Constant)}
         elif isinstance(node, ast.Dict):
             literal = {

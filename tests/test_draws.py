@@ -18,7 +18,7 @@ from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Categorical, Draws, Predictive, Quantiles
-from veribayes.run import pipeline, results
+from veribayes.run import pipeline, results, tolerance
 from veribayes.storage import store
 from veribayes.tree import Branch, Data
 from veribayes.validation import decision, draws
@@ -244,7 +244,10 @@ def quantile_candidate(engine: str, levels: tuple[float, ...]) -> Candidate:
     return Candidate(engine, None, infer, "callable", takes_seed=True)
 
 
-@pytest.mark.parametrize("levels", [(0.1, 0.5, 0.9), tuple(np.arange(1, 10) / 10)])
+@pytest.mark.parametrize(
+    "levels",
+    [(0.1, 0.5, 0.9), pytest.param(tuple(np.arange(1, 10) / 10), marks=pytest.mark.study)],
+)
 def test_exact_quantiles_are_equivalent_however_coarse(levels: tuple[float, ...]) -> None:
     result = entry("gp-rbf-1d", quantile_candidate("sequential", levels), tests="standard")
     assert result["verdict"] == "equivalent"
@@ -258,7 +261,7 @@ def test_exact_quantiles_are_equivalent_however_coarse(levels: tuple[float, ...]
 
 
 def test_the_tolerance_of_quantiles_is_theirs_and_enters_no_hash() -> None:
-    found = pipeline.frozen_tolerance(_spec.load_task("gp-rbf-1d"), OPTIONS)
+    found = tolerance.frozen_tolerance(_spec.load_task("gp-rbf-1d"), OPTIONS)
     assert found.tolerance is not None
     assert found.tolerance.quantiles is None
     with_it = replace(found, tolerance=replace(found.tolerance, quantiles=0.1))
@@ -266,8 +269,8 @@ def test_the_tolerance_of_quantiles_is_theirs_and_enters_no_hash() -> None:
     assert results.endpoint(with_it, "quantiles", (0.1, 0.9)).tolerance == 0.1
     assert results.endpoint(found, "quantiles").metric == "crps"  # nobody has asked at their levels
     levels = ((0.1, 0.5, 0.9), tuple(np.arange(1, 100) / 100))
-    few, many = (pipeline.quantile_tolerance(found, each, datasets=100) for each in levels)
-    dense = pipeline.compute_tolerance(found, datasets=100).draws
+    few, many = (tolerance.quantile_tolerance(found, each, datasets=100) for each in levels)
+    dense = tolerance.compute_tolerance(found, datasets=100).draws
     assert many == pytest.approx(
         dense, rel=0.03
     )  # twice the mean over many levels is the CRPS divergence

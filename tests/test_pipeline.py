@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,14 @@ import xarray as xr
 
 import veribayes as vb
 from veribayes import api, registry
+from veribayes.candidates import Candidate
 from veribayes.errors import InputError, ReferenceRefused, ShapeError
 from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Bins, Normal
-from veribayes.run import pipeline, results
+from veribayes.run import endpoint, pipeline, results, scored, shards, tolerance, truth
 from veribayes.storage import store
+from veribayes.tree import Branch, Data
 
 TASKS = (
     "bn-general5",
@@ -78,16 +81,17 @@ def test_the_second_exact_route_is_equivalent(name: str) -> None:
 @pytest.mark.parametrize("name", ONE)
 def test_finite_draws_of_the_truth_are_equivalent(name: str) -> None:
     result = entry(
-        pipeline.run(small(name, 100), "finite_draws", pipeline.Options(datasets=1000, audit=0))
+        pipeline.run(
+            small(name, 100, 1), "finite_draws", replace(QUICK, datasets=500, tests="none")
+        )
     )
     assert result["verdict"] == "equivalent"
     assert result["primary"]["metric"] in ("half_chi_square", "crps")
 
 
 def test_too_few_data_sets_are_undecided_and_say_how_many() -> None:
-    result = entry(
-        pipeline.run(small("gp-rbf-1d"), "sequential", pipeline.Options(datasets=8, audit=0))
-    )
+    few = replace(QUICK, datasets=8, tests="none")
+    result = entry(pipeline.run(small("bn-general5"), "row_quadrature", few))
     assert result["verdict"] == "undecided"
     assert result["primary"]["datasets_needed"] >= 370 / 1.1  # 3.7 / n of what the prior costs
 
@@ -125,7 +129,9 @@ def test_the_audit_agrees_and_is_stored(kept: slice) -> None:
         task,
         design=replace(task.design, positions=_spec.load_task("mtd-q5-m3").design.positions[kept]),
     )
-    tree = pipeline.run(task, "lag_counts", pipeline.Options(datasets=8, audit=2))
+    short = {"warmup": "100", "draws": "200"}
+    options = replace(QUICK, datasets=8, audit=2, tests="none", audit_options=short)
+    tree = pipeline.run(replace(task, rivals=()), "lag_counts", options)
     assert entry(tree)["audit"]["verdict"] == "agrees"
     assert tree["audit"]["z"].shape == (2, 3)  # at the middle position, three weights
 
@@ -168,6 +174,77 @@ def test_shards_of_another_candidate_seed_or_model_are_not_used(tmp_path: Path) 
         task, "row_quadrature", pipeline.Options(datasets=40, audit=0, seed=1), out=tmp_path
     )
     assert not np.array_equal(again["observed_data/outcome"], other["observed_data/outcome"])
+
+
+def test_a_data_set_is_simulated_inferred_and_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever needs it: scores, questions, groups of contexts, examples."""
+    task = small("bn-general5")
+    simulated: Counter[int] = Counter()
+    inferred: Counter[int] = Counter()
+    asked: Counter[int] = Counter()
+    model = type(task.model)
+    reference = registry.load("engine", "row_quadrature")  # rivals use the task's own
+    simulate, infer = model.simulate, reference.__call__
+
+    def counting_simulate(self: Any, design: Any, seed: int, stream: str, index: Any) -> Any:
+        simulated.update(index.tolist() if stream == "verify" else [])
+        return simulate(self, design, seed, stream, index)
+
+    def counting_infer(self: Any, task: Task, data: Data, *, seed: int) -> Branch:
+        inferred.update(data.index.tolist())
+        return infer(self, task, data, seed=seed)
+
+    def answer(task: Task, data: Data, seed: int) -> Branch:
+        asked.update(data.index.tolist())
+        return registry.engine("conjugate")(task, data, seed=seed)
+
+    monkeypatch.setattr(model, "simulate", counting_simulate)
+    monkeypatch.setattr(reference, "__call__", counting_infer)
+    candidate = Candidate("once", None, answer, "callable", exposes_latents=True, askable=False)
+    pipeline.run(task, candidate, replace(QUICK, tests="all", reference="row_quadrature"))
+    once = Counter(range(QUICK.datasets))
+    assert (simulated, inferred, asked) == (once, once, once)
+
+
+def seeded_draws(context: Any, query: Any, seed: int) -> dict[str, Any]:
+    """Whatever is asked, other draws with every seed."""
+    shape = (*query.row.shape[:2], 6)
+    return {"draws": np.random.default_rng(seed).integers(0, 2, shape)}
+
+
+def test_examples_hold_the_answers_that_were_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept, or from the same request again where all predictives together are too large."""
+    task = small("bn-general5")
+    options = replace(QUICK, tests="none")
+    kept = pipeline.run(task, seeded_draws, options)
+    monkeypatch.setattr(shards, "KEPT_BYTES", 0)
+    again = pipeline.run(task, seeded_draws, options)
+    for role in shards.EXAMPLES_OF:
+        one, other = (tree[f"examples/{role}"].to_dataset() for tree in (kept, again))
+        xr.testing.assert_identical(one, other)
+    assert entry(kept)["findings"] == entry(again)["findings"]
+    assert "examples_differ" not in {finding["name"] for finding in entry(kept)["findings"]}
+
+
+def test_a_candidate_without_a_seed_is_seen_to_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+
+    def noisy(context: Any, query: Any) -> dict[str, Any]:
+        share = rng.uniform(0.2, 0.8, query.row.shape[:2])
+        return {"probs": np.stack([share, 1 - share], -1)}
+
+    monkeypatch.setattr(shards, "KEPT_BYTES", 0)
+    result = entry(pipeline.run(small("bn-general5"), noisy, replace(QUICK, tests="none")))
+    assert "examples_differ" in {finding["name"] for finding in result["findings"]}
+
+
+def test_what_numbers_depend_on_is_in_the_digest_of_sources() -> None:
+    rooms = {path.relative_to(store.PACKAGE).parts[0] for path in store.sources()}
+    assert {"models", "inference", "transformer", "validation"} < rooms
+    assert {"candidates", "predictive", "run", "statistics", "storage", "tree"} < rooms
+    assert not {"cli", "report"} & rooms
+    checkout = (Path(__file__).parents[1] / ".git").exists()
+    assert (store.provenance()["commit"] is not None) == checkout
 
 
 @pytest.mark.parametrize("damage", ["truncated", "a flipped bit"])
@@ -353,7 +430,7 @@ def test_bins_that_leave_more_than_a_hundredth_out_say_too_little(
     """Up to 1 % the exact mass outside the borders is paid for by minus the logarithm of what lies inside."""
     mass = np.full((60, 1, 1), outside)
     scores = {"kl_density": np.full((60, 1, 1), -np.log1p(-outside)), "missed_mass": mass}
-    trusted = results.store.certificate_of(
+    trusted = store.certificate_of(
         {
             "verdict": "trusted",
             "method": "exact",
@@ -363,14 +440,14 @@ def test_bins_that_leave_more_than_a_hundredth_out_say_too_little(
             "diagnostics": {},
         }
     )
-    run = results.Scored(
+    run = scored.Scored(
         {"candidate": scores},
         np.zeros((60, 1), dtype=np.int64),
         mass,
         trusted,
         {"candidate": "bins"},
     )
-    clusters = results._clusters(run, results.endpoint(_spec.load_task("gp-rbf-1d"), "bins"))
+    clusters = endpoint.clusters_of(run, results.endpoint(_spec.load_task("gp-rbf-1d"), "bins"))
     assert np.isinf(clusters).all() == infinite
 
 
@@ -477,7 +554,7 @@ def test_a_users_model_gets_design_engines_and_tolerance(
     from veribayes.models.mtd import MTD
 
     monkeypatch.setattr(
-        pipeline, "compute_tolerance", partial(pipeline.compute_tolerance, datasets=datasets)
+        tolerance, "compute_tolerance", partial(tolerance.compute_tolerance, datasets=datasets)
     )
     task = vb.task(MTD(q=3, m=2, matrix_seed=4), positions=(4, 8), shard=40)
     result = vb.verify(task, "lag_counts", datasets=40, audit=0)
@@ -520,7 +597,7 @@ def test_a_reference_alone_is_audited_too(monkeypatch: pytest.MonkeyPatch) -> No
     def audited(task: Task, made: Any, datasets: int, **options: Any) -> None:
         raise ReferenceRefused(made.name, [f"{datasets} data sets"])
 
-    monkeypatch.setattr(pipeline, "audited", audited)
+    monkeypatch.setattr(truth, "audited", audited)
     with pytest.raises(ReferenceRefused, match=r"cholesky.*3 data sets"):
         pipeline.reference(small("gp-rbf-1d"), pipeline.Options(datasets=20, audit=3))
 
@@ -550,8 +627,8 @@ def test_latents_that_a_file_cannot_tell_apart_are_refused_before_the_work() -> 
         pipeline.reference(task, pipeline.Options(datasets=1, audit=0))
     for names in (["a", "chain"], ["a", "a_dim_0"], ["a_dim_0", "a"]):
         with pytest.raises(InputError, match=r"not called like .*; rename the site"):
-            pipeline.require_names(names)
-    pipeline.require_names(["a/b", "a", "b", "a_dim", "draws", "c_dim_0"])
+            truth.require_names(names)
+    truth.require_names(["a/b", "a", "b", "a_dim", "draws", "c_dim_0"])
 
 
 def test_arrays_whose_names_look_like_axes_are_read_back_as_arrays(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Who is judged: what the judge may ask of it, and how it is called."""
+"""Who is judged: what the judge may ask of it, and how it is called. Nobody asks a candidate for its kind."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ class Candidate:
         name: shown to the reader.
         identity: hash of everything its answers depend on, or None for a bare callable, whose run never resumes.
         infer: (task, data, seed) -> branch with leading shape (dataset, position, query).
-        kind: engine, construction, checkpoint, callable or predictions.
+        kind: a word that is printed: engine, construction, checkpoint, callable, predictions, or a stranger's.
         card: a checkpoint's card.
         takes_seed: whether `seed` is the only source of its randomness: the same seed and data give the same answer.
-        exposes: whether it can say more than predictions of single queries: latents or a joint.
+        exposes_latents: whether it may say something about latents, beside its predictions.
+        exposes_joint: whether it may answer with the joint of the queries of a data set.
+        generates: whether it can go on from a context by itself.
         askable: whether it can be asked about other data sets, or again; what is recorded cannot.
     """
 
@@ -31,5 +33,12 @@ class Candidate:
     kind: str
     card: Mapping[str, Any] | None = None
     takes_seed: bool = False
-    exposes: bool = False
+    exposes_latents: bool = False
+    exposes_joint: bool = False
+    generates: bool = False
     askable: bool = True
+
+    @property
+    def exposes(self) -> bool:
+        """Whether it may say more than predictions of single queries."""
+        return self.exposes_latents or self.exposes_joint

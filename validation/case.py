@@ -1,6 +1,7 @@
-"""One candidate beside the truth on the first data sets of a run: what the questions of `checks` are about.
+"""What the questions beside the primary endpoint are about: one candidate beside the truth on the first data sets of a run.
 
-Nothing is asked before a question needs it, and nothing twice.
+Nothing is asked before a question needs it, and nothing twice. The comparison of a run is such a case: it answers `said` and
+`truth` with what was scored, so that nobody is asked a second time. A case by itself asks.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from veribayes.predictive import Array, Predictive
 from veribayes.tree import Branch, Data, IntArray, Simulation
 from veribayes.validation import again
 from veribayes.validation.candidate import Candidate
+
+LISTS_FROM = 2  # observations, from which on they have an order
 
 
 class Primary(Protocol):
@@ -63,12 +66,10 @@ class Case:
 
     @cached_property
     def truth(self) -> Branch | None:
-        """The reference on the first data sets."""
-        return (
-            None
-            if self.reference is None
-            else self.reference.infer(self.task, self.simulation.data, self.seed)
-        )
+        """The reference on the first data sets; None where it would be sampled again."""
+        if self.reference is None:
+            return None
+        return self.reference.infer(self.task, self.simulation.data, self.seed)
 
     @property
     def listed(self) -> tuple[str, ...]:
@@ -80,9 +81,11 @@ class Case:
     def asked_positions(self) -> IntArray:
         """The middle and the largest context size, of those at which an order can matter where there are such."""
         positions = self.simulation.data.positions
-        sizes = np.flatnonzero(positions >= 2)
-        sizes = sizes if sizes.size else np.arange(len(positions))
-        return np.array(sorted({int(sizes[len(sizes) // 2]), int(sizes[-1])}))
+        sizes = np.flatnonzero(positions >= LISTS_FROM)
+        if not sizes.size:
+            sizes = np.arange(len(positions))
+        middle = int(sizes[len(sizes) // 2])
+        return np.array(sorted({middle, int(sizes[-1])}))
 
     @cached_property
     def measured(self) -> tuple[again.Requests, again.Answers, again.Changes] | None:
@@ -90,14 +93,18 @@ class Case:
         if not self.judged.askable:
             return None
         data = self.simulation.data.select(positions=self.asked_positions)
-        listed = self.listed if (data.positions >= 2).all() else ()
-        datasets, shard = len(data.index), self.task.design.shard
-        first_batch = min(self.datasets, shard)
-        batch = first_batch if first_batch <= datasets else 0
+        listed = self.listed if (data.positions >= LISTS_FROM).all() else ()
+        batch = self._first_batch(len(data.index))
         requests = again.Requests(self.judged, self.task, data, listed, self.seed, batch)
         answers = again.ask(requests)
         outcome = self.simulation.outcome[:, self.asked_positions]
-        return (requests, *again.changes(requests, answers, outcome, self.primary.tolerance))
+        changes = again.changes(requests, answers, outcome, self.primary.tolerance)
+        return (requests, *changes)
+
+    def _first_batch(self, datasets: int) -> int:
+        """Size of the batch in which the run scored its first data sets; 0 where they are not all among these."""
+        batch = min(self.datasets, self.task.design.shard)
+        return batch if batch <= datasets else 0
 
     @cached_property
     def exact(self) -> Predictive | None:

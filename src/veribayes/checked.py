@@ -1,4 +1,6 @@
-"""Checks of arguments: each returns the value in its canonical type or raises `InputError`, which names the argument."""
+"""Checks of arguments: each returns the value in its canonical type or raises `InputError`, which
+names the argument.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from veribayes.errors import InputError
+from veribayes.errors import shown as shown
 
 
 def number(name: str, value: Any, *, above: float = -math.inf, below: float = math.inf) -> float:
@@ -17,12 +20,13 @@ def number(name: str, value: Any, *, above: float = -math.inf, below: float = ma
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise InputError(f"a number for '{name}'", shown(value))
     if not (math.isfinite(value) and above < value < below):
-        limits = [f"above {above:g}"] * math.isfinite(above) + [f"below {below:g}"] * math.isfinite(
-            below
-        )
-        raise InputError(
-            " ".join(["a finite", f"'{name}'", " and ".join(limits)]).strip(), shown(value)
-        )
+        limits = []
+        if math.isfinite(above):
+            limits.append(f"above {above:g}")
+        if math.isfinite(below):
+            limits.append(f"below {below:g}")
+        wanted = f"a finite '{name}' {' and '.join(limits)}"
+        raise InputError(wanted.strip(), shown(value))
     return float(value)
 
 
@@ -44,11 +48,8 @@ def text(name: str, value: Any) -> str:
 
 def sequence(name: str, value: Any) -> tuple[Any, ...]:
     """The items of a list, a tuple or an array; text and mappings are refused."""
-    if (
-        isinstance(value, str | bytes | Mapping)
-        or not hasattr(value, "__len__")
-        or not hasattr(value, "__iter__")
-    ):
+    is_listed = hasattr(value, "__len__") and hasattr(value, "__iter__")
+    if not is_listed or isinstance(value, str | bytes | Mapping):
         raise InputError(f"a list for '{name}'", shown(value))
     return tuple(value)
 
@@ -66,10 +67,8 @@ def mapping(
             raise InputError(f"known keys in {where}", shown(key), hint)
     for key in required:
         if key not in value:
-            raise InputError(
-                f"the key '{key}' in {where}",
-                f"only {', '.join(map(str, value)) or 'an empty mapping'}",
-            )
+            present = ", ".join(map(str, value)) or "an empty mapping"
+            raise InputError(f"the key '{key}' in {where}", f"only {present}")
     return dict(value)
 
 
@@ -78,11 +77,3 @@ def choice(name: str, value: Any, options: Collection[str]) -> str:
     if not isinstance(value, str) or value not in options:
         raise InputError(f"'{name}' to be one of {', '.join(options)}", shown(value))
     return value
-
-
-def shown(value: object, limit: int = 60) -> str:
-    """A value as it appears in a one-line message."""
-    if isinstance(value, str):
-        value = value[:limit]  # a file may hold a word of 60 MB
-    text = repr(value.item() if isinstance(value, np.generic) else value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

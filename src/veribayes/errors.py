@@ -19,7 +19,9 @@ from typing import ClassVar
 
 
 class VeribayesError(Exception):
-    """Base of every error that veribayes raises on purpose; `exit_code` is what the command line returns."""
+    """Base of every error that veribayes raises on purpose; `exit_code` is what the command line
+    returns.
+    """
 
     exit_code: ClassVar[int] = 70
 
@@ -68,7 +70,9 @@ class EntryError(InputError):
         )
 
     def placed(self, place: Callable[[tuple[int, ...]], str]) -> EntryError:
-        """The same error with its place in words, for example `in data set 17, position 3 (n = 20), query 0`."""
+        """The same error with its place in words, for example `in data set 17, position 3 (n = 20),
+        query 0`.
+        """
         at = place(self.index)
         return EntryError(
             self.expected, self.problem, self.remedy, self.index, self.concerned, self.size, at
@@ -97,3 +101,13 @@ class Interrupted(VeribayesError):
 
 class PluginWarning(UserWarning):
     """A plug-in cannot be used; the rest goes on without it."""
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """A value as it appears in a one-line message; a scalar of NumPy as Python's."""
+    if isinstance(value, str):
+        value = value[:limit]  # a file may hold a word of 60 MB
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        value = value.item()  # type: ignore[attr-defined]
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

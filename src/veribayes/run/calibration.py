@@ -38,15 +38,14 @@ def calibrate(
         ReferenceRefused: the engine's own gate refuses its output.
     """
     _require(datasets, seed)
-    part = registry.load("engine", engine.replace("-", "_"))
-    keeps = "keep" in part.__dataclass_fields__
-    made = registry.engine(
-        engine.replace("-", "_"), {**({"keep": "true"} if keeps else {}), **(options or {})}
-    )
+    name = engine.replace("-", "_")
+    keeps = "keep" in registry.load("engine", name).__dataclass_fields__
+    kept = {"keep": "true"} if keeps else {}
+    sampler = registry.engine(name, {**kept, **(options or {})})
     simulation = task.simulate(range(datasets), seed=seed, stream="audit")
     middle = len(simulation.data.positions) // 2
     data = simulation.data.select(positions=np.array([middle]))
-    branch = made(task, data, seed=seed)
+    branch = sampler(task, data, seed=seed)
     branch.certificate.require(engine)
     outcomes: dict[str, Outcome] = {}
     tests: dict[str, Any] = {}
@@ -54,35 +53,33 @@ def calibrate(
         outcomes["sbc_rank"], names = _ranked(task, data, simulation, branch, seed)
         tests["sbc_rank"] = _ranks_entry(outcomes["sbc_rank"], names)
     if not task.model.moments:
-        outcomes["pit_uniform"] = _placed(simulation.outcome[:, [middle]], branch, data)
-        tests["pit_uniform"] = {
-            "p_value": outcomes["pit_uniform"].p_value,
-            "n": outcomes["pit_uniform"].n,
-        }
+        placed = _placed(simulation.outcome[:, [middle]], branch, data)
+        outcomes["pit_uniform"] = placed
+        tests["pit_uniform"] = {"p_value": placed.p_value, "n": placed.n}
     if not tests:
-        raise InputError(
-            f"an engine that draws latents, or a task that predicts outcomes, for '{task.name}'",
-            f"'{engine}'",
-        )
+        wanted = "an engine that draws latents, or a task that predicts outcomes"
+        raise InputError(f"{wanted}, for '{task.name}'", f"'{engine}'")
     attainable(LEVEL, {name: o.least for name, o in outcomes.items()})
     adjusted = holm({name: o.p_value for name, o in outcomes.items()})
     calibrated = all(p > LEVEL for p in adjusted.values())
     return {
-        "schema": SCHEMA, "task": task.name, "engine": engine, "datasets": datasets, "seed": seed,
-        "verdict": "calibrated" if calibrated else "miscalibrated", "tests": tests,
+        "schema": SCHEMA,
+        "task": task.name,
+        "engine": engine,
+        "datasets": datasets,
+        "seed": seed,
+        "verdict": "calibrated" if calibrated else "miscalibrated",
+        "tests": tests,
         "certificate": store.certificate_json(branch.certificate),
-    }  # fmt: skip
+    }
 
 
 def _require(datasets: int, seed: int) -> None:
     """Refuse numbers of data sets for which no test has a p-value, before anything is computed."""
-    least = max(registry.load("test", name).minimum for name in ("sbc_rank", "pit_uniform"))
+    least = max(registry.load("check", name).minimum for name in ("sbc_rank", "pit_uniform"))
     if datasets < least:
-        raise InputError(
-            f"at least {least} data sets to calibrate an engine",
-            f"{datasets}",
-            f"use --datasets {least} or more",
-        )
+        wanted = f"at least {least} data sets to calibrate an engine"
+        raise InputError(wanted, f"{datasets}", f"use --datasets {least} or more")
     if seed < 0:
         raise InputError("a seed of at least 0", f"{seed}", "use --seed 0")
 
@@ -95,19 +92,28 @@ def _ranked(
 
     truth, draws, names, thinned = [], [], [], {}
     for name, used in task.model.latent_mask(data, 0).items():
-        kept = branch.posterior[name]["draws"][:, 0]
-        whole = kept.reshape(len(kept), -1, *kept.shape[3:])
-        thinned[name] = whole[:, np.linspace(0, whole.shape[1] - 1, DRAWS).astype(np.int64)]
+        thinned[name] = _thinned(branch.posterior[name]["draws"][:, 0])
+        datasets = len(thinned[name])
         columns = np.flatnonzero(used.all(0))
-        draws.append(thinned[name].reshape(len(kept), DRAWS, -1)[..., columns])
-        truth.append(simulation.latents[name].reshape(len(kept), -1)[:, columns])
+        flat_draws = thinned[name].reshape(datasets, DRAWS, -1)
+        flat_truth = simulation.latents[name].reshape(datasets, -1)
+        draws.append(flat_draws[..., columns])
+        truth.append(flat_truth[:, columns])
         names += [name if used.ndim == 1 else f"{name}[{i}]" for i in columns]
     at_truth = {name: simulation.latents[name][:, None] for name in thinned}
     draws.append(log_likelihood(task.model, thinned, data, 0)[..., None])
     truth.append(log_likelihood(task.model, at_truth, data, 0))
     names.append("log likelihood")
-    found = ranks(np.concatenate(truth, -1), np.concatenate(draws, -1), seed)
-    return registry.load("test", "sbc_rank").run(found, draws=DRAWS, seed=seed), names
+    among_draws = ranks(np.concatenate(truth, -1), np.concatenate(draws, -1), seed)
+    outcome = registry.load("check", "sbc_rank").run(among_draws, draws=DRAWS, seed=seed)
+    return outcome, names
+
+
+def _thinned(draws: Array) -> Array:
+    """`DRAWS` of all chains, evenly: (dataset, chain, draw, *event) -> (dataset, draw, *event)."""
+    whole = draws.reshape(len(draws), -1, *draws.shape[3:])
+    places = np.linspace(0, whole.shape[1] - 1, DRAWS).astype(np.int64)
+    return whole[:, places]
 
 
 def _ranks_entry(outcome: Outcome, names: list[str]) -> dict[str, Any]:
@@ -122,12 +128,10 @@ def _ranks_entry(outcome: Outcome, names: list[str]) -> dict[str, Any]:
 
 def _placed(outcome: Array, branch: Branch, data: Data) -> Outcome:
     """Positions of the outcomes of each data set's first query in the predictive, (dataset,): one a data set."""
-    pit = registry.load("metric", "pit").score(
-        branch.predictive, branch.predictive, outcome, index=data.index
-    )
-    found = pit.reshape(len(pit), -1)
-    first = found[
-        np.arange(len(found)), np.isfinite(found).argmax(1)
-    ]  # the first query that applies
-    tested: Outcome = registry.load("test", "pit_uniform").run(first[np.isfinite(first)])
+    law = branch.predictive
+    pit = registry.load("metric", "pit").score(law, law, outcome, index=data.index)
+    flat = pit.reshape(len(pit), -1)
+    applying = np.isfinite(flat).argmax(1)  # the first query that applies
+    first = flat[np.arange(len(flat)), applying]
+    tested: Outcome = registry.load("check", "pit_uniform").run(first[np.isfinite(first)])
     return tested

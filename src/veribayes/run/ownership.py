@@ -20,7 +20,7 @@ from veribayes import candidates, registry
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._task import Task
-from veribayes.run.pipeline import Options
+from veribayes.run.options import Options
 from veribayes.storage import folders, store
 from veribayes.storage.folders import Request
 
@@ -30,7 +30,7 @@ RUN = "run.nc"
 
 def request_of(task: Task, candidate: object, options: Options) -> dict[str, Any]:
     """What a folder is for, as plain data; options at their defaults and the number of data sets are left out."""
-    chosen = {k: v for k, v in asdict(options).items() if k != "datasets" and v != _defaults()[k]}
+    chosen = _chosen(options)
     if "reference" in chosen:
         chosen["reference"] = chosen["reference"].replace("-", "_")
     return {
@@ -58,12 +58,10 @@ def name_of(candidate: object, task: Task) -> str:
         return f"predictions {candidates.recorded(candidate, 'predictions').identity}"
     if hasattr(candidate, "__dataclass_fields__"):
         return repr(candidate)
-    thing = (
-        candidate
-        if inspect.isclass(candidate) or hasattr(candidate, "__qualname__")
-        else type(candidate)
-    )
-    return f"{getattr(thing, '__module__', '')}:{getattr(thing, '__qualname__', repr(thing))}"
+    is_defined = inspect.isclass(candidate) or hasattr(candidate, "__qualname__")
+    thing = candidate if is_defined else type(candidate)
+    module, name = getattr(thing, "__module__", ""), getattr(thing, "__qualname__", repr(thing))
+    return f"{module}:{name}"
 
 
 @contextmanager
@@ -86,18 +84,16 @@ def saved(folder: Path, tree: xr.DataTree) -> Iterator[None]:
     Raises:
         InputError: the folder holds another run, has a writer, or cannot be written.
     """
-    entry, provenance = json.loads(tree.attrs["result"]), json.loads(tree.attrs["provenance"])
+    entry = json.loads(tree.attrs["result"])
+    provenance = json.loads(tree.attrs["provenance"])
     about = {
         "task": entry["task"],
         "model": provenance["model_hash"],
         "candidate": entry["candidate"],
     }
-    same = _finished(folder / RUN) == entry
-    with (
-        folders.locked(folder)
-        if same
-        else folders.owned(folder, {"saved": {**about, **provenance["options"]}})
-    ):
+    request = {"saved": {**about, **provenance["options"]}}
+    is_there = _finished(folder / RUN) == entry
+    with folders.locked(folder) if is_there else folders.owned(folder, request):
         yield
 
 
@@ -123,7 +119,7 @@ def folder_of_command(
     given: Mapping[str, str],
 ) -> Path:
     """The default folder of `verify`; fewer data sets than by default have one of their own, more continue the run."""
-    chosen = {k: v for k, v in asdict(options).items() if k != "datasets" and v != _defaults()[k]}
+    chosen = _chosen(options)
     if options.datasets < Options().datasets:
         chosen["datasets"] = options.datasets
     named = None if candidate is None else _canonical(candidate)
@@ -141,16 +137,20 @@ def _canonical(name: str) -> str:
     return str(Path(name).resolve()) if Path(name).exists() else name
 
 
-def _defaults() -> dict[str, Any]:
-    return asdict(Options())
+def _chosen(options: Options) -> dict[str, Any]:
+    """Options that are not at their defaults, without the number of data sets."""
+    defaults = asdict(Options())
+    given = asdict(options)
+    return {k: v for k, v in given.items() if k != "datasets" and v != defaults[k]}
 
 
 def _own_tolerance(task: Task) -> dict[str, Any] | None:
     """The tolerance where it is not the shipped task's own."""
-    shipped = (
-        _spec.load_task(task.name).tolerance if registry.task_path(task.name) is not None else None
-    )
-    return None if task.tolerance == shipped else asdict(task.tolerance) if task.tolerance else {}
+    is_shipped = registry.task_path(task.name) is not None
+    shipped = _spec.load_task(task.name).tolerance if is_shipped else None
+    if task.tolerance == shipped:
+        return None
+    return asdict(task.tolerance) if task.tolerance else {}
 
 
 def _require_like(folder: Path, request: Request, datasets: int) -> None:
@@ -163,13 +163,11 @@ def _require_like(folder: Path, request: Request, datasets: int) -> None:
         return
     folders.require_own(folder, request)
     remedy = "choose another --out, or remove that folder"
-    names = (request["candidate"], Path(request["candidate"]).name, Path(request["candidate"]).stem)
+    path = Path(request["candidate"])
+    names = (request["candidate"], path.name, path.stem)
     if not (folder / folders.REQUEST).exists() and stored["candidate"] not in names:
-        raise InputError(
-            f"a folder of this candidate for '{folder}'",
-            f"a run of '{stored['candidate']}'",
-            remedy,
-        )
+        wanted = f"a folder of this candidate for '{folder}'"
+        raise InputError(wanted, f"a run of '{stored['candidate']}'", remedy)
     if stored["datasets"] > datasets:
         wanted = f"at least the {stored['datasets']} data sets that '{folder}' holds"
         raise InputError(wanted, f"--datasets {datasets}", f"ask for as many, {remedy}")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,21 +37,27 @@ def remembered(engine: Candidate) -> Candidate:
     def infer(task: Task, data: Data, seed: int) -> Branch:
         key = key_of(engine, task, data, seed)
         path = Path(folder) / key[:2] / f"{key}.nc"
-        found = read(path, key)
-        if found is None:
-            found = engine.infer(task, data, seed)
-            write(path, key, found)
-        return found
+        branch = read(path, key)
+        if branch is None:
+            branch = engine.infer(task, data, seed)
+            write(path, key, branch)
+        return branch
 
     return replace(engine, infer=infer)
 
 
 def key_of(engine: Candidate, task: Task, data: Data, seed: int) -> str:
     """SHA-256 of everything that the engine's answer depends on."""
-    arrays = {name: _digest(values) for name, values in data.arrays.items()}
-    places = {"positions": data.positions.tolist(), "index": data.index.tolist()}
-    made = {"engine": engine.identity, "seed": seed, "versions": store.provenance()["packages"]}
-    return store.digest_of({"model": task.model_hash, "arrays": arrays, **places, **made})
+    parts = {
+        "model": task.model_hash,
+        "arrays": {name: _digest(values) for name, values in data.arrays.items()},
+        "positions": data.positions.tolist(),
+        "index": data.index.tolist(),
+        "engine": engine.identity,
+        "seed": seed,
+        "versions": store.provenance()["packages"],
+    }
+    return store.digest_of(parts)
 
 
 def write(path: Path, key: str, branch: Branch) -> None:
@@ -60,16 +65,12 @@ def write(path: Path, key: str, branch: Branch) -> None:
     groups = {"/predictive": store.predictive_dataset(branch.predictive)}
     for i, half in enumerate(branch.replicates or ()):
         groups[f"/replicate_{i}"] = store.predictive_dataset(half)
-    names = dict(enumerate(branch.posterior))  # a site's name may be none for a group
-    for i, name in names.items():
-        groups[f"/latent_{i}"] = xr.Dataset(
-            {m: _variable(m, v) for m, v in branch.posterior[name].items()}
-        )
+    for i, moments in enumerate(branch.posterior.values()):  # a site's name may be none for a group
+        variables = {moment: _variable(moment, values) for moment, values in moments.items()}
+        groups[f"/latent_{i}"] = xr.Dataset(variables)
     tree = xr.DataTree.from_dict(groups)
-    about = {
-        "latents": list(names.values()),
-        "certificate": store.certificate_json(branch.certificate),
-    }
+    certificate = store.certificate_json(branch.certificate)
+    about = {"latents": list(branch.posterior), "certificate": certificate}
     tree.attrs = {"schema": SCHEMA, "key": key, "about": json.dumps(about)}
     tree.attrs["digest"] = _content(tree)
     store.write_tree(tree, path)
@@ -90,18 +91,17 @@ def read(path: Path, key: str) -> Branch | None:
 
 def _branch(tree: xr.DataTree) -> Branch:
     about = json.loads(tree.attrs["about"])
-    halves = [
-        store.predictive_of(tree[f"replicate_{i}"].to_dataset())
-        for i in (0, 1)
-        if f"replicate_{i}" in tree.children
-    ]
-    posterior: Mapping[str, Any] = {
-        name: {str(m): v.to_numpy() for m, v in tree[f"latent_{i}"].data_vars.items()}
-        for i, name in enumerate(about["latents"])
-    }
     predictive = store.predictive_of(tree["predictive"].to_dataset())
-    replicates = (halves[0], halves[1]) if halves else None
-    return Branch(predictive, store.certificate_of(about["certificate"]), posterior, replicates)
+    certificate = store.certificate_of(about["certificate"])
+    posterior = {}
+    for i, name in enumerate(about["latents"]):
+        moments = tree[f"latent_{i}"].data_vars
+        posterior[name] = {str(moment): v.to_numpy() for moment, v in moments.items()}
+    replicates = None
+    if "replicate_0" in tree.children:
+        first, second = (tree[f"replicate_{i}"].to_dataset() for i in (0, 1))
+        replicates = (store.predictive_of(first), store.predictive_of(second))
+    return Branch(predictive, certificate, posterior, replicates)
 
 
 def _variable(moment: str, values: Any) -> tuple[tuple[str, ...], Any]:
@@ -113,11 +113,11 @@ def _content(tree: xr.DataTree) -> str:
     digest = hashlib.sha256(f"{tree.attrs['key']} {tree.attrs['about']}".encode())
     for node in sorted(tree.subtree, key=lambda n: n.path):
         for name in sorted(map(str, node.data_vars)):
-            digest.update(f"{node.path}/{name} {_digest(node[name].to_numpy())}".encode())
+            content = _digest(node[name].to_numpy())
+            digest.update(f"{node.path}/{name} {content}".encode())
     return digest.hexdigest()
 
 
 def _digest(values: Any) -> str:
-    return hashlib.sha256(
-        f"{values.dtype.str}{values.shape}".encode() + values.tobytes()
-    ).hexdigest()
+    layout = f"{values.dtype.str}{values.shape}".encode()
+    return hashlib.sha256(layout + values.tobytes()).hexdigest()

@@ -26,6 +26,7 @@ from veribayes.predictive import FORMS, Predictive
 from veribayes.storage.folders import require_room, whole
 from veribayes.storage.folders import write_text as write_text
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
+from veribayes.tree.plain import number
 
 SCHEMA = "veribayes.run/1"
 PACKAGES = (
@@ -42,11 +43,10 @@ PACKAGES = (
     "matplotlib",
 )
 MOST_BYTES = 2**32  # of one chunk in HDF5
-BYTES_OF_A_VARIABLE, BYTES_OF_A_FILE = (
-    2**14,
-    2**16,
-)  # what HDF5 stores beside the numbers; measured 5 and 10 KiB
-SOURCES = ("models", "inference", "transformer", "validation")
+# what HDF5 stores beside the numbers; measured 5 and 10 KiB
+BYTES_OF_A_VARIABLE, BYTES_OF_A_FILE = 2**14, 2**16
+PACKAGE = Path(__file__).resolve().parents[1]
+SHOWN = ("cli", "report")  # rooms on which no stored number depends: they show what is there
 
 
 def write_tree(tree: xr.DataTree, path: Path) -> None:
@@ -55,36 +55,34 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
     Raises:
         InputError: the file cannot be written there.
     """
+    encoding = {node.path: _checksums(node) for node in tree.subtree}
     with whole(path) as temporary:
         # HDF5 does not survive a full disk: it crashes when the file is closed.
         require_room(temporary, _most_bytes(tree))
         try:
-            tree.to_netcdf(
-                temporary,
-                engine="h5netcdf",
-                encoding={node.path: _checksums(node) for node in tree.subtree},
-            )
+            tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
         except RuntimeError as error:  # HDF5's word for a full disk
             raise OSError(f"{error}") from error
 
 
 def _most_bytes(tree: xr.DataTree) -> int:
     """More bytes than the file of a tree takes."""
-    variables = [
-        v for node in tree.subtree for v in node.to_dataset(inherit=False).variables.values()
-    ]
-    words = sum(len(str(value)) for node in tree.subtree for value in node.attrs.values())
-    return sum(v.nbytes + BYTES_OF_A_VARIABLE for v in variables) + 4 * words + BYTES_OF_A_FILE
+    most = BYTES_OF_A_FILE
+    for node in tree.subtree:
+        variables = node.to_dataset(inherit=False).variables.values()
+        most += sum(v.nbytes + BYTES_OF_A_VARIABLE for v in variables)
+        most += 4 * sum(len(str(value)) for value in node.attrs.values())
+    return most
 
 
 def _checksums(node: xr.DataTree) -> dict[Any, dict[str, Any]]:
     """A checksum for every array of numbers: a flipped bit makes the file unreadable instead of the result wrong."""
-    plain = [
-        v
-        for v in node.data_vars.values()
-        if v.ndim and v.dtype.kind in "iuf" and 0 < v.nbytes < MOST_BYTES
-    ]
-    return {v.name: {"fletcher32": True, "chunksizes": v.shape} for v in plain}
+    encodings: dict[Any, dict[str, Any]] = {}
+    for array in node.data_vars.values():
+        fits = array.ndim and 0 < array.nbytes < MOST_BYTES
+        if fits and array.dtype.kind in "iuf":
+            encodings[array.name] = {"fletcher32": True, "chunksizes": array.shape}
+    return encodings
 
 
 def netcdf_path(path: Path) -> Path:
@@ -94,11 +92,8 @@ def netcdf_path(path: Path) -> Path:
         InputError: another ending, a folder, or a place where nothing can be written.
     """
     if path.suffix.lower() != ".nc":
-        raise InputError(
-            "--out with a file name that ends in .nc",
-            f"'{path.name}'",
-            f"write --out {path.name}.nc",
-        )
+        wanted = "--out with a file name that ends in .nc"
+        raise InputError(wanted, f"'{path.name}'", f"write --out {path.name}.nc")
     if path.is_dir():
         raise InputError("--out with the name of a file", f"the folder '{path.name}'")
     try:
@@ -106,9 +101,8 @@ def netcdf_path(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path.parent):
             return path
     except OSError as error:
-        raise InputError(
-            "--out in a folder that can be written to", f"'{path.parent}': {error.strerror}"
-        ) from None
+        wanted = "--out in a folder that can be written to"
+        raise InputError(wanted, f"'{path.parent}': {error.strerror}") from None
 
 
 def read_tree(path: Path) -> xr.DataTree:
@@ -118,51 +112,41 @@ def read_tree(path: Path) -> xr.DataTree:
         InputError: there is no such file, or it is not a netCDF file.
     """
     if not path.is_file():
-        raise InputError(
-            "a stored run", f"no file '{path.name}'", "name a run.nc or the folder that holds it"
-        )
+        remedy = "name a run.nc or the folder that holds it"
+        raise InputError("a stored run", f"no file '{path.name}'", remedy)
     try:
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             return tree.load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(
-            "a netCDF file written by veribayes",
-            f"'{path.name}': {error}",
-            "the file is damaged; run again",
-        ) from None
+        wanted = "a netCDF file written by veribayes"
+        remedy = "the file is damaged; run again"
+        raise InputError(wanted, f"'{path.name}': {error}", remedy) from None
 
 
 def run_files(path: Path) -> list[Path]:
     """The run.nc files under a folder (or the file itself), sorted by name."""
-    found = (
-        [path] if path.is_file() else sorted(path.glob("run.nc")) + sorted(path.glob("*/run.nc"))
-    )
+    if path.is_file():
+        return [path]
+    found = [*sorted(path.glob("run.nc")), *sorted(path.glob("*/run.nc"))]
     if not found:
-        raise InputError(
-            "a run.nc, or a folder with runs",
-            f"'{path.name}' without any",
-            "run 'veribayes verify' first",
-        )
+        remedy = "run 'veribayes verify' first"
+        raise InputError("a run.nc, or a folder with runs", f"'{path.name}' without any", remedy)
     return found
 
 
 def scores_dataset(scores: Mapping[str, npt.NDArray[Any]]) -> xr.Dataset:
     """Metric name -> (dataset, position, query) as a group."""
-    return xr.Dataset(
-        {name: ((DATASET, POSITION, QUERY), values) for name, values in scores.items()}
-    )
+    dims = (DATASET, POSITION, QUERY)
+    return xr.Dataset({name: (dims, values) for name, values in scores.items()})
 
 
 def predictive_dataset(predictive: Predictive, first: str = DATASET) -> xr.Dataset:
     """A predictive with leading shape (dataset, position, query) as a group; attribute `form` names the form."""
-    lead = (first, POSITION, QUERY)
     variables = {}
     for name, values in predictive.variables().items():
+        lead = () if name in predictive.shared else (first, POSITION, QUERY)
         last = predictive.trailing[name]
-        variables[name] = (
-            (() if name in predictive.shared else lead) + ((last,) if last else ()),
-            values,
-        )
+        variables[name] = ((*lead, last) if last else lead, values)
     return xr.Dataset(variables, attrs={"form": predictive.form})
 
 
@@ -170,21 +154,16 @@ def predictive_of(group: xr.Dataset) -> Predictive:
     """Inverse of `predictive_dataset`."""
     form = str(group.attrs.get("form", ""))
     if form not in FORMS:
-        raise InputError(
-            f"a predictive form among {', '.join(FORMS)}",
-            f"'{form}'",
-            "set the attribute 'form' of the group",
-        )
-    return FORMS[form](
-        **{str(name): _leading(values).to_numpy() for name, values in group.data_vars.items()}
-    )
+        wanted = f"a predictive form among {', '.join(FORMS)}"
+        raise InputError(wanted, f"'{form}'", "set the attribute 'form' of the group")
+    leading = {str(name): _leading(values) for name, values in group.data_vars.items()}
+    return FORMS[form](**{name: values.to_numpy() for name, values in leading.items()})
 
 
 def _leading(values: xr.DataArray) -> xr.DataArray:
     """Dimensions that every predictive has in front, whatever order they are stored in."""
-    return values.transpose(
-        *(d for d in (DATASET, "example", POSITION, QUERY) if d in values.dims), ...
-    )
+    first = [dim for dim in (DATASET, "example", POSITION, QUERY) if dim in values.dims]
+    return values.transpose(*first, ...)
 
 
 def by_labels(group: xr.Dataset, labels: Mapping[str, npt.ArrayLike], name: str) -> xr.Dataset:
@@ -199,23 +178,20 @@ def by_labels(group: xr.Dataset, labels: Mapping[str, npt.ArrayLike], name: str)
     for dim in [str(d) for d in group.dims if d in group.coords]:
         found = group.coords[dim].to_numpy()
         orders = [np.asarray(labels[dim])] if dim in labels else []
-        wanted = next(
-            (o for o in [*orders, np.arange(found.size)] if _same_entries(found, o)), None
-        )
+        orders.append(np.arange(found.size))
+        wanted = next((order for order in orders if _same_entries(found, order)), None)
         if wanted is None:
-            expected = ", ".join(map(str, (orders or [np.arange(found.size)])[0][:8].tolist()))
-            raise InputError(
-                f"the {dim} coordinates {expected} in '{name}'", f"{found[:8].tolist()}"
-            )
+            first = ", ".join(str(entry) for entry in orders[0][:8].tolist())
+            expected = f"the {dim} coordinates {first} in '{name}'"
+            raise InputError(expected, f"{found[:8].tolist()}")
         place = {value: i for i, value in enumerate(found.tolist())}
         group = group.isel({dim: [place[value] for value in wanted.tolist()]})
     return group
 
 
 def _same_entries(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> bool:
-    return found.size == wanted.size == np.unique(found).size and set(found.tolist()) == set(
-        wanted.tolist()
-    )
+    different = found.size == wanted.size == np.unique(found).size
+    return different and set(found.tolist()) == set(wanted.tolist())
 
 
 def arrays_dataset(
@@ -224,9 +200,8 @@ def arrays_dataset(
     """A family's observed arrays as a group; dimensions beyond the first are named after their array."""
     out = {}
     for name, values in arrays.items():
-        dims = [
-            f"{name}.{i}" for i in range(values.ndim)
-        ]  # no argument of a program has a dot in its name
+        # no argument of a program has a dot in its name
+        dims = [f"{name}.{i}" for i in range(values.ndim)]
         if name not in shared and values.shape[0] == rows:
             dims[0] = first
         out[name] = (tuple(dims), values)
@@ -235,23 +210,23 @@ def arrays_dataset(
 
 def certificate_json(certificate: Certificate) -> dict[str, Any]:
     """Plain data of a certificate."""
-    c = certificate
+    diagnostics = {name: number(value) for name, value in certificate.diagnostics.items()}
     return {
-        "verdict": c.verdict,
-        "method": c.method,
-        "error_bound": number(c.error_bound),
-        "bound_kind": c.bound_kind,
-        "reasons": list(c.reasons),
-        "diagnostics": {k: number(v) for k, v in c.diagnostics.items()},
+        "verdict": certificate.verdict,
+        "method": certificate.method,
+        "error_bound": number(certificate.error_bound),
+        "bound_kind": certificate.bound_kind,
+        "reasons": list(certificate.reasons),
+        "diagnostics": diagnostics,
     }
 
 
 def certificate_of(plain: Mapping[str, Any]) -> Certificate:
     """Inverse of `certificate_json`; a missing number is infinite, never zero."""
     bound = plain["error_bound"]
-    diagnostics = {
-        k: float("nan") if v is None else float(v) for k, v in plain["diagnostics"].items()
-    }
+    diagnostics = {}
+    for name, value in plain["diagnostics"].items():
+        diagnostics[name] = float("nan") if value is None else float(value)
     return Certificate(
         plain["verdict"],
         plain["method"],
@@ -260,11 +235,6 @@ def certificate_of(plain: Mapping[str, Any]) -> Certificate:
         tuple(plain["reasons"]),
         diagnostics,
     )
-
-
-def number(value: float | None) -> float | None:
-    """JSON knows no NaN and no infinity: both become null."""
-    return None if value is None or not np.isfinite(value) else float(value)
 
 
 def provenance(**more: Any) -> dict[str, Any]:
@@ -282,18 +252,24 @@ def provenance(**more: Any) -> dict[str, Any]:
 @cache
 def source_digest() -> str:
     """SHA-256 over the package's own Python files: two runs with equal digests ran the same code."""
-    here = Path(__file__).resolve().parent
     digest = hashlib.sha256()
-    for path in sorted(
-        [*here.glob("*.py"), *(p for folder in SOURCES for p in (here / folder).rglob("*.py"))]
-    ):
-        digest.update(f"{path.relative_to(here).as_posix()}\0".encode() + path.read_bytes())
+    for path in sources():
+        name = path.relative_to(PACKAGE).as_posix()
+        digest.update(f"{name}\0".encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def sources() -> list[Path]:
+    """The package's Python files that a stored number may depend on, through the links to the top-level folders."""
+    rooms = [path for path in PACKAGE.iterdir() if path.is_dir() and path.name not in SHOWN]
+    inside = [path for room in rooms for path in room.rglob("*.py")]
+    return sorted([*PACKAGE.glob("*.py"), *inside])
 
 
 def digest_of(value: object) -> str:
     """SHA-256 of plain data."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _version(package: str) -> str | None:
@@ -306,17 +282,12 @@ def _version(package: str) -> str | None:
 @cache
 def _commit() -> str | None:
     """The commit of the checkout that this package runs from, or None for an installed wheel."""
-    top = Path(__file__).resolve().parents[2]
+    top = PACKAGE.parents[1]
     if not (top / ".git").exists():
         return None
+    command = ["git", "-C", str(top), "rev-parse", "--verify", "--quiet", "HEAD"]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(top), "rev-parse", "--verify", "--quiet", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=5,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

@@ -1,0 +1,112 @@
+"""The tolerance of the primary endpoint by its rule, where a task has none: 1 % of what the prior predictive costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from veribayes import registry
+from veribayes.errors import InputError
+from veribayes.models._task import Task, Tolerance
+from veribayes.predictive import Array, Predictive
+from veribayes.run.batches import ranges
+from veribayes.run.options import Options
+from veribayes.run.roles import reference_of
+from veribayes.run.scoring import quantiles, score
+from veribayes.tree import Simulation
+from veribayes.validation import decision
+
+TOLERANCE_SHARE = 0.01  # of the prior predictive's mean divergence, i.e. 99 % recovery
+
+
+def frozen_tolerance(task: Task, options: Options, levels: Sequence[float] | None = None) -> Task:
+    """The task with its tolerance; what is not frozen comes by the rule, from data sets that no comparison uses.
+
+    That is a user's model, and quantiles at `levels`: nobody can know before which levels a candidate has.
+    """
+    if task.tolerance is None:
+        task = replace(task, tolerance=compute_tolerance(task, options=options))
+    assert task.tolerance is not None
+    if levels is None or task.tolerance.quantiles is not None:
+        return task
+    size = quantile_tolerance(task, levels, options=options)
+    return replace(task, tolerance=replace(task.tolerance, quantiles=size))
+
+
+def compute_tolerance(
+    task: Task, *, seed: int = 0, datasets: int = 2000, options: Options | None = None
+) -> Tolerance:
+    """1 % of the mean divergence of the prior predictive from the exact predictive, on the stream `replicate`.
+
+    Both endpoints at once: KL in nats for densities, and what replaces it for draws (`endpoint`). Half the
+    chi-square divergence of categories is held to the tolerance of KL, which it is to second order. Its own mean over
+    the prior predictive is dominated by rare categories: 1.2 to 22 times as large, and infinite where the truth
+    excludes what the prior does not.
+
+    Raises:
+        InputError: that mean is infinite, or nothing.
+    """
+    names = ("kl",) if task.model.n_categories else ("kl", "crps")
+    clusters: dict[str, list[Array]] = {name: [] for name in names}
+    for guess, exact, simulation in priors(task, seed, datasets, options):
+        for name in names:
+            scores = score(name, guess, exact, simulation)
+            clusters[name].append(decision.cluster_means(scores))
+    sizes = {name: _share(clusters[name]) for name in names}
+    if not np.isfinite(sizes["kl"]):
+        wanted = "a prior that holds possible what the truth does"
+        raise InputError(wanted, "an infinite divergence", "give --tolerance")
+    if not sizes["kl"] > 0:
+        wanted = "a task whose context tells something"
+        raise InputError(wanted, "a posterior that is the prior", "give a --tolerance")
+    draws = sizes.get("crps", sizes["kl"])
+    return Tolerance(kl=sizes["kl"], draws=draws, seed=seed, datasets=datasets)
+
+
+def quantile_tolerance(
+    task: Task,
+    levels: Sequence[float],
+    *,
+    seed: int = 0,
+    datasets: int = 2000,
+    options: Options | None = None,
+) -> float:
+    """The same for quantiles at these levels: 1 % of the mean quantile divergence of the prior predictive's.
+
+    Raises:
+        InputError: levels at which the context tells nothing.
+    """
+    clusters = []
+    for guess, exact, simulation in priors(task, seed, datasets, options):
+        scores = score("quantile_score", quantiles(guess, levels), exact, simulation)
+        clusters.append(decision.cluster_means(scores))
+    size = _share(clusters)
+    if not size > 0:
+        wanted = f"levels at which the context tells something, not only {tuple(levels)}"
+        got = "exact quantiles that are those of the prior"
+        raise InputError(wanted, got, "give a --tolerance")
+    return size
+
+
+def priors(
+    task: Task, seed: int, datasets: int, options: Options | None = None
+) -> Iterator[tuple[Predictive, Predictive, Simulation]]:
+    """Prior predictive and exact predictive on data sets that no comparison uses."""
+    if options is None or options.reference is not None:
+        options = Options()  # the tolerance of a task is that of its own reference
+    truth = reference_of(task, options)
+    prior = registry.engine("prior_only")
+    for rows in ranges(task, datasets):
+        simulation = task.simulate(rows, seed=seed, stream="replicate")
+        branch = truth.infer(task, simulation.data, seed)
+        branch.certificate.require(truth.name)
+        guess = prior(task, simulation.data, seed=seed).predictive
+        yield guess, branch.predictive, simulation
+
+
+def _share(clusters: Sequence[Array]) -> float:
+    """1 % of the mean, to four digits."""
+    mean = float(np.mean(np.concatenate(clusters)))
+    return float(f"{TOLERANCE_SHARE * mean:.4g}")
