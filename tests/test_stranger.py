@@ -1,4 +1,6 @@
-"""A family that another distribution adds: installed into an empty folder, and not a line of the package knows it."""
+"""A family that another distribution adds: installed into an empty folder, and not a line of the
+package knows it.
+"""
 
 from __future__ import annotations
 
@@ -133,7 +135,9 @@ print(json.dumps(said))
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stranger's distribution in a folder of its own, built from a copy that holds nothing else."""
+    """The stranger's distribution in a folder of its own, built from a copy that holds nothing
+    else.
+    """
     folder = tmp_path_factory.mktemp("stranger")
     shutil.copytree(STRANGER, folder / "source")
     options = [
@@ -198,7 +202,9 @@ def answer(site: Path, script: str, folder: Path) -> Any:
 
 
 def test_it_trains_a_network_by_the_recipe_of_its_layout(site: Path, tmp_path: Path) -> None:
-    """An eighth of the quick preset's steps; the checkpoint is judged, named and reported as any other."""
+    """An eighth of the quick preset's steps; the checkpoint is judged, named and reported as any
+    other.
+    """
     said = answer(site, TRAINS, tmp_path)
     assert (said["tokens"], said["head"]) == ("vectors", "normal")
     assert said["recovery"] > 0.9  # .98 after 60 steps

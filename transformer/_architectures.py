@@ -1,4 +1,6 @@
-"""Which network a card or a recipe means: `architecture` names it, and without that key it is the common one."""
+"""Which network a card or a recipe means: `architecture` names it, and without that key it is the
+common one.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
-"""Training batches: a pure function of (recipe, seed, step), with the exact predictive or a drawn label as target.
+"""Training batches: a pure function of (recipe, seed, step), with the exact predictive or a drawn
+label as target.
 
     make_batch     simulate, ask the exact engine, cut into groups of one context size each
     context_sizes  the law of these sizes
     stretched      contexts that lie further out than the model draws them
 
-How contexts are cut and become arrays is said by the tokens of the network, what is wanted at its outputs by its head. Exact
-targets instead of drawn labels: the same network, schedule and core reached half the divergence or less.
+How contexts are cut and become arrays is said by the tokens of the network, what is wanted at its
+outputs by its head. Exact targets instead of drawn labels: the same network, schedule and core
+reached half the divergence or less.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ Targets = Callable[[Data], Predictive]
 class Group:
     """Data sets with one context size: arguments of the network, and what is wanted at its outputs.
 
-    `at` selects the outputs that have a target, on the query axis: all of them for sets, the design's prefixes for a sequence.
+    `at` selects the outputs that have a target, on the query axis: all of them for sets, the
+    design's prefixes for a sequence.
     """
 
     arrays: tuple[Tensor, ...]
@@ -89,9 +92,11 @@ def make_batch(
 def stretched(
     drawn: Simulation, names: tuple[str, ...], most: float, seed: int, step: int
 ) -> Simulation:
-    """The data sets with the real outcomes of half of the contexts multiplied by a factor from 1 to `most`.
+    """The data sets with the real outcomes of half of the contexts multiplied by a factor from 1 to
+    `most`.
 
-    The drawn outcomes of the queries stay: they are those of the context that was not stretched, and no target.
+    The drawn outcomes of the queries stay: they are those of the context that was not stretched,
+    and no target.
 
     Args:
         names: of the arrays that hold real outcomes.
@@ -114,7 +119,8 @@ def stretched(
 def context_sizes(
     largest: int, groups: int, seed: int, step: int, *, uniform: bool = False, fewest: int = 0
 ) -> list[int]:
-    """One size a group on 0..largest, 1 + n log-uniform: early observations change the posterior most. Or n uniform.
+    """One size a group on 0..largest, 1 + n log-uniform: early observations change the posterior
+    most. Or n uniform.
 
     `fewest` is the smallest size where n is uniform.
 
@@ -134,7 +140,9 @@ def make_group(
     drawn: Simulation,
     rng: np.random.Generator,
 ) -> Group:
-    """Sequence: all positions of the data, read at the longest. Set: the first position; `rng` is for a head's nodes."""
+    """Sequence: all positions of the data, read at the longest. Set: the first position; `rng` is
+    for a head's nodes.
+    """
     tokens, head = _parts.tokens(config.family), _parts.head(config.head)
     data = drawn.data
     context, query = task.model.inputs(data, len(data.positions) - 1 if tokens.causal else 0)

@@ -26,7 +26,9 @@ class Block(nn.Module):
         self.out = nn.Linear(config.expansion * config.width, config.width)
 
     def forward(self, x: Tensor, readable: int, first: int = 0) -> Tensor:
-        """Tokens from the `first` on; the ones before it are read and left out, when no block will read them again."""
+        """Tokens from the `first` on; the ones before it are read and left out, when no block will
+        read them again.
+        """
         x = x[:, first:] + self.attention(self.norm_1(x), readable, first)
         hidden = F.gelu(self.hidden(self.norm_2(x)))
         changed: Tensor = x + self.out(hidden)
@@ -74,7 +76,8 @@ class Attention(nn.Module):
 
 
 def rotate(x: Tensor) -> Tensor:
-    """Turn each pair of channels, as a complex number, by position times frequency (arXiv 2104.09864).
+    """Turn each pair of channels, as a complex number, by position times frequency (arXiv
+    2104.09864).
 
     Scores then depend on distance alone.
     """

@@ -1,4 +1,6 @@
-"""Adapters that make a network a candidate: (context, query) in NumPy -> one predictive form in NumPy float64."""
+"""Adapters that make a network a candidate: (context, query) in NumPy -> one predictive form in
+NumPy float64.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ TOKENS = 65_536  # tokens a forward pass: bounds memory at some 100 MiB for the 
 
 
 class NetworkCandidate:
-    """A network as candidate; batches inside, so that memory does not grow with the number of data sets."""
+    """A network as candidate; batches inside, so that memory does not grow with the number of data
+    sets.
+    """
 
     def __init__(self, network: InContext) -> None:
         self.network = network
@@ -35,7 +39,9 @@ class NetworkCandidate:
         return self.head.form(self.network.config, outputs)
 
     def posterior(self, context: Any, query: Any) -> dict[str, dict[str, Array]]:
-        """Of every latent that the network answers for: `probs` (dataset, value), and their `mean` and `sd` (dataset,)."""
+        """Of every latent that the network answers for: `probs` (dataset, value), and their `mean`
+        and `sd` (dataset,).
+        """
         values = self.network.config.latents
         if not values:
             return {}
@@ -49,7 +55,8 @@ class NetworkCandidate:
         return posterior
 
     def attention(self, context: Any, query: Any) -> tuple[list[Array], int]:
-        """Attention of every layer, (dataset, head, reader, read), and how many of the tokens read first are no observations.
+        """Attention of every layer, (dataset, head, reader, read), and how many of the tokens read
+        first are no observations.
 
         Raises:
             InputError: a network whose attention has no weights that sum to one.
@@ -87,11 +94,13 @@ def network_candidate(folder: Path, task: Task | None = None) -> NetworkCandidat
 
 
 def module_candidate(module: nn.Module) -> Callable[..., Any]:
-    """Any torch module as candidate: called with (context, query) as tensors on its device; it returns a predictive form.
+    """Any torch module as candidate: called with (context, query) as tensors on its device; it
+    returns a predictive form.
 
     Further keywords reach the module as they are.
 
-    Integer arrays become int64 tensors, real ones the floating type of the module's parameters. Named tuples stay named tuples.
+    Integer arrays become int64 tensors, real ones the floating type of the module's parameters.
+    Named tuples stay named tuples.
     """
     first = next(module.parameters(), torch.zeros(()))
 

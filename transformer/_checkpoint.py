@@ -1,8 +1,9 @@
 """Checkpoints: weights as safetensors beside a card in JSON; never pickle.
 
-A folder holds `weights.safetensors` (float32) and `card.json`. The card says for which model the weights were trained, how
-they can be made again, and what they scored. Nothing is believed that can be checked: `load` recomputes the file's hash,
-compares the model's, and builds the network from the card before any tensor enters it.
+A folder holds `weights.safetensors` (float32) and `card.json`. The card says for which model the
+weights were trained, how they can be made again, and what they scored. Nothing is believed that can
+be checked: `load` recomputes the file's hash, compares the model's, and builds the network from the
+card before any tensor enters it.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ class Card:
 
 
 def save(folder: Path, card: Card, weights: bytes) -> None:
-    """Write weights, then card; a folder without a card is not a checkpoint, so an interrupted write leaves none."""
+    """Write weights, then card; a folder without a card is not a checkpoint, so an interrupted
+    write leaves none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / WEIGHTS, weights)
     write_atomically(
@@ -96,8 +99,8 @@ def load(folder: Path, task: Task | None = None) -> tuple[InContext, Card]:
     """The network in evaluation mode and its card.
 
     Raises:
-        CheckpointError: the folder is no checkpoint, a file was changed, the tensors do not fit the card, or the card is
-            for another model than `task`'s.
+        CheckpointError: the folder is no checkpoint, a file was changed, the tensors do not fit the
+            card, or the card is for another model than `task`'s.
     """
     card = read_card(folder)
     if task is not None and card.model_hash != task.model_hash:

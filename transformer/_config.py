@@ -14,14 +14,17 @@ UNIT = (0.0, 1.0)
 
 
 class Config(Protocol):
-    """A frozen dataclass of everything that shapes the tensors; it checks itself, and JSON goes in and out.
+    """A frozen dataclass of everything that shapes the tensors; it checks itself, and JSON goes in
+    and out.
 
     Attributes:
-        family: name of the token part that reads the data (older than token parts, hence its name in cards).
+        family: name of the token part that reads the data (older than token parts, hence its name
+            in cards).
         head: name of the head that says what the outputs mean.
         states: number of states of each variable that is predicted; empty where outcomes are real.
         latents: name -> values of each latent that the network answers for; mostly none.
-        unit: centre and spread of real outcomes, in which heads answer; 0 and 1 leave them as they are.
+        unit: centre and spread of real outcomes, in which heads answer; 0 and 1 leave them as they
+            are.
     """
 
     @property
@@ -43,12 +46,16 @@ class Config(Protocol):
 
 
 class InContext(nn.Module):
-    """A network that answers queries from a context: arrays of its tokens in, outputs of its head out, (B, Q, K)."""
+    """A network that answers queries from a context: arrays of its tokens in, outputs of its head
+    out, (B, Q, K).
+    """
 
     config: Any
 
     def with_latents(self, *arrays: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Outputs as in `forward`, and the log posterior (B, V) of the latents, side by side; None without latents."""
+        """Outputs as in `forward`, and the log posterior (B, V) of the latents, side by side; None
+        without latents.
+        """
         return self(*arrays), None
 
     def attention(self, *arrays: Tensor) -> list[Tensor]:

@@ -1,4 +1,5 @@
-"""Recipes for tasks that come without one: small networks that train in a minute or two on one core where targets are quick.
+"""Recipes for tasks that come without one: small networks that train in a minute or two on one core
+where targets are quick.
 
 The token layout says how many steps of how many data sets, the form of the exact law which head.
 """
@@ -14,7 +15,8 @@ from veribayes.transformer._architectures import family_of
 
 LONGER = 6  # times the steps of the quick preset make the full one
 WIDER: Mapping[str, int] = {"width": 64, "layers": 4, "heads": 4}
-# by the form of the exact law; the last where nothing is known of it, and networks learn from what was drawn
+# by the form of the exact law; the last where nothing is known of it, and networks learn from what
+# was drawn
 HEADS: Mapping[str, Mapping[str, Any]] = {
     "normal": {"head": "normal"},
     "mixture": {"head": "mixture", "components": 4},

@@ -1,6 +1,7 @@
 """Latents with finitely many values, for which a network may answer beside its predictions.
 
-Their values stand side by side, V of them in all; the exact posterior of each is a sum of weights of the exact mixture.
+Their values stand side by side, V of them in all; the exact posterior of each is a sum of weights
+of the exact mixture.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from veribayes.tree import Simulation
 def wanted_latents(
     task: Task, config: Config, exact: Predictive | None, drawn: Simulation
 ) -> Tensor | None:
-    """Exact posterior, or the drawn values where there is none, of the latents that a network answers for, (B, V)."""
+    """Exact posterior, or the drawn values where there is none, of the latents that a network
+    answers for, (B, V).
+    """
     if not config.latents:
         return None
     known = drawn_latents(config, drawn) if exact is None else exact_latents(task, config, exact)
@@ -36,7 +39,8 @@ def drawn_latents(config: Config, drawn: Simulation) -> Array:
 
 
 def exact_latents(task: Task, config: Config, predictive: Predictive) -> Array:
-    """Posterior probabilities (..., V) of the latents, which are weights in the exact mixture (..., query).
+    """Posterior probabilities (..., V) of the latents, which are weights in the exact mixture (...,
+    query).
 
     Raises:
         InputError: targets that are no mixture over the nodes of the latents.
@@ -51,7 +55,9 @@ def exact_latents(task: Task, config: Config, predictive: Predictive) -> Array:
 
 
 def moments(probs: Array, values: Sequence[float]) -> dict[str, Array]:
-    """A posterior over finitely many values, (..., value), as other posteriors are given: with its mean and sd (...)."""
+    """A posterior over finitely many values, (..., value), as other posteriors are given: with its
+    mean and sd (...).
+    """
     probs = probs / probs.sum(-1, keepdims=True)
     at = np.array(values)
     mean = probs @ at

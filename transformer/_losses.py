@@ -1,7 +1,8 @@
 """Losses between what a network puts out and what is wanted.
 
-divergence    mean KL(target || network) in nats, or what else the head measures; of a label that is the cross-entropy
-distance      mean sum |target - network|, whose minimiser under doubt is a median and not a mean
+divergence    mean KL(target || network) in nats, or what else the head measures; of a label that
+              is the cross-entropy
+distance      mean sum |target - network|, whose minimiser under doubt is a median, not a mean
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ Loss = Callable[[InContext, Group], Tensor]
 
 
 def divergence(network: InContext, group: Group) -> Tensor:
-    """Mean over data sets and queries of KL(exact || network), nats; and to it the KL of each latent."""
+    """Mean over data sets and queries of KL(exact || network), nats; and to it the KL of each
+    latent.
+    """
     if group.latents is None:
         return _apart(network(*group.arrays), group).mean()
     outputs, latents = network.with_latents(*group.arrays)
@@ -27,7 +30,8 @@ def divergence(network: InContext, group: Group) -> Tensor:
 
 
 def distance(network: InContext, group: Group) -> Tensor:
-    """Mean over data sets and queries of sum |target - network|, which is twice the total variation.
+    """Mean over data sets and queries of sum |target - network|, which is twice the total
+    variation.
 
     Raises:
         InputError: a head without cells, which has no masses to compare.

@@ -1,4 +1,6 @@
-"""Muon with matrices of one shape orthogonalised together: networks of this size are dozens of small matrices."""
+"""Muon with matrices of one shape orthogonalised together: networks of this size are dozens of
+small matrices.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,11 @@ from torch import Tensor
 
 
 class Muon(torch.optim.Muon):
-    """torch's Muon (Jordan et al. 2024; arXiv 2502.16982) for matrices alone, its updates scaled to AdamW's size.
+    """torch's Muon (Jordan et al. 2024; arXiv 2502.16982) for matrices alone, its updates scaled to
+    AdamW's size.
 
-    The update and its state are torch's. Matrices of one shape, up to transposition, go through the iteration in
-    one batch, and on a processor in single precision: there bfloat16 is slower.
+    The update and its state are torch's. Matrices of one shape, up to transposition, go through the
+    iteration in one batch, and on a processor in single precision: there bfloat16 is slower.
     """
 
     def __init__(self, params: list[torch.nn.Parameter], *, lr: float, weight_decay: float) -> None:
@@ -57,7 +60,9 @@ class Muon(torch.optim.Muon):
 def orthogonalised(
     matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
 ) -> Tensor:
-    """Newton and Schulz' quintic iteration towards U V^T of each matrix (B, R, C), R <= C: singular values of .5 to 1.5."""
+    """Newton and Schulz' quintic iteration towards U V^T of each matrix (B, R, C), R <= C: singular
+    values of .5 to 1.5.
+    """
     a, b, c = coefficients
     x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
     for _ in range(steps):

@@ -1,7 +1,8 @@
 """Several processes that train one network, as `torchrun` starts them.
 
-Each makes the whole batch, which is a function of the step, learns from its share of every group's rows, and gets the mean of
-all gradients: the steps are those of one process up to the rounding of sums. The first process measures and writes.
+Each makes the whole batch, which is a function of the step, learns from its share of every group's
+rows, and gets the mean of all gradients: the steps are those of one process up to the rounding of
+sums. The first process measures and writes.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Ranks:
         """The rows of a group that this process learns from, as many as every other.
 
         Raises:
-            InputError: rows that cannot be shared out evenly, whose means would then not average to the group's.
+            InputError: rows that cannot be shared out evenly, whose means would then not average to
+                the group's.
         """
         count = len(group)
         if count % self.size:
@@ -43,7 +45,9 @@ class Ranks:
         return group[self.rank :: self.size]
 
     def average(self, network: InContext, value: float) -> float:
-        """Put the mean of all processes' gradients into the network; returns the mean of the losses."""
+        """Put the mean of all processes' gradients into the network; returns the mean of the
+        losses.
+        """
         if self.size == 1:
             return value
         gradients = [p.grad for p in network.parameters() if p.grad is not None]

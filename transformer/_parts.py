@@ -1,4 +1,6 @@
-"""Token layouts, heads and architectures by name; an unknown name is refused before anything is imported."""
+"""Token layouts, heads and architectures by name; an unknown name is refused before anything is
+imported.
+"""
 
 from __future__ import annotations
 

@@ -22,26 +22,35 @@ COUNTS = ("steps", "batch", "groups", "queries", "evaluations")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the weights, apart from the task and the seed; stored in the task's YAML.
+    """Everything that decides the weights, apart from the task and the seed; stored in the task's
+    YAML.
 
     Attributes:
-        steps, batch: number of steps and data sets a step; data set number = step * batch + i in the stream `train`.
+        steps, batch: number of steps and data sets a step; data set number = step * batch + i in
+            the stream `train`.
         groups: context sizes a step (sets); each group of batch / groups data sets has one.
-        sizes: law of the context sizes of sets: `logarithmic` or `uniform` from none on, or `between`, uniform from the
-            design's first position to its last.
+        sizes: law of the context sizes of sets: `logarithmic` or `uniform` from none on, or
+            `between`, uniform from the design's first position to its last.
         queries: queries a data set, as `Design.queries`.
-        learning_rate, warmup, weight_decay, clip: of the optimisers; warm-up over this share of the steps, then cosine to zero.
+        learning_rate, warmup, weight_decay, clip: of the optimisers; warm-up over this share of the
+            steps, then cosine to zero.
         evaluations: points of the curve measured during training.
-        network: settings of the network's config that the task leaves open; `architecture` names another than the common one.
+        network: settings of the network's config that the task leaves open; `architecture` names
+            another than the common one.
         loss: `kl` or `l1`.
-        targets: engine that is imitated; empty: the task's reference. `mle` with `l1` makes a network that estimates.
-            `labels`: no engine, but the outcome (and the latents) that were drawn.
-        start: shipped checkpoint whose weights are the first ones; what it does not have begins as usual. Empty: none.
-        average: decay a step of the moving average of the weights that is measured and kept; zero: the weights themselves.
+        targets: engine that is imitated; empty: the task's reference. `mle` with `l1` makes a
+            network that estimates. `labels`: no engine, but the outcome (and the latents) that were
+            drawn.
+        start: shipped checkpoint whose weights are the first ones; what it does not have begins as
+            usual. Empty: none.
+        average: decay a step of the moving average of the weights that is measured and kept; zero:
+            the weights themselves.
         bf16: matrix products in bfloat16 on a GPU; a processor ignores it.
-        temper: contexts are drawn from known tables raised to this power; below 1, rare evidence is met more often.
-        stretch: the real outcomes of half of the contexts are multiplied by a factor that is uniform from 1 to this one, so
-            that training meets what lies far out; targets are exact for the contexts as they then are.
+        temper: contexts are drawn from known tables raised to this power; below 1, rare evidence is
+            met more often.
+        stretch: the real outcomes of half of the contexts are multiplied by a factor that is
+            uniform from 1 to this one, so that training meets what lies far out; targets are exact
+            for the contexts as they then are.
     """
 
     steps: int
@@ -108,5 +117,7 @@ class Recipe:
         return cls(**mapping(where, given, allowed=allowed, required=REQUIRED))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for cards and hashes; settings that came later are left out where they change nothing."""
+        """Plain data for cards and hashes; settings that came later are left out where they change
+        nothing.
+        """
         return {k: v for k, v in asdict(self).items() if k not in LATER or v != LATER[k]}

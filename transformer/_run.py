@@ -4,9 +4,9 @@
     optimisers_of  Muon for the matrices of the blocks, AdamW for the rest
     learning_rate  warm-up and cosine
 
-The batch of a step is a function of (recipe, seed, step), and the state holds the rest, so a run that was stopped and
-continued gives the same bits as one that was not: same machine, versions and threads, and on a GPU only with PyTorch's
-deterministic algorithms.
+The batch of a step is a function of (recipe, seed, step), and the state holds the rest, so a run
+that was stopped and continued gives the same bits as one that was not: same machine, versions and
+threads, and on a GPU only with PyTorch's deterministic algorithms.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ class Run:
 
     @property
     def milestones(self) -> set[int]:
-        """Steps after which the curve is measured, evenly spaced; the last one is the end's own measurement."""
+        """Steps after which the curve is measured, evenly spaced; the last one is the end's own
+        measurement.
+        """
         n = self.recipe.evaluations
         return {self.recipe.steps * i // n for i in range(1, n)}
 
@@ -126,7 +128,9 @@ class Run:
         return value
 
     def _add_gradients(self, groups: list[Group]) -> float:
-        """The loss; groups are of one context size each, and their gradients add up as if they were one batch."""
+        """The loss; groups are of one context size each, and their gradients add up as if they were
+        one batch.
+        """
         kind = next(self.network.parameters()).device.type
         bf16 = self.recipe.bf16 and kind == "cuda"
         value = 0.0
@@ -251,7 +255,8 @@ def begin(network: InContext, task: Task, name: str) -> str:
     """Give a network the weights of a shipped checkpoint of the same model; returns their hash.
 
     Raises:
-        InputError: no such checkpoint, or one with other tensors than those that the network has and perhaps more.
+        InputError: no such checkpoint, or one with other tensors than those that the network has
+            and perhaps more.
         CheckpointError: it was changed, or was trained for another model.
     """
     folder = registry.checkpoint_path(name)
@@ -271,8 +276,9 @@ def begin(network: InContext, task: Task, name: str) -> str:
 def optimisers_of(network: InContext, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:
     """Muon (arXiv 2502.16982) for the matrices of the blocks, AdamW for tokens, norms and head.
 
-    Muon orthogonalises each update; with its updates scaled to AdamW's size one learning rate serves both. On the Gaussian
-    process it reached .015 nats after 400 steps where AdamW alone stood at .047.
+    Muon orthogonalises each update; with its updates scaled to AdamW's size one learning rate
+    serves both. On the Gaussian process it reached .015 nats after 400 steps where AdamW alone
+    stood at .047.
     """
     matrices = network.matrices()
     chosen = {id(weight) for weight in matrices}

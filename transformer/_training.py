@@ -1,4 +1,5 @@
-"""The training loop: from a task, a recipe and a seed to a checkpoint; it may be killed at any step and continued.
+"""The training loop: from a task, a recipe and a seed to a checkpoint; it may be killed at any step
+and continued.
 
 train        the loop
 prefetched   the next batch, made while the network learns from this one
@@ -48,7 +49,8 @@ def train(
     """Train the recipe's network on the task, or continue where a run in `out` stopped.
 
     Args:
-        targets: what the network is to answer for a batch of data sets, (dataset, position, query); None: what was drawn.
+        targets: what the network is to answer for a batch of data sets, (dataset, position, query);
+            None: what was drawn.
         evaluate: measures a candidate on data sets of its own; plain data, stored in the card.
         out: checkpoint folder; holds the resumable state while the run lasts.
         device: `cpu`, `cuda` or `auto`.
@@ -56,7 +58,8 @@ def train(
         tensorboard: folder for TensorBoard events.
 
     Returns:
-        The card of the finished checkpoint. A folder that already holds this run's checkpoint is left as it is.
+        The card of the finished checkpoint. A folder that already holds this run's checkpoint is
+        left as it is.
 
     Raises:
         Interrupted: stopped by SIGINT; the state is saved.

@@ -1,4 +1,6 @@
-"""Token layouts, heads and architectures are parts: what reads what, what each promises, and that none knows a family."""
+"""Token layouts, heads and architectures are parts: what reads what, what each promises, and that
+none knows a family.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +58,13 @@ def random_network(config: Any) -> Network:
     return network
 
 
-# -- no family ------------------------------------------------------------------------------------------------------------
+# -- no family -------------------------------------------------------------------------------------
 
 
 def test_only_constructions_know_a_family() -> None:
-    """Neither an import of a family's module nor a word that is a family's kind, outside the constructions."""
+    """Neither an import of a family's module nor a word that is a family's kind, outside the
+    constructions.
+    """
     kinds = {registry.load("family", name).kind for name in registry.names("family")}
     modules = {f"veribayes.models.{name}" for name in registry.names("family")}
     for path in sorted(TRANSFORMER.rglob("*.py")):
@@ -73,7 +77,29 @@ def test_only_constructions_know_a_family() -> None:
                 assert node.module not in modules, (path.name, node.lineno)
 
 
-# -- layouts --------------------------------------------------------------------------------------------------------------
+def test_a_plug_in_that_is_no_part_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = tmp_path / "acme-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    groups = ("tokens", "head", "architecture")
+    entries = "".join(f"[veribayes.{group}]\nodd = json:loads\n" for group in groups)
+    (metadata / "entry_points.txt").write_text(entries)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    forgotten = (registry._entries, registry._unreadable, registry._part)
+    for read_once in forgotten:
+        read_once.cache_clear()
+    try:
+        for load in (_parts.tokens, _parts.head, _parts.architecture):
+            with pytest.raises(InputError, match="'acme'"):
+                load("odd")
+    finally:
+        for read_once in forgotten:
+            read_once.cache_clear()
+
+
+# -- layouts ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -104,7 +130,7 @@ def test_shipped_families_have_their_own() -> None:
     assert found == {"rows", "nodes", "symbols", "points"}
 
 
-# -- vectors --------------------------------------------------------------------------------------------------------------
+# -- vectors ---------------------------------------------------------------------------------------
 
 
 def test_vectors_are_a_set_and_queries_do_not_meet() -> None:
@@ -180,7 +206,7 @@ def test_a_config_of_vectors_goes_through_json() -> None:
     assert config_from({**plain, "architecture": "network"}) == config
 
 
-# -- heads ----------------------------------------------------------------------------------------------------------------
+# -- heads -----------------------------------------------------------------------------------------
 
 
 def laws(head: str) -> Any:
@@ -193,7 +219,9 @@ def laws(head: str) -> Any:
 
 @pytest.mark.parametrize("name", ["categories", "bins", "normal", "mixture", "quantiles"])
 def test_every_head_is_at_its_best_at_the_law_itself(name: str) -> None:
-    """Descent on free outputs ends near zero loss, in a form that says the law; a label is a target too."""
+    """Descent on free outputs ends near zero loss, in a form that says the law; a label is a target
+    too.
+    """
     head, law = _parts.head(name), laws(name)
     settings: dict[str, Any] = {"family": "points", "inputs": 1, **SMALL, "head": name}
     own = {"bins": {"cells": 40, "reach": 5.0, "tail_scale": 0.5}, "mixture": {"components": 1},
@@ -262,7 +290,7 @@ def test_a_head_is_for_the_outcomes_that_it_predicts() -> None:
             config_from({"family": family, "inputs": 1, "states": states, "head": head, **SMALL})
 
 
-# -- recipes of tasks without any -----------------------------------------------------------------------------------------
+# -- recipes of tasks without any ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("law", ["normal", "mixture", "bins", "quantiles", "draws", ""])

@@ -1,7 +1,9 @@
-"""Every shipped checkpoint says what it said when its numbers were recorded, before tokens, heads and architectures were parts.
+"""Every shipped checkpoint says what it said when its numbers were recorded, before tokens, heads
+and architectures were parts.
 
-`recorded.json` holds of each checkpoint and each variable of its form the sum of all entries, each times the cosine of its
-number: any two entries that change places are seen. Inputs come from NumPy alone.
+`recorded.json` holds of each checkpoint and each variable of its form the sum of all entries, each
+times the cosine of its number: any two entries that change places are seen. Inputs come from NumPy
+alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The frame of an architecture: a config of everything that shapes the tensors, and the network that it describes."""
+"""The frame of an architecture: a config of everything that shapes the tensors, and the network
+that it describes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ class Architecture:
     Attributes:
         config: plain data -> a config, which checks itself.
         network: a config -> the network, its weights not yet chosen.
-        own: a task -> fields of the config that the task decides, besides those that the tokens give.
+        own: a task -> fields of the config that the task decides, besides those that the tokens
+            give.
     """
 
     config: Callable[[Mapping[str, Any]], Config]

@@ -1,20 +1,23 @@
-"""The disentangled transformer: attention without feed-forward layers, whose stream keeps everything apart (arXiv 2604.10848).
+"""The disentangled transformer: attention without feed-forward layers, whose stream keeps
+everything apart (arXiv 2604.10848).
 
     DisentangledConfig   every choice that shapes the tensors
     Disentangled         symbols -> layers -> log probabilities of the next symbol
     DisentangledAttention
 
-One head a layer, causal, with tables indexed by the distance i - j; the residual stream is a concatenation, so that each
-coordinate has a name for ever:
+One head a layer, causal, with tables indexed by the distance i - j; the residual stream is a
+concatenation, so that each coordinate has a name for ever:
 
     e_ij = h_i^T W_A h_j + h_i^T R_A[i - j],   h_i <- Concat(h_i, sum_j softmax_j(e_ij) Concat(h_j, R_V[i - j]))
 
-The last layer's attended symbol block, times a stochastic matrix P, is the answer: sum_j A_ij P[y_j, .]. The construction of
-one step of mirror descent is such a network with weights that theory writes down; here they are learned.
+The last layer's attended symbol block, times a stochastic matrix P, is the answer: sum_j A_ij
+P[y_j, .]. The construction of one step of mirror descent is such a network with weights that theory
+writes down; here they are learned.
 
-A softmax gives averages, but i observations must move the answer less the fewer they are: the construction needs other weights
-for every length. With a start token one network serves all lengths: beside a token of weight C the others have the attention
-1 / (C + i) each, and an average becomes the sum over C + i, the same shrinkage as by C observations that the prior stands for.
+A softmax gives averages, but i observations must move the answer less the fewer they are: the
+construction needs other weights for every length. With a start token one network serves all
+lengths: beside a token of weight C the others have the attention 1 / (C + i) each, and an average
+becomes the sum over C + i, the same shrinkage as by C observations that the prior stands for.
 
 Shapes: B sequences, T positions, D coordinates of the stream, V coordinates of R_V, q symbols.
 """
@@ -36,7 +39,9 @@ from veribayes.models._task import Task
 from veribayes.transformer._config import LARGEST, UNIT, InContext
 from veribayes.transformer.architectures._architecture import Architecture
 
-NEAR = 5.0  # scores of the nearest distances at the start: attention begins as a moving average, not as a mean of everything
+# scores of the nearest distances at the start: attention begins as a moving average, not as a mean
+# of everything
+NEAR = 5.0
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,9 @@ class Disentangled(InContext):
         self.output = nn.Parameter(torch.zeros(config.tokens, self.symbols))
 
     def forward(self, symbols: Tensor) -> Tensor:
-        """Symbols (B, T) -> (B, T + 1, q), uniform after the empty prefix where nothing stands before it."""
+        """Symbols (B, T) -> (B, T + 1, q), uniform after the empty prefix where nothing stands
+        before it.
+        """
         h = self.one_hot(symbols)  # (B, T, q), or (B, T + 1, q + 1) with a start
         before = self.config.width(
             self.config.layers - 1
@@ -157,7 +164,9 @@ class Disentangled(InContext):
         return [cast(DisentangledAttention, layer) for layer in self.layers]
 
     def initialise(self, seed: int) -> Disentangled:
-        """Small random weights as a function of the seed; the tables prefer near distances, and the last reads the first."""
+        """Small random weights as a function of the seed; the tables prefer near distances, and the
+        last reads the first.
+        """
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for weight in self.parameters():
@@ -178,7 +187,9 @@ class Disentangled(InContext):
 
 
 class DisentangledAttention(nn.Module):
-    """One causal head with relative positions; its output is concatenated to its input. D coordinates in, 2 D + V out."""
+    """One causal head with relative positions; its output is concatenated to its input. D
+    coordinates in, 2 D + V out.
+    """
 
     def __init__(self, width: int, length: int, values: int = 0) -> None:
         super().__init__()

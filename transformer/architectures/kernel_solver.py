@@ -1,17 +1,18 @@
-"""Kernel attention with learnable scales: gradient descent on kernel ridge regression, its numbers found by training.
+"""Kernel attention with learnable scales: gradient descent on kernel ridge regression, its numbers
+found by training.
 
     KernelSolverConfig   every choice that shapes the tensors
     KernelSolver         points and queries -> layers -> log masses of cells
     SolverLayer          one step
 
-Layer l has its own kernel k_l(x, x') = a_l^2 exp(-|s_l * (x - x')|^2 / 2), or a_l^2 <s_l * x, s_l * x'>, its own ridge r_l and
-step size eta_l (arXiv 2605.26713):
+Layer l has its own kernel k_l(x, x') = a_l^2 exp(-|s_l * (x - x')|^2 / 2), or a_l^2 <s_l * x, s_l *
+x'>, its own ridge r_l and step size eta_l (arXiv 2605.26713):
 
     u(x) <- (1 - eta r / c(x)) u(x) + (eta / c(x)) sum_i k(x_i, x) (v_i - u(x_i)),   from u = 0,
 
-once with v = y for the mean and once for every query x* with v = k_0(x, x*) for the reduction of the variance there. c(x) is
-1, or sum_i k(x_i, x) with at least a^2 in normalised attention, whose steps then suit every number of points. The readout is
-a normal.
+once with v = y for the mean and once for every query x* with v = k_0(x, x*) for the reduction of
+the variance there. c(x) is 1, or sum_i k(x_i, x) with at least a^2 in normalised attention, whose
+steps then suit every number of points. The readout is a normal.
 
 Shapes: B data sets, n points, Q queries, d inputs, C cells.
 """
@@ -45,7 +46,8 @@ class KernelSolverConfig:
         kernel: `rbf` or `linear`.
         normalised: divide step and skip by the row sums of the kernel, which must not be negative.
         points: number of points for which plain attention's first step sizes are right.
-        cells, reach, tail_scale: equal bins on [-reach, reach] and the scale of the half-normal tails.
+        cells, reach, tail_scale: equal bins on [-reach, reach] and the scale of the half-normal
+            tails.
     """
 
     inputs: int
@@ -123,7 +125,9 @@ class KernelSolver(InContext):
         return log_masses(mean, variance.sqrt(), edges_for(self.config, mean))
 
     def initialise(self, seed: int) -> KernelSolver:
-        """The same start for every seed: unit scales, a step of one, no noise to speak of but the data's."""
+        """The same start for every seed: unit scales, a step of one, no noise to speak of but the
+        data's.
+        """
         del seed  # nothing is symmetric here that randomness would have to break
         return self
 

@@ -3,8 +3,9 @@
     NetworkConfig     every choice that shapes the tensors; JSON goes in and out
     Network           tokens -> blocks -> outputs
 
-Which tokens there are, and who may read whom, is said by a token part (`tokens/`), what the outputs mean by a head (`heads/`).
-Beside its predictions a network whose first token reads the whole context may answer for latents with finitely many values.
+Which tokens there are, and who may read whom, is said by a token part (`tokens/`), what the outputs
+mean by a head (`heads/`). Beside its predictions a network whose first token reads the whole
+context may answer for latents with finitely many values.
 
 Shapes: B data sets, N context tokens with the sink, Q queries, D width, H heads, K outputs.
 """
@@ -26,7 +27,8 @@ from veribayes.transformer._blocks import Block
 from veribayes.transformer._config import LARGEST, UNIT, InContext, frozen, plain
 from veribayes.transformer.architectures._architecture import Architecture
 
-# settings that older cards do not have, and what they mean there; a head is left out where it is the tokens' own
+# settings that older cards do not have, and what they mean there; a head is left out where it is
+# the tokens' own
 LATER: Mapping[str, Any] = {
     "components": 1,
     "latents": {},
@@ -43,11 +45,14 @@ class NetworkConfig:
 
     Attributes:
         family: the token part that reads the data.
-        states: number of categories of each variable that is predicted; empty where outcomes are real.
+        states: number of categories of each variable that is predicted; empty where outcomes are
+            real.
         inputs: number of coordinates of an observation, where the tokens need it, else 0.
-        width, layers, heads, expansion: of the blocks; the hidden layer of a block has expansion * width units.
+        width, layers, heads, expansion: of the blocks; the hidden layer of a block has expansion *
+            width units.
         head: the head part; empty: the tokens' own.
-        cells, reach, tail_scale: head `bins` only: equal bins on [-reach, reach] and the scale of the half-normal tails.
+        cells, reach, tail_scale: head `bins` only: equal bins on [-reach, reach] and the scale of
+            the half-normal tails.
         components: head `mixture` only: how many.
         levels: head `quantiles` only: how many.
         latents: name -> the values that the latent may have, whose posterior is answered too.
@@ -140,17 +145,23 @@ class Network(InContext):
             self.latent_head = nn.Linear(config.width, sum(map(len, config.latents.values())))
 
     def forward(self, *arrays: Tensor) -> Tensor:
-        """Arrays of the tokens -> outputs (B, Q, K); of causal tokens Q = t + 1 prefixes of length 0..t."""
+        """Arrays of the tokens -> outputs (B, Q, K); of causal tokens Q = t + 1 prefixes of length
+        0..t.
+        """
         return self.with_latents(*arrays)[0]
 
     def with_latents(self, *arrays: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Outputs as in `forward`, and the log posterior (B, V) of the latents, side by side; None without latents."""
+        """Outputs as in `forward`, and the log posterior (B, V) of the latents, side by side; None
+        without latents.
+        """
         outputs, latents = self.raw(*arrays)
         widths = self.reader.widths(self.config, arrays)
         return outputs if widths is None else _masked(outputs, widths), latents
 
     def raw(self, *arrays: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What the heads put out, (B, Q, K), before impossible states are taken out, and the log posterior of the latents."""
+        """What the heads put out, (B, Q, K), before impossible states are taken out, and the log
+        posterior of the latents.
+        """
         tokens, readable = self.tokens(*arrays)  # (B, N + Q, D); the first N may be read
         # the last block need not work on tokens that nobody reads any more
         left_out = readable if self.reader.queried and not self.config.latents else 0
@@ -162,7 +173,9 @@ class Network(InContext):
         return self.answer.finished(self.config, self.head(answered)), latents
 
     def attention(self, *arrays: Tensor) -> list[Tensor]:
-        """Attention of every layer, (B, H, N + Q, N), where Q = 0 unless queries have tokens of their own."""
+        """Attention of every layer, (B, H, N + Q, N), where Q = 0 unless queries have tokens of
+        their own.
+        """
         tokens, readable = self.tokens(*arrays)
         maps = []
         for block in self.blocks:
@@ -175,7 +188,9 @@ class Network(InContext):
         return [weight for weight in self.blocks.parameters() if weight.ndim == 2]
 
     def initialise(self, seed: int) -> Network:
-        """Weights as a function of the seed: variance 1/fan-in, output maps scaled down by the depth, biases zero."""
+        """Weights as a function of the seed: variance 1/fan-in, output maps scaled down by the
+        depth, biases zero.
+        """
         generator = torch.Generator().manual_seed(seed)
         for name, weight in self.named_parameters():
             if weight.ndim >= 2:

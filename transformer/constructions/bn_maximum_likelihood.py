@@ -1,7 +1,8 @@
 """Bayesian network, learning: two layers of softmax attention that compute maximum likelihood (arXiv 2501.02547).
 
-A token is [x | p | f | G | x^]: x holds M blocks of K states one-hot, p the node asked for, f the flag of the query, and G
-(M) and x^ (M K) start empty. Context tokens have p = 0 and f = 0; the query has p = e_target and f = 1.
+A token is [x | p | f | G | x^]: x holds M blocks of K states one-hot, p the node asked for, f the
+flag of the query, and G (M) and x^ (M K) start empty. Context tokens have p = 0 and f = 0; the
+query has p = e_target and f = 1.
 
     layer 1   attention to the query alone copies G = W^T p, the target and its parents, to every token;
               feed-forward x_m <- ReLU(x_m - (1 - G_m)): an exact gate, because x is 0 or 1
@@ -9,8 +10,9 @@ A token is [x | p | f | G | x^]: x holds M blocks of K states one-hot, p the nod
               x^ <- the average of the gated rows
     readout   sum_m ReLU(x^_m - 2 (1 - p_m)): the block of the target
 
-With N rows in the context, n of them with the query's parent configuration, |out - MLE|_inf <= exp(-beta) (N - n) / n.
-Where n = 0 the MLE is undefined and the network averages the rows that agree on the most parents.
+With N rows in the context, n of them with the query's parent configuration, |out - MLE|_inf <=
+exp(-beta) (N - n) / n. Where n = 0 the MLE is undefined and the network averages the rows that
+agree on the most parents.
 """
 
 from __future__ import annotations
@@ -65,12 +67,16 @@ class BNMaximumLikelihood:
 
 
 def error_bound(beta: float, rows: Any, matching: Any) -> Any:
-    """Bound on |out - MLE|_inf for `matching` >= 1 rows with the query's parent configuration among `rows`."""
+    """Bound on |out - MLE|_inf for `matching` >= 1 rows with the query's parent configuration among
+    `rows`.
+    """
     return np.exp(-beta) * (rows - matching) / matching
 
 
 class RowPredictor:
-    """The candidate: the network is written anew for each context length, because beta grows with it."""
+    """The candidate: the network is written anew for each context length, because beta grows with
+    it.
+    """
 
     roles: ClassVar[tuple[str, ...]] = ("target and parents", "rows that agree on the parents")
 
@@ -82,7 +88,9 @@ class RowPredictor:
         return MaximumLikelihoodNetwork(self.model, self.beta or math.log(max(rows, 1) / PRECISION))
 
     def __call__(self, context: IntArray, query: RowQuery) -> dict[str, Array]:
-        """Rows (B, N, M), RowQuery of (B, Q, M) and (Q,) -> probs (B, Q, K); uniform where there are no rows at all."""
+        """Rows (B, N, M), RowQuery of (B, Q, M) and (Q,) -> probs (B, Q, K); uniform where there
+        are no rows at all.
+        """
         datasets, rows, _ = context.shape
         states = self.model.cardinalities[query.target]  # (Q,)
         if rows == 0:
@@ -99,7 +107,9 @@ class RowPredictor:
         return contexts, tensor(query.row).reshape(-1, nodes), tensor(query.target).repeat(datasets)
 
     def attention(self, context: IntArray, query: RowQuery) -> tuple[list[Array], int]:
-        """What each query reads in the two layers, (dataset, 1, query, 1 + N): itself first, then the rows."""
+        """What each query reads in the two layers, (dataset, 1, query, 1 + N): itself first, then
+        the rows.
+        """
         (datasets, rows, _), queries = context.shape, query.row.shape[1]
         prompts = self._prompts(context, query)
         network, scores = self.network(rows), (rows + 1) ** 2
@@ -110,7 +120,8 @@ class RowPredictor:
         return maps, 1
 
     def generate(self, context: IntArray, seed: int, draws: int = 1) -> IntArray:
-        """Whole rows, node after node in topological order, each state drawn from the network's answer by inversion.
+        """Whole rows, node after node in topological order, each state drawn from the network's
+        answer by inversion.
 
         Args:
             context: (B, N, M).
@@ -130,7 +141,9 @@ class RowPredictor:
 
 
 class MaximumLikelihoodNetwork(nn.Module):
-    """Rows and a query -> relative frequencies of the target's states. P prompts, N rows, M nodes, K states."""
+    """Rows and a query -> relative frequencies of the target's states. P prompts, N rows, M nodes,
+    K states.
+    """
 
     def __init__(self, model: BayesianNetwork, beta: float) -> None:
         super().__init__()
@@ -218,7 +231,9 @@ def _relevant(model: BayesianNetwork) -> Tensor:
 
 
 def _gate(slots: Slots) -> nn.Sequential:
-    """What a residual adds so that x_m becomes ReLU(x_m - (1 - G_m)): the gated x, less x = ReLU(x)."""
+    """What a residual adds so that x_m becomes ReLU(x_m - (1 - G_m)): the gated x, less x =
+    ReLU(x).
+    """
     units = slots.nodes * slots.states
     identity = torch.eye(units, dtype=torch.float64)
     hidden, out = _linear(slots.width, 2 * units), _linear(2 * units, slots.width)
@@ -230,7 +245,9 @@ def _gate(slots: Slots) -> nn.Sequential:
 
 
 def _readout(slots: Slots) -> nn.Linear:
-    """x^_m - 2 (1 - p_m): with 1 for 2, as in the paper, an average rounded to more than one would pass."""
+    """x^_m - 2 (1 - p_m): with 1 for 2, as in the paper, an average rounded to more than one would
+    pass.
+    """
     units = slots.nodes * slots.states
     out = _linear(slots.width, units)
     out.weight[:, slots.mean] = torch.eye(units, dtype=torch.float64)

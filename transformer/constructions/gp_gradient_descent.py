@@ -1,20 +1,22 @@
 """Gaussian process: layers of kernel attention that make gradient descent on kernel ridge regression (arXiv 2605.26713).
 
-A token is [x (d) | label | kx | mu | tau], one for each context point, and one for the query with label 1. Attention has no
-softmax: Attn(z)_j = sum_i k(x_i, x_j) V z_i, over the context, in layer 0 over the query alone.
+A token is [x (d) | label | kx | mu | tau], one for each context point, and one for the query with
+label 1. Attention has no softmax: Attn(z)_j = sum_i k(x_i, x_j) V z_i, over the context, in layer 0
+over the query alone.
 
     layer 0       kx <- k(x_j, x_query)
     layers 1..    u <- (1 - eta s^2) u + eta sum_i k(x_i, x_j) (v_i - u_i), in the mu row with v = label, in the tau row
                   with v = kx, from u = 0
     readout       mean = mu, variance = s^2 + ReLU(k(x, x) - tau)
 
-With A = K + s^2 I the rows of the query after l steps are k_x^T [I - prod_l (I - eta_l A)] A^-1 v. With p_l(t) = prod_l
-(1 - eta_l t), the error of tau is at most k(x, x) max |p_l| over the spectrum of A. A network of L layers makes L - 1 steps.
+With A = K + s^2 I the rows of the query after l steps are k_x^T [I - prod_l (I - eta_l A)] A^-1 v.
+With p_l(t) = prod_l (1 - eta_l t), the error of tau is at most k(x, x) max |p_l| over the spectrum
+of A. A network of L layers makes L - 1 steps.
 
-Normalised attention divides step and skip by s_j = sum_i k(x_i, x_j): the spectrum then lies between s^2 / max s and 1 +
-s^2 / k(x, x) for every n, and one step size serves all. Where s_j < eta s^2 / 2, far from the context, the query's own
-row diverges; s_j is therefore at least `floor` times k(x_j, x_j), which changes no context token and no limit. floor = 0
-is the literature's.
+Normalised attention divides step and skip by s_j = sum_i k(x_i, x_j): the spectrum then lies
+between s^2 / max s and 1 + s^2 / k(x, x) for every n, and one step size serves all. Where s_j < eta
+s^2 / 2, far from the context, the query's own row diverges; s_j is therefore at least `floor` times
+k(x_j, x_j), which changes no context token and no limit. floor = 0 is the literature's.
 
 Bins: logits (mean / variance) xi - xi^2 / (2 variance) at the midpoints xi, softmax; no tails.
 """
@@ -55,8 +57,9 @@ class GPGradientDescent:
         layers: L, of which the first writes kx: L - 1 steps.
         normalised: divide by the row sums of the kernel.
         eta: a number; numbers with commas between, one a step; `chebyshev`; or None: 1 / highest.
-        lowest, highest: the spectrum to be covered by None and by `chebyshev`; None: bounds that hold for every context of
-            n points, s^2 and n k + s^2, divided by n k and k if normalised, with k = k(x, x).
+        lowest, highest: the spectrum to be covered by None and by `chebyshev`; None: bounds that
+            hold for every context of n points, s^2 and n k + s^2, divided by n k and k if
+            normalised, with k = k(x, x).
         floor: least normaliser, as a share of k(x, x).
         bins: number of bins between the .001 and .999 quantiles of y; 0: a normal.
     """
@@ -82,7 +85,9 @@ class GPGradientDescent:
             raise InputError(f"one step size or {self.layers - 1}", f"{len(self._given())}")
 
     def __call__(self, task: Task) -> PointPredictor:
-        """Raises InputError for another family, hyperparameters with a prior, or a kernel that cannot be normalised."""
+        """Raises InputError for another family, hyperparameters with a prior, or a kernel that
+        cannot be normalised.
+        """
         require_family(self, task)
         model = cast(GaussianProcess, task.model)
         if not model.fixed:
@@ -126,7 +131,9 @@ class GPGradientDescent:
 
 
 def chebyshev(low: float, high: float, steps: int) -> Array:
-    """Inverse roots of the Chebyshev polynomial of [low, high], in Leja order: products of few of them stay small."""
+    """Inverse roots of the Chebyshev polynomial of [low, high], in Leja order: products of few of
+    them stay small.
+    """
     middle, half = (high + low) / 2, (high - low) / 2
     cosines = np.cos(np.pi * (np.arange(steps) + 0.5) / steps)
     left = middle + half * cosines
@@ -138,7 +145,9 @@ def chebyshev(low: float, high: float, steps: int) -> Array:
 
 
 class PointPredictor:
-    """The candidate: a network for each number of context points, since default step sizes depend on it."""
+    """The candidate: a network for each number of context points, since default step sizes depend
+    on it.
+    """
 
     roles: ClassVar[tuple[str, ...]] = ("kernel to the query", "points by their kernel")
 
@@ -155,7 +164,9 @@ class PointPredictor:
         return GradientDescentNetwork(self.model, steps, floor)
 
     def __call__(self, context: PointsContext, query: Array) -> dict[str, Array]:
-        """PointsContext of (B, n, d) and (B, n), query (B, Q, d) -> mean and sd (B, Q), or probs (B, Q, C) and edges."""
+        """PointsContext of (B, n, d) and (B, n), query (B, Q, d) -> mean and sd (B, Q), or probs
+        (B, Q, C) and edges.
+        """
         (datasets, n, d), queries = context.x.shape, query.shape[1]
         # one prompt for each query of each data set
         x = tensor(context.x)[:, None].expand(-1, queries, -1, -1)
@@ -168,7 +179,8 @@ class PointPredictor:
         return {"mean": mean, "sd": np.sqrt(variance)}
 
     def attention(self, context: PointsContext, query: Array) -> tuple[list[Array], int]:
-        """What each query reads, (dataset, 1, query, 1 + n): itself in layer 0, in all others points by the kernel, sum one.
+        """What each query reads, (dataset, 1, query, 1 + n): itself in layer 0, in all others
+        points by the kernel, sum one.
 
         Raises:
             InputError: a kernel that may be negative.
@@ -192,7 +204,8 @@ class PointPredictor:
 
 
 class GradientDescentNetwork(nn.Module):
-    """Points and a query -> mean and variance of y there. P prompts, n points, d dimensions, D = d + 4 coordinates.
+    """Points and a query -> mean and variance of y there. P prompts, n points, d dimensions, D = d
+    + 4 coordinates.
 
     Args:
         steps: step size of each layer after the first.
@@ -245,14 +258,18 @@ class GradientDescentNetwork(nn.Module):
 
 
 class KernelAttention(nn.Module):
-    """z_j + (sum_i k_ij V z_i - decay z_j) / s_j: linear in the values, with the kernel as score; D coordinates."""
+    """z_j + (sum_i k_ij V z_i - decay z_j) / s_j: linear in the values, with the kernel as score; D
+    coordinates.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.value, self.decay = weight(width, width), weight(width)
 
     def forward(self, z: Tensor, scores: Tensor, read: Tensor, scale: Tensor) -> Tensor:
-        """z (P, T, D), scores (P, T, R) with the R tokens `read` (P, R, D), scale (P, T, 1) -> (P, T, D)."""
+        """z (P, T, D), scores (P, T, R) with the R tokens `read` (P, R, D), scale (P, T, 1) -> (P,
+        T, D).
+        """
         pulled = scores @ (read @ self.value.T)
         return z + (pulled - self.decay * z) / scale
 
@@ -308,7 +325,9 @@ def largest(kernel: kernels.Kernel) -> float:
 
 
 def outer_quantile(model: GaussianProcess) -> float:
-    """The .999 quantile of y over prompts: of a mixture of normals over draws of x, where k(x, x) depends on x."""
+    """The .999 quantile of y over prompts: of a mixture of normals over draws of x, where k(x, x)
+    depends on x.
+    """
     rng = np.random.default_rng(0)
     shape = (INPUTS, 1, model.d)
     uniform = model.input_law == "uniform"

@@ -1,22 +1,25 @@
 """Mixture of transition distributions: attention layers that make steps of mirror descent (arXiv 2604.10848).
 
-One step is a disentangled transformer: three layers of one head, no feed-forward, causal, residual by concatenation, tables
-R_A and R_V indexed by the distance i - j (0 for a token itself):
+One step is a disentangled transformer: three layers of one head, no feed-forward, causal, residual
+by concatenation, tables R_A and R_V indexed by the distance i - j (0 for a token itself):
 
     e_ij = h_i^T W_A h_j + h_i^T R_A[i - j],   h_i <- Concat(h_i, sum_j softmax_j(e_ij) Concat(h_j, R_V[i - j]))
 
     layer 1   W_A = (log pi)^T, R_A open for the distances 1..m, R_V[g] = e_g: the attention A_{i,i-g} is the responsibility
-              gamma_i(g) = a_ig / sum_h a_ih of lag g, a_ig = pi(y_{i-g}, y_i), and R_V writes it into the stream
+              gamma_i(g) = a_ig / sum_h a_ih of lag g, a_ig = pi(y_{i-g}, y_i), and R_V writes it
+              into the stream
     layer 2   open for the distances 0..T-m-1: at the last position, the average of gamma over the T - m terms
     layer 3   open for the distances 0..m-1, plus eta m (T - m) times coordinate g of that average: A_{T,T+1-g} = lambda_g
     output    pi^T on the block of the attended symbol
 
-With a matrix for each lag (MTDg) one W_A has to hold m of them: a token then tells its symbol and its position modulo m + 1, in
-one block of q (m + 1) coordinates. Two tokens at most m apart know their distance g from these remainders, so W_A reads log
-pi_g for them, and the output knows the lag of an attended symbol.
+With a matrix for each lag (MTDg) one W_A has to hold m of them: a token then tells its symbol and
+its position modulo m + 1, in one block of q (m + 1) coordinates. Two tokens at most m apart know
+their distance g from these remainders, so W_A reads log pi_g for them, and the output knows the lag
+of an attended symbol.
 
-The tables are exact at the last position of the one length T that they are written for. Several steps need the gradient at
-weights that only the last position of a causal network would know: they are made by an attention that sees both ways.
+The tables are exact at the last position of the one length T that they are written for. Several
+steps need the gradient at weights that only the last position of a causal network would know: they
+are made by an attention that sees both ways.
 """
 
 from __future__ import annotations
@@ -50,9 +53,10 @@ class MTDMirrorDescent:
 
     Attributes:
         steps: 1: the three-layer network; more: two layers a step.
-        eta: step size: a number, one for each prefix length, or `theorem`: 1 / (concentration m + 1), at which one step equals
-            the posterior mean to first order where there is no evidence. None: a run takes the best for each prefix length,
-            as the engine `mirror_descent` does.
+        eta: step size: a number, one for each prefix length, or `theorem`: 1 / (concentration m +
+            1), at which one step equals the posterior mean to first order where there is no
+            evidence. None: a run takes the best for each prefix length, as the engine
+            `mirror_descent` does.
     """
 
     steps: int = 1
@@ -68,7 +72,9 @@ class MTDMirrorDescent:
 
     @property
     def searched_by(self) -> str:
-        """The engine that knows the best step size for each prefix length; empty where one is given."""
+        """The engine that knows the best step size for each prefix length; empty where one is
+        given.
+        """
         return "mirror_descent" if self.eta is None else ""
 
     def __call__(self, task: Task) -> SymbolPredictor:
@@ -117,7 +123,8 @@ class SymbolPredictor:
         return {"probs": in_batches(self.network(length), length**2, y)[:, None]}
 
     def attention(self, context: IntArray, query: None) -> tuple[list[Array], int]:
-        """Attention of the three layers of one step, (dataset, 1, reader, read), all of them over observations.
+        """Attention of the three layers of one step, (dataset, 1, reader, read), all of them over
+        observations.
 
         Raises:
             InputError: a network of several steps, whose average is no attention of one reader.
@@ -131,7 +138,9 @@ class SymbolPredictor:
 
 
 class Alphabet:
-    """What a token tells, one of s: its symbol, and with a matrix for each lag also its position modulo m + 1."""
+    """What a token tells, one of s: its symbol, and with a matrix for each lag also its position
+    modulo m + 1.
+    """
 
     def __init__(self, model: MTD) -> None:
         self.symbols, self.remainders = model.q, model.m + 1 if model.per_lag else 1
@@ -144,7 +153,9 @@ class Alphabet:
         return F.one_hot(remainder * self.symbols + y, self.size).double()
 
     def score(self) -> Tensor:
-        """log pi of the lag between two tokens, (s of the later, s of the earlier); any lag's where they are too far apart."""
+        """log pi of the lag between two tokens, (s of the later, s of the earlier); any lag's where
+        they are too far apart.
+        """
         remainder = torch.arange(self.remainders)
         lag = (remainder[:, None] - remainder) % self.remainders
         pi = self.pi[lag - 1].clamp_min(IMPOSSIBLE).log()  # (later, earlier, symbol, next symbol)
@@ -157,7 +168,9 @@ class Alphabet:
 
 
 class OneStepNetwork(nn.Module):
-    """Disentangled transformer of three layers. B sequences, T positions, s values of a token, q symbols, m lags."""
+    """Disentangled transformer of three layers. B sequences, T positions, s values of a token, q
+    symbols, m lags.
+    """
 
     def __init__(self, model: MTD, length: int, eta: float) -> None:
         super().__init__()
@@ -204,17 +217,21 @@ class WrittenAttention(DisentangledAttention):
         self.double().requires_grad_(False)
 
     def open(self, distances: slice, on: slice) -> None:
-        """Close all other distances, through the coordinates `on`, of which exactly one is 1 in every token."""
+        """Close all other distances, through the coordinates `on`, of which exactly one is 1 in
+        every token.
+        """
         opened = self.distance_score[distances, on].clone()
         self.distance_score[:, on] = -CLOSED
         self.distance_score[distances, on] = opened
 
 
 class ManyStepNetwork(nn.Module):
-    """Two layers a step, with tokens [symbol | term | log weights]: responsibilities, then their average.
+    """Two layers a step, with tokens [symbol | term | log weights]: responsibilities, then their
+    average.
 
-    `term` is 1 from position m on, where a symbol is a term of the likelihood; the log weights start at zero and are the
-    same in all tokens. The gradient is the sum of the responsibilities divided by the weights.
+    `term` is 1 from position m on, where a symbol is a term of the likelihood; the log weights
+    start at zero and are the same in all tokens. The gradient is the sum of the responsibilities
+    divided by the weights.
     """
 
     def __init__(self, model: MTD, length: int, eta: float, steps: int) -> None:

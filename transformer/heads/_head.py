@@ -1,7 +1,8 @@
-"""The frame of a head: from the outputs of a network to a predictive form, and from an exact law to a loss.
+"""The frame of a head: from the outputs of a network to a predictive form, and from an exact law to
+a loss.
 
-A head never sees a task. It is told by the config of a network how many outputs there are and what they stand for, and it
-is stateless: one object serves all networks.
+A head never sees a task. It is told by the config of a network how many outputs there are and what
+they stand for, and it is stateless: one object serves all networks.
 
 Shapes: B data sets, Q queries, K outputs.
 """
@@ -20,7 +21,9 @@ from veribayes.predictive import Array, Predictive
 
 
 class Target(Protocol):
-    """What is wanted at the outputs, first axis the data set: a tensor, or some tensors side by side."""
+    """What is wanted at the outputs, first axis the data set: a tensor, or some tensors side by
+    side.
+    """
 
     def __len__(self) -> int: ...
 
@@ -71,7 +74,9 @@ class Head(ABC):
 
     @abstractmethod
     def divergence(self, outputs: Tensor, target: Target) -> Tensor:
-        """The loss (B, Q) of outputs (B, Q, K); its minimiser is the target's law, or what this head can say of it."""
+        """The loss (B, Q) of outputs (B, Q, K); its minimiser is the target's law, or what this
+        head can say of it.
+        """
 
     def distance(self, outputs: Tensor, target: Target) -> Tensor:
         """Sum |target - network| over masses, (B, Q), where the head has masses.
@@ -86,11 +91,15 @@ class Head(ABC):
         """Outputs (B, Q, K) in float64 as the variables of a predictive form."""
 
     def finished(self, config: Any, raw: Tensor) -> Tensor:
-        """Outputs of a network's last linear map as outputs of the head, in the unit of the outcome (`config.unit`)."""
+        """Outputs of a network's last linear map as outputs of the head, in the unit of the outcome
+        (`config.unit`).
+        """
         del config  # categories have no unit
         return raw
 
     def start(self, config: Any, bias: Tensor) -> None:
-        """Write the first bias (K,) of a network's last linear map; zeros unless a head says otherwise."""
+        """Write the first bias (K,) of a network's last linear map; zeros unless a head says
+        otherwise.
+        """
         del config
         bias.zero_()

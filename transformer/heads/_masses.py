@@ -1,4 +1,6 @@
-"""What the heads with masses share: a logit for each category or cell, and losses between probabilities."""
+"""What the heads with masses share: a logit for each category or cell, and losses between
+probabilities.
+"""
 
 from __future__ import annotations
 

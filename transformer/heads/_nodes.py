@@ -1,7 +1,9 @@
-"""Nodes: an expectation under an exact law as a weighted sum over a few points, by which heads of normals are trained.
+"""Nodes: an expectation under an exact law as a weighted sum over a few points, by which heads of
+normals are trained.
 
-The log density of one normal is a square, for which few nodes are exact, tails included. A mixture would learn to be narrow
-at nodes that always lie in the same places; its nodes are equidistant and shifted at random, which makes the loss unbiased.
+The log density of one normal is a square, for which few nodes are exact, tails included. A mixture
+would learn to be narrow at nodes that always lie in the same places; its nodes are equidistant and
+shifted at random, which makes the loss unbiased.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class Nodes:
     Attributes:
         points: where the density of the network is asked for.
         weights: of the points; they sum to one, or do so on average.
-        log_density: of the exact law at the points; zero for a drawn outcome, whose loss is then the cross-entropy.
+        log_density: of the exact law at the points; zero for a drawn outcome, whose loss is then
+            the cross-entropy.
     """
 
     points: Tensor
@@ -47,9 +50,11 @@ class Nodes:
 
 
 def nodes_of(law: Predictive) -> Nodes:
-    """Nodes of the quadrature of Gauss and Hermite in every component of a law of leading shape (B, Q).
+    """Nodes of the quadrature of Gauss and Hermite in every component of a law of leading shape (B,
+    Q).
 
-    Exact for the log density of one normal; a mixture of several could be narrow at every node and look right.
+    Exact for the log density of one normal; a mixture of several could be narrow at every node and
+    look right.
 
     Raises:
         InputError: a law that is neither a normal nor a mixture of normals.
@@ -63,10 +68,11 @@ def nodes_of(law: Predictive) -> Nodes:
 
 
 def shifted_nodes(law: Predictive, rng: np.random.Generator) -> Nodes:
-    """Equidistant nodes over the law's range, shifted by a random part of their distance at every (B, Q).
+    """Equidistant nodes over the law's range, shifted by a random part of their distance at every
+    (B, Q).
 
-    The expectation over the shift is the integral itself, for every density of the network (Cranley & Patterson 1976,
-    doi:10.1137/0713071).
+    The expectation over the shift is the integral itself, for every density of the network (Cranley
+    & Patterson 1976, doi:10.1137/0713071).
 
     Raises:
         InputError: a law that is neither a normal nor a mixture of normals.
@@ -87,7 +93,9 @@ def nodes_at(outcome: Array) -> Nodes:
 
 
 def divergence_at(raw: Tensor, nodes: Nodes) -> Tensor:
-    """KL(exact || network) at every query, (B, Q), of the normals that the outputs (B, Q, 3 G) describe; nats."""
+    """KL(exact || network) at every query, (B, Q), of the normals that the outputs (B, Q, 3 G)
+    describe; nats.
+    """
     gap = nodes.log_density - log_density(raw, nodes.points)
     return (nodes.weights * gap).sum(-1)
 

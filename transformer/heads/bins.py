@@ -1,6 +1,8 @@
-"""A bar distribution: a logit for each of `cells` equal bins between two half-normal tails (arXiv 2112.10510).
+"""A bar distribution: a logit for each of `cells` equal bins between two half-normal tails (arXiv
+2112.10510).
 
-The loss is measured in the masses of the cells. Borders lie on [-reach, reach] in the unit of the outcome.
+The loss is measured in the masses of the cells. Borders lie on [-reach, reach] in the unit of the
+outcome.
 """
 
 from __future__ import annotations
@@ -65,9 +67,11 @@ def edges_for(config: Any, like: Tensor) -> Tensor:
 
 
 def log_masses(mean: Tensor, sd: Tensor, edges: Tensor) -> Tensor:
-    """Log masses of the lower tail, the cells and the upper tail under normals, (..., C + 2), up to a constant.
+    """Log masses of the lower tail, the cells and the upper tail under normals, (..., C + 2), up to
+    a constant.
 
-    Those of cells come from the density at their midpoints, those of tails from the distribution function.
+    Those of cells come from the density at their midpoints, those of tails from the distribution
+    function.
     """
     mean, sd = mean[..., None], sd[..., None]
     width = (edges[1] - edges[0]).item()
@@ -80,7 +84,9 @@ def log_masses(mean: Tensor, sd: Tensor, edges: Tensor) -> Tensor:
 
 
 def _below(law: Predictive, edges: Array) -> Array:
-    """Exact mass below every border, (..., border); torch's normal distribution function is faster than SciPy's."""
+    """Exact mass below every border, (..., border); torch's normal distribution function is faster
+    than SciPy's.
+    """
     if isinstance(law, Normal):
         z = (edges - law.mean[..., None]) / law.sd[..., None]
         return np.asarray(torch.special.ndtr(torch.from_numpy(z)).numpy())

@@ -10,7 +10,9 @@ from veribayes.transformer.heads._masses import MassHead, softmax
 
 
 class Categories(MassHead):
-    """A softmax over states. States that a target lacks have been given minus infinity by the network."""
+    """A softmax over states. States that a target lacks have been given minus infinity by the
+    network.
+    """
 
     values: ClassVar[Literal["category", "real"]] = "category"
 

@@ -15,7 +15,9 @@ from veribayes.transformer.heads._normals import NormalsHead
 
 
 class MixtureHead(NormalsHead):
-    """Trained at nodes that are shifted at random: it would learn to be narrow at nodes that stay where they are."""
+    """Trained at nodes that are shifted at random: it would learn to be narrow at nodes that stay
+    where they are.
+    """
 
     settings: ClassVar[tuple[str, ...]] = ("components",)
 

@@ -12,7 +12,9 @@ from veribayes.transformer.heads._normals import NormalsHead
 
 
 class NormalHead(NormalsHead):
-    """Trained at the nodes of Gauss and Hermite: the log density of one normal is a square, for which few are exact."""
+    """Trained at the nodes of Gauss and Hermite: the log density of one normal is a square, for
+    which few are exact.
+    """
 
     def targets(self, config: Any, law: Predictive, rng: np.random.Generator) -> Nodes:
         del rng  # the nodes lie where the law says

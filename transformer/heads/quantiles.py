@@ -1,8 +1,10 @@
-"""Quantiles at `levels` equidistant levels (k + 1/2) / K, increasing by construction, for outcomes without a known density.
+"""Quantiles at `levels` equidistant levels (k + 1/2) / K, increasing by construction, for outcomes
+without a known density.
 
-The loss is the mean pinball loss, twice over, less that of the law's own quantiles, in standard deviations of the outcome
-under the prior: as K grows it becomes the divergence of the continuous ranked probability score (Gneiting & Raftery 2007,
-doi:10.1198/016214506000001437). From a label it is the score itself. Any law that knows its quantiles can be a target.
+The loss is the mean pinball loss, twice over, less that of the law's own quantiles, in standard
+deviations of the outcome under the prior: as K grows it becomes the divergence of the continuous
+ranked probability score (Gneiting & Raftery 2007, doi:10.1198/016214506000001437). From a label it
+is the score itself. Any law that knows its quantiles can be a target.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Outcomes:
 
     Attributes:
         points: the outcomes.
-        least: pinball loss of the law's own quantiles at these points, (B, Q); zero for a drawn outcome.
+        least: pinball loss of the law's own quantiles at these points, (B, Q); zero for a drawn
+            outcome.
         spread: (B,), the standard deviation in which losses are measured.
     """
 
@@ -102,7 +105,9 @@ def levels_of(count: int) -> Array:
 
 
 def pinball(values: Tensor, points: Tensor) -> Tensor:
-    """Twice the pinball loss of quantiles (B, Q, K), a mean over their levels and over outcomes (B, Q, J); (B, Q)."""
+    """Twice the pinball loss of quantiles (B, Q, K), a mean over their levels and over outcomes (B,
+    Q, J); (B, Q).
+    """
     levels = (torch.arange(values.shape[-1], device=values.device) + 0.5) / values.shape[-1]
     above = points[..., None, :] - values[..., None]  # (B, Q, K, J)
     loss = torch.maximum(levels[:, None] * above, (levels[:, None] - 1) * above)

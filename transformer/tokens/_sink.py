@@ -1,6 +1,7 @@
 """What layouts of sets share: the sink, and the features of real numbers.
 
-Softmax averages cannot count; the share of attention that stays on the sink can, and the sink is told log(1 + n).
+Softmax averages cannot count; the share of attention that stays on the sink can, and the sink is
+told log(1 + n).
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Sink(nn.Module):
 
 
 def features(x: Tensor) -> Tensor:
-    """x, its square, sines and cosines, in which a stationary kernel is a bilinear form: (B, T, d) -> (B, T, 10 d)."""
+    """x, its square, sines and cosines, in which a stationary kernel is a bilinear form: (B, T, d)
+    -> (B, T, 10 d).
+    """
     angle = (x[..., None] * torch.tensor(FREQUENCIES, device=x.device)).flatten(2)
     return torch.cat([x, x * x / 2, angle.sin(), angle.cos()], dim=-1)

@@ -1,7 +1,8 @@
 """The frame of a token layout: what a network has to know of a family, and nothing else of it.
 
-A layout says how contexts and queries become tensors, which module turns these into tokens, who may read whom, which tokens
-the head reads, and how training batches are cut. It is stateless: one object serves all networks.
+A layout says how contexts and queries become tensors, which module turns these into tokens, who may
+read whom, which tokens the head reads, and how training batches are cut. It is stateless: one
+object serves all networks.
 
 Shapes: B data sets, N context tokens, Q queries, D width.
 """
@@ -26,13 +27,15 @@ class Tokens(ABC):
 
     Attributes:
         real_head: the head for real outcomes where a recipe names none.
-        causal: whether each token reads itself and those before it alone; there is then an answer after every prefix, and
-            training reads whole sequences.
-        cut: whether training cuts contexts of several sizes from the largest; otherwise data sets are read as they are.
-        compiled: whether the largest size is asked for beside each size, so that engines that are compiled for their arrays
-            are compiled once.
+        causal: whether each token reads itself and those before it alone; there is then an answer
+            after every prefix, and training reads whole sequences.
+        cut: whether training cuts contexts of several sizes from the largest; otherwise data sets
+            are read as they are.
+        compiled: whether the largest size is asked for beside each size, so that engines that are
+            compiled for their arrays are compiled once.
         queried: whether answers come from tokens that stand behind those that may be read.
-        summarised: whether the first token has read the whole context, so that latents may be answered from it.
+        summarised: whether the first token has read the whole context, so that latents may be
+            answered from it.
     """
 
     real_head: ClassVar[str] = "bins"
@@ -42,7 +45,7 @@ class Tokens(ABC):
     queried: ClassVar[bool] = False
     summarised: ClassVar[bool] = False
 
-    # -- of a network -------------------------------------------------------------------------------------------------
+    # -- of a network ------------------------------------------------------------------------------
 
     @abstractmethod
     def sizes(self, task: Task) -> dict[str, Any]:
@@ -69,19 +72,25 @@ class Tokens(ABC):
         """A module: arrays -> (tokens (B, N + Q, D), N); the first N tokens may be read."""
 
     def answered(self, tokens: Tensor, first: int, arrays: tuple[Tensor, ...]) -> Tensor:
-        """The tokens that the head reads, (B, Q, D): those from the `first` on, unless a layout says otherwise."""
+        """The tokens that the head reads, (B, Q, D): those from the `first` on, unless a layout
+        says otherwise.
+        """
         del arrays  # a layout may choose among the tokens by what is asked
         return tokens[:, first:]
 
     def widths(self, config: Any, arrays: tuple[Tensor, ...]) -> Tensor | None:
-        """Number of states of each query's target, (B, Q), where it differs; None where all states are possible."""
+        """Number of states of each query's target, (B, Q), where it differs; None where all states
+        are possible.
+        """
         return None
 
-    # -- of data ------------------------------------------------------------------------------------------------------
+    # -- of data -----------------------------------------------------------------------------------
 
     @abstractmethod
     def arrays(self, context: Any, query: Any) -> tuple[Tensor, ...]:
-        """What a candidate sees as the network's arguments, first axis the data set, second the token."""
+        """What a candidate sees as the network's arguments, first axis the data set, second the
+        token.
+        """
 
     def with_one_query(self, arrays: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The same contexts with as few queries as there can be."""
@@ -93,14 +102,18 @@ class Tokens(ABC):
         return tuple(range(first, largest + 1)) if self.causal else (largest,)
 
     def stretched(self, layout: Layout) -> tuple[str, ...]:
-        """Names of the arrays that are multiplied where a recipe stretches contexts: real observations."""
+        """Names of the arrays that are multiplied where a recipe stretches contexts: real
+        observations.
+        """
         columns = [column for column in layout.columns if column.role == "observation"]
         return tuple(column.name for column in columns if column.values == "real")
 
     def recipe(self, task: Task) -> dict[str, Any]:
-        """Settings of a quick recipe for a task that comes without one; those of a set unless a layout says otherwise.
+        """Settings of a quick recipe for a task that comes without one; those of a set unless a
+        layout says otherwise.
 
-        Some hundred steps of 32 data sets take a minute on one core where the exact engine is quick.
+        Some hundred steps of 32 data sets take a minute on one core where the exact engine is
+        quick.
         """
         queries = min(8, task.design.queries) if self.queried else 1
         network = {"width": 32, "layers": 3, "heads": 2}

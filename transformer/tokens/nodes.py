@@ -1,4 +1,5 @@
-"""Evidence on some nodes: a token a node, its observed state or "not observed". A Bayesian network with known tables.
+"""Evidence on some nodes: a token a node, its observed state or "not observed". A Bayesian network
+with known tables.
 
 Every node reads every node, and each answers for itself; what is observed is certain.
 """

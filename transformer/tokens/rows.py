@@ -1,7 +1,8 @@
-"""Complete rows, and row prefixes whose next node is asked for: a Bayesian network with unknown tables.
+"""Complete rows, and row prefixes whose next node is asked for: a Bayesian network with unknown
+tables.
 
-Every row reads the sink and the rows, nobody reads a query, and there are no positions: predictions depend neither on the
-order of the rows nor on the other queries.
+Every row reads the sink and the rows, nobody reads a query, and there are no positions: predictions
+depend neither on the order of the rows nor on the other queries.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from veribayes.transformer.tokens._tokens import Tokens, integers, require_state
 
 
 class Rows(Tokens):
-    """Contexts of rows (B, n, M); queries with `row` (B, Q, M), -1 from the target on, and `target` (Q,)."""
+    """Contexts of rows (B, n, M); queries with `row` (B, Q, M), -1 from the target on, and `target`
+    (Q,).
+    """
 
     cut: ClassVar[bool] = True
     queried: ClassVar[bool] = True
@@ -51,8 +54,9 @@ class Rows(Tokens):
 class RowTokens(nn.Module):
     """Rows, one-hot, and queries.
 
-    Which nodes matter depends on the target, so a query is embedded by a matrix of its target's own: the gate on the
-    parents that the construction of arXiv 2501.02547 spends its first layer on, here learned.
+    Which nodes matter depends on the target, so a query is embedded by a matrix of its target's
+    own: the gate on the parents that the construction of arXiv 2501.02547 spends its first layer
+    on, here learned.
     """
 
     def __init__(self, config: Any) -> None:

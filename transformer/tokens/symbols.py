@@ -1,4 +1,5 @@
-"""A start token and the symbols of a sequence, with an answer after every prefix: a Markov chain with unknown parameters.
+"""A start token and the symbols of a sequence, with an answer after every prefix: a Markov chain
+with unknown parameters.
 
 Every token reads itself and what came before, with rotary positions, because lags are relative.
 """

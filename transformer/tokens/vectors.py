@@ -1,8 +1,10 @@
-"""A set of real vectors, and queries that are real vectors too, or none: any family of exchangeable real observations.
+"""A set of real vectors, and queries that are real vectors too, or none: any family of exchangeable
+real observations.
 
-All columns that the layout calls observations stand side by side in a token, all that it calls queries in another. Where
-nothing is asked, the query is the next observation, and one learned token answers for it. Numbers enter in units of the
-prior: from centre and spread of a few hundred simulated data sets, which the config keeps.
+All columns that the layout calls observations stand side by side in a token, all that it calls
+queries in another. Where nothing is asked, the query is the next observation, and one learned token
+answers for it. Numbers enter in units of the prior: from centre and spread of a few hundred
+simulated data sets, which the config keeps.
 
 Every vector reads the sink and the vectors, nobody reads a query, and there are no positions.
 """
@@ -118,7 +120,8 @@ class VectorTokens(nn.Module):
 
 
 def require_readable(layout: Layout) -> None:
-    """Refuse a layout that is no set of real observations, each data set's own, with queries or without.
+    """Refuse a layout that is no set of real observations, each data set's own, with queries or
+    without.
 
     Raises:
         InputError: another order, role or kind of values.
@@ -145,9 +148,11 @@ def side_by_side(values: Any) -> Array:
 
 
 def measured(values: npt.NDArray[np.float64]) -> dict[str, tuple[float, ...]]:
-    """Median and half the middle 68 % of each coordinate of (B, n, d), three digits, so that rounding is no difference."""
+    """Median and half the middle 68 % of each coordinate of (B, n, d), three digits, so that
+    rounding is no difference.
+    """
     flat = values.reshape(-1, values.shape[-1])
-    low, middle, high = np.percentile(flat, INSIDE, axis=0)
+    low, middle, high = np.nanpercentile(flat, INSIDE, axis=0)  # NaN where a query does not apply
     half = (high - low) / 2
     spread = np.where(half > SMALLEST, half, 1.0)
     return {"centre": _rounded(middle), "spread": _rounded(spread)}

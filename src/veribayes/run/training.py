@@ -1,11 +1,13 @@
-"""Wiring of a training run: the task's recipe, exact targets by its reference engine, and an honest measurement.
+"""Wiring of a training run: the task's recipe, exact targets by its reference engine, and an honest
+measurement.
 
     train_task    a task, a preset and a seed -> a checkpoint
     recipe_of     the recipe that a task holds, or the one that its layout suggests
     targets_for   what a network is to answer
     measurement   what a network scores, for its card
 
-Imports only NumPy, SciPy, torch, JAX, NumPyro, safetensors, YAML, typer and rich, so that it runs where the rest is missing.
+Imports only NumPy, SciPy, torch, JAX, NumPyro, safetensors, YAML, typer and rich, so that it runs
+where the rest is missing.
 """
 
 from __future__ import annotations
@@ -85,7 +87,8 @@ def train_task(
 
 
 def recipe_of(task: Task, preset: str) -> Recipe:
-    """The recipe under `training:` in the task; of a task without any, one that its layout and its exact law suggest.
+    """The recipe under `training:` in the task; of a task without any, one that its layout and its
+    exact law suggest.
 
     Raises:
         InputError: no such preset, or data that no network can read.
@@ -98,7 +101,9 @@ def recipe_of(task: Task, preset: str) -> Recipe:
 
 
 def suggested(task: Task) -> dict[str, dict[str, Any]]:
-    """Presets for a task without any: targets are exact where its reference is, and else what was drawn."""
+    """Presets for a task without any: targets are exact where its reference is, and else what was
+    drawn.
+    """
     from veribayes.transformer import _defaults
     from veribayes.transformer._recipe import LABELS
 
@@ -110,12 +115,16 @@ def suggested(task: Task) -> dict[str, dict[str, Any]]:
 
 
 def is_exact(task: Task) -> bool:
-    """Whether the task's reference is quick and exact, so that it can answer for every training batch."""
+    """Whether the task's reference is quick and exact, so that it can answer for every training
+    batch.
+    """
     return registry.engine(task.reference).method in EXACT
 
 
 def targets_for(task: Task, name: str) -> Targets | None:
-    """By the recipe's word: an engine's predictive, the reference's where it names none, or nothing but what was drawn."""
+    """By the recipe's word: an engine's predictive, the reference's where it names none, or nothing
+    but what was drawn.
+    """
     from veribayes.transformer._recipe import LABELS
 
     if name == LABELS:
@@ -152,14 +161,16 @@ def targets_of(task: Task, imitated: str) -> Targets:
 def measurement(
     task: Task, datasets: int = MEASURE_DATASETS, imitated: str = ""
 ) -> Callable[[Candidate], dict[str, Any]]:
-    """A function that measures a candidate by the metric that `verify` judges its form by, and its recovery.
+    """A function that measures a candidate by the metric that `verify` judges its form by, and its
+    recovery.
 
-    That is KL(exact || candidate) in nats; of bins `kl_density`, that between densities; of quantiles the divergence at their
-    levels. The entries are called like their `metric`: `kl_density`, `kl_density_low`, …. Intervals are 95 %; a limit that the
-    sample does not support is null, with a reason beside it (`kl_density_reason`).
+    That is KL(exact || candidate) in nats; of bins `kl_density`, that between densities; of
+    quantiles the divergence at their levels. The entries are called like their `metric`:
+    `kl_density`, `kl_density_low`, …. Intervals are 95 %; a limit that the sample does not support
+    is null, with a reason beside it (`kl_density_reason`).
 
-    Of a network that imitates another engine, also the mean total variation from that; of one that answers for latents,
-    the mean of KL(exact || network) over latents and context sizes.
+    Of a network that imitates another engine, also the mean total variation from that; of one that
+    answers for latents, the mean of KL(exact || network) over latents and context sizes.
     """
     simulation = task.simulate(range(datasets), seed=0, stream="replicate")
     data = simulation.data
@@ -217,7 +228,9 @@ def at_levels(law: Predictive, levels: Array) -> Quantiles:
 
 
 def latent_scores(task: Task, data: Data, exact: Predictive, candidate: Any) -> dict[str, float]:
-    """Mean over data sets, context sizes and latents of KL(exact || candidate), nats, where it has a posterior of them."""
+    """Mean over data sets, context sizes and latents of KL(exact || candidate), nats, where it has
+    a posterior of them.
+    """
     from veribayes.transformer._candidates import NetworkCandidate
     from veribayes.transformer._latents import exact_latents
 
