@@ -238,7 +238,7 @@ def test_a_defect_is_named_when_it_is_asked_for() -> None:
 
 def test_recorded_predictions_are_not_fitted() -> None:
     """They answer the data sets of the comparison and no others."""
-    judged = replace(candidates.resolve("mle", NETWORK), kind="predictions")
+    judged = replace(candidates.resolve("mle", NETWORK), askable=False)
     entry = identification.identify(NETWORK, judged, datasets=ENOUGH)
     assert entry["nearest"] == "mle"
     assert all(row["fitted"] == [] for row in entry["predictors"])
