@@ -22,9 +22,11 @@ $(READY): pyproject.toml constraints.txt
 verify: $(READY)
 	@$(BIN)/veribayes verify $(TASKS) $(if $(OUT),--out $(OUT)) $(ARGS); code=$$?; case $$code in 0|1|3) exit 0 ;; *) exit $$code ;; esac
 
-# The short suite compiles much and computes little, so here XLA leaves out LLVM's optimisations. The studies run what users run.
+# The short suite compiles much and computes little. So here XLA leaves out LLVM's optimisations, takes its older emitters and cuts
+# no program into parts: whitened HMC is compiled in 1.6 CPU seconds instead of 5.3. The studies run what users run.
+QUICK_XLA := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
 test: lint
-	XLA_FLAGS="$${XLA_FLAGS:---xla_backend_optimization_level=0}" $(BIN)/python -m pytest -n 2 -m 'not study'
+	XLA_FLAGS="$${XLA_FLAGS:-$(QUICK_XLA)}" $(BIN)/python -m pytest -n 2 -m 'not study'
 
 test-all: lint
 	$(BIN)/python -m pytest -n 2

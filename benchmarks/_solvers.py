@@ -15,10 +15,10 @@ from veribayes.models import _spec
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array
 from veribayes.run.training import exact_targets
-from veribayes.transformer._batches import Recipe
 from veribayes.transformer._checkpoint import load
+from veribayes.transformer._recipe import Recipe
 from veribayes.transformer._training import train
-from veribayes.transformer.kernel_solver import KernelSolver
+from veribayes.transformer.architectures.kernel_solver import KernelSolver
 
 FOLDER = Path("runs/reference-tables")
 STEPS, BATCH, QUERIES, RATE = 600, 8, 16, 0.02

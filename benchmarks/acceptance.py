@@ -4,7 +4,8 @@ Run: python -m benchmarks.acceptance [TASK...] [--runs N] [--pool N] [--write]  
 
 Exact: the second independent route, and 10, 100 and 1,000 draws of the exact predictive, which may say too little but are
 never different. Defects: every engine that says who must see it (`seen_by`), at its default strength. All in runs of
-1,000 data sets drawn from a pool. A task's rows are kept in runs/acceptance and read back while the sources are the same.
+1,000 data sets drawn from a pool, and of as many as `verify` asks where a secondary endpoint must see it. A task's rows are
+kept in runs/acceptance and read back while the sources are the same.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.run import results
 from veribayes.tree import Branch, Simulation
-from veribayes.validation import calibration, decision, draws
+from veribayes.validation import calibration, decision, draws, questions
 from veribayes.validation.latents import TOLERANCE, leaked_mass
 
 SEED = 3_000  # of the pools: no run that is shown anywhere uses it
@@ -43,13 +44,15 @@ class Study:
     Attributes:
         runs: of each kind.
         exact: data sets in a run of an exact candidate.
-        defect: data sets in a run of a planted defect.
+        defect: data sets in a run of a planted defect that the primary endpoint must see.
+        secondary: the same for `joint_kl` and `leaked_mass`: as many as `verify` asks.
         pool: data sets from which the runs are drawn, with replacement.
     """
 
     runs: int = 200
     exact: int = 1000
     defect: int = 1000
+    secondary: int = questions.ASKED
     pool: int = 5_000
 
 
@@ -118,18 +121,17 @@ def main(arguments: Sequence[str]) -> int:
 
 def kept(task: Task, study: Study, folder: Path) -> list[Row]:
     """The rows of a task, measured once."""
-    study = affordable(task, study)
+    study = replace(study, pool=affordable(task, study.pool))
     key, path = {"task": task.hash, "study": asdict(study)}, folder / f"{task.name}.json"
     rows = _documents.resumed(path, key, lambda: [asdict(row) for row in measured(task, study)])
     return [Row(**row) for row in rows]
 
 
-def affordable(task: Task, study: Study) -> Study:
+def affordable(task: Task, pool: int) -> int:
     """A tenth of the pool where the exact predictive is a mixture: each divergence is then an integral by quadrature."""
-    exact = registry.load("engine", task.reference)()(
-        task, task.simulate(range(1), seed=SEED).data, seed=SEED
-    )
-    return replace(study, pool=study.pool // 10) if exact.predictive.form == "mixture" else study
+    engine = registry.engine(task.reference)
+    exact = engine(task, task.simulate(range(1), seed=SEED).data, seed=SEED)
+    return pool // 10 if exact.predictive.form == "mixture" else pool
 
 
 def measured(task: Task, study: Study) -> Iterator[Row]:
@@ -187,27 +189,25 @@ def exact_rows(task: Task, study: Study) -> Iterator[Row]:
 def defect_row(task: Task, name: str, study: Study) -> Row:
     """A defect before the endpoint that must see it, in runs drawn from one pool."""
     engine = spoiling(name, task)
-    secondary = {"joint_kl": joint_divergences, "leaked_mass": leaked}
-    endpoint = secondary.get(engine.seen_by, _kl)
+    endpoint = SECONDARY.get(engine.seen_by, _kl)
+    clusters = study.secondary if engine.seen_by in SECONDARY else study.defect
     values, tolerance, error = endpoint(task, engine, study.pool)
     ratio = float(values.mean()) / tolerance
     if np.isinf(values).any():
         share = _different_runs(values, tolerance, error, study)
     else:
         law = calibration.pool(values)
-        found = calibration.experiments(
-            law, study.defect, nulls=study.runs, seed=SEED, ratios=[ratio]
-        )
+        found = calibration.experiments(law, clusters, nulls=study.runs, seed=SEED, ratios=[ratio])
         share = found.rates(ratio, error).different
     return Row(
-        task.name,
-        name,
-        engine.seen_by,
-        "different",
-        ratio,
-        share * study.runs,
-        study.runs,
-        study.defect,
+        task=task.name,
+        candidate=name,
+        endpoint=engine.seen_by,
+        wanted="different",
+        effect=ratio,
+        hits=share * study.runs,
+        runs=study.runs,
+        clusters=clusters,
     )
 
 
@@ -286,6 +286,9 @@ def joint_divergences(task: Task, engine: Any, datasets: int) -> tuple[Array, fl
 def _shards(task: Task, datasets: int) -> Iterable[range]:
     size = task.design.shard
     return (range(start, min(start + size, datasets)) for start in range(0, datasets, size))
+
+
+SECONDARY = {"joint_kl": joint_divergences, "leaked_mass": leaked}
 
 
 def shown(row: Row) -> dict[str, str]:

@@ -6,12 +6,15 @@ A prediction is exact + effect of its order or batch + noise, both normal in the
 of the primary endpoint; what the endpoints then measure are the estimators of `validation.repeats` and the decision of a
 run, Holm over the three. `today` is the rule before: the divergence of two answers in two orders, noise and all. An effect
 belongs to a data set, a position and an order, so that 200 data sets of two positions and three queries are not 1,200.
+Each row is kept in runs/again and read back while the sources are the same: an interrupted study continues.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,17 +50,26 @@ def main() -> int:
     rows = []
     for form in FORMS:
         for case in CASES if form == "normal" else CASES[:1] + CASES[9:10]:
-            found = frequencies(form, case, asked.datasets, asked.runs)
-            rows.append(
-                {"form": form, "noise": case[0], "order": case[1], "batch": case[2], **found}
-            )
-            print(rows[-1], flush=True)
+            row = kept(form, case, asked.datasets, asked.runs)
+            print(row, flush=True)
+            rows.append(row)
     text = _documents.table([shown(row) for row in rows])
     print(text)
     print(f"written: {_documents.keep('again', 'veribayes.again/1', rows)}")
     if asked.write:
         print(f"written: {_documents.put('candidates.md', 'again', text)}")
     return 0
+
+
+def kept(form: str, case: tuple[float, float, float], datasets: int, runs: int) -> dict[str, Any]:
+    """The row of a form and a case, measured once."""
+    noise, order, batch = case
+    lead = {"form": form, "noise": noise, "order": order, "batch": batch}
+    path = Path("runs/again") / f"{form.replace(' ', '-')}-{noise:g}-{order:g}-{batch:g}.json"
+    key = {**lead, "datasets": datasets, "runs": runs}
+    return _documents.resumed(
+        path, key, lambda: [{**lead, **frequencies(form, case, datasets, runs)}]
+    )[0]
 
 
 def frequencies(
@@ -106,12 +118,13 @@ def one_run(
         values[name] = repeats.beyond_repeat(across, [*floor, apart(*others)] if twice else floor)
         if name == "order_dependence":
             before = decision.cluster_means(apart(first, others[0]))
-    p = {name: p_value(decision.cluster_means(v), run) for name, v in values.items()}
-    return p, p_value(before, run)
+    p = {name: p_value(decision.cluster_means(v)) for name, v in values.items()}
+    return p, p_value(before)
 
 
-def p_value(values: Array, seed: int) -> float:
-    return decision.exceeds(values, tolerance=TOLERANCE, seed=seed)
+def p_value(values: Array) -> float:
+    """All runs share their resamples, as runs of one seed do: these are drawn once."""
+    return decision.exceeds(values, tolerance=TOLERANCE, seed=0)
 
 
 def effect(rng: np.random.Generator, shape: tuple[int, ...], tolerances: float) -> Array:

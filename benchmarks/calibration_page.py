@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks import _documents
 from veribayes import registry
 from veribayes.storage import store
-from veribayes.validation.checks import _problems
+from veribayes.validation.checks import _planted, _problems
 
 DATASETS, ROUNDS = 200, 20
 OURS = {
@@ -56,7 +56,7 @@ def battery(document: Mapping[str, Any], peer: Mapping[str, Any]) -> str:
     mine |= {(e["problem"], e["defect"]): e["rate"] for e in document["size"] if e["n"] == DATASETS}
     theirs = {row["defect"]: row for row in peer["rows"]}
     rows = []
-    for defect in _problems.POSTERIORS:
+    for defect in _planted.POSTERIORS:
         row = {"planted defect": defect}
         row |= {head: f"{mine[problem, defect]:.2f}" for problem, head in OURS.items()}
         rows.append(
@@ -84,10 +84,10 @@ def footnote(document: Mapping[str, Any], peer: Mapping[str, Any]) -> str:
 
 def seconds() -> float:
     """CPU time of the battery on 200 data sets with 100 draws each; the best of several."""
-    test, times = registry.load("test", "rosenblatt"), []
+    test, times = registry.load("check", "rosenblatt"), []
     for i in range(ROUNDS):
         arrays, options = _problems.PROBLEMS["rosenblatt"].draw(
-            np.random.default_rng(i), DATASETS, _problems.NULL
+            np.random.default_rng(i), DATASETS, _planted.NULL
         )
         start = time.process_time()
         test.run(*arrays, **options)

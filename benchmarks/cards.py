@@ -21,8 +21,8 @@ from veribayes.models import _spec
 from veribayes.run import training
 from veribayes.statistics import limits
 from veribayes.transformer import _checkpoint
-from veribayes.transformer._batches import LABELS
 from veribayes.transformer._candidates import NetworkCandidate
+from veribayes.transformer._recipe import LABELS
 
 
 def main(arguments: list[str]) -> int:

@@ -27,6 +27,8 @@ from veribayes.models._task import Design, Task
 from veribayes.predictive import Array, Categorical, Predictive
 from veribayes.run import identification, predictors
 from veribayes.tree import Branch, Certificate, Data
+from veribayes.validation import nearness
+from veribayes.validation.identification import conclude
 
 SEED = 3_000  # of the pool: no run that is shown anywhere uses it
 SIZES = (50, 200, 400)
@@ -74,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
 def measured(task: Task, name: str, case: Case, datasets: int, runs: int) -> list[dict[str, Any]]:
     """One row a size: how often each conclusion is reached, and how often the nearest predictor is the right one."""
     judged = case.candidate(task)
-    known = identification._fitted(task, judged, predictors.known(task), SEED)
+    task, known = identification._fitted(task, judged, predictors.known(task), SEED)
     pool = identification._distances(task, judged, known, datasets, SEED, None)
     return [row(name, case, known, pool, size, runs) for size in SIZES]
 
@@ -83,7 +85,7 @@ def row(
     name: str,
     case: Case,
     known: list[predictors.Predictor],
-    pool: list[identification.Distances],
+    pool: list[nearness.Distances],
     size: int,
     runs: int,
 ) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def row(
     }
 
 
-def part(distances: identification.Distances, chosen: Any) -> identification.Distances:
+def part(distances: nearness.Distances, chosen: Any) -> nearness.Distances:
     """The same distances on some of the data sets."""
     return replace(
         distances, near=distances.near[:, chosen], clusters=distances.clusters[:, chosen]
@@ -113,11 +115,13 @@ def part(distances: identification.Distances, chosen: Any) -> identification.Dis
 
 
 def concluded(
-    known: list[predictors.Predictor], distances: list[identification.Distances]
+    known: list[predictors.Predictor], distances: list[nearness.Distances]
 ) -> Mapping[str, Any]:
     """What `identify` says of one run at its default seed; JS is not asked where nothing in it is infinite."""
     measured = distances if np.isinf(distances[0].near).any() else distances[:1]
-    return identification._conclude(known, measured, identification._ordering(measured, 0), 0)
+    return conclude(
+        [predictor.name for predictor in known], measured, nearness.ordering(measured, 0), 0
+    )
 
 
 def shown(row: Mapping[str, Any]) -> dict[str, str]:

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks._timing import Row, row
 from veribayes import registry
 from veribayes.inference._engine import float64
-from veribayes.inference._mcmc import Mcmc, Method, Sampler, judged
+from veribayes.inference._mcmc import Mcmc, Rung, Sampler, judged
 from veribayes.inference.hmc import Hmc
 from veribayes.inference.nuts import Nuts
 from veribayes.models._task import Design, Task
@@ -69,7 +69,7 @@ def rows() -> Iterator[Row]:
     yield _row(ours, timed(nuts, nuts.ladder(TASK)[0], 128), 30.0)
     if importlib.util.find_spec("blackjax") is not None:
         for name, draws, goal in (("nuts", DRAWS, 1.0), ("mclmc", MCLMC_DRAWS, 3.0)):
-            method = Method(
+            method = Rung(
                 f"blackjax {name}", partial(blackjax, name=name), draws, nuts.ladder(TASK)[0].lanes
             )
             yield _row(ours, timed(nuts, method, 128), goal)
@@ -86,7 +86,7 @@ def _row(ours: Sampled, peer: Sampled, goal: float) -> Row:
                error=abs(ours.sd_z - 1), goal=goal, **more)  # fmt: skip
 
 
-def timed(frame: Mcmc, method: Method, datasets: int) -> Sampled:
+def timed(frame: Mcmc, method: Rung, datasets: int) -> Sampled:
     """One method of sampling all data sets in lockstep, compiled once."""
     data = TASK.simulate(range(datasets), seed=0).data
     draws: list[Any] = []

@@ -47,7 +47,9 @@ AIM, MOST_EQUIVALENT = 0.90, 0.10
 
 TESTS: Mapping[str, tuple[str, ...]] = {
     "validation/decision.py": ("tests/validation/test_decision.py",),
+    "validation/clusters.py": ("tests/validation/test_decision.py",),
     "validation/bootstrap.py": ("tests/validation/test_bootstrap.py",),
+    "validation/resampling.py": ("tests/validation/test_bootstrap.py",),
     "validation/intervals.py": ("tests/validation/test_interval_data.py",),
     "validation/monte_carlo.py": ("tests/validation/test_monte_carlo.py",),
     "validation/summaries.py": ("tests/validation/test_summaries.py",),
@@ -55,6 +57,13 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     "src/veribayes/statistics/pareto.py": ("tests/test_pareto.py",),
     "validation/secondary.py": ("tests/test_secondary.py",),
     "validation/questions.py": ("tests/test_check_rules.py",),
+    "validation/evidence.py": ("tests/test_check_rules.py",),
+    "validation/continuations.py": ("tests/test_check_rules.py",),
+    "validation/joint_pairs.py": ("tests/test_check_rules.py",),
+    "validation/joint_scores.py": ("tests/test_check_rules.py",),
+    "validation/endpoints/joint_kl.py": ("tests/test_check_rules.py",),
+    "validation/endpoints/latent_kl.py": ("tests/test_check_rules.py",),
+    "validation/endpoints/leaked_mass.py": ("tests/test_check_rules.py",),
     "src/veribayes/statistics/diagnostics.py": ("tests/inference/test_diagnostics.py",),
     "validation/independence.py": ("tests/validation/test_draw_statistics.py",),
     "validation/repeats.py": ("tests/validation/test_repeats.py",),

@@ -92,11 +92,7 @@ def measured(case: Case, runs: int, pool: int) -> Iterator[Row]:
         if not case.draws
         else registry.load("engine", "finite_draws")(of=case.defect, draws=case.draws)
     )
-    secondary = (
-        {}
-        if case.draws
-        else {"joint_kl": acceptance.joint_divergences, "leaked_mass": acceptance.leaked}
-    )
+    secondary = {} if case.draws else acceptance.SECONDARY
     name = f"finite_draws({case.draws}) of {case.defect}" if case.draws else case.defect
     if defect.seen_by in secondary:
         values, _, _ = secondary[defect.seen_by](task, engine, pool)

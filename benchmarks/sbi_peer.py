@@ -23,7 +23,7 @@ from sbi.diagnostics import sbc, tarp
 from sbi.utils.metrics import c2st
 from scipy import stats
 
-from veribayes.validation.checks import _problems
+from veribayes.validation.checks import _planted
 from veribayes.validation.checks._null import generator
 
 DATASETS, REPLICATES = 200, 200
@@ -37,7 +37,7 @@ def main() -> int:
     torch.set_num_threads(1)
     document = {"schema": "veribayes.sbi-peer/1", "sbi": sbi.__version__, "torch": version("torch")}
     rows = kept(document)
-    for defect in _problems.POSTERIORS:
+    for defect in _planted.POSTERIORS:
         if defect not in {row["defect"] for row in rows}:
             rows.append(measured(defect))
             write(document | {"rows": rows})
@@ -98,13 +98,13 @@ def accuracy(defect: str, replicate: int) -> float:
 def tensors(defect: str, replicate: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Truth (dataset, 2), draws (dataset, draw, 2) and mean observation (dataset, 2)."""
     rng = generator(0, f"sbi/{defect}", DATASETS, replicate)
-    scene, draws = _problems._draws(rng, DATASETS, defect)
+    scene, draws = _planted._draws(rng, DATASETS, defect)
     return tuple(torch.as_tensor(a, dtype=torch.float32) for a in (scene.truth, draws, scene.mean))
 
 
 def log_likelihood(theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Of the mean of the observations, up to a constant."""
-    return -0.5 * _problems.OBSERVATIONS * ((theta - x) ** 2).sum(-1)
+    return -0.5 * _planted.OBSERVATIONS * ((theta - x) ** 2).sum(-1)
 
 
 if __name__ == "__main__":

@@ -28,30 +28,39 @@ def log_interval(a: Array, b: Array, low: float, high: float) -> tuple[Array, Ar
         low, high: 0 <= low < high <= 1.
     """
     mode = a / (a + b)
-    left, right = mode >= high, mode <= low
-    x = np.where(left, high, np.where(right, 1 - low, low))
-    y = np.where(left, low, np.where(right, 1 - high, 1 - high))
-    first = _log_lower(x, np.where(right, b, a), np.where(right, a, b))
-    second = _log_lower(y, np.where(left, a, b), np.where(left, b, a))
+    left = mode >= high
+    right = mode <= low
     inside = ~(left | right)
+    x = np.where(left, high, np.where(right, 1 - low, low))
+    y = np.where(left, low, 1 - high)
+    on_right = (np.where(right, b, a), np.where(right, a, b))
+    on_left = (np.where(left, a, b), np.where(left, b, a))
+    first = _log_lower(x, *on_right)
+    second = _log_lower(y, *on_left)
     whole = np.where(inside, betaln(a, b), first)
-    lost = np.exp(second - whole) + np.where(inside, np.exp(first - whole), 0.0)
+    other_side = np.where(inside, np.exp(first - whole), 0.0)
+    lost = np.exp(second - whole) + other_side
     return whole + np.log1p(-lost), (1 + lost) / (1 - lost)
 
 
 def _log_lower(x: Array, a: Array, b: Array) -> Array:
     """Log of the integral over [0, x] for x at or below the mean: x^a (1-x)^b / a over a continued fraction (DLMF 8.17.22)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        front = a * np.log(x) + np.where(x < 1, b * np.log1p(-x), 0.0) - np.log(a)
-    return np.where(x > 0, front, -np.inf) - np.log(_fraction(x, a, b))
+        of_rest = np.where(x < 1, b * np.log1p(-x), 0.0)
+        front = a * np.log(x) + of_rest - np.log(a)
+    log_front = np.where(x > 0, front, -np.inf)
+    return log_front - np.log(_fraction(x, a, b))
 
 
 def _fraction(x: Array, a: Array, b: Array) -> Array:
     """1 + d1/(1 + d2/(1 + ...)) by Lentz's method."""
-    value, c, d = np.ones_like(x), np.ones_like(x), np.zeros_like(x)
+    value = np.ones_like(x)
+    c = np.ones_like(x)
+    d = np.zeros_like(x)
     for j in range(1, MAX_TERMS):
         k = j // 2
-        numerator = k * (b - k) if j % 2 == 0 else -(a + k) * (a + b + k)
+        even = j % 2 == 0
+        numerator = k * (b - k) if even else -(a + k) * (a + b + k)
         term = numerator * x / ((a + j - 1) * (a + j))
         d = 1 / _away(1 + term * d)
         c = _away(1 + term / c)
@@ -72,17 +81,20 @@ def beta_rule(nodes: int, a: float, b: float) -> tuple[Array, Array]:
     Golub & Welsch (1969) with weights from eigenvectors, which SciPy's `roots_jacobi` gives with nine digits at a = .1; SciPy's
     for the smallest weights, which eigenvectors give with no digit at b = 20.
     """
-    k, p, q = np.arange(nodes, dtype=np.float64), b - 1, a - 1
+    k = np.arange(nodes, dtype=np.float64)
+    p, q = b - 1, a - 1
     s = 2 * k + p + q
-    with np.errstate(
-        divide="ignore", invalid="ignore"
-    ):  # the first entries are limits of 0/0 for special a + b
+    # the first entries are limits of 0/0 for special a + b
+    with np.errstate(divide="ignore", invalid="ignore"):
         diagonal = (q * q - p * p) / (s * (s + 2))
-        square = (4 * k * (k + p) * (k + q) * (k + p + q) / (s * s * (s * s - 1)))[1:]
+        product = 4 * k * (k + p) * (k + q) * (k + p + q)
+        square = (product / (s * s * (s * s - 1)))[1:]
     diagonal[0] = (q - p) / (p + q + 2)
-    square[:1] = 4 * (1 + p) * (1 + q) / ((2 + p + q) ** 2 * (3 + p + q))
+    total = 2 + p + q
+    square[:1] = 4 * (1 + p) * (1 + q) / (total**2 * (3 + p + q))
     at, vectors = eigh_tridiagonal((1 + diagonal) / 2, np.sqrt(square) / 2)
-    weight, small = vectors[0] ** 2, roots_jacobi(nodes, p, q)[1]
+    weight = vectors[0] ** 2
+    _, small = roots_jacobi(nodes, p, q)
     return at, np.where(weight > 1e-12, weight, small / small.sum())
 
 
@@ -99,14 +111,20 @@ def monomial_errors(
     """
     v, w = beta_rule(nodes, a, b)
     k = np.arange(degree + 1.0)
-    powers = (1.5 * np.stack([v, 1 - v])[:, None]) ** k[
-        :, None
-    ]  # 1.5 keeps all of them inside the range of floats
-    up = np.cumprod(np.append(1.0, 1.5 * (a + k[:-1]) / (a + b + k[:-1])))
-    rise = 1.5 * (b + k[:-1]) / (a + b + k[:, None] + k[:-1])
+    more = k[:-1]
+    # 1.5 keeps all of them inside the range of floats
+    scaled = 1.5 * np.stack([v, 1 - v])
+    of_v, of_rest = scaled[:, None] ** k[:, None]
+    growth = 1.5 * (a + more) / (a + b + more)
+    up = np.cumprod(np.append(1.0, growth))
+    rise = 1.5 * (b + more) / (a + b + k[:, None] + more)
     exact = np.cumprod(np.column_stack([up, rise]), axis=1)
     exact[k[:, None] + k > degree] = np.inf  # not asked for
-    error = np.abs((w * powers[0]) @ powers[1].T / exact - 1)
+    weighted = w * of_v
+    error = np.abs(weighted @ of_rest.T / exact - 1)
     if later is not None:
-        error += (w * powers[0]) @ (powers[1] * later.T).T / exact
-    return np.array([error[::-1].diagonal(d - degree).max() for d in range(degree + 1)])
+        error += weighted @ (of_rest * later.T).T / exact
+    # of total degree D: an antidiagonal
+    turned = error[::-1]
+    by_degree = [turned.diagonal(d - degree).max() for d in range(degree + 1)]
+    return np.array(by_degree)

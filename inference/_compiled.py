@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from veribayes.inference._circuit import Circuit, Pick, Sweep, Values, build
+from veribayes.inference._circuit import Circuit, Pick, Sweep, Values
+from veribayes.inference._circuit_maker import build
 from veribayes.inference._triangulation import Clique, Scope, junction_tree
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.predictive import Array
@@ -36,7 +37,8 @@ class Layout:
 
     @cached_property
     def hidden(self) -> Scope:
-        return tuple(v for v, size in enumerate(self.sizes) if size > 1 and v not in self.given)
+        uncertain = [v for v, size in enumerate(self.sizes) if size > 1]
+        return tuple(v for v in uncertain if v not in self.given)
 
     @cached_property
     def together(self) -> Scope:
@@ -44,17 +46,20 @@ class Layout:
         return tuple(v for v in self.joint if v in self.hidden)
 
     @cached_property
+    def families(self) -> list[Scope]:
+        """Nodes in each node's table: its parents and itself."""
+        return [(*parents, node) for node, parents in enumerate(self.model.parents)]
+
+    @cached_property
     def scopes(self) -> list[Scope]:
         """Hidden nodes in each node's table."""
         hidden = set(self.hidden)
-        return [tuple(v for v in (*p, i) if v in hidden) for i, p in enumerate(self.model.parents)]
+        return [tuple(v for v in family if v in hidden) for family in self.families]
 
     @cached_property
     def seen(self) -> list[Scope]:
         """Given nodes in each node's table."""
-        return [
-            tuple(v for v in (*p, i) if v in self.given) for i, p in enumerate(self.model.parents)
-        ]
+        return [tuple(v for v in family if v in self.given) for family in self.families]
 
     @cached_property
     def known(self) -> list[int]:
@@ -70,16 +75,15 @@ class Layout:
     def inputs(self) -> list[tuple[Scope, bool]]:
         """Scopes of indicators, slices, joint; and whether derivatives by them are wanted."""
         indicators = [((v,), not self.joint) for v in self.hidden]
-        return [
-            *indicators,
-            *[(self.scopes[i], False) for i in self.sliced],
-            *([(self.together, True)] * bool(self.together)),
-        ]
+        slices = [(self.scopes[node], False) for node in self.sliced]
+        together = [(self.together, True)] if self.together else []
+        return [*indicators, *slices, *together]
 
     @cached_property
     def cliques(self) -> tuple[Clique, ...]:
-        scopes = [*(self.scopes[i] for i in self.known), *(scope for scope, _ in self.inputs)]
-        return junction_tree(scopes, self.sizes, quick=self.quick)
+        of_tables = [self.scopes[node] for node in self.known]
+        of_inputs = [scope for scope, _ in self.inputs]
+        return junction_tree(of_tables + of_inputs, self.sizes, quick=self.quick)
 
     @cached_property
     def entries(self) -> int:
@@ -88,10 +92,12 @@ class Layout:
 
     def table(self, node: int) -> Array:
         """A node's table as (*hidden nodes, configuration of the given ones)."""
-        family, scope, seen = (*self.model.parents[node], node), self.scopes[node], self.seen[node]
-        rest = tuple(v for v in family if v not in scope and v not in seen)  # of one state each
-        table = self.model.tables[node].transpose([family.index(v) for v in scope + seen + rest])
-        return table.reshape(*(self.sizes[v] for v in scope), -1)
+        family = self.families[node]
+        scope, seen = self.scopes[node], self.seen[node]
+        of_one_state = tuple(v for v in family if v not in scope and v not in seen)
+        axes = [family.index(v) for v in scope + seen + of_one_state]
+        hidden_sizes = [self.sizes[v] for v in scope]
+        return self.model.tables[node].transpose(axes).reshape(*hidden_sizes, -1)
 
 
 class Compiled:
@@ -99,29 +105,29 @@ class Compiled:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        known = [(layout.scopes[i], layout.table(i)[..., 0]) for i in layout.known]
-        self.circuit: Circuit = build(layout.cliques, known, layout.inputs, layout.sizes)
-        self.slices = {i: layout.table(i) for i, seen in enumerate(layout.seen) if seen}
-        self.start = np.cumsum([0, *layout.sizes])
-        self.node = np.repeat(
-            np.arange(len(layout.sizes)), layout.sizes
-        )  # of every state in the network
-        self.state = np.concatenate([np.arange(k, dtype=np.int32) for k in layout.sizes])
-        self.columns = self.node * layout.model.width + self.state  # of a padded (M, K) table
+        sizes = layout.sizes
+        known = [(layout.scopes[node], layout.table(node)[..., 0]) for node in layout.known]
+        self.circuit: Circuit = build(layout.cliques, known, layout.inputs, sizes)
+        self.slices = {node: layout.table(node) for node, seen in enumerate(layout.seen) if seen}
+        self.start = np.cumsum([0, *sizes])
+        # of every state in the network: its node, its number there, its column of a padded (M, K) table
+        self.node = np.repeat(np.arange(len(sizes)), sizes)
+        self.state = np.concatenate([np.arange(size, dtype=np.int32) for size in sizes])
+        self.columns = self.node * layout.model.width + self.state
 
 
 class Lanes:
     """Queries to a compiled network for batches of the same number of rows; evidence is (lane, M)."""
 
     def __init__(self, compiled: Compiled, lanes: int) -> None:
-        self.compiled, self.layout, self.circuit = compiled, compiled.layout, compiled.circuit
+        self.compiled = compiled
+        self.layout = compiled.layout
+        self.circuit = compiled.circuit
         self.space = self.circuit.workspace(lanes)
         shape = (compiled.node.size, lanes)
-        self.seen, self.agrees, self.block = (
-            np.empty(shape, np.int32),
-            np.empty((2, *shape), bool),
-            np.empty(shape),
-        )
+        self.seen = np.empty(shape, np.int32)
+        self.agrees = np.empty((2, *shape), bool)
+        self.block = np.empty(shape)
 
     def log_evidence(self, evidence: IntArray) -> Array:
         """log P(evidence), (lane,)."""
@@ -129,60 +135,69 @@ class Lanes:
 
     def posteriors(self, evidence: IntArray) -> tuple[Array, Sweep]:
         """P(node = state | evidence) as (state of the network, lane), valid until the next query."""
-        sweep, start = self._up(evidence), self.compiled.start
+        sweep = self._up(evidence)
         self.circuit.down(sweep, self.space)
         for v in self.layout.hidden:
-            part = self.block[start[v] : start[v + 1]]
+            part = self._states_of(v)
             total = part.sum(0)
             part /= np.where(total > 0, total, 1.0)
         return self.block, sweep
 
     def joint(self, evidence: IntArray) -> Array:
         """P(joint | evidence) as (*joint, lane)."""
-        layout, sweep = self.layout, self._up(evidence)
+        layout, lanes = self.layout, len(evidence)
+        sweep = self._up(evidence)
         self.circuit.down(sweep, self.space)
-        out = sweep.values[self.circuit.inputs - 1] if layout.together else np.ones(len(evidence))
-        total = out.reshape(-1, len(evidence)).sum(0)
+        out = sweep.values[self.circuit.inputs - 1] if layout.together else np.ones(lanes)
+        total = out.reshape(-1, lanes).sum(0)
         out = out / np.where(total > 0, total, 1.0)
         shape = [layout.sizes[v] if v in layout.together else 1 for v in layout.joint]
         out = out.reshape(*shape, -1)
         for axis, v in enumerate(layout.joint):
             if v not in layout.together:
-                certain = self.block[self.compiled.start[v] : self.compiled.start[v + 1]]
-                out = out * np.expand_dims(certain, [a for a in range(len(shape)) if a != axis])
+                other_axes = [a for a in range(len(shape)) if a != axis]
+                out = out * np.expand_dims(self._states_of(v), other_axes)
         return out
+
+    def _states_of(self, node: int) -> Array:
+        """The rows of the block that belong to a node's states, (state, lane)."""
+        first, end = self.compiled.start[node : node + 2]
+        return self.block[first:end]
 
     def states(self, evidence: IntArray, pick: Pick, *, largest: bool) -> tuple[IntArray, Array]:
         """A complete row for each lane, (lane, M), chosen clique by clique; and log of the value of the upward sweep."""
-        sweep, out = self._up(evidence, largest=largest), np.maximum(evidence, 0)
+        sweep = self._up(evidence, largest=largest)
+        out = np.maximum(evidence, 0)
         for v, chosen in self.circuit.descend(sweep, pick).items():
             out[:, v] = chosen
         return out, sweep.log_value
 
-    def _indicators(self, evidence: IntArray) -> Array:
-        """1 where a state agrees with what a lane observed, (state of the network, lane)."""
+    def _indicators(self, evidence: IntArray) -> None:
+        """Write 1 into the block where a state agrees with what a lane observed, (state of the network, lane)."""
         by_node = evidence.T.astype(np.int32, order="C")
         by_node.take(self.compiled.node, axis=0, out=self.seen, mode="clip")
         np.equal(self.seen, self.compiled.state[:, None], out=self.agrees[0])
         np.less(self.seen, 0, out=self.agrees[1])
         agrees, hidden = self.agrees
         self.block[...] = np.logical_or(agrees, hidden, out=agrees)
-        return self.block
 
     def _up(self, evidence: IntArray, *, largest: bool = False) -> Sweep:
         """The upward sweep; `log_value` includes tables without hidden nodes."""
-        layout, start, block = self.layout, self.compiled.start, self._indicators(evidence)
-        inputs: Values = [block[start[v] : start[v + 1]] for v in layout.hidden]
-        constant = np.zeros(len(evidence))
-        for i, table in self.compiled.slices.items():
-            value = table.take(_number(evidence, layout.seen[i], layout.sizes), axis=-1)
-            if layout.scopes[i]:
+        layout, lanes = self.layout, len(evidence)
+        self._indicators(evidence)
+        inputs: Values = [self._states_of(v) for v in layout.hidden]
+        constant = np.zeros(lanes)
+        for node, table in self.compiled.slices.items():
+            configuration = _number(evidence, layout.seen[node], layout.sizes)
+            value = table.take(configuration, axis=-1)
+            if layout.scopes[node]:
                 inputs.append(value)
             else:
                 with np.errstate(divide="ignore"):
                     constant += np.log(value)
         if layout.together:
-            inputs.append(np.ones((*(layout.sizes[v] for v in layout.together), len(evidence))))
+            sizes = [layout.sizes[v] for v in layout.together]
+            inputs.append(np.ones((*sizes, lanes)))
         sweep = self.circuit.up(inputs, self.space, largest=largest)
         return replace(sweep, log_value=sweep.log_value + constant)
 

@@ -18,10 +18,12 @@ from veribayes.models._model import Model
 from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Certificate, Data, IntArray
+from veribayes.tree.method import Method
 
 EPS = float(np.finfo(np.float64).eps)
-# An estimator that `identify` holds against a candidate may say what else it can be: settings that make it another algorithm,
-# and the range of the one number that is fitted to the candidate, on data sets of its own, before the two are compared.
+# An estimator that `identify` holds against a candidate may say what else it can be: settings that make it another
+# algorithm, and the range of the one number that is fitted to the candidate, on data sets of its own, before the two are
+# compared.
 Variants = tuple[Mapping[str, Any], ...]
 Fitted = Mapping[str, tuple[float, float]]
 
@@ -29,9 +31,10 @@ Fitted = Mapping[str, tuple[float, float]]
 class Engine(Protocol):
     """What every part of this folder provides as `PART`."""
 
-    method: ClassVar[str]  # exact, quadrature, mcmc, rival or defect
+    method: ClassVar[Method]
     families: ClassVar[tuple[str, ...]]  # model kinds that it serves; empty: all of them
-    # and where it says so, `needs`: names in `NEEDS` of what a model must have
+    # and where it says so, `needs`: names in `NEEDS` of what a model must have; and `label` and `about`, the words of a
+    # report for it where it is a rival. They are literals: a report reads them without importing the engine
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         """Posterior predictive with leading shape (dataset, position, query) for `data.positions`.
@@ -47,26 +50,45 @@ def name_of(engine: Engine) -> str:
     return type(engine).__module__.rpartition(".")[2]
 
 
+# -- what an engine needs ---------------------------------------------------------------------------------------------------
+
 BOUNDED = ("simplex", "unit_interval")
+
+
+def _has_list(model: Model) -> bool:
+    return bool(model.layout.listed)
+
+
+def _has_set(model: Model) -> bool:
+    return _has_list(model) and model.layout.order == "set"
+
+
+def _has_categories(model: Model) -> bool:
+    return model.n_categories is not None
+
+
+def _has_reals(model: Model) -> bool:
+    return model.n_categories is None
+
+
+def _has_bounded_latents(model: Model) -> bool:
+    return any(latent.support in BOUNDED for latent in model.latents)
+
+
 NEEDS: Mapping[str, tuple[Callable[[Model], bool], str]] = {
-    "list": (lambda model: bool(model.layout.listed), "a context that is a list"),
-    "set": (
-        lambda model: bool(model.layout.listed) and model.layout.order == "set",
-        "exchangeable observations",
-    ),
-    "categories": (lambda model: model.n_categories is not None, "predictions of categories"),
-    "reals": (lambda model: model.n_categories is None, "predictions of real values"),
-    "bounded latents": (
-        lambda model: any(v.support in BOUNDED for v in model.latents),
-        "latents between bounds",
-    ),
+    "list": (_has_list, "a context that is a list"),
+    "set": (_has_set, "exchangeable observations"),
+    "categories": (_has_categories, "predictions of categories"),
+    "reals": (_has_reals, "predictions of real values"),
+    "bounded latents": (_has_bounded_latents, "latents between bounds"),
 }
 
 
 def serves(engine: Any, model: Model) -> bool:
     """Whether an engine, or its class, serves models of this kind that have what it needs."""
-    known = not engine.families or model.kind in engine.families
-    return known and all(NEEDS[need][0](model) for need in needs_of(engine))
+    if engine.families and model.kind not in engine.families:
+        return False
+    return all(NEEDS[need][0](model) for need in needs_of(engine))
 
 
 def needs_of(engine: Any) -> tuple[str, ...]:
@@ -76,19 +98,18 @@ def needs_of(engine: Any) -> tuple[str, ...]:
 
 def require_family(engine: Engine, task: Task) -> None:
     """Refuse a model of a family that the engine does not serve, or without what the engine needs."""
-    if engine.families and task.model.kind not in engine.families:
-        wanted = (
-            f"a model of kind {' or '.join(engine.families)} for the engine '{name_of(engine)}'"
-        )
+    engine_name = name_of(engine)
+    kind = task.model.kind
+    if engine.families and kind not in engine.families:
+        served_kinds = " or ".join(engine.families)
+        wanted = f"a model of kind {served_kinds} for the engine '{engine_name}'"
         raise InputError(
-            wanted, f"'{task.model.kind}' in the task '{task.name}'", "see 'veribayes list engines'"
+            wanted, f"'{kind}' in the task '{task.name}'", "see 'veribayes list engines'"
         )
     for need in needs_of(engine):
         has, words = NEEDS[need]
         if not has(task.model):
-            raise InputError(
-                f"{words} for the engine '{name_of(engine)}'", f"the task '{task.name}'"
-            )
+            raise InputError(f"{words} for the engine '{engine_name}'", f"the task '{task.name}'")
 
 
 def require_served(engine: Engine, task: Task, data: Data) -> None:
@@ -107,18 +128,39 @@ def require_positive(engine: Engine, **options: float) -> None:
 def require_choice(engine: Engine, option: str, value: str, choices: Sequence[str]) -> None:
     """Refuse an option that is none of the words it may be."""
     if value not in choices:
-        raise InputError(
-            f"{option} of the engine '{name_of(engine)}' among {', '.join(choices)}", f"'{value}'"
-        )
+        listed_choices = ", ".join(choices)
+        wanted = f"{option} of the engine '{name_of(engine)}' among {listed_choices}"
+        raise InputError(wanted, f"'{value}'")
+
+
+# -- what an engine returns -------------------------------------------------------------------------------------------------
 
 
 def certify(method: str, error_bound: float, *, kind: Any = "bound", limit: float = 1e-6, reasons: tuple[str, ...] = (),
             **diagnostics: float) -> Certificate:  # fmt: skip
     """A certificate that is trusted when the error bound is a number below `limit` and there is no other reason."""
     if not error_bound <= limit:  # also true for NaN
-        reasons = (*reasons, f"the error bound {error_bound:.2g} is not below {limit:.0e}")
+        too_wide = f"the error bound {error_bound:.2g} is not below {limit:.0e}"
+        reasons = (*reasons, too_wide)
     verdict: Any = "refused" if reasons else "trusted"
-    return Certificate(verdict, method, float(error_bound), kind, reasons, diagnostics)
+    return Certificate(verdict, str(method), float(error_bound), kind, reasons, diagnostics)
+
+
+def certify_by_draws(
+    method: str, error_bound: float, reasons: tuple[str, ...], diagnostics: Mapping[str, float]
+) -> Certificate:
+    """A certificate whose bound is a Monte Carlo error: gates decide, and it is trusted where they give no reason."""
+    verdict: Any = "refused" if reasons else "trusted"
+    return Certificate(verdict, str(method), error_bound, "montecarlo", reasons, diagnostics)
+
+
+def moments(mean: Array, second: Array) -> dict[str, Array]:
+    """Mean and standard deviation from the first two raw moments; rounding below zero is zero."""
+    variance = np.maximum(second - mean * mean, 0.0)
+    return {"mean": mean, "sd": np.sqrt(variance)}
+
+
+# -- how an engine computes -------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -149,9 +191,11 @@ def equal_chunks(datasets: int, size: int) -> list[IntArray]:
     """
     count = -(-datasets // max(size, 1))
     length = -(-datasets // count)
-    return list(np.minimum(np.arange(count * length), datasets - 1).reshape(count, length))
+    numbers = np.minimum(np.arange(count * length), datasets - 1)
+    return list(numbers.reshape(count, length))
 
 
-def moments(mean: Array, second: Array) -> dict[str, Array]:
-    """Mean and standard deviation from the first two raw moments; rounding below zero is zero."""
-    return {"mean": mean, "sd": np.sqrt(np.maximum(second - mean * mean, 0.0))}
+def successive_chunks(datasets: int, size: int) -> list[IntArray]:
+    """Data set numbers in chunks of `size`, of which the last may be shorter."""
+    starts = range(0, datasets, size)
+    return [np.arange(start, min(start + size, datasets)) for start in starts]

@@ -77,8 +77,9 @@ def fixed_gaussian(engine: Engine, task: Task, data: Data) -> tuple[GaussianProc
 def kernels(model: GaussianProcess, data: Data) -> tuple[Array, Array, Array]:
     """k among the context points (B, N, N), from them to the queries (B, N, Q), and k(x, x) at the queries (B, Q)."""
     with float64():
-        k, across, prior = _kernels(model)(data.arrays["x"], data.arrays["x_query"])
-        return np.asarray(k), np.asarray(across), np.asarray(prior)
+        of_points = _kernels(model)(data.arrays["x"], data.arrays["x_query"])
+        k, across, prior = (np.asarray(values) for values in of_points)
+    return k, across, prior
 
 
 @lru_cache(maxsize=16)
@@ -86,7 +87,9 @@ def _kernels(model: GaussianProcess) -> Callable[..., Any]:
     """Compiled x (B, N, d), query (B, Q, d) -> K(x, x), K(x, query), k(query, query)."""
 
     def one(x: jax.Array, query: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        return model.covariance(x, x, {}), model.covariance(x, query, {}), model.variance(query, {})
+        k = model.covariance(x, x, {})
+        across = model.covariance(x, query, {})
+        return k, across, model.variance(query, {})
 
     return jax.jit(jax.vmap(one))
 
@@ -99,11 +102,12 @@ def chebyshev_steps(low: Array, high: Array, steps: int) -> Array:
     roots = np.cos(np.pi * (np.arange(steps) + 0.5) / steps)
     order = [0]
     while len(order) < steps:
-        apart = np.abs(roots[:, None] - roots[order])
-        order.append(int(np.log(np.maximum(apart, 1e-300)).sum(1).argmax()))
-    return np.asarray(
-        2 / (np.add(low, high)[..., None] + np.subtract(high, low)[..., None] * roots[order])
-    )
+        apart = np.maximum(np.abs(roots[:, None] - roots[order]), 1e-300)
+        farthest = np.log(apart).sum(1).argmax()
+        order.append(int(farthest))
+    middle = np.add(low, high)[..., None]
+    width = np.subtract(high, low)[..., None]
+    return np.asarray(2 / (middle + width * roots[order]))
 
 
 def condition(
@@ -115,86 +119,101 @@ def condition(
         ReferenceRefused: a covariance matrix that float64 does not tell from a singular one.
     """
     longest = max(int(data.positions.max()), 1)
-    x, y, query = (
-        data.arrays["x"][:, :longest],
-        data.arrays["y"][:, :longest],
-        data.arrays["x_query"],
-    )
-    size = CHUNK // (theta["noise_sd"].size * longest * (longest + query.shape[1] ** 2))
+    x = data.arrays["x"][:, :longest]
+    y = data.arrays["y"][:, :longest]
+    query = data.arrays["x_query"]
+    entries = longest * (longest + query.shape[1] ** 2)
+    size = CHUNK // (theta["noise_sd"].size * entries)
+    parts = []
     with float64():
-        parts = [
-            jax.tree.map(np.asarray, solve(theta, x[i], y[i], query[i], data.positions))
-            for i in equal_chunks(len(y), size)
-        ]
-    found = cast(Conditioned, jax.tree.map(lambda *p: np.concatenate(p)[: len(y)], *parts))
-    _require_regular(engine, found, theta, longest)
-    return found
+        for chunk in equal_chunks(len(y), size):
+            part = solve(theta, x[chunk], y[chunk], query[chunk], data.positions)
+            parts.append(jax.tree.map(np.asarray, part))
+
+    def joined(*arrays: Array) -> Array:
+        return np.concatenate(arrays)[: len(y)]
+
+    conditioned = cast(Conditioned, jax.tree.map(joined, *parts))
+    _require_regular(engine, conditioned, theta, longest)
+    return conditioned
 
 
 def _require_regular(
-    engine: Engine, found: Conditioned, theta: Mapping[str, Array], points: int
+    engine: Engine, conditioned: Conditioned, theta: Mapping[str, Array], points: int
 ) -> None:
     """Refuse matrices whose factorisation met a pivot that is not positive: everything after it is NaN."""
-    each = (found.mean, found.variance, found.fit, found.log_det)
-    broken = np.any(
-        [~np.isfinite(a.reshape(*a.shape[:2], -1)).all(-1) for a in each], axis=0
-    )  # (dataset, node)
-    if broken.any():
-        noise = theta["noise_sd"]
-        condition_number = (points * found.scale / noise**2 + 1)[broken].max()
-        reason = (
-            f"the covariance matrix of {int(broken.any(1).sum())} of {len(broken)} data sets is not positive definite in "
-            f"float64 (condition number up to {condition_number:.1e}, noise sd {noise[broken.any(0)].min():.3g}); raise "
-            "noise_sd, leave out points that repeat each other, or take the engine 'ball'"
-        )
-        raise ReferenceRefused(name_of(engine), [reason])
+    broken = np.zeros(conditioned.fit.shape[:2], dtype=bool)  # (dataset, node)
+    for values in (conditioned.mean, conditioned.variance, conditioned.fit, conditioned.log_det):
+        broken |= ~np.isfinite(values.reshape(*broken.shape, -1)).all(-1)
+    if not broken.any():
+        return
+    noise = theta["noise_sd"]
+    condition_number = (points * conditioned.scale / noise**2 + 1)[broken].max()
+    smallest_noise = noise[broken.any(0)].min()
+    share = f"{int(broken.any(1).sum())} of {len(broken)} data sets"
+    numbers = f"condition number up to {condition_number:.1e}, noise sd {smallest_noise:.3g}"
+    reason = f"the covariance matrix of {share} is not positive definite in float64 ({numbers})"
+    remedy = "raise noise_sd, leave out points that repeat each other, or take the engine 'ball'"
+    raise ReferenceRefused(name_of(engine), [f"{reason}; {remedy}"])
 
 
 def predictive(
-    model: GaussianProcess, found: Conditioned, theta: Mapping[str, Array], prior: Array
+    model: GaussianProcess, conditioned: Conditioned, theta: Mapping[str, Array], prior: Array
 ) -> Predictive:
     """Normal for fixed hyperparameters, else a mixture with one component a node."""
-    mean = np.moveaxis(found.mean, 1, -1)  # (dataset, position, query, node)
-    sd = np.sqrt(np.maximum(np.moveaxis(found.variance, 1, -1), 0.0) + theta["noise_sd"] ** 2)
+    mean = np.moveaxis(conditioned.mean, 1, -1)  # (dataset, position, query, node)
+    variance = np.maximum(np.moveaxis(conditioned.variance, 1, -1), 0.0)
+    sd = np.sqrt(variance + theta["noise_sd"] ** 2)
     if model.fixed:
         return Normal(mean[..., 0], sd[..., 0])
-    weights = np.moveaxis(node_weights(found, prior), 1, -1)[:, :, None]
+    weights = np.moveaxis(node_weights(conditioned, prior), 1, -1)[:, :, None]
     return NormalMixture(np.broadcast_to(weights, mean.shape), mean, sd)
 
 
-def joint(found: Conditioned, theta: Mapping[str, Array], prior: Array) -> Joint | None:
+def joint(conditioned: Conditioned, theta: Mapping[str, Array], prior: Array) -> Joint | None:
     """The law of noisy observations at all queries together, one component a node."""
-    if found.covariance is None:
+    if conditioned.covariance is None:
         return None
-    noise = theta["noise_sd"][:, None, None] ** 2 * np.eye(found.mean.shape[-1])
-    weights, mean, covariance = (
-        np.moveaxis(a, 1, 2) for a in (node_weights(found, prior), found.mean, found.covariance)
-    )
+    noise = theta["noise_sd"][:, None, None] ** 2 * np.eye(conditioned.mean.shape[-1])
+    weights = np.moveaxis(node_weights(conditioned, prior), 1, 2)
+    mean = np.moveaxis(conditioned.mean, 1, 2)
+    covariance = np.moveaxis(conditioned.covariance, 1, 2)
     return Joint(weights, mean, covariance + noise)
 
 
 def posterior(
-    model: GaussianProcess, data: Data, found: Conditioned, theta: Mapping[str, Array], prior: Array
+    model: GaussianProcess,
+    data: Data,
+    conditioned: Conditioned,
+    theta: Mapping[str, Array],
+    prior: Array,
 ) -> dict[str, dict[str, Array]]:
     """Mean and sd of f at the context points, NaN beyond a prefix; or of every hyperparameter that has a prior.
 
     Of a hyperparameter on a grid also the probabilities of its values, `probs` (dataset, position, value).
     """
     if not model.fixed:
-        weights = node_weights(found, prior)
-        raw = {
-            name: [np.einsum("bhp,h->bp", weights, theta[name] ** k) for k in (1, 2)]
-            for name in model.priors
-        }
-        known = {name: moments(first, second) for name, (first, second) in raw.items()}
-        for name in (n for n, p in model.priors.items() if p.discrete):
-            values = model.priors[name].nodes(1)[0]
-            known[name]["probs"] = np.einsum("bhp,hv->bpv", weights, theta[name][:, None] == values)
-        return known
-    if found.f_mean is None or found.f_variance is None:
+        return _hyperparameters(model, theta, node_weights(conditioned, prior))
+    if conditioned.f_mean is None or conditioned.f_variance is None:
         return {}
-    sd = np.sqrt(np.maximum(found.f_variance[:, 0], 0.0))
-    return {"f": {"mean": _known(found.f_mean[:, 0], data), "sd": _known(sd, data)}}
+    sd = np.sqrt(np.maximum(conditioned.f_variance[:, 0], 0.0))
+    return {"f": {"mean": _known(conditioned.f_mean[:, 0], data), "sd": _known(sd, data)}}
+
+
+def _hyperparameters(
+    model: GaussianProcess, theta: Mapping[str, Array], weights: Array
+) -> dict[str, dict[str, Array]]:
+    """The posterior of every hyperparameter that has a prior, from the weights of the nodes."""
+    known = {}
+    for name, prior in model.priors.items():
+        values = theta[name]
+        first = np.einsum("bhp,h->bp", weights, values)
+        second = np.einsum("bhp,h->bp", weights, values**2)
+        known[name] = moments(first, second)
+        if prior.discrete:
+            grid, _ = prior.nodes(1)
+            known[name]["probs"] = np.einsum("bhp,hv->bpv", weights, values[:, None] == grid)
+    return known
 
 
 def _known(values: Array, data: Data) -> Array:
@@ -204,23 +223,23 @@ def _known(values: Array, data: Data) -> Array:
     return np.where(np.arange(n) < data.positions[:, None], padded, np.nan)
 
 
-def node_weights(found: Conditioned, prior: Array) -> Array:
+def node_weights(conditioned: Conditioned, prior: Array) -> Array:
     """Posterior weights of the nodes, (dataset, node, position)."""
-    return np.asarray(softmax(np.log(prior)[:, None] - (found.fit + found.log_det) / 2, axis=1))
+    log_weights = np.log(prior)[:, None] - (conditioned.fit + conditioned.log_det) / 2
+    return np.asarray(softmax(log_weights, axis=1))
 
 
-def rounding_bound(data: Data, found: Conditioned, theta: Mapping[str, Array]) -> float:
+def rounding_bound(data: Data, conditioned: Conditioned, theta: Mapping[str, Array]) -> float:
     """Bound on the error of means in predictive sds, and of relative sds, that rounding makes.
 
     The computed factor is exact for a matrix that differs from A = K + s^2 I by at most c = n (n + 1) eps a / s^2 relative to
     A itself, a the largest diagonal entry (Higham, Accuracy and Stability, theorem 10.5, with A >= s^2). That changes a mean
     by at most c sqrt(k(x*, x*) y^T A^-1 y), and a variance by at most c k(x*, x*); both triangular solutions cost as much.
     """
-    n, noise, scale = (
-        data.positions.astype(np.float64),
-        (theta["noise_sd"] ** 2)[:, None],
-        found.scale[..., None],
-    )
+    n = data.positions.astype(np.float64)
+    noise = (theta["noise_sd"] ** 2)[:, None]
+    scale = conditioned.scale[..., None]
     change = 3 * EPS * n * (n + 1) * (scale + noise) / noise
-    variance = np.maximum(found.variance.min(-1), 0.0) + noise
-    return float((change * (np.sqrt(scale * found.fit / variance) + scale / variance)).max())
+    variance = np.maximum(conditioned.variance.min(-1), 0.0) + noise
+    per_change = np.sqrt(scale * conditioned.fit / variance) + scale / variance
+    return float((change * per_change).max())

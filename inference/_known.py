@@ -23,9 +23,8 @@ def known_network(engine: Engine, task: Task, data: Data) -> BayesianNetwork:
     model = task.model
     if not isinstance(model, BayesianNetwork) or model.cpts is None:
         wanted = f"a network with known tables for the engine '{name_of(engine)}'"
-        raise InputError(
-            wanted, f"the task '{task.name}'", "tables with a prior are learned by conjugate"
-        )
+        remedy = "tables with a prior are learned by conjugate"
+        raise InputError(wanted, f"the task '{task.name}'", remedy)
     require_served(engine, task, data)
     return model
 
@@ -34,18 +33,19 @@ def require_possible(engine: Engine, log_evidence: Array) -> None:
     """Refuse evidence of probability zero."""
     impossible = np.flatnonzero(np.isneginf(log_evidence))
     if impossible.size:
-        found = f"the evidence of {impossible.size} of {log_evidence.size} data sets has probability zero"
-        raise ReferenceRefused(
-            name_of(engine), [f"{found}, first in number {impossible[0]} of the batch"]
-        )
+        share = f"{impossible.size} of {log_evidence.size} data sets"
+        reason = f"the evidence of {share} has probability zero, first in number {impossible[0]} of the batch"
+        raise ReferenceRefused(name_of(engine), [reason])
 
 
 def require_memory(engine: Engine, largest: int, need: int, limit: float) -> None:
     """Refuse tables of `need` bytes above `limit` GiB, before any of them exists."""
-    if need > limit * GIB:
-        reason = f"the largest clique has {magnitude(largest)} entries and all tables need {magnitude(need)} bytes"
-        remedy = "set memory, if the machine has it, or sample with the engine likelihood_weighting"
-        raise ReferenceRefused(name_of(engine), [f"{reason}, more than {limit:g} GiB; {remedy}"])
+    if need <= limit * GIB:
+        return
+    clique = f"the largest clique has {magnitude(largest)} entries"
+    tables = f"all tables need {magnitude(need)} bytes, more than {limit:g} GiB"
+    remedy = "set memory, if the machine has it, or sample with the engine likelihood_weighting"
+    raise ReferenceRefused(name_of(engine), [f"{clique} and {tables}; {remedy}"])
 
 
 def magnitude(count: int) -> str:
@@ -58,6 +58,5 @@ def at_positions(probs: Array, data: Data) -> Categorical:
     target = data.arrays["target"]
     if not np.array_equal(target, np.arange(probs.shape[1])):
         probs = probs[:, target]
-    return Categorical(
-        np.broadcast_to(probs[:, None], (len(probs), data.positions.size, *probs.shape[1:]))
-    )
+    shape = (len(probs), data.positions.size, *probs.shape[1:])
+    return Categorical(np.broadcast_to(probs[:, None], shape))

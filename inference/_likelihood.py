@@ -25,13 +25,13 @@ def log_likelihood(model: Any, latents: Mapping[str, Array], data: Data, positio
     def one(values: dict[str, jax.Array], given: dict[str, jax.Array]) -> jax.Array:
         program = handlers.substitute(handlers.seed(model.program, rng_seed=0), data=values)
         sites = handlers.trace(program).get_trace(**given).values()
-        observed = [site for site in sites if site["type"] == "sample" and site["is_observed"]]
-        return sum(
-            (jnp.sum(site["fn"].log_prob(site["value"])) for site in observed), start=jnp.zeros(())
-        )
+        log_likelihood = jnp.zeros(())
+        for site in sites:
+            if site["type"] == "sample" and site["is_observed"]:
+                log_likelihood += jnp.sum(site["fn"].log_prob(site["value"]))
+        return log_likelihood
 
     over_draws = jax.vmap(one, in_axes=(0, None))
+    over_datasets = jax.jit(jax.vmap(over_draws))
     with float64(), jax.numpy_rank_promotion("allow"):  # NumPyro's transforms rely on it
-        return np.asarray(
-            jax.jit(jax.vmap(over_draws))(dict(latents), model.program_data(data, position))
-        )
+        return np.asarray(over_datasets(dict(latents), model.program_data(data, position)))

@@ -57,22 +57,24 @@ def prefix_counts(model: BayesianNetwork, rows: IntArray, positions: IntArray) -
     """Counts of states by row of theta after each prefix, (dataset, position, R, K), in one pass over the rows."""
     datasets, length, _ = rows.shape
     order = np.argsort(positions, kind="stable")
-    first = np.searchsorted(
-        positions[order], np.arange(length), side="right"
-    )  # first position that contains each row
+    # first position that contains each row
+    first = np.searchsorted(positions[order], np.arange(length), side="right")
     shape = (datasets, positions.size + 1, model.n_rows, model.width)
-    batch = np.arange(datasets)[:, None, None] * shape[1] + first[None, :, None]
-    cell = (batch * model.n_rows + model.configuration(rows)) * model.width + rows
+    dataset = np.arange(datasets)[:, None, None]
+    batch = dataset * shape[1] + first[None, :, None]
+    row = batch * model.n_rows + model.configuration(rows)
+    cell = row * model.width + rows
     new = np.bincount(cell.ravel(), minlength=int(np.prod(shape))).reshape(shape)
-    out = np.empty((datasets, positions.size, *shape[2:]), dtype=np.int64)
-    out[:, order] = new[:, :-1].cumsum(axis=1)
-    return out
+    counts = np.empty((datasets, positions.size, *shape[2:]), dtype=np.int64)
+    counts[:, order] = new[:, :-1].cumsum(axis=1)
+    return counts
 
 
 def at_query(model: BayesianNetwork, by_row: IntArray, query: RowQuery) -> IntArray:
     """The counts that govern each query, (dataset, position, R, K) -> (dataset, position, query, K)."""
     rows = model.query_rows(query)
-    return np.asarray(by_row[np.arange(len(rows))[:, None], :, rows].swapaxes(1, 2))
+    datasets = np.arange(len(rows))[:, None]
+    return np.asarray(by_row[datasets, :, rows].swapaxes(1, 2))
 
 
 def matching_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntArray:
@@ -81,14 +83,26 @@ def matching_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntAr
     Args:
         relevant: (query, node).
     """
-    rows, (asked, target) = data.arrays["rows"], query_of(data)
-    agree = ((rows[:, None] == asked[:, :, None]) | ~relevant[:, None]).all(
-        -1
-    )  # (dataset, query, row)
-    value = rows[..., target].swapaxes(1, 2)
-    seen = (agree[..., None] & (value[..., None] == np.arange(model.width))).cumsum(2)
+    agrees_or_not_asked = _equal_to_query(data) | ~relevant[:, None]
+    agrees = np.asarray(agrees_or_not_asked.all(-1))  # (dataset, query, row)
+    seen = (agrees[..., None] & _target_states(model, data)).cumsum(2)
     none = np.zeros_like(seen[:, :, :1])
-    return np.asarray(np.concatenate([none, seen], axis=2)[:, :, data.positions].swapaxes(1, 2))
+    by_length = np.concatenate([none, seen], axis=2)
+    return np.asarray(by_length[:, :, data.positions].swapaxes(1, 2))
+
+
+def _equal_to_query(data: Data) -> Mask:
+    """Whether each node of a row has the state that the query gives it, (dataset, query, row, node)."""
+    rows = data.arrays["rows"]
+    query = query_of(data).row
+    return np.asarray(rows[:, None] == query[:, :, None])
+
+
+def _target_states(model: BayesianNetwork, data: Data) -> Mask:
+    """Which state the target of a query has in each row, (dataset, query, row, K)."""
+    target = query_of(data).target
+    value = data.arrays["rows"][..., target].swapaxes(1, 2)
+    return np.asarray(value[..., None] == np.arange(model.width))
 
 
 def predecessor_counts(model: BayesianNetwork, data: Data) -> IntArray:
@@ -99,14 +113,14 @@ def predecessor_counts(model: BayesianNetwork, data: Data) -> IntArray:
 def parents_of(model: BayesianNetwork, query: RowQuery) -> Mask:
     """Which nodes are parents of the target of each query, (query, node)."""
     nodes = np.arange(len(model.nodes))
-    return np.array([np.isin(nodes, model.parents[target]) for target in query.target]).reshape(
-        -1, nodes.size
-    )
+    is_parent = [np.isin(nodes, model.parents[target]) for target in query.target]
+    return np.array(is_parent).reshape(-1, nodes.size)
 
 
 def predecessors_of(model: BayesianNetwork, query: RowQuery) -> Mask:
     """Which nodes come before the target of each query, (query, node)."""
-    return np.asarray(np.arange(len(model.nodes)) < query.target[:, None])
+    nodes = np.arange(len(model.nodes))
+    return np.asarray(nodes < query.target[:, None])
 
 
 def closest_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntArray:
@@ -117,12 +131,8 @@ def closest_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntArr
     Args:
         relevant: (query, node).
     """
-    rows, (asked, target) = data.arrays["rows"], query_of(data)
-    agreement = ((rows[:, None] == asked[:, :, None]) & relevant[:, None]).sum(
-        -1
-    )  # (dataset, query, row)
-    value = rows[..., target].swapaxes(1, 2)
-    state = value[..., None] == np.arange(model.width)
+    agreement = (_equal_to_query(data) & relevant[:, None]).sum(-1)  # (dataset, query, row)
+    state = _target_states(model, data)
     counts = [_of_closest(agreement[..., :n], state[..., :n, :]) for n in data.positions]
     return np.stack(counts, axis=1)
 
@@ -130,7 +140,8 @@ def closest_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntArr
 def _of_closest(agreement: IntArray, state: Mask) -> IntArray:
     """Counts (..., K) of the states (..., row, K) of the rows whose agreement (..., row) is the largest."""
     largest = agreement.max(-1, keepdims=True, initial=0)
-    return np.asarray((state & (agreement == largest)[..., None]).sum(-2))
+    is_closest: Mask = np.equal(agreement, largest)
+    return np.asarray((state & is_closest[..., None]).sum(-2))
 
 
 def frequencies(counts: IntArray, states: Mask) -> Array:
@@ -141,7 +152,8 @@ def frequencies(counts: IntArray, states: Mask) -> Array:
 
 def inside(model: BayesianNetwork, query: RowQuery) -> Mask:
     """Which categories the target of each query has, (query, K)."""
-    return np.asarray(np.arange(model.width) < model.cardinalities[query.target][:, None])
+    states = model.cardinalities[query.target][:, None]
+    return np.asarray(np.arange(model.width) < states)
 
 
 def row_posterior(prior: RowPrior, counts: IntArray, states: Mask) -> tuple[Array, Array, float]:
@@ -153,27 +165,28 @@ def row_posterior(prior: RowPrior, counts: IntArray, states: Mask) -> tuple[Arra
         states: truth values that broadcast against counts: which categories the row has.
     """
     if isinstance(prior, Dirichlet):
-        return *_dirichlet(
-            prior.concentration, counts, states
-        ), 8 * EPS  # two sums of positive terms and a quotient
+        first, second = _dirichlet(prior.concentration, counts, states)
+        return first, second, 8 * EPS  # two sums of positive terms and a quotient
     if isinstance(prior, Intervals):
         return _intervals(prior, counts)
-    raise InputError(
-        "a Dirichlet, uniform or uniform-mixture prior", f"'{prior.kind}'", "use 'nuts'"
-    )
+    wanted = "a Dirichlet, uniform or uniform-mixture prior"
+    raise InputError(wanted, f"'{prior.kind}'", "use 'nuts'")
 
 
 def _dirichlet(concentration: float, counts: IntArray, states: Mask) -> tuple[Array, Array]:
     share = counts + concentration * states
     total = share.sum(-1, keepdims=True)
-    return share / total, share * (share + states) / (total * (total + 1))
+    square = share * (share + states)
+    return share / total, square / (total * (total + 1))
 
 
 def _intervals(prior: Intervals, counts: IntArray) -> tuple[Array, Array, float]:
-    code, moments, error = interval_evidence(prior, counts)
-    first, second = (np.exp(moments[j] - moments[0])[code] for j in (1, 2))
-    bound = 2 * error  # a quotient of two
-    return np.stack([1 - first, first], -1), np.stack([1 - 2 * first + second, second], -1), bound
+    code, log_moments, error = interval_evidence(prior, counts)
+    first = np.exp(log_moments[1] - log_moments[0])[code]
+    second = np.exp(log_moments[2] - log_moments[0])[code]
+    mean = np.stack([1 - first, first], -1)
+    square = np.stack([1 - 2 * first + second, second], -1)
+    return mean, square, 2 * error  # a quotient of two
 
 
 def interval_evidence(prior: Intervals, counts: IntArray) -> tuple[IntArray, Array, float]:
@@ -200,18 +213,21 @@ def _small_counts(prior: Intervals) -> tuple[Array, float]:
 
 
 def _log_moments(prior: Intervals, pairs: IntArray, side: int) -> tuple[Array, float]:
-    ones, zeros = (part.astype(np.float64) + 1 for part in (pairs // side, pairs % side))
-    return _log_evidence(prior, ones + np.arange(3)[:, None], np.tile(zeros, (3, 1)))
+    ones = (pairs // side).astype(np.float64) + 1
+    zeros = (pairs % side).astype(np.float64) + 1
+    powers = np.arange(3)[:, None]
+    return _log_evidence(prior, ones + powers, np.tile(zeros, (3, 1)))
 
 
 def _log_evidence(prior: Intervals, a: Array, b: Array) -> tuple[Array, float]:
     """Log of sum_j w_j / (high_j - low_j) * integral of t^(a-1) (1-t)^(b-1) over component j, and its largest error."""
-    terms, error = [], 0.0
+    terms = []
+    error = 0.0
     for weight, low, high in prior.components:
         log_mass, growth = log_interval(a, b, low, high)
         terms.append(np.log(weight / (high - low)) + log_mass)
-        rounding = (
-            4 * EPS * (16 + np.maximum(np.abs(log_mass), gammaln(a + b)))
-        )  # logs are rounded at their own size
-        error = max(error, float((growth * rounding).max(initial=0.0)))
+        # logs are rounded at their own size
+        size = np.maximum(np.abs(log_mass), gammaln(a + b))
+        rounding = growth * (4 * EPS * (16 + size))
+        error = max(error, float(rounding.max(initial=0.0)))
     return np.asarray(np.logaddexp.reduce(terms, axis=0)), error

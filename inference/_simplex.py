@@ -18,7 +18,8 @@ from veribayes.tree import Branch, Data
 
 def terms(model: MTD, data: Data) -> Array:
     """a[t, g] = pi_g(y_{t-g}, y_t) up to the longest prefix, (dataset, time, lag); ones for the first m symbols."""
-    return model.likelihood_terms(data.arrays["y"][:, : int(data.positions.max())])
+    longest = int(data.positions.max())
+    return model.likelihood_terms(data.arrays["y"][:, :longest])
 
 
 def next_symbol(model: MTD, data: Data, weights: Array) -> Categorical:
@@ -26,8 +27,10 @@ def next_symbol(model: MTD, data: Data, weights: Array) -> Categorical:
 
     A prefix shorter than the number of lags is followed by a uniform symbol whatever the weights are.
     """
-    lag, n = np.arange(model.m), data.positions
-    past = data.arrays["y"][:, np.maximum(n[:, None] - 1 - lag, 0)]  # (dataset, position, lag)
+    lag = np.arange(model.m)
+    n = data.positions
+    steps_back = np.maximum(n[:, None] - 1 - lag, 0)
+    past = data.arrays["y"][:, steps_back]  # (dataset, position, lag)
     probs = np.einsum("bpg,bpgk->bpk", weights, model.matrices[lag, past])
     probs[:, n < model.m] = 1 / model.q
     return Categorical(probs[:, :, None])
@@ -45,6 +48,7 @@ def reweighted(
     require_served(engine, task, data)
     branch = inner(of, task, data, seed)
     if "weights" not in branch.posterior:
-        raise InputError(f"an engine that says the weights for '{name_of(engine)}'", f"'{of}'")
+        wanted = f"an engine that says the weights for '{name_of(engine)}'"
+        raise InputError(wanted, f"'{of}'")
     weights = change(branch.posterior["weights"]["mean"])
     return spoiled(branch, next_symbol(cast(MTD, task.model), data, weights))

@@ -44,24 +44,26 @@ def by_parent_set(log_likelihood: Array, axes: range) -> Array:
 
 def cells(states: IntArray, sizes: IntArray) -> IntArray:
     """Number of the cell of every parent set (in the order of `by_parent_set`, flattened), (..., 2^t), given x (..., t)."""
-    out = np.zeros((*states.shape[:-1], 1), dtype=np.int64)
+    batch = states.shape[:-1]
+    out = np.zeros((*batch, 1), dtype=np.int64)
     for axis, size in enumerate(sizes.tolist()):
-        here = np.stack([np.full(states.shape[:-1], size), states[..., axis]], axis=-1)
-        out = (out[..., :, None] * (size + 1) + here[..., None, :]).reshape(
-            *states.shape[:-1], 2 * out.shape[-1]
-        )
+        summed = np.full(batch, size)
+        here = np.stack([summed, states[..., axis]], axis=-1)
+        pairs = out[..., :, None] * (size + 1) + here[..., None, :]
+        out = pairs.reshape(*batch, 2 * out.shape[-1])
     return out
 
 
 def log_marginal(prior: RowPrior, counts: IntArray, states: int) -> tuple[Array, float]:
     """Log of the integral of prod_v theta_v^(n_v) over the prior of a row, counts (..., K), and a bound on its error."""
     if isinstance(prior, Dirichlet):
-        c, total = prior.concentration, counts.sum(-1)
+        c = prior.concentration
+        total = counts.sum(-1)
         terms = gammaln(counts[..., :states] + c) - gammaln(c)
+        log_ratio = terms.sum(-1) + gammaln(states * c)
+        log_integral = log_ratio - gammaln(total + states * c)
         largest = gammaln(total.max(initial=0) + states * c + 3)
-        return terms.sum(-1) + gammaln(states * c) - gammaln(total + states * c), float(
-            8 * EPS * (states + 1) * (1 + largest)
-        )
+        return log_integral, float(8 * EPS * (states + 1) * (1 + largest))
     assert isinstance(prior, Intervals)  # there is no other prior
     code, moments, error = interval_evidence(prior, counts[..., :2])
     return np.asarray(moments[0][code]), error

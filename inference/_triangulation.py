@@ -20,7 +20,7 @@ SMALL = 64  # variables: random ties win a factor of 2 in some small networks, 4
 Scope = tuple[int, ...]
 Order = list[
     tuple[Scope, int]
-]  # variables eliminated together, and the bits of their remaining neighbours
+]  # variables eliminated together, the bits of their remaining neighbours
 Rule = Callable[[list[int], int, Sequence[float]], float]
 
 
@@ -64,19 +64,20 @@ def junction_tree(
 
 
 def _best(scopes: Sequence[Scope], sizes: Sequence[int], quick: bool) -> Order:
-    graph, logs = _graph(scopes, len(sizes)), [math.log2(k) for k in sizes]
-    rules = (
-        [_fill]
-        if quick
-        else [_fill, _weight, *map(_random_ties, range(TRIES if len(sizes) <= SMALL else 0))]
-    )
-    found: list[tuple[float, Order]] = []
+    """The order with the fewest table entries of those that the rules find."""
+    graph = _graph(scopes, len(sizes))
+    logs = [math.log2(size) for size in sizes]
+    rules: list[Rule] = [_fill]
+    if not quick:
+        tries = TRIES if len(sizes) <= SMALL else 0
+        rules += [_weight, *map(_random_ties, range(tries))]
+    sized_orders: list[tuple[float, Order]] = []
     for rule in rules:
         order = _eliminate(graph, rule, logs)
-        found.append((_entries(order, logs), order))
-        if found[0][0] < EASY:
+        sized_orders.append((_entries(order, logs), order))
+        if sized_orders[0][0] < EASY:
             break
-    return min(found)[1]
+    return min(sized_orders)[1]
 
 
 def _graph(scopes: Sequence[Scope], variables: int) -> list[int]:
@@ -91,7 +92,8 @@ def _graph(scopes: Sequence[Scope], variables: int) -> list[int]:
 
 def _eliminate(graph: list[int], rule: Rule, logs: Sequence[float]) -> Order:
     """Greedily; scores are renewed only where the graph has changed."""
-    graph, order = graph[:], Order()
+    graph = graph[:]
+    order: Order = []
     score = {v: rule(graph, v, logs) for v, near in enumerate(graph) if near}
     queue = [(s, v) for v, s in score.items()]
     heapq.heapify(queue)
@@ -107,7 +109,8 @@ def _eliminate(graph: list[int], rule: Rule, logs: Sequence[float]) -> Order:
             graph[v] = (graph[v] | near) & ~(1 << node)
             changed |= graph[v]
         for v in members(changed):
-            if (new := rule(graph, v, logs)) != score[v]:
+            new = rule(graph, v, logs)
+            if new != score[v]:
                 score[v] = new
                 heapq.heappush(queue, (new, v))
     return order
@@ -135,13 +138,20 @@ def _weight(graph: list[int], node: int, logs: Sequence[float]) -> float:
 
 def _random_ties(seed: int) -> Rule:
     rng = Random(seed)
-    return lambda graph, node, logs: _fill(graph, node, logs) + rng.random()
+
+    def rule(graph: list[int], node: int, logs: Sequence[float]) -> float:
+        return _fill(graph, node, logs) + rng.random()
+
+    return rule
 
 
 def _entries(order: Order, logs: Sequence[float]) -> float:
     """Table entries of all maximal cliques."""
-    sizes = (sum(logs[v] for v in (*own, *members(near))) for own, near in _absorb(order))
-    return sum(2 ** min(size, 1000.0) for size in sizes)  # 2^1000 is still a float
+    entries = 0.0
+    for own, near in _absorb(order):
+        log_size = sum(logs[v] for v in (*own, *members(near)))
+        entries += 2 ** min(log_size, 1000.0)  # 2^1000 is still a float
+    return entries
 
 
 # -- trees --------------------------------------------------------------------------------------------------------------
@@ -153,12 +163,15 @@ def _absorb(order: Order) -> Order:
     out: list[tuple[Scope, int] | None] = list(order)
     for i, (_, near) in enumerate(order):
         parent = min((place[v] for v in members(near)), default=None)
-        child, receiver = out[i], None if parent is None else out[parent]
-        if parent is None or child is None or receiver is None:
+        if parent is None:
+            continue
+        child, receiver = out[i], out[parent]
+        if child is None or receiver is None:
             continue
         own, beyond = receiver
         if sum(1 << v for v in own) | beyond == near:
-            out[i], out[parent] = None, (child[0] + own, beyond)
+            out[i] = None
+            out[parent] = (child[0] + own, beyond)
             place.update(dict.fromkeys(child[0], parent))
     return [entry for entry in out if entry is not None]
 
@@ -174,7 +187,6 @@ def _assign(order: Order, scopes: Sequence[Scope], sizes: Sequence[int]) -> tupl
     for (own, near), mine in zip(order, tables, strict=True):
         shared = tuple(members(near))
         parent = min((place[v] for v in shared), default=None)
-        out.append(
-            Clique(own, shared, tuple(mine), parent, math.prod(sizes[v] for v in (*own, *shared)))
-        )
+        entries = math.prod(sizes[v] for v in (*own, *shared))
+        out.append(Clique(own, shared, tuple(mine), parent, entries))
     return tuple(out)

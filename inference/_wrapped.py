@@ -16,14 +16,14 @@ from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.inference._engine import Engine, name_of, require_served
 from veribayes.models._task import Task
-from veribayes.predictive import Array, Categorical, Predictive, stack
+from veribayes.predictive import Array, Categorical, Normal, NormalMixture, Predictive, stack
 from veribayes.tree import Branch, Data, IntArray
 
 
 def inner(of: str | None, task: Task, data: Data, seed: int) -> Branch:
     """The output of the engine `of`, or of the task's second route."""
-    branch: Branch = registry.load("engine", of or task.second_route)()(task, data, seed=seed)
-    return branch
+    engine: Engine = registry.load("engine", of or task.second_route)()
+    return engine(task, data, seed=seed)
 
 
 def spoiled(branch: Branch, predictive: Predictive) -> Branch:
@@ -46,21 +46,28 @@ def reread(
     """
     require_served(engine, task, data)
     layout = task.model.layout
-    branches = []
+    predictives = []
     for n in data.positions.tolist():
         taken = order(n)
-        seen = (
-            taken if len(taken) else np.zeros(1, dtype=np.int64)
-        )  # an engine that ignores it, rather than an empty array
-        read = replace(layout.taken(data, seen), positions=np.array([len(taken)]))
-        branches.append(inner(of, task, read, seed))
-    return spoiled(branches[-1], stack([branch.predictive[:, 0] for branch in branches], axis=1))
+        # an engine that ignores it, rather than an empty array
+        padded = taken if len(taken) else np.zeros(1, dtype=np.int64)
+        read = replace(layout.taken(data, padded), positions=np.array([len(taken)]))
+        branch = inner(of, task, read, seed)
+        predictives.append(branch.predictive[:, 0])
+    return spoiled(branch, stack(predictives, axis=1))
 
 
 def probabilities(engine: Engine, predictive: Predictive) -> Array:
     """The probabilities of a categorical predictive, (dataset, position, query, category)."""
     if not isinstance(predictive, Categorical):
-        raise InputError(
-            f"probabilities for the engine '{name_of(engine)}'", f"'{predictive.form}'"
-        )
+        wanted = f"probabilities for the engine '{name_of(engine)}'"
+        raise InputError(wanted, f"'{predictive.form}'")
     return predictive.probs
+
+
+def components(law: Normal | NormalMixture) -> tuple[Array, Array, Array]:
+    """Weights, means and sds with the components as their last axis; a normal law has one."""
+    if isinstance(law, NormalMixture):
+        return law.weights, law.mean, law.sd
+    one = np.ones((*law.shape, 1))
+    return one, law.mean[..., None], law.sd[..., None]

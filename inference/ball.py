@@ -37,6 +37,7 @@ from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array, Normal, NormalMixture
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 PRECISION = (106, 212, 424, 848, 1696)  # bits, tried in turn
 TIGHT = 2.0**-55  # relative radius of an enclosure: an eighth of the rounding to float64
@@ -48,26 +49,23 @@ Ball = Any  # flint.arb
 class BallArithmetic:
     """Rigorous enclosures; hyperparameters are fixed or on grids."""
 
-    method: ClassVar[str] = "exact"
+    method: ClassVar[Method] = Method.EXACT
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         model = gaussian(self, task, data)
         if any(not p.discrete for p in model.priors.values()):
-            raise InputError(
-                f"fixed hyperparameters or grids for the engine '{name_of(self)}'",
-                "a continuous prior",
-                "use 'cholesky'",
-            )
-        sets = zip(*(data.arrays[k] for k in ("x", "y", "x_query")), strict=True)
-        found = np.array(
-            [[enclosed(model, x, y, query, int(n)) for n in data.positions] for x, y, query in sets]
-        )
-        weights, mean, sd = np.moveaxis(found, 3, 0)  # each (dataset, position, query, node)
-        answer = (
-            Normal(mean[..., 0], sd[..., 0]) if model.fixed else NormalMixture(weights, mean, sd)
-        )
+            wanted = f"fixed hyperparameters or grids for the engine '{name_of(self)}'"
+            raise InputError(wanted, "a continuous prior", "use 'cholesky'")
+        arrays = [data.arrays[name] for name in ("x", "y", "x_query")]
+        rows = []
+        for x, y, query in zip(*arrays, strict=True):
+            rows.append([enclosed(model, x, y, query, int(n)) for n in data.positions])
+        weights, mean, sd = np.moveaxis(np.array(rows), 3, 0)  # (dataset, position, query, node)
+        answer: Normal | NormalMixture = NormalMixture(weights, mean, sd)
+        if model.fixed:
+            answer = Normal(mean[..., 0], sd[..., 0])
         spread = float((np.abs(mean).max(-1) / sd.min(-1)).max())
         return Branch(answer, certify(self.method, 2 * EPS * (1 + spread), limit=LIMIT))
 
@@ -82,43 +80,45 @@ def enclosed(model: GaussianProcess, x: Array, y: Array, query: Array, n: int) -
     try:
         from flint import ctx
     except ModuleNotFoundError:
-        raise InputError(
-            "python-flint", "an installation without it", "pip install 'veribayes[ball]'"
-        ) from None
+        remedy = "pip install 'veribayes[ball]'"
+        raise InputError("python-flint", "an installation without it", remedy) from None
     before = ctx.prec
     try:
         for ctx.prec in PRECISION:
-            if (found := _attempt(model, x[:n], y[:n], query)) is not None:
-                return found
+            tight = _attempt(model, x[:n], y[:n], query)
+            if tight is not None:
+                return tight
     finally:
         ctx.prec = before
-    raise ReferenceRefused(
-        "ball", [f"{PRECISION[-1]} bits do not separate a covariance matrix from a singular one"]
-    )
+    reason = f"{PRECISION[-1]} bits do not separate a covariance matrix from a singular one"
+    raise ReferenceRefused("ball", [reason])
 
 
 def _attempt(model: GaussianProcess, x: Array, y: Array, query: Array) -> Array | None:
     """The answer at the present precision; None where an enclosure is not tight."""
     theta, prior = model.hyper_nodes()
-    nodes = [{name: float(value[h]) for name, value in theta.items()} for h in range(prior.size)]
-    try:
-        parts = [
-            _node(model, _balls(x), [_ball(v) for v in y], _balls(query), node) for node in nodes
-        ]
-    except ZeroDivisionError:  # a pivot whose ball contains zero
+    points, queries = _balls(x), _balls(query)
+    values = [_ball(v) for v in y]
+    parts, scaled = [], []
+    for h, prior_weight in enumerate(prior):
+        node = {name: float(value[h]) for name, value in theta.items()}
+        try:
+            part = _node(model, points, values, queries, node)
+        except ZeroDivisionError:  # a pivot whose ball contains zero
+            return None
+        _, _, fit, det = part
+        parts.append(part)
+        scaled.append(_ball(prior_weight) * (-fit / 2).exp() / det.sqrt())
+    total = reduce(_add, scaled)
+    weights = [w / total for w in scaled]
+    rows = []
+    for q in range(len(query)):
+        means = [mean[q] for mean, _, _, _ in parts]
+        sds = [variance[q].sqrt() for _, variance, _, _ in parts]
+        rows.append([weights, means, sds])
+    if not all(_tight(ball) for row in rows for column in row for ball in column):
         return None
-    scaled = [
-        _ball(p) * (-fit / 2).exp() / det.sqrt()
-        for p, (_, _, fit, det) in zip(prior, parts, strict=True)
-    ]
-    weights = [w / reduce(_add, scaled) for w in scaled]
-    rows = [
-        [weights, [p[0][q] for p in parts], [p[1][q].sqrt() for p in parts]]
-        for q in range(len(query))
-    ]
-    if not all(_tight(b) for row in rows for column in row for b in column):
-        return None
-    return np.array([[[float(b) for b in column] for column in row] for row in rows])
+    return np.array([[[float(ball) for ball in column] for column in row] for row in rows])
 
 
 def _node(
@@ -131,37 +131,40 @@ def _node(
     """Means and variances of observations at the queries, y^T A^-1 y and det A."""
     from flint import arb, arb_mat
 
-    own, noise = below("kernel.", theta), _ball(theta["noise_sd"]) ** 2
+    own = below("kernel.", theta)
+    noise = _ball(theta["noise_sd"]) ** 2
     prior = [_kernel(model.kernel, q, q, own) + noise for q in query]
     if not x:
         return [arb(0)] * len(query), prior, arb(0), arb(1)
     across = [[_kernel(model.kernel, a, q, own) for q in query] for a in x]
-    k = [[_kernel(model.kernel, a, b, own) + (noise if a is b else 0) for b in x] for a in x]
-    matrix = arb_mat(k)
-    solved = matrix.solve(arb_mat([[v, *row] for v, row in zip(y, across, strict=True)]))
-    back = (arb_mat([y]) * solved).tolist()[0], (arb_mat(across).transpose() * solved).tolist()
-    mean = [row[0] for row in back[1]]
-    variance = [p - row[1 + q] for q, (p, row) in enumerate(zip(prior, back[1], strict=True))]
-    return mean, variance, back[0][0], matrix.det()
+    covariance = []
+    for a in x:
+        diagonal = [noise if a is b else 0 for b in x]
+        row = [_kernel(model.kernel, a, b, own) for b in x]
+        covariance.append([k + extra for k, extra in zip(row, diagonal, strict=True)])
+    matrix = arb_mat(covariance)
+    targets = [[v, *row] for v, row in zip(y, across, strict=True)]
+    solved = matrix.solve(arb_mat(targets))
+    fit = (arb_mat([y]) * solved).tolist()[0][0]
+    explained = (arb_mat(across).transpose() * solved).tolist()
+    mean = [row[0] for row in explained]
+    variance = [prior[q] - row[1 + q] for q, row in enumerate(explained)]
+    return mean, variance, fit, matrix.det()
 
 
 def _kernel(kernel: Kernel, x: Sequence[Ball], z: Sequence[Ball], theta: Theta) -> Ball:
     """The formula of each kernel's docstring."""
-    match kernel:
-        case Sum(terms=terms):
-            return reduce(
-                _add, (_kernel(t, x, z, below(f"{i}.", theta)) for i, t in enumerate(terms))
-            )
-        case Product(terms=terms):
-            return reduce(
-                _times, (_kernel(t, x, z, below(f"{i}.", theta)) for i, t in enumerate(terms))
-            )
+    if isinstance(kernel, Sum | Product):
+        parts = []
+        for i, term in enumerate(kernel.terms):
+            parts.append(_kernel(term, x, z, below(f"{i}.", theta)))
+        return reduce(_add if isinstance(kernel, Sum) else _times, parts)
     p = {name: _ball(value) for name, value in _values(kernel, theta, len(x)).items()}
+    pairs = list(zip(x, z, strict=True))
     if isinstance(kernel, Linear):
-        return reduce(
-            _add, (p[f"diagonal {i}"] * a * b for i, (a, b) in enumerate(zip(x, z, strict=True)))
-        )
-    return p["amplitude"] ** 2 * _correlation(kernel, [a - b for a, b in zip(x, z, strict=True)], p)
+        products = [p[f"diagonal {i}"] * a * b for i, (a, b) in enumerate(pairs)]
+        return reduce(_add, products)
+    return p["amplitude"] ** 2 * _correlation(kernel, [a - b for a, b in pairs], p)
 
 
 def _correlation(kernel: Kernel, step: Sequence[Ball], p: Mapping[str, Ball]) -> Ball:
@@ -185,7 +188,8 @@ def _correlation(kernel: Kernel, step: Sequence[Ball], p: Mapping[str, Ball]) ->
 
 def _values(kernel: Kernel, theta: Theta, d: int) -> dict[str, float]:
     """Hyperparameters by name, fixed ones included; the diagonal of a linear kernel entry by entry."""
-    own = {**{k: v for k, v in vars(kernel).items() if not hasattr(v, "nodes")}, **theta}
+    fixed = {name: value for name, value in vars(kernel).items() if not hasattr(value, "nodes")}
+    own = {**fixed, **theta}
     if not isinstance(kernel, Linear):
         return own
     diagonal = np.broadcast_to(own["diagonal"], d)
@@ -209,9 +213,10 @@ def _root(square: Ball) -> Ball:
 
 
 def _tight(ball: Ball) -> bool:
-    return bool(
-        ball.is_finite() and (ball.rad() <= TIGHT * abs(ball.mid()) or ball.rad() <= TIGHT**4)
-    )
+    """Whether an enclosure is narrow beside its middle, or narrow beside one where the middle is zero."""
+    if not ball.is_finite():
+        return False
+    return bool(ball.rad() <= TIGHT * abs(ball.mid()) or ball.rad() <= TIGHT**4)
 
 
 def _add(a: Ball, b: Ball) -> Ball:

@@ -36,6 +36,7 @@ from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Predictive
 from veribayes.tree import Branch, Certificate, Data, IntArray
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Cholesky:
     latents: bool = True
     joint: bool = False
     enclosed: int = 0
-    method: ClassVar[str] = "exact"
+    method: ClassVar[Method] = Method.EXACT
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
 
     def __post_init__(self) -> None:
@@ -64,35 +65,31 @@ class Cholesky:
         del seed  # deterministic
         model = gaussian(self, task, data)
         theta, prior = model.hyper_nodes(self.nodes)
-        found = condition(
-            self, _solver(model, self.latents and model.fixed, self.joint), model, data, theta
-        )
-        answer = predictive(model, found, theta, prior)
-        latents = posterior(model, data, found, theta, prior) if self.latents else {}
-        certificate = self._certificate(model, data, found, answer)
+        solve = _solver(model, self.latents and model.fixed, self.joint)
+        conditioned = condition(self, solve, model, data, theta)
+        answer = predictive(model, conditioned, theta, prior)
+        latents = posterior(model, data, conditioned, theta, prior) if self.latents else {}
+        certificate = self._certificate(model, data, conditioned, answer)
         if self.enclosed:
             certificate = self._checked(certificate, task, data, answer)
-        return Branch(answer, certificate, latents, joint=joint(found, theta, prior))
+        return Branch(answer, certificate, latents, joint=joint(conditioned, theta, prior))
 
     def _certificate(
-        self, model: GaussianProcess, data: Data, found: Conditioned, answer: Predictive
+        self, model: GaussianProcess, data: Data, conditioned: Conditioned, answer: Predictive
     ) -> Certificate:
         """Rounding is bounded, or measured where the bound is too wide; the error of a quadrature is measured."""
-        theta, prior = model.hyper_nodes(self.nodes)
-        bound = rounding_bound(data, found, theta)
+        theta, _ = model.hyper_nodes(self.nodes)
+        bound = rounding_bound(data, conditioned, theta)
         if all(p.discrete for p in model.priors.values()):
             if bound <= LIMIT:
                 return certify(self.method, bound, limit=LIMIT)
             longest = int(np.argmax(data.positions))  # the worst conditioned
-            change = _difference(
-                answer[:, [longest]], self._backwards(model, data, data.positions[[longest]])
-            )
+            backwards = self._backwards(model, data, data.positions[[longest]])
+            change = _difference(answer[:, [longest]], backwards)
             return certify(self.method, 10 * change, kind="estimate", limit=LIMIT)
-        theta, prior = model.hyper_nodes(2 * self.nodes)
-        finer = predictive(model, condition(self, _solver(model), model, data, theta), theta, prior)
-        return certify(
-            "quadrature", _difference(answer, finer), kind="estimate", limit=LIMIT, nodes=self.nodes
-        )
+        finer = self._predictive(model, data, 2 * self.nodes)
+        change = _difference(answer, finer)
+        return certify(Method.QUADRATURE, change, kind="estimate", limit=LIMIT, nodes=self.nodes)
 
     def _checked(
         self, certificate: Certificate, task: Task, data: Data, answer: Predictive
@@ -103,35 +100,37 @@ class Cholesky:
         error = _difference(answer[some], exact.predictive) + exact.certificate.error_bound
         worst = max(error, certificate.error_bound)
         diagnostics = {**certificate.diagnostics, "enclosed_error": error}
-        reasons = certificate.reasons
         return certify(
             certificate.method,
             worst,
             kind=certificate.bound_kind,
             limit=LIMIT,
-            reasons=reasons,
+            reasons=certificate.reasons,
             **diagnostics,
         )
 
     def _backwards(self, model: GaussianProcess, data: Data, position: IntArray) -> Predictive:
         """The answer at one position from the same points in reverse order, which rounds differently."""
-        points = {k: data.arrays[k][:, : position[0]][:, ::-1] for k in ("x", "y")}
-        theta, prior = model.hyper_nodes(self.nodes)
-        reverse = replace(data, arrays={**data.arrays, **points}, positions=position)
-        return predictive(
-            model, condition(self, _solver(model), model, reverse, theta), theta, prior
-        )
+        reversed_points = {}
+        for name in ("x", "y"):
+            reversed_points[name] = data.arrays[name][:, : position[0]][:, ::-1]
+        arrays = {**data.arrays, **reversed_points}
+        reverse = replace(data, arrays=arrays, positions=position)
+        return self._predictive(model, reverse, self.nodes)
+
+    def _predictive(self, model: GaussianProcess, data: Data, nodes: int) -> Predictive:
+        """The answer alone, with so many quadrature nodes."""
+        theta, prior = model.hyper_nodes(nodes)
+        conditioned = condition(self, _solver(model), model, data, theta)
+        return predictive(model, conditioned, theta, prior)
 
 
 def _difference(one: Predictive, other: Predictive) -> float:
     """Largest difference of means in sds, or of relative sds."""
     sd = other.standard_deviation()
-    return float(
-        (
-            np.abs(one.expectation() - other.expectation()) / sd
-            + np.abs(one.standard_deviation() / sd - 1)
-        ).max()
-    )
+    of_mean = np.abs(one.expectation() - other.expectation()) / sd
+    of_sd = np.abs(one.standard_deviation() / sd - 1)
+    return float((of_mean + of_sd).max())
 
 
 @lru_cache(maxsize=16)
@@ -146,29 +145,32 @@ def _solver(model: GaussianProcess, latents: bool = False, joint: bool = False) 
         positions: jax.Array,
     ) -> Conditioned:
         covariance = model.covariance(x, x, theta)
-        factor = cholesky(
-            covariance + theta["noise_sd"] ** 2 * jnp.eye(y.size), symmetrize_input=False
-        )
+        noise = theta["noise_sd"] ** 2 * jnp.eye(y.size)
+        factor = cholesky(covariance + noise, symmetrize_input=False)
         targets = jnp.concatenate([y[:, None], model.covariance(x, query, theta)], axis=1)
         z, half = jnp.split(solve_triangular(factor, targets, lower=True), [1], axis=1)
+        # (position, observation)
+        before = (jnp.arange(y.size)[None] < positions[:, None]).astype(y.dtype)
 
-        def conditioned(half: jax.Array, variance: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def on_prefixes(half: jax.Array, variance: jax.Array) -> tuple[jax.Array, jax.Array]:
             return before @ (half * z), variance[None] - before @ half**2
 
-        before = (jnp.arange(y.size)[None] < positions[:, None]).astype(
-            y.dtype
-        )  # (position, observation)
-        fit, log_det = before @ z[:, 0] ** 2, before @ (2 * jnp.log(jnp.diag(factor)))
-        of_query, of_context = model.variance(query, theta), jnp.diag(covariance)
-        at_context = (None, None)
+        fit = before @ z[:, 0] ** 2
+        log_det = before @ (2 * jnp.log(jnp.diag(factor)))
+        of_query = model.variance(query, theta)
+        of_context = jnp.diag(covariance)
+        f_mean, f_variance = None, None
         if latents:
-            at_context = conditioned(solve_triangular(factor, covariance, lower=True), of_context)
+            half_context = solve_triangular(factor, covariance, lower=True)
+            f_mean, f_variance = on_prefixes(half_context, of_context)
         together = None
         if joint:
-            explained = jnp.tensordot(before, half[:, :, None] * half[:, None, :], axes=1)
+            products = half[:, :, None] * half[:, None, :]
+            explained = jnp.tensordot(before, products, axes=1)
             together = model.covariance(query, query, theta)[None] - explained
+        mean, variance = on_prefixes(half, of_query)
         scale = jnp.maximum(of_query.max(), of_context.max())
-        return Conditioned(*conditioned(half, of_query), fit, log_det, scale, *at_context, together)
+        return Conditioned(mean, variance, fit, log_det, scale, f_mean, f_variance, together)
 
     over_nodes = jax.vmap(solve, in_axes=(0, None, None, None, None))
     return jax.jit(jax.vmap(over_nodes, in_axes=(None, 0, 0, 0, None)))

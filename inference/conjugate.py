@@ -26,6 +26,7 @@ from veribayes.inference._rows import (
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Categorical
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Conjugate:
     """
 
     latents: bool = True
-    method: ClassVar[str] = "exact"
+    method: ClassVar[Method] = Method.EXACT
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
@@ -47,13 +48,13 @@ class Conjugate:
         query = query_of(data)
         counts = prefix_counts(model, data.arrays["rows"], data.positions)
         probs, _, bound = row_posterior(prior, at_query(model, counts, query), inside(model, query))
-        posterior: dict[str, dict[str, Array]] = {}
+        theta: dict[str, Array] = {}
         if self.latents:
             states = np.arange(model.width) < model.row_states[:, None]
             first, second, _ = row_posterior(prior, counts, states)
-            posterior["theta"] = {
-                k: np.where(states, v, np.nan) for k, v in moments(first, second).items()
-            }
+            for name, values in moments(first, second).items():
+                theta[name] = np.where(states, values, np.nan)
+        posterior = {"theta": theta} if self.latents else {}
         return Branch(Categorical(probs), certify(self.method, bound), posterior)
 
 

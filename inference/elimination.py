@@ -20,6 +20,7 @@ from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 CHUNK = 2**20  # table entries times lanes at once: 8 MB stays near the processor
 LANES = 1024  # longer lanes gain nothing
@@ -34,7 +35,7 @@ class Elimination:
     """
 
     memory: float = 1.0
-    method: ClassVar[str] = "exact"
+    method: ClassVar[Method] = Method.EXACT
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
 
     def __post_init__(self) -> None:
@@ -44,13 +45,13 @@ class Elimination:
         del seed  # deterministic
         model = known_network(self, task, data)
         tree = _plan(model)
-        entries, largest = sum(b.entries for b in tree), max(b.entries for b in tree)
+        entries = sum(bucket.entries for bucket in tree)
+        largest = max(bucket.entries for bucket in tree)
         require_memory(self, largest, 16 * entries, self.memory)
         evidence = data.arrays["evidence"]
         size = int(np.clip(CHUNK // entries, 1, LANES))
-        parts = [
-            _marginals(model, tree, evidence[i : i + size]) for i in range(0, len(evidence), size)
-        ]
+        starts = range(0, len(evidence), size)
+        parts = [_marginals(model, tree, evidence[start : start + size]) for start in starts]
         probs, log_evidence = (np.concatenate(column) for column in zip(*parts, strict=True))
         require_possible(self, log_evidence)
         # a relative error of at most one rounding an operation: no sum is longer than its table
@@ -60,10 +61,8 @@ class Elimination:
 
 @lru_cache(maxsize=8)
 def _plan(model: BayesianNetwork) -> tuple[Clique, ...]:
-    return buckets(
-        [(*parents, node) for node, parents in enumerate(model.parents)],
-        model.cardinalities.tolist(),
-    )
+    families = [(*parents, node) for node, parents in enumerate(model.parents)]
+    return buckets(families, model.cardinalities.tolist())
 
 
 def _marginals(
@@ -73,36 +72,42 @@ def _marginals(
     tables, messages, log_evidence = _upwards(model, tree, evidence)
     out = np.zeros((len(evidence), len(model.nodes), model.width))
     for i in reversed(range(len(tree))):
-        clique, parent = tree[i].own + tree[i].shared, tree[i].parent
+        clique = _scope(tree[i])
+        parent = tree[i].parent
         if parent is not None:
-            outside = _onto(tables[parent], tree[parent].own + tree[parent].shared, clique[1:])
-            ratio = np.divide(
-                outside, messages[i], out=np.zeros_like(outside), where=messages[i] > 0
-            )
+            outside = _onto(tables[parent], _scope(tree[parent]), clique[1:])
+            possible = messages[i] > 0
+            ratio = np.divide(outside, messages[i], out=np.zeros_like(outside), where=possible)
             tables[i] = tables[i] * ratio[None]
         belief = _onto(tables[i], clique, clique[:1])
         total = belief.sum(0)
         tables[i] = np.divide(tables[i], total, out=tables[i], where=total > 0)
-        out[:, clique[0], : len(belief)] = np.divide(belief, total, out=belief, where=total > 0).T
+        normalised = np.divide(belief, total, out=belief, where=total > 0)
+        out[:, clique[0], : len(belief)] = normalised.T
     return out, log_evidence
+
+
+def _scope(bucket: Clique) -> tuple[int, ...]:
+    """The variables of a bucket, the one that is eliminated there first."""
+    return bucket.own + bucket.shared
 
 
 def _upwards(
     model: BayesianNetwork, tree: tuple[Clique, ...], evidence: IntArray
 ) -> tuple[list[Array], list[Array], Array]:
     """Tables of all tree with everything below them multiplied in, their rescaled messages, and log P(evidence)."""
-    lanes, log_evidence = len(evidence), np.zeros(len(evidence))
+    lanes = len(evidence)
+    log_evidence = np.zeros(lanes)
     tables: list[Array] = []
     messages: list[Array] = []
     waiting: list[list[int]] = [[] for _ in tree]
     for i, bucket in enumerate(tree):
-        clique = bucket.own + bucket.shared
-        table = _compatible(evidence[:, clique[0]], model.cardinalities[clique[0]])
-        table = _spread(table, bucket.own, clique)
+        clique = _scope(bucket)
+        indicators = _compatible(evidence[:, clique[0]], model.cardinalities[clique[0]])
+        table = _spread(indicators, bucket.own, clique)
         for node in bucket.tables:
-            table = table * _spread(
-                model.table(node)[..., None], (*model.parents[node], node), clique
-            )
+            family = (*model.parents[node], node)
+            table = table * _spread(model.table(node)[..., None], family, clique)
         for child in waiting[i]:
             table = table * _spread(messages[child], tree[child].shared, clique)
         shape = (*(model.cardinalities[v] for v in clique), lanes)
@@ -119,9 +124,9 @@ def _upwards(
 
 def _compatible(observed: IntArray, states: int) -> Array:
     """1 where a state agrees with what a lane observed, (state, lane)."""
-    return ((observed[None] == np.arange(states)[:, None]) | (observed[None] < 0)).astype(
-        np.float64
-    )
+    agrees = observed[None] == np.arange(states)[:, None]
+    hidden = observed[None] < 0
+    return (agrees | hidden).astype(np.float64)
 
 
 def _spread(table: Array, variables: tuple[int, ...], clique: tuple[int, ...]) -> Array:
@@ -129,14 +134,16 @@ def _spread(table: Array, variables: tuple[int, ...], clique: tuple[int, ...]) -
     order = [variables.index(v) for v in clique if v in variables]
     moved = table.transpose(*order, len(variables))
     sizes = iter(moved.shape)
-    return moved.reshape(*(next(sizes) if v in variables else 1 for v in clique), moved.shape[-1])
+    shape = [next(sizes) if v in variables else 1 for v in clique]
+    return moved.reshape(*shape, moved.shape[-1])
 
 
 def _onto(table: Array, clique: tuple[int, ...], variables: tuple[int, ...]) -> Array:
     """Sum a clique's table over all but some variables, which come out in their own order."""
     kept = [v for v in clique if v in variables]
-    summed = table.sum(axis=tuple(i for i, v in enumerate(clique) if v not in variables))
-    return np.asarray(summed.transpose(*(kept.index(v) for v in variables), len(kept)))
+    others = tuple(axis for axis, v in enumerate(clique) if v not in variables)
+    order = [kept.index(v) for v in variables]
+    return np.asarray(table.sum(axis=others).transpose(*order, len(kept)))
 
 
 PART = Elimination

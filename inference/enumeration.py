@@ -15,6 +15,7 @@ from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 LARGEST = 2**22  # entries of the joint table: 32 MiB
 MOST_AXES = 64  # NumPy's: nodes with one state add axes and no entries
@@ -24,7 +25,7 @@ MOST_AXES = 64  # NumPy's: nodes with one state add axes and no entries
 class Enumeration:
     """Multiply all tables, keep what agrees with the evidence, sum."""
 
-    method: ClassVar[str] = "exact"
+    method: ClassVar[Method] = Method.EXACT
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
@@ -38,13 +39,15 @@ class Enumeration:
             reason = f"the joint table of {len(model.nodes)} nodes has more than {MOST_AXES} axes; use junction_tree"
             raise ReferenceRefused(name_of(self), [reason])
         joint = _joint(model)
-        rows = [_marginals(joint, row, model.width) for row in data.arrays["evidence"]]
-        probs, mass = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
+        rows = data.arrays["evidence"]
+        probs = np.zeros((len(rows), len(model.nodes), model.width))
+        mass = np.zeros(len(rows))
+        for i, evidence in enumerate(rows):
+            probs[i], mass[i] = _marginals(joint, evidence, model.width)
         with np.errstate(divide="ignore"):
             require_possible(self, np.log(mass))
-        return Branch(
-            at_positions(probs, data), certify(self.method, 2 * EPS * (entries + len(model.nodes)))
-        )
+        bound = 2 * EPS * (entries + len(model.nodes))
+        return Branch(at_positions(probs, data), certify(self.method, bound))
 
 
 def _joint(model: BayesianNetwork) -> Array:
@@ -53,20 +56,22 @@ def _joint(model: BayesianNetwork) -> Array:
     for node, parents in enumerate(model.parents):
         axes = (*parents, node)
         table = model.table(node).transpose(np.argsort(axes))  # axes in the order of the nodes
-        out = out * table.reshape(
-            [model.cardinalities[v] if v in axes else 1 for v in range(out.ndim)]
-        )
+        shape = [model.cardinalities[v] if v in axes else 1 for v in range(out.ndim)]
+        out = out * table.reshape(shape)
     return out
 
 
 def _marginals(joint: Array, evidence: IntArray, width: int) -> tuple[Array, float]:
     """Posteriors (M, K) given one row of evidence, and its probability."""
-    part = joint[tuple(slice(None) if e < 0 else slice(e, e + 1) for e in evidence)]
+    agreeing = [slice(None) if state < 0 else slice(state, state + 1) for state in evidence]
+    part = joint[tuple(agreeing)]
     mass = float(part.sum())
     out = np.zeros((joint.ndim, width))
-    for node, e in enumerate(evidence):
-        one = part.sum(axis=tuple(i for i in range(joint.ndim) if i != node)) / (mass or 1.0)
-        out[node, (slice(0, len(one)) if e < 0 else slice(e, e + 1))] = one
+    for node, state in enumerate(evidence):
+        others = tuple(axis for axis in range(joint.ndim) if axis != node)
+        marginal = part.sum(axis=others) / (mass or 1.0)
+        first = max(state, 0)
+        out[node, first : first + len(marginal)] = marginal
     return out, mass
 
 

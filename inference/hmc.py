@@ -25,7 +25,7 @@ from numpyro.infer.util import initialize_model
 
 from veribayes.errors import InputError
 from veribayes.inference._engine import name_of, require_positive
-from veribayes.inference._mcmc import START, Mcmc, Method, Sampler
+from veribayes.inference._mcmc import START, Mcmc, Rung, Sampler
 from veribayes.inference.nuts import Nuts
 from veribayes.models._task import Task
 
@@ -61,23 +61,20 @@ class Hmc(Mcmc):
         super().__post_init__()
         require_positive(self, steps=self.steps)
         if not 0 < self.target_accept < 1:
-            raise InputError(
-                f"target_accept in (0, 1) for the engine '{name_of(self)}'", f"{self.target_accept}"
-            )
+            wanted = f"target_accept in (0, 1) for the engine '{name_of(self)}'"
+            raise InputError(wanted, f"{self.target_accept}")
 
-    def ladder(self, task: Task) -> Sequence[Method]:
+    def ladder(self, task: Task) -> Sequence[Rung]:
         """All data sets by HMC, the rest by NUTS."""
-        options = {
-            "warmup": self.warmup,
-            "draws": self.draws,
-            "steps": self.steps,
-            "target_accept": self.target_accept,
-        }
+        compiled = partial(
+            _sampler,
+            warmup=self.warmup,
+            draws=self.draws,
+            steps=self.steps,
+            target_accept=self.target_accept,
+        )
         fallback = Nuts(draws=self.draws, chains=self.chains)
-        return [
-            Method("hmc", partial(_sampler, **options), self.draws, LANES),
-            *fallback.ladder(task),
-        ]
+        return [Rung("hmc", compiled, self.draws, LANES), *fallback.ladder(task)]
 
 
 @lru_cache(maxsize=16)
@@ -88,27 +85,33 @@ def _sampler(model: Any, *, warmup: int, draws: int, steps: int, target_accept: 
         key: jax.Array, data: dict[str, jax.Array]
     ) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
         for_start, for_chain = jax.random.split(key)
-        made = initialize_model(
-            for_start, model.program, init_strategy=init_to_uniform(radius=START), dynamic_args=True, model_kwargs=data,
+        program = initialize_model(
+            for_start,
+            model.program,
+            init_strategy=init_to_uniform(radius=START),
+            dynamic_args=True,
+            model_kwargs=data,
             validate_grad=False,
-        )  # fmt: skip
-        start, unravel = ravel_pytree(made.param_info.z)
+        )
+        start, unravel = ravel_pytree(program.param_info.z)
 
         def potential(x: jax.Array) -> jax.Array:
-            return made.potential_fn(**data)(unravel(x))
+            return program.potential_fn(**data)(unravel(x))
 
         mode, root = laplace(potential, start)
+
+        def whitened(u: jax.Array) -> jax.Array:
+            return potential(mode + root @ u)
+
+        def latents(u: jax.Array) -> dict[str, jax.Array]:
+            return program.postprocess_fn(**data)(unravel(mode + root @ u))
+
         white, energy, diverging = walk(
-            lambda u: potential(mode + root @ u),
-            for_chain,
-            mode.size,
-            warmup,
-            draws,
-            steps,
-            target_accept,
+            whitened, for_chain, mode.size, warmup, draws, steps, target_accept
         )
-        values = jax.vmap(lambda u: made.postprocess_fn(**data)(unravel(mode + root @ u)))(white)
-        return {latent.name: values[latent.name] for latent in model.latents}, energy, diverging
+        values = jax.vmap(latents)(white)
+        by_latent = {latent.name: values[latent.name] for latent in model.latents}
+        return by_latent, energy, diverging
 
     return jax.jit(jax.vmap(jax.vmap(chain, in_axes=(0, None))))
 
@@ -119,11 +122,11 @@ def laplace(potential: Potential, start: jax.Array) -> tuple[jax.Array, jax.Arra
         return start, jnp.eye(start.size)
     unit = jnp.eye(start.size)
 
-    def local(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        def slope(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            value, force = jax.value_and_grad(potential)(x)
-            return force, (value, force)
+    def slope(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        value, force = jax.value_and_grad(potential)(x)
+        return force, (value, force)
 
+    def local(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         try:
             curvature, (value, force) = jax.jacfwd(slope, has_aux=True)(x)
         except (
@@ -134,25 +137,28 @@ def laplace(potential: Potential, start: jax.Array) -> tuple[jax.Array, jax.Arra
 
     def climb(state: tuple[Any, ...]) -> tuple[Any, ...]:
         x, at, damping, _, i = state
-        factor = jnp.linalg.cholesky(
-            at[2] + damping * unit
-        )  # NaN where not positive: no better, more damping
+        # NaN where not positive: no better, more damping
+        factor = jnp.linalg.cholesky(at[2] + damping * unit)
         step = jax.scipy.linalg.cho_solve((factor, True), at[1])
         new = local(x - step)
         better = new[0] <= at[0]
         gain = jnp.where(better, at[1] @ step, jnp.inf)
-        kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), (x - step, new), (x, at))
-        return *kept, jnp.where(better, damping / DAMPING, damping * DAMPING), gain, i + 1
 
-    nowhere = (
-        jnp.full((), jnp.inf),
-        jnp.zeros_like(start),
-        unit,
-    )  # the first step stays where it is and looks around
-    first = (start, nowhere, jnp.ones(()), jnp.full((), jnp.inf), 0)
-    mode, at, *_ = jax.lax.while_loop(
-        lambda s: (s[4] < 2) | (s[3] > FLAT) & (s[4] < CLIMB), climb, first
-    )
+        def kept(new: jax.Array, old: jax.Array) -> jax.Array:
+            return jnp.where(better, new, old)
+
+        x, at = jax.tree.map(kept, (x - step, new), (x, at))
+        return x, at, kept(damping / DAMPING, damping * DAMPING), gain, i + 1
+
+    def going(state: tuple[Any, ...]) -> jax.Array:
+        _, _, _, gain, i = state
+        return (i < 2) | (gain > FLAT) & (i < CLIMB)
+
+    infinite = jnp.full((), jnp.inf)
+    # the first step stays where it is and looks around
+    nowhere = (infinite, jnp.zeros_like(start), unit)
+    first = (start, nowhere, jnp.ones(()), infinite, 0)
+    mode, at, *_ = jax.lax.while_loop(going, climb, first)
     values, vectors = jnp.linalg.eigh(jnp.nan_to_num(at[2]))
     return mode, vectors / jnp.sqrt(jnp.maximum(jnp.abs(values), SOFT))[None]
 
@@ -168,7 +174,8 @@ def walk(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Draws (draw, latent), their energies and whether a trajectory diverged; all random numbers are made at once."""
     for_start, for_momentum, for_step, for_choice = jax.random.split(key, 4)
-    total, longest = warmup + draws, math.log(LENGTH / steps)
+    total = warmup + draws
+    longest = math.log(LENGTH / steps)
     momenta = jax.random.normal(for_momentum, (total, size))
     jitters = jax.random.uniform(for_step, (total,), minval=1 - JITTER, maxval=1 + JITTER)
     thresholds = jax.random.exponential(for_choice, (total,))
@@ -181,32 +188,32 @@ def walk(
         before = value + 0.5 * momentum @ momentum
 
         def leap(_: int, place: Any) -> Any:
-            momentum = place[3] - 0.5 * step * place[2]
-            new_x = place[0] + step * momentum
+            x, _value, slope, momentum = place
+            half_way = momentum - 0.5 * step * slope
+            new_x = x + step * half_way
             new_value, new_slope = at(new_x)
-            return new_x, new_value, new_slope, momentum - 0.5 * step * new_slope
+            return new_x, new_value, new_slope, half_way - 0.5 * step * new_slope
 
         new_x, new_value, new_slope, momentum = jax.lax.fori_loop(
             0, steps, leap, (x, value, slope, momentum)
         )
-        error = jnp.nan_to_num(new_value + 0.5 * momentum @ momentum - before, nan=jnp.inf)
+        after = new_value + 0.5 * momentum @ momentum
+        error = jnp.nan_to_num(after - before, nan=jnp.inf)
         taken = error <= threshold
-        x, value, slope = (
-            jnp.where(taken, new, old)
-            for new, old in ((new_x, x), (new_value, value), (new_slope, slope))
-        )
+        x = jnp.where(taken, new_x, x)
+        value = jnp.where(taken, new_value, value)
+        slope = jnp.where(taken, new_slope, slope)
         rate = jnp.where(i < warmup, 1 / jnp.sqrt(i + 1.0), 0.0)
-        log_step = jnp.minimum(
-            log_step + rate * (jnp.exp(jnp.minimum(-error, 0.0)) - target_accept), longest
-        )
+        acceptance = jnp.exp(jnp.minimum(-error, 0.0))
+        log_step = jnp.minimum(log_step + rate * (acceptance - target_accept), longest)
         energy = before + jnp.where(taken, error, 0.0)
         return (x, value, slope, log_step), (x, energy, error > DIVERGED)
 
     start = SPREAD * jax.random.normal(for_start, (size,))
     inputs = (jnp.arange(total), momenta, jitters, thresholds)
-    _, found = jax.lax.scan(move, (start, *at(start), jnp.full((), longest)), inputs)
-    kept: tuple[jax.Array, jax.Array, jax.Array] = jax.tree.map(lambda a: a[warmup:], found)
-    return kept
+    _, moves = jax.lax.scan(move, (start, *at(start), jnp.full((), longest)), inputs)
+    positions, energies, diverging = moves
+    return positions[warmup:], energies[warmup:], diverging[warmup:]
 
 
 PART = Hmc

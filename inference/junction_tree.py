@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from veribayes.errors import ReferenceRefused
@@ -30,6 +31,7 @@ from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 CHUNK = 2**20  # table entries times lanes at once: 8 MB stays near the processor
 LANES = 4096  # longer lanes gain nothing
@@ -37,7 +39,7 @@ BYTES = 24  # for each entry of a clique: known table, value, temporary
 FEWEST = 32  # shorter lanes waste the processor, however large the tables
 COMPILE = (
     2**15
-)  # entries that are processed while a tree with one more variable is planned, compiled and run
+)  # entries processed while a tree with one more variable is planned, compiled and run
 MANY = 64  # rows for which the best elimination order is worth its search
 STREAM = zlib.crc32(b"junction_tree")  # never the numbers that a simulator has used
 
@@ -53,7 +55,7 @@ class JunctionTree:
     """
 
     memory: float = 1.0
-    method: ClassVar[str] = "exact"
+    method: ClassVar[Method] = Method.EXACT
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
 
     def __post_init__(self) -> None:
@@ -65,10 +67,8 @@ class JunctionTree:
         probs, log_evidence, roundings = self._posteriors(model, data.arrays["evidence"])
         require_possible(self, log_evidence)
         # numerator and denominator of a posterior both pass at most so many roundings, of half an EPS each
-        return Branch(
-            at_positions(probs, data),
-            certify(self.method, EPS * (roundings + 1), roundings=roundings),
-        )
+        certificate = certify(self.method, EPS * (roundings + 1), roundings=roundings)
+        return Branch(at_positions(probs, data), certificate)
 
     def posteriors(self, model: BayesianNetwork, evidence: IntArray) -> tuple[Array, Array]:
         """P(node | evidence) as (row, M, K), zero-padded, and log P(evidence) as (row,).
@@ -86,9 +86,9 @@ class JunctionTree:
 
     def joint(self, model: BayesianNetwork, evidence: IntArray, nodes: Sequence[str]) -> Array:
         """P(nodes | evidence), (row, *states of each of them)."""
-        asked = tuple(model.nodes.index(n) for n in nodes)
-        out = np.empty((len(evidence), *model.cardinalities[list(asked)]))
-        for rows, lanes in self._chunks(model, evidence, asked):
+        numbers = tuple(model.nodes.index(n) for n in nodes)
+        out = np.empty((len(evidence), *model.cardinalities[list(numbers)]))
+        for rows, lanes in self._chunks(model, evidence, numbers):
             out[rows] = np.moveaxis(lanes.joint(evidence[rows]), -1, 0)
         return out
 
@@ -96,44 +96,47 @@ class JunctionTree:
         self, model: BayesianNetwork, evidence: IntArray, *, draws: int, seed: int
     ) -> IntArray:
         """Independent complete rows from P(all nodes | evidence), (row, draw, M); a function of seed and row number."""
-        uniform = [
-            np.random.default_rng([seed, STREAM, i]).random((draws, len(model.nodes)))
-            for i in range(len(evidence))
-        ]
-        level, repeated = np.concatenate(uniform), np.repeat(evidence, draws, axis=0)
+        uniforms = []
+        for number in range(len(evidence)):
+            rng = np.random.default_rng([seed, STREAM, number])
+            uniforms.append(rng.random((draws, len(model.nodes))))
+        level = np.concatenate(uniforms)
+        repeated = np.repeat(evidence, draws, axis=0)
         out = np.empty_like(repeated)
         for rows, lanes in self._chunks(model, repeated):
-            out[rows], log_evidence = lanes.states(
-                repeated[rows], partial(_invert, level[rows]), largest=False
-            )
+            pick = partial(_invert, level[rows])
+            out[rows], log_evidence = lanes.states(repeated[rows], pick, largest=False)
             require_possible(self, log_evidence)
         return out.reshape(len(evidence), draws, -1)
 
     def most_probable(self, model: BayesianNetwork, evidence: IntArray) -> tuple[IntArray, Array]:
         """The complete row of highest probability that agrees with the evidence, (row, M), and its log probability, (row,)."""
-        out, log_prob = np.empty_like(evidence), np.empty(len(evidence))
+        out = np.empty_like(evidence)
+        log_prob = np.empty(len(evidence))
         for rows, lanes in self._chunks(model, evidence):
-            out[rows], log_prob[rows] = lanes.states(
-                evidence[rows], lambda _, weights: weights.argmax(1), largest=True
-            )
+            out[rows], log_prob[rows] = lanes.states(evidence[rows], _heaviest, largest=True)
         require_possible(self, log_prob)
         return out, log_prob
 
     def _posteriors(self, model: BayesianNetwork, evidence: IntArray) -> tuple[Array, Array, int]:
-        out = np.zeros((len(evidence), len(model.nodes) * model.width))
-        log_evidence, roundings = np.empty(len(evidence)), 0
+        """Posteriors (row, M, K), log P(evidence) (row,), and how many roundings a result passes at most."""
+        datasets, nodes = len(evidence), len(model.nodes)
+        out = np.zeros((datasets, nodes * model.width))
+        log_evidence = np.empty(datasets)
+        roundings = 0
         for rows, lanes in self._chunks(model, evidence):
             block, sweep = lanes.posteriors(evidence[rows])
+            columns = lanes.compiled.columns
             if isinstance(rows, slice):
-                out[rows][:, lanes.compiled.columns] = block.T
+                out[rows][:, columns] = block.T
             else:
-                out[rows[:, None], lanes.compiled.columns] = block.T
-            log_evidence[rows], roundings = sweep.log_value, max(roundings, lanes.circuit.roundings)
+                out[rows[:, None], columns] = block.T
+            log_evidence[rows] = sweep.log_value
+            roundings = max(roundings, lanes.circuit.roundings)
             if sweep.faint:
-                raise ReferenceRefused(
-                    name_of(self), ["a table entry below 1e-150 matters: numbers would underflow"]
-                )
-        return out.reshape(len(evidence), len(model.nodes), model.width), log_evidence, roundings
+                reason = "a table entry below 1e-150 matters: numbers would underflow"
+                raise ReferenceRefused(name_of(self), [reason])
+        return out.reshape(datasets, nodes, model.width), log_evidence, roundings
 
     def _chunks(
         self, model: BayesianNetwork, evidence: IntArray, joint: tuple[int, ...] = ()
@@ -153,7 +156,8 @@ class JunctionTree:
                 lanes = Lanes(tree, size)
                 for start in range(0, len(rows), size):
                     some = rows[min(start, len(rows) - size) :][:size]  # the last one repeats rows
-                    yield (slice(some.start, some.stop) if isinstance(some, range) else some), lanes
+                    consecutive = isinstance(some, range)
+                    yield slice(some.start, some.stop) if consecutive else some, lanes
 
     def _lanes(self, rows: int, entries: int) -> int:
         """Lanes of equal chunks, within the memory limit."""
@@ -165,25 +169,32 @@ class JunctionTree:
         self, model: BayesianNetwork, evidence: IntArray, joint: tuple[int, ...]
     ) -> Iterator[tuple[Any, Layout]]:
         """All rows with one layout, or rows by what they observe, whichever costs less."""
-        whole, seen = _layout(model, joint), evidence >= 0
-        if seen.any():
-            one = Layout(model, _set(seen[0]), joint, quick=len(seen) < MANY)
-            for some in (seen[:MANY], seen):  # a look at some rows often settles it
-                _, first, which = np.unique(
-                    np.packbits(some, axis=1), axis=0, return_index=True, return_inverse=True
-                )
-                by_pattern = first.size * len(one.hidden) * COMPILE + len(seen) * one.entries
-                if (
-                    BYTES * whole.entries <= self.memory * GIB
-                    and len(seen) * whole.entries <= by_pattern
-                ):
-                    break
-            else:
-                for i, row in enumerate(first):
-                    rows = np.flatnonzero(which == i) if first.size > 1 else range(len(seen))
-                    yield rows, Layout(model, _set(seen[row]), joint, quick=len(rows) < MANY)
+        whole = _layout(model, joint)
+        seen = evidence >= 0
+        datasets = len(seen)
+        if not seen.any():
+            yield range(datasets), whole
+            return
+        one = Layout(model, _set(seen[0]), joint, quick=datasets < MANY)
+        whole_fits = BYTES * whole.entries <= self.memory * GIB
+        for some in (seen[:MANY], seen):  # a look at some rows often settles it
+            first, pattern = _patterns(some)
+            by_pattern = first.size * len(one.hidden) * COMPILE + datasets * one.entries
+            if whole_fits and datasets * whole.entries <= by_pattern:
+                yield range(datasets), whole
                 return
-        yield range(len(seen)), whole
+        for number, row in enumerate(first):
+            rows: Any = range(datasets)
+            if first.size > 1:
+                rows = np.flatnonzero(pattern == number)
+            yield rows, Layout(model, _set(seen[row]), joint, quick=len(rows) < MANY)
+
+
+def _patterns(seen: NDArray[np.bool_]) -> tuple[IntArray, IntArray]:
+    """A row of each pattern of what is observed, and the number of each row's pattern."""
+    packed = np.packbits(seen, axis=1)
+    _, first, pattern = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    return first, pattern
 
 
 def _set(pattern: Any) -> frozenset[int]:
@@ -209,7 +220,14 @@ def _libraries() -> ThreadpoolController:
 def _invert(level: Array, clique: int, weights: Array) -> IntArray:
     """A category for each row of unnormalised weights (row, category) by inversion of the clique's uniform level."""
     above = np.cumsum(weights, axis=1)
-    return np.asarray((level[:, clique, None] * above[:, -1:] >= above[:, :-1]).sum(1))
+    reached = level[:, clique, None] * above[:, -1:] >= above[:, :-1]
+    return np.asarray(reached.sum(1))
+
+
+def _heaviest(clique: int, weights: Array) -> IntArray:
+    """The category of the largest weight in each row."""
+    del clique
+    return np.asarray(weights.argmax(1))
 
 
 PART = JunctionTree

@@ -25,11 +25,11 @@ from typing import Any, ClassVar, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import cho_solve, solve_triangular
 from scipy.stats import qmc
 
 from veribayes.errors import InputError
 from veribayes.inference._engine import (
+    certify_by_draws,
     equal_chunks,
     float64,
     moments,
@@ -38,6 +38,7 @@ from veribayes.inference._engine import (
     require_served,
 )
 from veribayes.inference._simplex import next_symbol, terms
+from veribayes.inference._sphere import TINY, fit, proposal
 from veribayes.models._random import keys, uniforms
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
@@ -45,17 +46,14 @@ from veribayes.predictive import Array, Categorical
 from veribayes.statistics.diagnostics import Mask
 from veribayes.statistics.pareto import tail_shape, tail_size
 from veribayes.tree import Branch, Certificate, Data, IntArray
+from veribayes.tree.method import Method
 
 REPLICATES = 16  # fewer make the error bar itself uncertain: its z-scores would be Student's t with 7 degrees of freedom at 8
 MIN_ESS = 200.0  # points; the error bar is an asymptotic statement
 TAIL_LIMIT = 0.5  # Pareto's k of the weights from which an average has no variance
 SEGMENT = 16  # symbols between returns to log space, and the first block
-STEPS = 8  # Newton's, from the mode of the block before
-LONGEST, NEAREST = 0.3, 1e-3  # a Newton step, and the mode to a face, on the unit sphere
-MILD = 0.25  # exponent of the prior in a fit: smaller ones put the mode on a face
 BITS = 2**30  # of Sobol' points
 MORE = 4  # times the points in the second run
-TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -69,12 +67,13 @@ class LagQuasiMonteCarlo:
 
     points: int = 4096
     max_refused: float = 0.01
-    method: ClassVar[str] = "quasi_monte_carlo"
+    method: ClassVar[Method] = Method.QUASI_MONTE_CARLO
     families: ClassVar[tuple[str, ...]] = ("mtd",)
 
     def __post_init__(self) -> None:
         require_positive(self, points=self.points)
-        if self.points < 512 or self.points & (self.points - 1) or not 0 <= self.max_refused < 1:
+        enough = self.points >= 512 and self.points & (self.points - 1) == 0
+        if not enough or not 0 <= self.max_refused < 1:
             wanted = f"points, a power of two >= 512, and max_refused in [0, 1) for the engine '{name_of(self)}'"
             raise InputError(wanted, f"{self.points}, {self.max_refused}")
 
@@ -82,66 +81,56 @@ class LagQuasiMonteCarlo:
         require_served(self, task, data)
         model = cast(MTD, task.model)
         if model.m < 2:
-            raise InputError(
-                f"at least two lags for the engine '{name_of(self)}'",
-                "one",
-                "use 'simplex_quadrature'",
-            )
+            wanted = f"at least two lags for the engine '{name_of(self)}'"
+            raise InputError(wanted, "one", "use 'simplex_quadrature'")
         factors = terms(model, data)
-        found = _run(self.points, model, factors, data, seed)
-        failed = np.flatnonzero(~found.passed)
+        by_prefix = _run(self.points, model, factors, data, seed)
+        failed = np.flatnonzero(~by_prefix.passed)
         if failed.size:
-            again = _run(
-                MORE * self.points, model, factors[failed], data.select(datasets=failed), seed
-            )
-            found = Found(
-                *(_replaced(old, failed, new) for old, new in zip(found, again, strict=True))
-            )
-        halves = tuple(next_symbol(model, data, found.halves[:, :, i]) for i in (0, 1))
-        answer = Categorical((halves[0].probs + halves[1].probs) / 2)
-        weights = {**moments(found.halves.mean(2), found.second), "mcse": found.mcse}
-        return Branch(
-            answer,
-            self._certificate(found, weights, failed.size),
-            {"weights": weights},
-            (halves[0], halves[1]),
-        )
+            some = data.select(datasets=failed)
+            again = _run(MORE * self.points, model, factors[failed], some, seed)
+            columns = zip(by_prefix, again, strict=True)
+            by_prefix = PrefixMoments(*(_replaced(old, failed, new) for old, new in columns))
+        first = next_symbol(model, data, by_prefix.halves[:, :, 0])
+        second = next_symbol(model, data, by_prefix.halves[:, :, 1])
+        answer = Categorical((first.probs + second.probs) / 2)
+        weights = {**moments(by_prefix.halves.mean(2), by_prefix.second), "mcse": by_prefix.mcse}
+        certificate = self._certificate(by_prefix, weights, failed.size)
+        return Branch(answer, certificate, {"weights": weights}, (first, second))
 
-    def _certificate(self, found: Found, weights: dict[str, Array], rerun: int) -> Certificate:
+    def _certificate(
+        self, by_prefix: PrefixMoments, weights: dict[str, Array], rerun: int
+    ) -> Certificate:
         """Trusted when few enough data sets fail."""
-        share, kept = float((~found.passed).mean()), found.passed
+        passed = by_prefix.passed
+        refused_share = float((~passed).mean())
         reasons: tuple[str, ...] = ()
-        if share > self.max_refused:
-            kept = np.ones_like(kept)
-            ess, shape = (
-                float(found.ess[~found.passed].min()),
-                float(found.tail_shape[~found.passed].max()),
-            )
-            reasons = (
-                f"{share:.1%} of data sets have uneven weights with {MORE * self.points} points; {self.max_refused:.1%} may",
-                f"effective sample size {ess:.4g} at worst, must reach {MIN_ESS:g}; Pareto's k {shape:.2g} at worst, "
-                f"must be below {TAIL_LIMIT}",
-            )
+        kept = passed
+        if refused_share > self.max_refused:
+            kept = np.ones_like(passed)
+            reasons = self._reasons(by_prefix, refused_share)
         sd = np.maximum(weights["sd"][kept], 1e-12)
-        bound = float((found.mcse[kept] / sd).max(initial=0.0))
-        diagnostics = {
-            "ess": float(found.ess[kept].min(initial=np.inf)),
-            "pareto_k": float(found.tail_shape[kept].max(initial=-np.inf)),
-            "mcse": float(found.mcse[kept].max(initial=0.0)),
-            "refused_share": share,
-            "rerun_share": rerun / found.passed.size,
-        }
-        return Certificate(
-            "refused" if reasons else "trusted",
-            self.method,
-            bound,
-            "montecarlo",
-            reasons,
-            diagnostics,
-        )
+        bound = float((by_prefix.mcse[kept] / sd).max(initial=0.0))
+        diagnostics: dict[str, float] = {}
+        diagnostics["ess"] = float(by_prefix.ess[kept].min(initial=np.inf))
+        diagnostics["pareto_k"] = float(by_prefix.tail_shape[kept].max(initial=-np.inf))
+        diagnostics["mcse"] = float(by_prefix.mcse[kept].max(initial=0.0))
+        diagnostics["refused_share"] = refused_share
+        diagnostics["rerun_share"] = rerun / passed.size
+        return certify_by_draws(self.method, bound, reasons, diagnostics)
+
+    def _reasons(self, by_prefix: PrefixMoments, refused_share: float) -> tuple[str, ...]:
+        """What is wrong with the weights of the data sets that failed."""
+        points = MORE * self.points
+        ess = float(by_prefix.ess[~by_prefix.passed].min())
+        shape = float(by_prefix.tail_shape[~by_prefix.passed].max())
+        uneven = f"{refused_share:.1%} of data sets have uneven weights with {points} points"
+        worst_ess = f"effective sample size {ess:.4g} at worst, must reach {MIN_ESS:g}"
+        worst_shape = f"Pareto's k {shape:.2g} at worst, must be below {TAIL_LIMIT}"
+        return (f"{uneven}; {self.max_refused:.1%} may", f"{worst_ess}; {worst_shape}")
 
 
-class Found(NamedTuple):
+class PrefixMoments(NamedTuple):
     """What the points of a batch of sequences gave at the wanted prefixes.
 
     Attributes:
@@ -170,39 +159,46 @@ def _replaced(old: Array, rows: IntArray, new: Array) -> Array:
     return out
 
 
-def _run(points: int, model: MTD, factors: Array, data: Data, seed: int) -> Found:
+def _run(points: int, model: MTD, factors: Array, data: Data, seed: int) -> PrefixMoments:
     """All sequences with this many points a block."""
-    length = factors.shape[1]
-    padded = np.pad(
-        factors, ((0, 0), (1, -(length + 1) % SEGMENT), (0, 0)), constant_values=1.0
-    )  # in front: no data
-    segments = padded.shape[1] // SEGMENT
-    ends = np.unique(np.append(0, np.ceil(segments / 2.0 ** np.arange(32)))).astype(np.int64)
-    net = qmc.Sobol(model.m - 1, scramble=True, rng=np.random.default_rng(seed)).random(
-        points // REPLICATES
-    )
+    datasets, length, lags = factors.shape
+    in_front = -(length + 1) % SEGMENT  # ones: no data
+    padded = np.pad(factors, ((0, 0), (1, in_front), (0, 0)), constant_values=1.0)
+    ends = _ends(padded.shape[1] // SEGMENT)
+    sobol = qmc.Sobol(lags - 1, scramble=True, rng=np.random.default_rng(seed))
+    net = sobol.random(points // REPLICATES)
+    shift_shape = (ends.size - 1, REPLICATES, 1, lags - 1)
+    alpha = float(model.concentration)
     parts = []
-    for chunk in equal_chunks(len(factors), 256):
+    for chunk in equal_chunks(datasets, 256):
         with float64():
-            shift = _shifts(
-                keys(seed, "lag quasi-Monte Carlo", data.index[chunk]),
-                (ends.size - 1, REPLICATES, 1, model.m - 1),
+            chunk_keys = keys(seed, "lag quasi-Monte Carlo", data.index[chunk])
+            shift = _shifts(chunk_keys, shift_shape)
+            prefixes = _sequences(
+                padded[chunk], shift, _integers(net), ends, alpha, tail_size(points)
             )
-            out = _sequences(
-                padded[chunk],
-                shift,
-                _integers(net),
-                ends,
-                float(model.concentration),
-                tail_size(points),
-            )
-            mean, second, mcse, ess, tails = (np.asarray(a) for a in out)
-        at = data.positions
-        used = np.arange(ess.shape[1]) <= at.max()
-        sd = moments(mean[:, at].mean(2), second[:, at])["sd"]
-        parts.append(Found(mean[:, at], second[:, at], _moderated(mcse[:, at], sd),
-                           np.where(used, ess, np.inf).min(1), tail_shape(np.exp(tails - tails[..., :1])).max(1)))  # fmt: skip
-    return Found(*(np.concatenate(column)[: len(factors)] for column in zip(*parts, strict=True)))
+            parts.append(_at_positions(jax.tree.map(np.asarray, prefixes), data.positions))
+    columns = zip(*parts, strict=True)
+    return PrefixMoments(*(np.concatenate(column)[:datasets] for column in columns))
+
+
+def _ends(segments: int) -> IntArray:
+    """First segments of the blocks, each half as long as the next, and the end."""
+    halved = np.ceil(segments / 2.0 ** np.arange(32))
+    return np.unique(np.append(0, halved)).astype(np.int64)
+
+
+def _at_positions(prefixes: tuple[Array, ...], positions: IntArray) -> PrefixMoments:
+    """What all prefixes gave, at the wanted ones."""
+    mean, second, mcse, ess, tails = prefixes
+    used = np.arange(ess.shape[1]) <= positions.max()
+    halves, square = mean[:, positions], second[:, positions]
+    sd = moments(halves.mean(2), square)["sd"]
+    smallest_ess = np.where(used, ess, np.inf).min(1)
+    largest_shape = tail_shape(np.exp(tails - tails[..., :1])).max(1)
+    return PrefixMoments(
+        halves, square, _moderated(mcse[:, positions], sd), smallest_ess, largest_shape
+    )
 
 
 def _moderated(mcse: Array, sd: Array) -> Array:
@@ -239,128 +235,97 @@ def _sequences(
     lags = factors.shape[2]
 
     def sequence(one: tuple[jax.Array, jax.Array]) -> Any:
-        segments, centre = one[0].reshape(-1, SEGMENT, lags), jnp.full(lags, lags**-0.5)
-        fits = jax.lax.scan(lambda at, end: _fit(one[0], end * SEGMENT, at, alpha), centre, ends)[1]
+        series, shifts = one
+        segments = series.reshape(-1, SEGMENT, lags)
+
+        def fit_at(centre: jax.Array, end: jax.Array) -> tuple[jax.Array, Any]:
+            return fit(series, end * SEGMENT, centre, alpha)
 
         def block(out: Any, given: tuple[Any, ...]) -> tuple[Any, jax.Array]:
-            first, last, fit, shift = given
-            share, log_weight = _proposal(((net[None] ^ shift) + 0.5) / BITS, fit, alpha)
-            log_weight = jax.lax.fori_loop(
-                0, first, lambda i, w: w + _logs(segments[i], share), log_weight
-            )
-            log_weight, out = jax.lax.fori_loop(
-                first,
-                last,
-                lambda i, at: _segment(i, at[0], at[1], segments[i], share),
-                (log_weight, out),
-            )
+            first, last, pair, shift = given
+            share, log_weight = proposal(((net[None] ^ shift) + 0.5) / BITS, pair, alpha)
+
+            def pass_by(i: jax.Array, log_weight: jax.Array) -> jax.Array:
+                return log_weight + _logs(segments[i], share)
+
+            def read(i: jax.Array, state: Any) -> Any:
+                return _segment(i, state[0], state[1], segments[i], share)
+
+            log_weight = jax.lax.fori_loop(0, first, pass_by, log_weight)
+            log_weight, out = jax.lax.fori_loop(first, last, read, (log_weight, out))
             return out, jax.lax.top_k(log_weight, tail + 1)[0]
 
-        pairs = jax.tree.map(lambda a: jnp.stack([a[:-1], a[1:]], axis=1), fits)
-        out, tails = jax.lax.scan(block, _empty(segments), (ends[:-1], ends[1:], pairs, one[1]))
-        return *(a.reshape(-1, *a.shape[2:]) for a in out), tails
+        _, fits = jax.lax.scan(fit_at, jnp.full(lags, lags**-0.5), ends)
+        pairs = jax.tree.map(_pairs, fits)
+        blocks = (ends[:-1], ends[1:], pairs, shifts)
+        out, tails = jax.lax.scan(block, _empty(segments), blocks)
+        flat = [array.reshape(-1, *array.shape[2:]) for array in out]
+        return *flat, tails
 
     return jax.lax.map(sequence, (factors, shift))
 
 
-def _fit(a: jax.Array, n: jax.Array, centre: jax.Array, alpha: float) -> tuple[jax.Array, Any]:
-    """Mode and Cholesky factor of the curvature after n factors, in the tangent plane, by Newton's method.
-
-    With b = 2 alpha - 1 and r_k = a_k s / sum_g a_kg s_g^2, at the mode the curvature is
-    E^T (4 sum_k r_k r_k^T + 2 diag(b / s^2)) E + m I, E a basis of the plane: positive, so that every step is uphill.
-    """
-    used, exponent = (jnp.arange(len(a)) < n)[:, None], jnp.maximum(2 * alpha - 1, MILD)
-
-    def curved(s: jax.Array) -> tuple[jax.Array, jax.Array]:
-        r = jnp.where(used, a * s[None] / jnp.maximum(a @ s**2, TINY)[:, None], 0.0)
-        slope, plane = 2 * r.sum(0) + exponent / s, _plane(s)
-        curvature = plane.T @ (4 * r.T @ r + 2 * exponent * jnp.diag(s**-2)) @ plane
-        return plane.T @ slope, jnp.linalg.cholesky(curvature + len(s) * jnp.eye(len(s) - 1))
-
-    def newton(_: int, s: jax.Array) -> jax.Array:
-        slope, factor = curved(s)
-        step = cho_solve((factor, True), slope)
-        step = step * jnp.minimum(1.0, LONGEST / jnp.maximum(jnp.linalg.norm(step), TINY))
-        moved = jnp.maximum(jnp.abs(s + _plane(s) @ step), NEAREST)
-        return moved / jnp.linalg.norm(moved)
-
-    centre = jax.lax.fori_loop(0, STEPS, newton, centre)
-    return centre, (centre, curved(centre)[1])
-
-
-def _plane(s: jax.Array) -> jax.Array:
-    """Orthonormal basis (lag, axis) of the plane that touches the sphere at s: a Householder reflection."""
-    normal = s.at[-1].add(1.0)
-    return (jnp.eye(len(s)) - jnp.outer(normal, normal) / normal[-1])[:, :-1]
-
-
-def _proposal(u: jax.Array, fits: Any, alpha: float) -> tuple[jax.Array, jax.Array]:
-    """Weights (lag, point) from uniforms (replicate, point, axis), and log prior density over proposal density (point,)."""
-    root, half = jnp.sqrt(4 * u * (1 - u)), u.shape[1] // 2
-    x = (
-        jnp.sign(u - 0.5) * 2 * jnp.sqrt(jnp.maximum(jnp.cos(jnp.arccos(root) / 3) / root - 1, 0.0))
-    )  # Student's t, 4
-    drawn = []
-    for centre, factor, part in zip(*fits, (x[:, :half], x[:, half:]), strict=True):
-        plane = _plane(centre) @ solve_triangular(factor.T, part.reshape(-1, u.shape[2]).T)
-        drawn.append((centre[:, None] + plane).reshape(-1, u.shape[0], half))
-    s = jnp.concatenate(drawn, axis=2).reshape(u.shape[2] + 1, -1)
-    inside, s = (s > 0).all(0), jnp.abs(s) / jnp.linalg.norm(s, axis=0, keepdims=True)
-    log_q = []
-    for centre, factor in zip(*fits, strict=True):
-        along = centre @ s
-        back = factor.T @ (_plane(centre).T @ s) / along[None]
-        log_q.append(
-            jnp.log(jnp.diag(factor)).sum()
-            - 2.5 * jnp.log1p(back**2 / 4).sum(0)
-            - len(s) * jnp.log(along)
-        )
-    log_prior = jnp.where(inside, (2 * alpha - 1) * jnp.log(s).sum(0), -jnp.inf)
-    return s**2, log_prior - jnp.logaddexp(*log_q)
+def _pairs(fits: jax.Array) -> jax.Array:
+    """The fit at the first and at the last prefix of each block."""
+    return jnp.stack([fits[:-1], fits[1:]], axis=1)
 
 
 def _likelihood(a: jax.Array, share: jax.Array) -> jax.Array:
     """sum_g a_g share_g at every point; written out it fuses with what follows, a matrix product does not."""
-    return sum((a[g] * share[g] for g in range(1, len(share))), start=a[0] * share[0])
+    likelihood = a[0] * share[0]
+    for g in range(1, len(share)):
+        likelihood = likelihood + a[g] * share[g]
+    return likelihood
 
 
 def _logs(a: jax.Array, share: jax.Array) -> jax.Array:
     """Log likelihood of a segment at every point."""
-    one = jnp.ones(share.shape[1])
-    return jnp.log(
-        jax.lax.fori_loop(0, SEGMENT, lambda s, grown: grown * _likelihood(a[s], share), one)
-    )
+
+    def grow(s: jax.Array, grown: jax.Array) -> jax.Array:
+        return grown * _likelihood(a[s], share)
+
+    return jnp.log(jax.lax.fori_loop(0, SEGMENT, grow, jnp.ones(share.shape[1])))
 
 
 def _segment(
     i: jax.Array, log_weight: jax.Array, out: Any, a: jax.Array, share: jax.Array
 ) -> tuple[jax.Array, Any]:
     """Move the weights of the points past a segment and write what each prefix in it gives."""
-    lags = len(share)
-    after = accumulate(
-        a, lambda grown, row: grown * _likelihood(row, share), initial=jnp.ones(share.shape[1])
-    )
-    grown = jnp.stack(list(after)[1:])
+    lags, points = share.shape
+    ones = jnp.ones(points)
+    grown = _grown(a, share, ones)
     weight = jnp.exp(log_weight - log_weight.max())[None] * grown
-    columns = jnp.concatenate([jnp.ones((1, share.shape[1])), share, share**2]).reshape(
-        1 + 2 * lags, REPLICATES, -1
-    )
-    sums = jnp.einsum("srp,crp->src", weight.reshape(SEGMENT, REPLICATES, -1), columns)
+    columns = jnp.concatenate([ones[None], share, share**2])
+    by_replicate = columns.reshape(1 + 2 * lags, REPLICATES, -1)
+    sums = jnp.einsum("srp,crp->src", weight.reshape(SEGMENT, REPLICATES, -1), by_replicate)
     parts = sums.reshape(SEGMENT, 2, -1, 1 + 2 * lags).sum(2)
     halves = parts[..., 1 : lags + 1] / parts[..., :1]
     whole = parts.sum(1)
-    mean, second = halves.mean(1), whole[:, lags + 1 :] / whole[:, :1]
-    residual = (sums[..., 1 : lags + 1] - mean[:, None] * sums[..., :1]) / whole[:, None, :1]
+    mean = halves.mean(1)
+    second = whole[:, lags + 1 :] / whole[:, :1]
+    expected = mean[:, None] * sums[..., :1]
+    residual = (sums[..., 1 : lags + 1] - expected) / whole[:, None, :1]
     mcse = jnp.sqrt((residual**2).sum(1) * REPLICATES / (REPLICATES - 1))
     ess = whole[:, 0] ** 2 / (weight**2).sum(1)
-    return log_weight + jnp.log(grown[-1]), tuple(
-        old.at[i].set(new) for old, new in zip(out, (halves, second, mcse, ess), strict=True)
-    )
+    pairs = zip(out, (halves, second, mcse, ess), strict=True)
+    written = tuple(old.at[i].set(new) for old, new in pairs)
+    return log_weight + jnp.log(grown[-1]), written
+
+
+def _grown(a: jax.Array, share: jax.Array, ones: jax.Array) -> jax.Array:
+    """Likelihood of every prefix of a segment, (symbol, point)."""
+
+    def grow(grown: jax.Array, row: jax.Array) -> jax.Array:
+        return grown * _likelihood(row, share)
+
+    prefixes = list(accumulate(a, grow, initial=ones))
+    return jnp.stack(prefixes[1:])
 
 
 def _empty(segments: jax.Array) -> Any:
+    """Arrays (segment, symbol, ...) for what each prefix gives."""
     count, size, lags = segments.shape
-    shapes = (2, lags), (lags,), (lags,), ()
+    shapes = ((2, lags), (lags,), (lags,), ())
     return tuple(jnp.zeros((count, size, *shape)) for shape in shapes)
 
 

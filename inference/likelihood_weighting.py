@@ -14,12 +14,13 @@ from typing import ClassVar
 import numpy as np
 
 from veribayes.errors import InputError
-from veribayes.inference._engine import name_of
+from veribayes.inference._engine import certify_by_draws, name_of
 from veribayes.inference._known import at_positions, known_network
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Certificate, Data, IntArray
+from veribayes.tree.method import Method
 
 ESS = 400.0  # effective draws in each of two independent runs that a row of evidence needs; the gate of MCMC too
 STREAM = zlib.crc32(b"likelihood_weighting")  # never the numbers that a simulator has used
@@ -36,79 +37,78 @@ class LikelihoodWeighting:
     """
 
     draws: int = 4000
-    method: ClassVar[str] = "mcmc"
+    method: ClassVar[Method] = Method.MCMC
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
 
     def __post_init__(self) -> None:
         if self.draws < ESS:
-            raise InputError(
-                f"at least {ESS:.0f} draws for the engine '{name_of(self)}'", f"{self.draws}"
-            )
+            wanted = f"at least {ESS:.0f} draws for the engine '{name_of(self)}'"
+            raise InputError(wanted, f"{self.draws}")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         model = known_network(self, task, data)
-        probs = np.zeros((2, data.index.size, len(model.nodes), model.width))
-        ess = np.zeros((2, data.index.size))
-        for i, (number, row) in enumerate(
-            zip(data.index.tolist(), data.arrays["evidence"], strict=True)
-        ):
+        numbers = data.index.tolist()
+        nodes = len(model.nodes)
+        probs = np.zeros((2, len(numbers), nodes, model.width))
+        ess = np.zeros((2, len(numbers)))
+        for i, number in enumerate(numbers):
+            row = data.arrays["evidence"][i]
             for run in range(2):
                 rng = np.random.default_rng([seed, STREAM, number, run])
-                probs[run, i], ess[run, i] = _weighted(
-                    model, row, rng.random((len(model.nodes), self.draws))
-                )
+                level = rng.random((nodes, self.draws))
+                probs[run, i], ess[run, i] = _weighted(model, row, level)
         halves = (at_positions(probs[0], data), at_positions(probs[1], data))
-        return Branch(
-            at_positions(probs.mean(0), data), self._certificate(ess.min(0)), replicates=halves
-        )
+        answer = at_positions(probs.mean(0), data)
+        return Branch(answer, self._certificate(ess.min(0)), replicates=halves)
 
     def _certificate(self, ess: Array) -> Certificate:
         """Trusted when every row has enough effective draws."""
-        poor, least = int((ess < ESS).sum()), float(ess.min(initial=np.inf))
-        found = f"{poor} of {ess.size} rows of evidence have fewer than {ESS:.0f} effective draws of {self.draws}"
-        reasons = (
-            (f"{found}, the worst {least:.1f}; set draws, or give more memory to junction_tree",)
-            if poor
-            else ()
-        )
+        poor = int((ess < ESS).sum())
+        least = float(ess.min(initial=np.inf))
+        reasons: tuple[str, ...] = ()
+        if poor:
+            share = f"{poor} of {ess.size} rows of evidence"
+            enough = f"{ESS:.0f} effective draws of {self.draws}"
+            remedy = "set draws, or give more memory to junction_tree"
+            reasons = (f"{share} have fewer than {enough}, the worst {least:.1f}; {remedy}",)
         bound = float(1 / np.sqrt(2 * least)) if least > 0 else float("inf")
-        return Certificate(
-            "refused" if poor else "trusted",
-            self.method,
-            bound,
-            "montecarlo",
-            reasons,
-            {"ess_bulk": least},
-        )
+        return certify_by_draws(self.method, bound, reasons, {"ess_bulk": least})
 
 
 def _weighted(model: BayesianNetwork, evidence: IntArray, level: Array) -> tuple[Array, float]:
     """Weighted shares of the states of each node (M, K), and the effective sample size, from uniforms (M, draw)."""
-    states, log_weight = np.empty(level.shape, dtype=np.int64), np.zeros(level.shape[1])
+    states, log_weight = _drawn(model, evidence, level)
+    largest = log_weight.max()
+    weight = np.exp(log_weight - largest) if np.isfinite(largest) else np.zeros_like(log_weight)
+    if not weight.any():  # no draw is possible: nothing is known, and the gate says so
+        sizes = model.cardinalities[:, None]
+        return np.where(np.arange(model.width) < sizes, 1 / sizes, 0.0), 0.0
+    shares = np.zeros((len(model.nodes), model.width))
+    for node, chosen in enumerate(states):
+        shares[node] = np.bincount(chosen, weight, minlength=model.width)
+    total = weight.sum()
+    return shares / total, float(total**2 / (weight**2).sum())
+
+
+def _drawn(model: BayesianNetwork, evidence: IntArray, level: Array) -> tuple[IntArray, Array]:
+    """States (M, draw) that agree with the evidence, and the log probability of the evidence given what was drawn, (draw,)."""
+    draws = level.shape[1]
+    states = np.empty(level.shape, dtype=np.int64)
+    log_weight = np.zeros(draws)
     for node, parents in enumerate(model.parents):
-        rows = model.tables[node][
-            tuple(states[p] for p in parents)
-        ]  # (draw, K), or (K,) without parents
-        rows = np.broadcast_to(rows, (level.shape[1], rows.shape[-1]))
-        if evidence[node] >= 0:
-            states[node] = evidence[node]
+        # (draw, K), or (K,) without parents
+        rows = model.tables[node][tuple(states[p] for p in parents)]
+        rows = np.broadcast_to(rows, (draws, rows.shape[-1]))
+        observed = evidence[node]
+        if observed >= 0:
+            states[node] = observed
             with np.errstate(divide="ignore"):
-                log_weight += np.log(rows[:, evidence[node]])
+                log_weight += np.log(rows[:, observed])
         else:
             above = rows.cumsum(1)
-            states[node] = (level[node][:, None] * above[:, -1:] >= above[:, :-1]).sum(1)
-    most = log_weight.max()
-    weight = np.exp(log_weight - most) if np.isfinite(most) else np.zeros(level.shape[1])
-    out = np.zeros((len(model.nodes), model.width))
-    if not weight.any():  # no draw is possible: nothing is known, and the gate says so
-        return np.where(
-            np.arange(model.width) < model.cardinalities[:, None],
-            1 / model.cardinalities[:, None],
-            0.0,
-        ), 0.0
-    for node, chosen in enumerate(states):
-        out[node] = np.bincount(chosen, weight, minlength=model.width)
-    return out / weight.sum(), float(weight.sum() ** 2 / (weight**2).sum())
+            reached = level[node][:, None] * above[:, -1:] >= above[:, :-1]
+            states[node] = reached.sum(1)
+    return states, log_weight
 
 
 PART = LikelihoodWeighting

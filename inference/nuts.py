@@ -16,7 +16,7 @@ from numpyro.infer import NUTS, init_to_uniform
 
 from veribayes.errors import InputError
 from veribayes.inference._engine import name_of
-from veribayes.inference._mcmc import START, Mcmc, Method, Sampler
+from veribayes.inference._mcmc import START, Mcmc, Rung, Sampler
 from veribayes.models._task import Task
 from veribayes.statistics.diagnostics import ESS
 
@@ -25,10 +25,8 @@ DEPTH = (
     5,
     10,
 )  # doublings of a trajectory while warming up and after: one lost lane must not hold up all others
-LONGER, SMALLER = (
-    2,
-    0.99,
-)  # the second run: chains this many times as long, at this target acceptance
+LONGER = 2  # the second run: chains this many times as long,
+SMALLER = 0.99  # at this target acceptance
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,10 @@ class Nuts(Mcmc):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.target_accept < 1:
-            raise InputError(
-                f"target_accept in (0, 1) for the engine '{name_of(self)}'", f"{self.target_accept}"
-            )
+            wanted = f"target_accept in (0, 1) for the engine '{name_of(self)}'"
+            raise InputError(wanted, f"{self.target_accept}")
 
-    def ladder(self, task: Task) -> Sequence[Method]:
+    def ladder(self, task: Task) -> Sequence[Rung]:
         """All data sets together; those that fail once more, each in a run of its own, where twice as long can help."""
         del task  # the same for every model
         sampler = partial(
@@ -59,22 +56,22 @@ class Nuts(Mcmc):
             target_accept=self.target_accept,
             depth=DEPTH,
         )
-        first = Method("nuts", sampler, self.draws, LANES)
+        first = Rung("nuts", sampler, self.draws, LANES)
         if 2 * self.chains * LONGER * self.draws < ESS:
             return [first]
         return [first, self.alone()]
 
-    def alone(self) -> Method:
+    def alone(self) -> Rung:
         """Longer chains with smaller steps and no neighbours to wait for."""
-        draws, accept = LONGER * self.draws, max(SMALLER, self.target_accept)
+        draws = LONGER * self.draws
         sampler = partial(
             _sampler,
             warmup=LONGER * self.warmup,
             draws=draws,
-            target_accept=accept,
+            target_accept=max(SMALLER, self.target_accept),
             depth=max(DEPTH),
         )
-        return Method("nuts alone", sampler, draws, lanes=2 * self.chains)
+        return Rung("nuts alone", sampler, draws, lanes=2 * self.chains)
 
 
 @lru_cache(maxsize=16)
@@ -92,19 +89,26 @@ def _sampler(model: Any, *, warmup: int, draws: int, target_accept: float, depth
         )
         start = kernel.init(key, warmup, None, (), data)
 
-        def move(
-            i: jax.Array, carry: tuple[Any, Any]
-        ) -> tuple[Any, Any]:  # one loop: the body is compiled once
-            state = kernel.sample(carry[0], (), data)
+        # one loop for warming up and drawing: the body is compiled once
+        def move(i: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+            state, kept = carry
+            state = kernel.sample(state, (), data)
             place = jnp.maximum(i - warmup, 0)
-            return state, jax.tree.map(
-                lambda kept, new: kept.at[place].set(new), carry[1], _output(state)
-            )
 
-        empty = jax.tree.map(lambda a: jnp.zeros((draws, *a.shape), a.dtype), _output(start))
-        _, (z, energy, diverging) = jax.lax.fori_loop(0, warmup + draws, move, (start, empty))
+            def write(kept: jax.Array, new: jax.Array) -> jax.Array:
+                return kept.at[place].set(new)
+
+            return state, jax.tree.map(write, kept, _output(state))
+
+        def empty(like: jax.Array) -> jax.Array:
+            return jnp.zeros((draws, *like.shape), like.dtype)
+
+        nothing = jax.tree.map(empty, _output(start))
+        _, drawn = jax.lax.fori_loop(0, warmup + draws, move, (start, nothing))
+        z, energy, diverging = drawn
         values = jax.vmap(kernel.postprocess_fn((), data))(z)
-        return {latent.name: values[latent.name] for latent in model.latents}, energy, diverging
+        by_latent = {latent.name: values[latent.name] for latent in model.latents}
+        return by_latent, energy, diverging
 
     return jax.jit(jax.vmap(jax.vmap(chain, in_axes=(0, None))))
 

@@ -24,6 +24,7 @@ from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Pgmpy:
     """
 
     memory: float = 1.0
-    method: ClassVar[str] = "exact"
+    method: ClassVar[Method] = Method.EXACT
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
 
     def __post_init__(self) -> None:
@@ -47,10 +48,11 @@ class Pgmpy:
         model = known_network(self, task, data)
         evidence = data.arrays["evidence"]
         probs = np.zeros((len(evidence), len(model.nodes), model.width))
+        for row in evidence:
+            self._require_memory(model, row)
         with _quiet():
             peer = _peer(model)
             for number, row in enumerate(evidence):
-                self._require_memory(model, row)
                 self._row(peer, row, probs[number], number)
         # its order of summation is its own affair: an estimate, from as many roundings as there are states
         bound = EPS * (len(model.nodes) + int(model.cardinalities.sum()))
@@ -61,18 +63,19 @@ class Pgmpy:
         seen = dict[int, int]()
         for node in np.flatnonzero(row >= 0).tolist():
             state = int(row[node])
-            if not peer.query([node], evidence=seen, show_progress=False).values[state] > 0:
-                raise ReferenceRefused(
-                    name_of(self),
-                    [f"the evidence of data set {number} of the batch has probability zero"],
-                )
-            seen[node], out[node, state] = state, 1.0
+            values = peer.query([node], evidence=seen, show_progress=False).values
+            if not values[state] > 0:
+                reason = f"the evidence of data set {number} of the batch has probability zero"
+                raise ReferenceRefused(name_of(self), [reason])
+            seen[node] = state
+            out[node, state] = 1.0
         for node in np.flatnonzero(row < 0).tolist():
             values = peer.query([node], evidence=seen, show_progress=False).values
             out[node, : len(values)] = values
 
     def _require_memory(self, model: BayesianNetwork, row: IntArray) -> None:
-        scopes = [tuple(v for v in (*p, i) if row[v] < 0) for i, p in enumerate(model.parents)]
+        families = [(*parents, node) for node, parents in enumerate(model.parents)]
+        scopes = [tuple(v for v in family if row[v] < 0) for family in families]
         sizes = [clique.entries for clique in buckets(scopes, model.cardinalities.tolist())]
         require_memory(self, max(sizes, default=1), 16 * sum(sizes), self.memory)
 
@@ -89,9 +92,8 @@ def _peer(model: BayesianNetwork) -> Any:
     for node, parents in enumerate(model.parents):
         theirs.add_edges_from((p, node) for p in parents)
         values = model.tables[node].reshape(-1, sizes[node]).T
-        theirs.add_cpds(
-            TabularCPD(node, sizes[node], values, list(parents), [sizes[p] for p in parents])
-        )
+        parent_sizes = [sizes[p] for p in parents]
+        theirs.add_cpds(TabularCPD(node, sizes[node], values, list(parents), parent_sizes))
     return VariableElimination(theirs)
 
 

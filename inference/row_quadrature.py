@@ -31,13 +31,14 @@ from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
 from veribayes.predictive import Array, Categorical
 from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
 class RowQuadrature:
     """Gaussian quadrature of each state's probability."""
 
-    method: ClassVar[str] = "quadrature"
+    method: ClassVar[Method] = Method.QUADRATURE
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
@@ -47,17 +48,17 @@ class RowQuadrature:
         query = query_of(data)
         counts = matching_counts(model, data, _parents(model, query))
         probs = np.zeros(counts.shape)
-        for states in np.unique(model.cardinalities[query.target]):
-            asked = model.cardinalities[query.target] == states
-            probs[:, :, asked, :states] = _means(prior, counts[:, :, asked, :states])
+        sizes = model.cardinalities[query.target]
+        for states in np.unique(sizes):
+            of_size = sizes == states
+            probs[:, :, of_size, :states] = _means(prior, counts[:, :, of_size, :states])
         probs = np.where(inside(model, query), probs, 0.0)
         # each state's mean is integrated on its own: that they sum to one measures the error
         defect = float(np.abs(probs.sum(-1) - 1).max(initial=0.0))
         longest = int(data.positions.max(initial=0))
-        return Branch(
-            Categorical(probs),
-            certify(self.method, defect + 8 * EPS * (longest + 1), kind="estimate", defect=defect),
-        )
+        bound = defect + 8 * EPS * (longest + 1)
+        certificate = certify(self.method, bound, kind="estimate", defect=defect)
+        return Branch(Categorical(probs), certificate)
 
 
 def _parents(model: BayesianNetwork, query: RowQuery) -> Mask:
@@ -70,16 +71,14 @@ def _parents(model: BayesianNetwork, query: RowQuery) -> Mask:
 def _means(prior: RowPrior, counts: IntArray) -> Array:
     """Posterior mean of every state's probability given counts (..., K), by the pairs (n_v, n - n_v) that occur."""
     total = counts.sum(-1, keepdims=True)
-    pairs, which = np.unique(
-        np.stack([counts, total - counts], -1).reshape(-1, 2), axis=0, return_inverse=True
-    )
+    of_state = np.stack([counts, total - counts], -1).reshape(-1, 2)
+    pairs, which = np.unique(of_state, axis=0, return_inverse=True)
     yes, no = pairs.T
-    nodes, log_weight = _rule(prior, counts.shape[-1], int(total.max(initial=0)) // 2 + 2)
-    out = (
-        softmax(np.outer(yes, np.log(nodes)) + np.outer(no, np.log1p(-nodes)) + log_weight, axis=-1)
-        @ nodes
-    )
-    means = out[which].reshape(counts.shape)
+    fewest = int(total.max(initial=0)) // 2 + 2
+    nodes, log_weight = _rule(prior, counts.shape[-1], fewest)
+    log_likelihood = np.outer(yes, np.log(nodes)) + np.outer(no, np.log1p(-nodes))
+    weights = softmax(log_likelihood + log_weight, axis=-1)
+    means = (weights @ nodes)[which].reshape(counts.shape)
     if isinstance(prior, Dirichlet):
         return means
     first = means[..., 1:]  # intervals are laws of the second state
@@ -93,12 +92,12 @@ def _rule(prior: RowPrior, states: int, nodes: int) -> tuple[Array, Array]:
         at, weight = beta_rule(nodes, prior.concentration, (states - 1) * prior.concentration)
         return at, np.log(weight)
     if not isinstance(prior, UniformInterval | UniformMixture):
-        raise InputError(
-            "a Dirichlet, uniform or uniform-mixture prior", f"'{prior.kind}'", "use 'nuts'"
-        )
+        wanted = "a Dirichlet, uniform or uniform-mixture prior"
+        raise InputError(wanted, f"'{prior.kind}'", "use 'nuts'")
     at, weight = beta_rule(nodes, 1.0, 1.0)
-    share, low, high = (np.array(column)[:, None] for column in zip(*prior.components, strict=True))
-    return (low + (high - low) * at).ravel(), (np.log(share) + np.log(weight)).ravel()
+    share, low, high = np.array(prior.components).T[:, :, None]
+    log_weight = np.log(share) + np.log(weight)
+    return (low + (high - low) * at).ravel(), log_weight.ravel()
 
 
 PART = RowQuadrature

@@ -29,6 +29,7 @@ from veribayes.inference._gaussian import (
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 State = tuple[jax.Array, ...]
 
@@ -46,7 +47,7 @@ class Sequential:
     nodes: int = 24
     latents: bool = True
     joint: bool = False
-    method: ClassVar[str] = "exact"
+    method: ClassVar[Method] = Method.EXACT
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
 
     def __post_init__(self) -> None:
@@ -56,15 +57,11 @@ class Sequential:
         del seed  # deterministic
         model = gaussian(self, task, data)
         theta, prior = model.hyper_nodes(self.nodes)
-        found = condition(self, _solver(model, self.joint), model, data, theta)
-        latents = posterior(model, data, found, theta, prior) if self.latents else {}
-        certificate = certify(self.method, rounding_bound(data, found, theta), limit=LIMIT)
-        return Branch(
-            predictive(model, found, theta, prior),
-            certificate,
-            latents,
-            joint=joint(found, theta, prior),
-        )
+        conditioned = condition(self, _solver(model, self.joint), model, data, theta)
+        latents = posterior(model, data, conditioned, theta, prior) if self.latents else {}
+        answer = predictive(model, conditioned, theta, prior)
+        certificate = certify(self.method, rounding_bound(data, conditioned, theta), limit=LIMIT)
+        return Branch(answer, certificate, latents, joint=joint(conditioned, theta, prior))
 
 
 @lru_cache(maxsize=16)
@@ -78,20 +75,21 @@ def _solver(model: GaussianProcess, joint: bool) -> Solver:
         query: jax.Array,
         positions: jax.Array,
     ) -> Conditioned:
-        points, size = jnp.concatenate([x, query]), y.size
+        points = jnp.concatenate([x, query])
+        size = y.size
         noise = theta["noise_sd"] ** 2
+        zero = jnp.zeros(())
 
         def observe(state: State, i: jax.Array) -> tuple[State, State]:
             mean, covariance, fit, log_det = state
-            spread, surprise = covariance[i, i] + noise, y[i] - mean[i]
+            spread = covariance[i, i] + noise
+            surprise = y[i] - mean[i]
             gain = covariance[i] / spread
             covariance = covariance - jnp.outer(gain, covariance[i])
-            state = (
-                mean + gain * surprise,
-                covariance,
-                fit + surprise**2 / spread,
-                log_det + jnp.log(spread),
-            )
+            mean = mean + gain * surprise
+            fit = fit + surprise**2 / spread
+            log_det = log_det + jnp.log(spread)
+            state = (mean, covariance, fit, log_det)
             return state, shown(state)
 
         def shown(state: State) -> State:
@@ -99,22 +97,23 @@ def _solver(model: GaussianProcess, joint: bool) -> Solver:
             together = covariance[size:, size:] if joint else zero
             return mean, jnp.diag(covariance), fit, log_det, together
 
-        zero, prior = jnp.zeros(()), model.covariance(points, points, theta)
-        start = jnp.zeros(len(points)), prior, zero, zero
+        prior = model.covariance(points, points, theta)
+        start = (jnp.zeros(len(points)), prior, zero, zero)
         _, after = jax.lax.scan(observe, start, jnp.arange(size))
-        mean, variance, fit, log_det, together = (
-            jnp.concatenate([b[None], a])[positions]
-            for b, a in zip(shown(start), after, strict=True)
-        )
-        scale, context = jnp.diag(prior).max(), (mean[:, :size], variance[:, :size])
+        at_positions = []
+        for first, others in zip(shown(start), after, strict=True):
+            every_prefix = jnp.concatenate([first[None], others])
+            at_positions.append(every_prefix[positions])
+        mean, variance, fit, log_det, together = at_positions
         return Conditioned(
-            mean[:, size:],
-            variance[:, size:],
-            fit,
-            log_det,
-            scale,
-            *context,
-            together if joint else None,
+            mean=mean[:, size:],
+            variance=variance[:, size:],
+            fit=fit,
+            log_det=log_det,
+            scale=jnp.diag(prior).max(),
+            f_mean=mean[:, :size],
+            f_variance=variance[:, :size],
+            covariance=together if joint else None,
         )
 
     over_nodes = jax.vmap(solve, in_axes=(0, None, None, None, None))

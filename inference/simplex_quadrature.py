@@ -45,10 +45,11 @@ from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, Categorical
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 LIMIT = 1e-6  # error of a probability that a reference may have
 AFFORDABLE = (
-    20_000  # nodes of a grid that is taken to meet `error`; a larger one has to meet LIMIT / 2 only
+    20_000  # nodes of a grid that is taken to meet `error`; larger ones have to meet LIMIT / 2 only
 )
 LARGEST = 2_000_000  # nodes of any grid: 16 MB a data set
 CHUNK = 131_072  # node weights at once: 1 MB stays near the processor
@@ -97,49 +98,47 @@ class SimplexQuadrature:
     nodes: int | None = None
     error: float = 1e-12
     latents: bool = True
-    method: ClassVar[str] = "quadrature"
+    method: ClassVar[Method] = Method.QUADRATURE
     families: ClassVar[tuple[str, ...]] = ("mtd",)
 
     def __post_init__(self) -> None:
         require_positive(self, error=self.error)
         if self.nodes is not None and self.nodes < 2:
-            raise InputError(
-                f"at least 2 nodes an axis for the engine '{name_of(self)}'", f"{self.nodes}"
-            )
+            wanted = f"at least 2 nodes an axis for the engine '{name_of(self)}'"
+            raise InputError(wanted, f"{self.nodes}")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         require_served(self, task, data)
         model = cast(MTD, task.model)
+        alpha = model.concentration
         factors = terms(model, data)
         degree = _degree(factors.shape[1], model.m)
-        nodes = self.nodes or _nodes(model.m, degree, model.concentration, self.error)
-        found, lost = self._moments(factors, model.concentration, nodes)
-        answer, posterior = self._read(model, data, found)
-        rounding = (
-            4 * EPS * (degree * (2 * model.m + 4) + model.m * nodes)
-        )  # sums of positive terms
-        bound = _ratio_error(model.m, nodes, degree, model.concentration) + rounding + lost
+        nodes = self.nodes or _nodes(model.m, degree, alpha, self.error)
+        raw_moments, lost = self._moments(factors, alpha, nodes)
+        answer, posterior = self._read(model, data, raw_moments)
+        # sums of positive terms
+        rounding = 4 * EPS * (degree * (2 * model.m + 4) + model.m * nodes)
+        bound = _ratio_error(model.m, nodes, degree, alpha) + rounding + lost
         if bound <= LIMIT:
-            return Branch(
-                answer,
-                certify("exact" if 2 * nodes > degree else self.method, bound, nodes=nodes),
-                posterior,
-            )
+            method = Method.EXACT if 2 * nodes > degree else self.method
+            return Branch(answer, certify(method, bound, nodes=nodes), posterior)
         more = nodes + max(2, nodes // 4)
-        finer, _ = self._read(model, data, self._moments(factors, model.concentration, more)[0])
+        finer_moments, _ = self._moments(factors, alpha, more)
+        finer, _ = self._read(model, data, finer_moments)
         change = 2 * float(np.abs(answer.probs - finer.probs).max()) + lost
-        return Branch(answer, certify(self.method, change, kind="estimate", nodes=nodes), posterior)
+        certificate = certify(self.method, change, kind="estimate", nodes=nodes)
+        return Branch(answer, certificate, posterior)
 
     def _read(
-        self, model: MTD, data: Data, found: Array
+        self, model: MTD, data: Data, raw_moments: Array
     ) -> tuple[Categorical, dict[str, dict[str, Array]]]:
         """The next symbol and the weights at the positions of the data."""
-        at = found[:, data.positions]
-        first, second = at[..., : model.m], at[..., model.m :]
-        return next_symbol(model, data, first), {
-            "weights": moments(first, second)
-        } if self.latents else {}
+        at = raw_moments[:, data.positions]
+        first = at[..., : model.m]
+        second = at[..., model.m :]
+        posterior = {"weights": moments(first, second)} if self.latents else {}
+        return next_symbol(model, data, first), posterior
 
     def _moments(self, factors: Array, alpha: float, nodes: int) -> tuple[Array, float]:
         """First and, with `latents`, second raw moments of the weights after 0, 1, ... factors (dataset, prefix, lag), side by
@@ -148,27 +147,23 @@ class SimplexQuadrature:
         if lags == 1:
             return np.ones((datasets, length + 1, 2)), 0.0
         plan = Plan(nodes, alpha, 2 * nodes <= _degree(length, lags))
-        if (size := _size(lags - 1, nodes, plan)) > LARGEST:
+        size = _size(lags - 1, nodes, plan)
+        if size > LARGEST:
+            reason = f"{nodes} nodes on {lags - 1} axes exceed {LARGEST:.0e} nodes"
             remedy = "use 'lag_quasi_monte_carlo' or fewer nodes"
-            raise ReferenceRefused(
-                name_of(self),
-                [f"{nodes} nodes on {lags - 1} axes exceed {LARGEST:.0e} nodes; {remedy}"],
-            )
+            raise ReferenceRefused(name_of(self), [f"{reason}; {remedy}"])
         grid = _grid(lags, plan)
-        padded = np.pad(
-            factors, ((0, 0), (1, -(length + 1) % BLOCK), (0, 0)), constant_values=1.0
-        )  # in front: no data
+        in_front = -(length + 1) % BLOCK  # ones: no data
+        padded = np.pad(factors, ((0, 0), (1, in_front), (0, 0)), constant_values=1.0)
+        chunks = equal_chunks(datasets, CHUNK // size)
         with float64():
-            parts = [
-                np.asarray(_filter(padded[i], grid, self.latents))
-                for i in equal_chunks(datasets, CHUNK // size)
-            ]
-        found = np.concatenate(parts, axis=1)[: length + 1, :datasets].swapaxes(0, 1)
-        if not np.all(np.isfinite(found)):
-            raise ReferenceRefused(
-                name_of(self), ["a sequence has probability zero under every weight"]
-            )
-        return found, _lost(factors, found[:, :-1, :lags], grid)
+            parts = [np.asarray(_filter(padded[chunk], grid, self.latents)) for chunk in chunks]
+        computed = np.concatenate(parts, axis=1)[: length + 1, :datasets]
+        raw_moments = computed.swapaxes(0, 1)
+        if not np.all(np.isfinite(raw_moments)):
+            reason = "a sequence has probability zero under every weight"
+            raise ReferenceRefused(name_of(self), [reason])
+        return raw_moments, _lost(factors, raw_moments[:, :-1, :lags], grid)
 
 
 def _degree(length: int, lags: int) -> int:
@@ -180,29 +175,29 @@ def _degree(length: int, lags: int) -> int:
 def _nodes(lags: int, degree: int, alpha: float, error: float) -> int:
     """Fewest nodes of the first axis, up to a few, that the certificate allows; those of exactness at most."""
     exact = degree // 2 + 1
-    found = exact
+    nodes = exact
     for aim in (error, max(error, LIMIT / 2)):
-        found = min(
-            math.ceil(0.93 * math.sqrt(degree * math.log(max(4 * (lags - 1) / aim, 2.0)) / 2)),
-            exact,
-        )
-        while (
-            found < exact
-            and degree <= MAX_DEGREE
-            and _ratio_error(lags, found, degree, alpha) > aim
-        ):
-            found = min(found + 1 + found // 64, exact)
-        if _size(lags - 1, found, Plan(found, alpha, found < exact)) <= AFFORDABLE:
+        log_ratio = math.log(max(4 * (lags - 1) / aim, 2.0))
+        nodes = min(math.ceil(0.93 * math.sqrt(degree * log_ratio / 2)), exact)
+        while nodes < exact and degree <= MAX_DEGREE:
+            if _ratio_error(lags, nodes, degree, alpha) <= aim:
+                break
+            nodes = min(nodes + 1 + nodes // 64, exact)
+        plan = Plan(nodes, alpha, nodes < exact)
+        if _size(lags - 1, nodes, plan) <= AFFORDABLE:
             break
-    return found
+    return nodes
 
 
 def _ratio_error(lags: int, nodes: int, degree: int, alpha: float) -> float:
     """Bound on the relative error of a posterior mean, from those of numerator and denominator."""
-    if lags == 1 or degree > MAX_DEGREE:
-        return 0.0 if lags == 1 else math.inf
-    e = float(_errors(lags - 1, nodes, degree, Plan(nodes, alpha, 2 * nodes <= degree)).max())
-    return 2 * e / (1 - e) if e < 1 else math.inf
+    if lags == 1:
+        return 0.0
+    if degree > MAX_DEGREE:
+        return math.inf
+    plan = Plan(nodes, alpha, 2 * nodes <= degree)
+    largest = float(_errors(lags - 1, nodes, degree, plan).max())
+    return 2 * largest / (1 - largest) if largest < 1 else math.inf
 
 
 @cache
@@ -233,6 +228,7 @@ def _later(axes: int, nodes: int, plan: Plan) -> list[int]:
 
 @cache
 def _grid(lags: int, plan: Plan) -> Grid:
+    """All nodes for this many lags."""
     shares, rest, weight = _rows(lags - 1, plan.last, plan)
     u, w = beta_rule(plan.last, plan.alpha, plan.alpha)
     return Grid(shares, rest, u, np.outer(weight, w))
@@ -242,12 +238,12 @@ def _rows(axes: int, nodes: int, plan: Plan) -> tuple[Array, Array, Array]:
     """All axes before the last: shares (row, lag), rest (row,) and weight (row,)."""
     if axes == 1:
         return np.ones((1, 0)), np.ones(1), np.ones(1)
+    at, weights = beta_rule(nodes, plan.alpha, plan.alpha * axes)
     parts = []
-    for v, w, n in zip(
-        *beta_rule(nodes, plan.alpha, plan.alpha * axes), _later(axes, nodes, plan), strict=True
-    ):
+    for v, w, n in zip(at, weights, _later(axes, nodes, plan), strict=True):
         shares, rest, weight = _rows(axes - 1, n, plan)
-        parts.append((np.insert((1 - v) * shares, 0, v, axis=1), (1 - v) * rest, w * weight))
+        with_first = np.insert((1 - v) * shares, 0, v, axis=1)
+        parts.append((with_first, (1 - v) * rest, w * weight))
     shares, rest, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
     return shares, rest, weight
 
@@ -258,52 +254,69 @@ def _filter(factors: jax.Array, grid: Grid, squares: bool) -> jax.Array:
     shares, rest, u, weight = (jnp.asarray(a) for a in grid)
     datasets, length, lags = factors.shape
     rows, nodes = weight.shape
-    update, down = _bernstein(u, BLOCK).T, _bernstein(u, BLOCK + 2)
+    update = _bernstein(u, BLOCK).T
+    down = _bernstein(u, BLOCK + 2)
     blocks = factors.swapaxes(0, 1).reshape(length // BLOCK, BLOCK, datasets, lags)
 
-    def block(
-        weight: jax.Array, a: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:  # weight: (node, dataset x row)
-        degree = {
-            BLOCK + 2: list((down @ weight).reshape(-1, datasets, rows))
-        }  # moments with the basis of this degree
-        for d in range(BLOCK + 1, 1, -1):
-            degree[d] = [a + b for a, b in pairwise(degree[d + 1])]
-        form, found = [jnp.ones((datasets, rows))], []  # the likelihood of the block so far
+    def block(weight: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
+        by_degree = _by_degree(list((down @ weight).reshape(-1, datasets, rows)))
+        form = [jnp.ones((datasets, rows))]  # the likelihood of the block so far
+        sums = []
         for s, factor in enumerate(a, start=1):
             fixed = factor[:, :-2] @ shares.T
-            low, high = (fixed + rest[None] * factor[:, g, None] for g in (-1, -2))
-            form = [
-                low * form[0],
-                *(low * b + high * a for a, b in pairwise(form)),
-                high * form[-1],
-            ]
-            ends = [
-                m for k in (1, 2)[: 1 + squares] for m in (degree[s + k][k:], degree[s + k][:-k])
-            ]
-            found.append(jnp.stack([_dot(form, m) for m in ends]))
-        upper, lower, *square = jnp.stack(found, axis=1)  # (symbol, dataset, row)
-        total = (upper + lower).sum(-1)
-        raw = [(upper + lower) @ shares, upper @ rest[:, None], lower @ rest[:, None]]
-        raw += (
-            [(upper + lower) @ shares**2, *(s @ rest[:, None] ** 2 for s in square)]
-            if squares
-            else []
-        )
-        weight = weight * (
-            update @ (jnp.stack(form) * (SCALE / total[-1])[None, :, None]).reshape(BLOCK + 1, -1)
-        )
+            low = fixed + rest[None] * factor[:, -1, None]
+            high = fixed + rest[None] * factor[:, -2, None]
+            form = _times_linear(form, low, high)
+            ends = _ends(by_degree, s, squares)
+            sums.append(jnp.stack([_dot(form, basis) for basis in ends]))
+        upper, lower, *square = jnp.stack(sums, axis=1)  # (symbol, dataset, row)
+        whole = upper + lower
+        total = whole.sum(-1)
+        raw = [whole @ shares, upper @ rest[:, None], lower @ rest[:, None]]
+        if squares:
+            raw.append(whole @ shares**2)
+            raw.extend(s @ rest[:, None] ** 2 for s in square)
+        scaled = jnp.stack(form) * (SCALE / total[-1])[None, :, None]
+        weight = weight * (update @ scaled.reshape(BLOCK + 1, -1))
         return weight, jnp.concatenate(raw, axis=-1) / total[..., None]
 
-    start = jnp.broadcast_to(SCALE * weight.T[:, None], (nodes, datasets, rows)).reshape(nodes, -1)
+    # (node, dataset x row)
+    scaled_weight = SCALE * weight.T[:, None]
+    start = jnp.broadcast_to(scaled_weight, (nodes, datasets, rows)).reshape(nodes, -1)
     return jax.lax.scan(block, start, blocks)[1].reshape(length, datasets, -1)
+
+
+def _by_degree(moments: list[jax.Array]) -> dict[int, list[jax.Array]]:
+    """Moments of the node weights with the Bernstein bases from degree BLOCK + 2, which are given, down to 2."""
+    by_degree = {BLOCK + 2: moments}
+    for degree in range(BLOCK + 1, 1, -1):
+        by_degree[degree] = [a + b for a, b in pairwise(by_degree[degree + 1])]
+    return by_degree
+
+
+def _times_linear(form: list[jax.Array], low: jax.Array, high: jax.Array) -> list[jax.Array]:
+    """The Bernstein coefficients of a form times low (1 - u) + high u."""
+    between = [low * b + high * a for a, b in pairwise(form)]
+    return [low * form[0], *between, high * form[-1]]
+
+
+def _ends(
+    by_degree: dict[int, list[jax.Array]], symbol: int, squares: bool
+) -> list[list[jax.Array]]:
+    """Moments with the basis times u and times 1 - u, and with `squares` times u^2 and (1 - u)^2."""
+    ends = []
+    for power in (1, 2) if squares else (1,):
+        moments = by_degree[symbol + power]
+        ends += [moments[power:], moments[:-power]]
+    return ends
 
 
 def _dot(form: list[jax.Array], moments: list[jax.Array]) -> jax.Array:
     """Written out: elementwise sums fuse and fill the vector units, a reduction does not."""
-    return sum(
-        (a * b for a, b in zip(form[1:], moments[1:], strict=True)), start=form[0] * moments[0]
-    )
+    total = form[0] * moments[0]
+    for coefficient, moment in zip(form[1:], moments[1:], strict=True):
+        total = total + coefficient * moment
+    return total
 
 
 def _bernstein(u: jax.Array, degree: int) -> jax.Array:
@@ -320,15 +333,17 @@ def _lost(factors: Array, before: Array, grid: Grid) -> float:
     Args:
         factors, before: likelihood terms, and the mean weights before each, (dataset, time, lag).
     """
-    smallest = min(
-        grid.shares.min(initial=1.0), float((grid.rest * min(grid.u.min(), 1 - grid.u.max())).min())
-    )
+    of_rest = grid.rest * min(grid.u.min(), 1 - grid.u.max())
+    smallest = min(grid.shares.min(initial=1.0), float(of_rest.min()))
     best = factors.max(-1)
     log_p = np.log((factors * before).sum(-1))
-    fallen = np.cumsum(log_p - np.log(np.maximum(factors.min(-1), smallest * best)), axis=1)
+    log_least = np.log(np.maximum(factors.min(-1), smallest * best))
+    fallen = np.cumsum(log_p - log_least, axis=1)
     gone = fallen > math.log(max(grid.weight.min(), 5e-324)) + DEPTH
+    if not gone.any():
+        return 0.0
     gain = np.where(gone, np.log(best) - log_p, 0.0).sum(1).max(initial=0.0)
-    return math.exp(min(gain + math.log(grid.weight.size) - DEPTH, 0.0)) if gone.any() else 0.0
+    return math.exp(min(gain + math.log(grid.weight.size) - DEPTH, 0.0))
 
 
 PART = SimplexQuadrature

@@ -15,7 +15,7 @@ import numpy as np
 
 from veribayes.errors import ReferenceRefused
 from veribayes.inference._beta import beta_rule
-from veribayes.inference._engine import EPS, certify, name_of
+from veribayes.inference._engine import EPS, certify, name_of, successive_chunks
 from veribayes.inference._rows import learning, prefix_counts, query_of, row_posterior
 from veribayes.inference._structures import (
     by_parent_set,
@@ -29,6 +29,7 @@ from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork, Edges
 from veribayes.predictive import Array, Categorical
 from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 LARGEST = 2**17  # cells of one node: counts of ten nodes of two states have 2 * 3^9
 CHUNK = 2**22  # cells times data sets and positions at once
@@ -38,7 +39,7 @@ CHUNK = 2**22  # cells times data sets and positions at once
 class StructureAveraging:
     """Sums over all 2^t parent sets of every node, and quadrature over the common edge probability."""
 
-    method: ClassVar[str] = "exact"
+    method: ClassVar[Method] = Method.EXACT
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
@@ -50,52 +51,56 @@ class StructureAveraging:
             reason = f"the last node has {largest} counts over all parent sets, more than {LARGEST}"
             raise ReferenceRefused(name_of(self), [reason])
         size = max(1, CHUNK // (largest * data.positions.size))
-        chunks = [
-            np.arange(i, min(i + size, data.index.size)) for i in range(0, data.index.size, size)
-        ]
-        parts = [_predict(model, prior, edges, data.select(datasets=chunk)) for chunk in chunks]
-        return Branch(
-            Categorical(np.concatenate([p for p, _ in parts])),
-            certify(self.method, max(b for _, b in parts)),
-        )
+        chunk_probs, chunk_bounds = [], []
+        for chunk in successive_chunks(data.index.size, size):
+            probs, bound = _predict(model, prior, edges, data.select(datasets=chunk))
+            chunk_probs.append(probs)
+            chunk_bounds.append(bound)
+        answer = Categorical(np.concatenate(chunk_probs))
+        return Branch(answer, certify(self.method, max(chunk_bounds)))
 
 
 def _predict(
     model: BayesianNetwork, prior: RowPrior, edges: Edges, data: Data
 ) -> tuple[Array, float]:
     """Probabilities (dataset, position, query, K) and a bound on their relative error."""
-    counts, query = prefix_counts(model, data.arrays["rows"], data.positions), query_of(data)
-    m, asked = len(model.nodes), query.target
-    nodes, log_weight = _edge_rule(edges, m)
-    whole = np.zeros(
-        (*counts.shape[:2], asked.size, nodes.size)
-    )  # log of the product over all nodes but the target, by r
-    out = np.zeros((*counts.shape[:2], asked.size, model.width, nodes.size))
+    counts = prefix_counts(model, data.arrays["rows"], data.positions)
+    query = query_of(data)
+    target = query.target
+    m = len(model.nodes)
+    r, log_weight = _edge_rule(edges, m)
+    batch = counts.shape[:2]
+    # log of the product over all nodes but the target, by r
+    log_others = np.zeros((*batch, target.size, r.size))
+    of_target = np.zeros((*batch, target.size, model.width, r.size))
     bound = 0.0
     for j in range(m):
-        node = _Node(model, prior, counts, j, nodes)
+        node = _Node(model, prior, counts, j, r)
         bound += node.bound
-        whole[:, :, asked < j] += np.log(node.evidence)[:, :, None]
-        reached = np.flatnonzero(asked >= j)
-        first, which = _distinct(query.row[:, reached, :j])
-        each = node.predictive(query.row[:, reached[first], :j])[:, :, which]
-        out[:, :, asked == j] = each[:, :, asked[reached] == j]
-        later = asked[reached] > j
+        log_evidence = np.log(node.evidence)
+        log_others[:, :, target < j] += log_evidence[:, :, None]
+        reached = np.flatnonzero(target >= j)
+        first, kind = _distinct(query.row[:, reached, :j])
+        of_kind = node.predictive(query.row[:, reached[first], :j])
+        predictive = of_kind[:, :, kind]
+        of_target[:, :, target == j] = predictive[:, :, target[reached] == j]
+        later = target[reached] > j
         states = query.row[:, reached[later], j][:, None, :, None, None]
-        whole[:, :, asked > j] += np.log(
-            np.take_along_axis(each[:, :, later], states, axis=3)[:, :, :, 0]
-        )
-    whole += log_weight
-    weight = np.exp(whole - whole.max(-1, keepdims=True))
-    probs = (out * weight[:, :, :, None]).sum(-1)
-    return probs / probs.sum(-1, keepdims=True), 2 * bound + 4 * EPS * (2**m + m * nodes.size)
+        of_state = np.take_along_axis(predictive[:, :, later], states, axis=3)
+        log_others[:, :, target > j] += np.log(of_state[:, :, :, 0])
+    log_others += log_weight
+    weight = np.exp(log_others - log_others.max(-1, keepdims=True))
+    probs = (of_target * weight[:, :, :, None]).sum(-1)
+    rounding = 4 * EPS * (2**m + m * r.size)
+    return probs / probs.sum(-1, keepdims=True), 2 * bound + rounding
 
 
 def _distinct(prefixes: IntArray) -> tuple[IntArray, IntArray]:
     """One query of each kind and the kind of each query (dataset, query, t): those cut from one row begin alike."""
     flat = prefixes.swapaxes(0, 1).reshape(prefixes.shape[1], -1)
     if not flat.size:
-        return np.zeros(min(len(flat), 1), dtype=np.int64), np.zeros(len(flat), dtype=np.int64)
+        none = np.zeros(len(flat), dtype=np.int64)
+        return none[:1], none
     _, first, which = np.unique(flat, axis=0, return_index=True, return_inverse=True)
     return first, which
 
@@ -103,7 +108,8 @@ def _distinct(prefixes: IntArray) -> tuple[IntArray, IntArray]:
 def _edge_rule(edges: Edges, nodes: int) -> tuple[Array, Array]:
     """Gauss-Legendre nodes of the edge probability and logs of their weights: exact at degree nodes (nodes - 1) / 2."""
     at, weight = beta_rule(nodes * (nodes - 1) // 4 + 1, 1.0, 1.0)
-    return edges.low + (edges.high - edges.low) * at, np.log(weight)
+    r = edges.low + (edges.high - edges.low) * at
+    return r, np.log(weight)
 
 
 class _Node:
@@ -117,24 +123,25 @@ class _Node:
     def __init__(
         self, model: BayesianNetwork, prior: RowPrior, counts: IntArray, j: int, r: Array
     ) -> None:
-        sizes, axes = model.cardinalities[:j], range(2, 2 + j)
-        start, batch = int(model.offsets[j]), counts.shape[:2]
+        sizes = model.cardinalities[:j]
+        axes = range(2, 2 + j)
+        batch = counts.shape[:2]
+        start = int(model.offsets[j])
         own = counts[:, :, start : start + model.configurations[j]]
         cube = with_sums(own.reshape(*batch, *sizes, model.width), axes)
         log_rows, error = log_marginal(prior, cube, int(model.cardinalities[j]))
         log_sets = by_parent_set(log_rows, axes).reshape(*batch, -1)
-        number = np.bincount(np.repeat(np.arange(2**j), j), _bits(j).ravel(), minlength=2**j)[
-            :, None
-        ]  # of parents
-        graph = r**number * (1 - r) ** (j - number)  # (2^t, r)
-        self.sizes, self.weight = (
-            sizes,
-            np.exp(log_sets - log_sets.max(-1, keepdims=True))[..., None] * graph,
-        )
+        likelihood = np.exp(log_sets - log_sets.max(-1, keepdims=True))
+        set_number = np.repeat(np.arange(2**j), j)
+        parents = np.bincount(set_number, _bits(j).ravel(), minlength=2**j)[:, None]
+        graph = r**parents * (1 - r) ** (j - parents)  # (2^t, r)
+        self.sizes = sizes
+        self.weight = likelihood[..., None] * graph
         self.evidence = self.weight.sum(-2)
         states = np.arange(model.width) < model.cardinalities[j]
-        self.mean, _, rounding = row_posterior(prior, cube.reshape(*batch, -1, model.width), states)
-        self.mean = np.where(states, self.mean, 0.0)
+        rows = cube.reshape(*batch, -1, model.width)
+        mean, _, rounding = row_posterior(prior, rows, states)
+        self.mean = np.where(states, mean, 0.0)
         self.bound = error * int(np.prod(sizes)) + rounding + 4 * EPS * j
 
     def predictive(self, states: IntArray) -> Array:
@@ -147,7 +154,9 @@ class _Node:
 
 def _bits(j: int) -> IntArray:
     """Which of j nodes are in each of the 2^j parent sets, (2^j, j), the first node being the slowest axis."""
-    return np.arange(2**j)[:, None] >> np.arange(j)[::-1] & 1
+    number = np.arange(2**j)[:, None]
+    place = np.arange(j)[::-1]
+    return number >> place & 1
 
 
 PART = StructureAveraging

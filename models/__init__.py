@@ -1,11 +1,14 @@
-"""Model specifications, their simulators and their NumPyro programs: a family is one file or folder, found by its name.
+"""Model specifications, their simulators and their NumPyro programs.
+
+A family is one file or folder, found by its name. What it exports (`__all__`) is an attribute of
+this package, imported when it is first asked for. `Design` and `Task` say where predictions are
+wanted and what is compared with what.
 
 >>> import veribayes.models as models
->>> models.MTD(q=5, m=3).latents[0].name
-'weights'
-
-What a family exports (`__all__`) is an attribute of this package, imported when it is first asked for. `Design` and `Task` say
-where predictions are wanted and what is compared with what.
+>>> models.Design(positions=(1, 10, 100), queries=8).positions
+(1, 10, 100)
+>>> all(hasattr(models, name) for name in dir(models))
+True
 """
 
 from __future__ import annotations
@@ -27,7 +30,10 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *(name for module in _families() for name in module.__all__)})
+    names = set(__all__)
+    for module in _families():
+        names.update(module.__all__)
+    return sorted(names)
 
 
 def _families() -> list[Any]:

@@ -1,7 +1,8 @@
-"""Arguments of a user's program from files: `.npz` and `.json` hold names, a `.csv` a column of numbers for each name.
+"""Arguments of a user's program from files: `.npz` and `.json` hold names, a `.csv` a column of
+numbers for each name.
 
-Files are data and are read as such: no pickles, no code. Numbers without axes become Python numbers, since programs use
-them as sizes.
+Files are data and are read as such: no pickles, no code. Numbers without axes become Python
+numbers, since programs use them as sizes.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def read_arguments(path: str | Path) -> dict[str, Any]:
 
 
 def as_argument(name: str, value: Any) -> Any:
-    """An array of numbers in the machine's own byte order, or a Python number where there are no axes.
+    """An array of numbers in the machine's own byte order, or a Python number where there are no
+    axes.
 
     Text and None stay what they are.
     """

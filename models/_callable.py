@@ -1,7 +1,8 @@
 """What can be called as a NumPyro program, how it is called, and what identifies it.
 
-A program is a function, a lambda, a `functools.partial`, an object with `__call__`, or any of these inside NumPyro's handlers
-(`handlers.reparam(program, config)`). Its arguments are those of the innermost function.
+A program is a function, a lambda, a `functools.partial`, an object with `__call__`, or any of these
+inside NumPyro's handlers (`handlers.reparam(program, config)`). Its arguments are those of the
+innermost function.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ def name_of_program(function: Any) -> str:
 
 
 def source_digest(function: Any) -> str:
-    """SHA-256 of the file that defines a function, of a wrapper's settings, or of the code where there is no file."""
+    """SHA-256 of the file that defines a function, of a wrapper's settings, or of the code where
+    there is no file.
+    """
     if inspect.isfunction(function):
         file = inspect.getsourcefile(function)
         if file and Path(file).is_file():
@@ -85,7 +88,9 @@ def source_digest(function: Any) -> str:
 
 
 def _described(value: Any, depth: int) -> str:
-    """Text that is the same in every process for the same thing: values, names, files and settings, no addresses."""
+    """Text that is the same in every process for the same thing: values, names, files and settings,
+    no addresses.
+    """
     if isinstance(value, np.ndarray) or hasattr(value, "__array__"):
         array = np.asarray(value)
         return hashlib.sha256(
@@ -113,7 +118,8 @@ def _code(function: Any, depth: int) -> str:
         c.cell_contents for c in function.__closure__ or () if c.cell_contents is not function
     ]
     code = function.__code__
-    return f"{_file(function) or (code.co_code, code.co_names)} {_described([*closed, function.__defaults__], depth - 1)}"
+    instructions = _file(function) or (code.co_code, code.co_names)
+    return f"{instructions} {_described([*closed, function.__defaults__], depth - 1)}"
 
 
 def _file(thing: Any) -> str:

@@ -1,4 +1,6 @@
-"""The checks of `veribayes.checked` where what is wrong is the specification of a model: they raise `ModelError`."""
+"""The checks of `veribayes.checked` where what is wrong is the specification of a model: they raise
+`ModelError`.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Checks of the arrays that enter an engine: their axes, whether codes are states, whether numbers are finite.
+"""Checks of the arrays that enter an engine: their axes, whether codes are states, whether numbers
+are finite.
 
-Engines look up tables by what the arrays hold, and an array index below zero or beyond a table's end often finds a number
-all the same. Each check takes a pass over an array, some microseconds for a thousand data sets.
+Engines look up tables by what the arrays hold, and an array index below zero or beyond a table's
+end often finds a number all the same. Each check takes a pass over an array, some microseconds for
+a thousand data sets.
 """
 
 from __future__ import annotations
@@ -82,16 +84,11 @@ def require_codes(
     if wrong.any():
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
         most = int(np.broadcast_to(limits, values.shape)[place]) - 1
-        remedy = (
-            "-1 stands for what is not observed"
-            if missing
-            else "what is not observed cannot be given here"
-        )
-        raise InputError(
-            f"codes from {least} to {most} in '{name}' at {_at(place, data)}",
-            f"{int(values[place])}",
-            remedy,
-        )
+        remedy = "what is not observed cannot be given here"
+        if missing:
+            remedy = "-1 stands for what is not observed"
+        wanted = f"codes from {least} to {most} in '{name}' at {_at(place, data)}"
+        raise InputError(wanted, f"{int(values[place])}", remedy)
 
 
 def require_finite(name: str, values: Values, data: Data) -> None:
@@ -106,6 +103,5 @@ def require_finite(name: str, values: Values, data: Data) -> None:
 def _at(place: tuple[int, ...], data: Data | None) -> str:
     if data is None:
         return f"{place}"
-    return (
-        f"data set {int(data.index[place[0]])}, place {place[1:] if len(place) > 2 else place[-1]}"
-    )
+    inside = place[1:] if len(place) > 2 else place[-1]
+    return f"data set {int(data.index[place[0]])}, place {inside}"

@@ -1,4 +1,6 @@
-"""Formats and dialects that are known by name and not read, so that a refusal can say what a file is."""
+"""Formats and dialects that are known by name and not read, so that a refusal can say what a file
+is.
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,16 @@
-"""Bytes of a text file as text: UTF-8, or what the file itself declares; everything else is refused by its likely name.
+"""Bytes of a text file as text: UTF-8, or what the file itself declares; everything else is refused
+by its likely name.
 
-A file declares its encoding by a byte order mark or by an XML declaration (XML 1.0, appendix F). A guess is never used to
-read: one wrong letter makes another name, and two nodes of one file could become one.
+A file declares its encoding by a byte order mark or by an XML declaration (XML 1.0, appendix F). A
+guess is never used to read: one wrong letter makes another name, and two nodes of one file could
+become one.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from veribayes.errors import ModelError
@@ -24,16 +27,16 @@ XML_STARTS = ((b"<\x00?\x00", "utf-16-le"), (b"\x00<\x00?", "utf-16-be"))
 DECLARATION = re.compile(
     rb"\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"']"
 )
-# Character sets that a text file may declare; Python knows more codecs, and some of them are programs (base64, punycode).
+# Character sets that a text file may declare; Python knows more codecs, and some of them are
+# programs (base64, punycode).
 DECLARABLE = re.compile(
     r"utf-?8|utf-?16|us-ascii|ascii|iso-8859-\d{1,2}|iso8859-\d{1,2}|latin-?\d|windows-\d{3,4}|cp\d{3,4}|koi8-[rut]"
     r"|shift_jis|shift-jis|sjis|euc-jp|euc-kr|iso-2022-jp|gb2312|gbk|gb18030|big5|mac(?:roman|intosh)",
     re.IGNORECASE,
 )
 SAMPLE = 2**20  # bytes that a guess looks at
-CONTROL = range(
-    0x80, 0xA0
-)  # no letters in ISO 8859; Windows has quotes and signs there, Shift-JIS its first bytes
+# no letters in ISO 8859; Windows has quotes and signs there, Shift-JIS its first bytes
+CONTROL = range(0x80, 0xA0)
 
 
 class Language(NamedTuple):
@@ -41,7 +44,8 @@ class Language(NamedTuple):
 
     Attributes:
         encoding: its codec.
-        blocks: pairs of the first and the last character of what its texts are made of; lower case where there are cases.
+        blocks: pairs of the first and the last character of what its texts are made of; lower case
+            where there are cases.
         least: share of the characters beyond ASCII that must be in the blocks.
         sign: block of which at least one character must occur.
     """
@@ -52,13 +56,11 @@ class Language(NamedTuple):
     sign: tuple[str, str] | None = None
 
 
-KANA, IDEOGRAPHS, HANGUL, CYRILLIC, GREEK = (
-    ("\u3041", "\u30ff"),
-    ("一", "鿿"),
-    ("가", "힣"),
-    ("а", "я"),
-    ("ά", "ώ"),
-)
+KANA = ("\u3041", "\u30ff")
+IDEOGRAPHS = ("一", "鿿")
+HANGUL = ("가", "힣")
+CYRILLIC = ("а", "я")
+GREEK = ("ά", "ώ")
 JAPANESE = (KANA, IDEOGRAPHS)
 MULTIBYTE = (
     Language("shift_jis", JAPANESE, 0.9, KANA),
@@ -67,9 +69,10 @@ MULTIBYTE = (
     Language("gbk", (IDEOGRAPHS,)),
     Language("big5", (IDEOGRAPHS,)),
 )
-SINGLE = tuple(
-    Language(*kind, 0.75)
-    for kind in (("cp1251", (CYRILLIC,)), ("koi8-r", (CYRILLIC,)), ("cp1253", (GREEK,)))
+SINGLE = (
+    Language("cp1251", (CYRILLIC,), 0.75),
+    Language("koi8-r", (CYRILLIC,), 0.75),
+    Language("cp1253", (GREEK,), 0.75),
 )
 SHOWN = {"cp1251": "WINDOWS-1251", "cp1253": "WINDOWS-1253", "koi8-r": "KOI8-R", "shift_jis": "SHIFT_JIS",
          "euc_jp": "EUC-JP", "euc_kr": "EUC-KR", "gbk": "GBK", "big5": "BIG5"}  # fmt: skip
@@ -87,9 +90,9 @@ def decoded(data: bytes, name: str) -> str:
     try:
         return data[length:].decode(encoding)
     except (UnicodeDecodeError, LookupError) as error:
-        place = (
-            f"byte {length + error.start}" if isinstance(error, UnicodeDecodeError) else "all of it"
-        )
+        place = "all of it"
+        if isinstance(error, UnicodeDecodeError):
+            place = f"byte {length + error.start}"
         likely = likely_encoding(data)
         wanted = f"text in {encoding.upper()} in {name}"
         remedy = f"save it as UTF-8, for example by iconv -f {likely} -t UTF-8"
@@ -100,9 +103,8 @@ def _declared(data: bytes, name: str) -> tuple[str, int]:
     """The codec that a file asks for, and the number of bytes of its mark."""
     for mark, encoding in MARKS:
         if data.startswith(mark):
-            return encoding, len(
-                mark
-            ) if encoding == "utf-8" else 0  # the other codecs read their own marks
+            # the other codecs read their own marks
+            return encoding, len(mark) if encoding == "utf-8" else 0
     for start, encoding in XML_STARTS:
         if data.startswith(start):
             return encoding, 0
@@ -112,15 +114,11 @@ def _declared(data: bytes, name: str) -> tuple[str, int]:
     declared = match[1].decode("ascii")
     if not DECLARABLE.fullmatch(declared) or not _known(declared):
         remedy = "save it as UTF-8 and declare that"
-        raise ModelError(
-            f"the name of a character set in the XML declaration of {name}", shown(declared), remedy
-        )
+        wanted = f"the name of a character set in the XML declaration of {name}"
+        raise ModelError(wanted, shown(declared), remedy)
     if codecs.lookup(declared).name.startswith("utf-16"):  # it would not have been read as ASCII
-        raise ModelError(
-            f"the encoding that {name} declares, {declared}",
-            "bytes of another one",
-            "correct its first line",
-        )
+        wanted = f"the encoding that {name} declares, {declared}"
+        raise ModelError(wanted, "bytes of another one", "correct its first line")
     return declared, 0
 
 
@@ -132,7 +130,7 @@ def _known(encoding: str) -> bool:
     return True
 
 
-# -- what it looks like -------------------------------------------------------------------------------------------------
+# -- what it looks like ----------------------------------------------------------------------------
 
 
 def likely_encoding(data: bytes) -> str:
@@ -145,40 +143,55 @@ def likely_encoding(data: bytes) -> str:
     multibyte = _has_first_bytes(some)
     if not multibyte and _share_of_accents(some) >= HALF:
         return latin
-    for kinds in (MULTIBYTE,) if multibyte else (SINGLE, MULTIBYTE):
-        share, _, encoding = max(
-            (_explained(some, kind), -number, kind.encoding) for number, kind in enumerate(kinds)
-        )
-        if share > 0:
-            return SHOWN[encoding]
+    for languages in (MULTIBYTE,) if multibyte else (SINGLE, MULTIBYTE):
+        shares = [_explained(some, language) for language in languages]
+        best = max(shares)
+        if best > 0:
+            first = languages[shares.index(best)]
+            return SHOWN[first.encoding]
     return latin
 
 
 def _share_of_accents(data: bytes) -> float:
-    """Share of the bytes beyond ASCII that stand alone or among letters of ASCII, as accented ones do."""
+    """Share of the bytes beyond ASCII that stand alone or among letters of ASCII, as accented ones
+    do.
+    """
     words = WORDS.findall(data)
-    beyond = [len(word) - len(word.translate(None, BEYOND)) for word in words]
-    accents = sum(n for n, word in zip(beyond, words, strict=True) if n < len(word) or n == 1)
-    return accents / max(sum(beyond), 1)
+    accents, beyond = 0, 0
+    for word in words:
+        count = len(word) - len(word.translate(None, BEYOND))
+        beyond += count
+        if count < len(word) or count == 1:
+            accents += count
+    return accents / max(beyond, 1)
 
 
 def _has_first_bytes(data: bytes) -> bool:
-    """Whether a tenth of the bytes beyond ASCII are no letters of any alphabet with one byte a letter."""
-    beyond = [b for b in data if b >= 0x80]
-    return 10 * sum(b in CONTROL for b in beyond) > len(beyond)
+    """Whether a tenth of the bytes beyond ASCII are no letters of any alphabet with one byte a
+    letter.
+    """
+    beyond = [byte for byte in data if byte >= 0x80]
+    controls = sum(byte in CONTROL for byte in beyond)
+    return 10 * controls > len(beyond)
 
 
 def _explained(data: bytes, kind: Language) -> float:
-    """Share of the characters beyond ASCII that are in the blocks, if this can be the encoding, else 0."""
+    """Share of the characters beyond ASCII that are in the blocks, if this can be the encoding,
+    else 0.
+    """
     try:
-        text = codecs.getincrementaldecoder(kind.encoding)().decode(
-            data
-        )  # a sample may end inside a character
+        decoder = codecs.getincrementaldecoder(kind.encoding)()
+        text = decoder.decode(data)  # a sample may end inside a character
     except UnicodeDecodeError:
         return 0.0
-    beyond = [c for c in text if c > "\x7f"]
-    share = sum(any(first <= c <= last for first, last in kind.blocks) for c in beyond) / max(
-        len(beyond), 1
-    )
-    signed = kind.sign is None or any(kind.sign[0] <= c <= kind.sign[1] for c in beyond)
-    return share if signed and share >= kind.least else 0.0
+    beyond = [character for character in text if character > "\x7f"]
+    inside = sum(_is_in(character, kind.blocks) for character in beyond)
+    share = inside / max(len(beyond), 1)
+    if share < kind.least:
+        return 0.0
+    signed = kind.sign is None or any(_is_in(character, (kind.sign,)) for character in beyond)
+    return share if signed else 0.0
+
+
+def _is_in(character: str, blocks: Sequence[tuple[str, str]]) -> bool:
+    return any(first <= character <= last for first, last in blocks)

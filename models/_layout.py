@@ -50,7 +50,7 @@ class Layout:
         order: `set`: observations are exchangeable; `sequence`: each follows from those before it; `slots`: places that are
             filled or not.
         one, several: the words for an observation, such as `row in the context`.
-        tokens: the token part of a transformer that reads such data; empty: none that is shipped.
+        tokens: the token part of a transformer that reads such data; empty: the one that fits the columns, see `reader`.
     """
 
     columns: tuple[Column, ...]
@@ -77,6 +77,24 @@ class Layout:
     def listed(self) -> tuple[str, ...]:
         """Names of the columns that count observations one by one; none where places are filled or not."""
         return () if self.order == "slots" else self.names("observation")
+
+    @property
+    def reader(self) -> str:
+        """The token part that reads such data: the one that is named, or by the columns; empty where none fits.
+
+        A set of real observations with real queries, or without, is one of vectors; a sequence of categories is one of symbols.
+        """
+        if self.tokens:
+            return self.tokens
+        foreign = [column for column in self.columns if column.role not in ("observation", "query")]
+        if foreign or self.shared or not self.listed:
+            return ""
+        kinds = {column.values for column in self.columns}
+        if self.order == "set" and kinds == {"real"}:
+            return "vectors"
+        if self.order == "sequence" and len(self.columns) == 1 and kinds == {"category"}:
+            return "symbols"
+        return ""
 
     def queries(self, arrays: Mapping[str, npt.NDArray[Any]]) -> int:
         """Number of queries a data set: the length of the first column that is a query, one where there is none."""

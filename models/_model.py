@@ -1,7 +1,8 @@
 """The base class of a family's models: what each must provide, and sensible answers to what it may.
 
-Everything that the rest of the package may ask a model stands here: nothing is asked for that a family has not promised.
-A family is a frozen dataclass that derives from `Model`, in a file or folder named like its kind with the class as `PART`.
+Everything that the rest of the package may ask a model stands here: nothing is asked for that a
+family has not promised. A family is a frozen dataclass that derives from `Model`, in a file or
+folder named like its kind with the class as `PART`.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Model(ABC):
     described: ClassVar[bool] = True
     notes: tuple[str, ...] = ()
 
-    # -- what a family must say ---------------------------------------------------------------------------------------
+    # -- what a family must say --------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -99,7 +100,10 @@ class Model(ABC):
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:
-        """Plain data that `from_spec` reads back; its hash identifies the model. Fields at their defaults may be left out."""
+        """Plain data that `from_spec` reads back; its hash identifies the model.
+
+        Fields at their defaults may be left out.
+        """
 
     @classmethod
     def from_spec(cls, spec: Any) -> Model:
@@ -112,15 +116,21 @@ class Model(ABC):
 
     @abstractmethod
     def defaults(self) -> dict[str, Any]:
-        """Fields of a task in the family's way: `reference`, `second_route`, `rivals`, `wrong_prior`."""
+        """Fields of a task in the family's way: `reference`, `second_route`, `rivals`,
+        `wrong_prior`.
+        """
 
     @abstractmethod
     def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
-        """Draw the data sets numbered `index`; each is a function of (seed, stream, its number) alone."""
+        """Draw the data sets numbered `index`; each is a function of (seed, stream, its number)
+        alone.
+        """
 
     @abstractmethod
     def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
-        """(context, query) that a candidate sees at the position with this number in `data.positions`."""
+        """(context, query) that a candidate sees at the position with this number in
+        `data.positions`.
+        """
 
     @abstractmethod
     def program(self, *args: Any, **kwargs: Any) -> Any:
@@ -138,13 +148,17 @@ class Model(ABC):
     def conditional(
         self, latent_draws: Mapping[str, Array], data: Data, position: int
     ) -> Predictive:
-        """Predictive (dataset, query) averaged over draws of the latents, name -> (dataset, draw, *event)."""
+        """Predictive (dataset, query) averaged over draws of the latents, name -> (dataset, draw,
+        *event).
+        """
 
-    # -- what a family may say ----------------------------------------------------------------------------------------
+    # -- what a family may say ---------------------------------------------------------------------
 
     @property
     def n_categories(self) -> int | None:
-        """Width of the category axis of predictions (the widest variable), or None for a real-valued observation."""
+        """Width of the category axis of predictions (the widest variable), or None for a
+        real-valued observation.
+        """
         return None
 
     @property
@@ -154,7 +168,9 @@ class Model(ABC):
 
     @property
     def enumerated(self) -> bool:
-        """Whether a latent has finitely many values: its posterior is a sum, and nothing for a sampler of real latents."""
+        """Whether a latent has finitely many values: its posterior is a sum, and nothing for a
+        sampler of real latents.
+        """
         return False
 
     @property
@@ -172,18 +188,22 @@ class Model(ABC):
         del data
 
     def without_context(self, data: Data) -> Data:
-        """The same queries behind no observation at all, one position: what the prior predictive is asked about.
+        """The same queries behind no observation at all, one position: what the prior predictive is
+        asked about.
 
         A family whose prior needs no engine answers `prior_predictive` instead.
         """
         return replace(data, positions=np.zeros(1, dtype=np.int64))
 
     def prior_predictive(self, data: Data) -> Predictive | None:
-        """Predictive (dataset, position, query) that ignores the context; None: the exact engine is asked about none."""
+        """Predictive (dataset, position, query) that ignores the context; None: the exact engine is
+        asked about none.
+        """
         return None
 
     def extended(self, data: Data, size: int, draw: Draw) -> Data | None:
-        """The contexts of one position with a further observation behind the first `size`; None: the family does not say how.
+        """The contexts of one position with a further observation behind the first `size`; None:
+        the family does not say how.
 
         Args:
             draw: data -> one draw of the outcome at each of its queries, (dataset, query).
@@ -191,7 +211,8 @@ class Model(ABC):
         return None
 
     def tempered(self, power: float) -> Model:
-        """The model from which training draws contexts: known probabilities raised to a power; what is impossible stays so.
+        """The model from which training draws contexts: known probabilities raised to a power; what
+        is impossible stays so.
 
         Raises:
             InputError: a power other than 1 for a model without known probabilities.
@@ -210,18 +231,18 @@ class Model(ABC):
 
     def sentence(self) -> str:
         """The model in a sentence, a noun phrase without a full stop."""
-        fields = ", ".join(
-            f"{key.replace('_', ' ')} {plain(value)}" for key, value in self.spec().items()
-        )
-        return f"{self.kind.replace('_', ' ')}: {fields}"
+        fields = [f"{_spaced(key)} {plain(value)}" for key, value in self.spec().items()]
+        return f"{_spaced(self.kind)}: {', '.join(fields)}"
 
     def show(self, example: Example) -> Shown:
-        """What one example's context is and what is asked: the arrays by name, and nothing made of their numbers."""
-        rows = [
-            [name, _type(values), " × ".join(map(str, values.shape)) or "one number"]
-            for name, values in sorted(example.arrays.items())
-            if name not in self.layout.shared
-        ]
+        """What one example's context is and what is asked: the arrays by name, and nothing made of
+        their numbers.
+        """
+        rows = []
+        for name, values in sorted(example.arrays.items()):
+            if name not in self.layout.shared:
+                size = " × ".join(map(str, values.shape)) or "one number"
+                rows.append([name, _type(values), size])
         return Shown("Observed:", ("array", "values", "shape"), rows) if rows else Shown("")
 
     def widths(self, data: Data) -> IntArray:
@@ -233,7 +254,8 @@ class Model(ABC):
         return ()
 
     def groups(self, data: Data, sizes: Groups) -> Groups:
-        """In which predictions a divergence might concentrate, besides the context size: name -> (dataset, position, query).
+        """In which predictions a divergence might concentrate, besides the context size: name ->
+        (dataset, position, query).
 
         Args:
             sizes: the groups of one context size, to be combined with; axes may have length one.
@@ -262,16 +284,20 @@ class Model(ABC):
 def plain(value: object) -> str:
     """Plain data in one line; an object with a `kind` as `kind (field value, …)`."""
     if isinstance(value, Mapping):
-        fields = ", ".join(
-            f"{str(key).replace('_', ' ')} {plain(entry)}"
-            for key, entry in value.items()
-            if key != "kind" and entry not in (None, "", [], {})
-        )
-        kind = str(value.get("kind", "")).replace("_", " ")
+        entries = []
+        for key, entry in value.items():
+            if key != "kind" and entry not in (None, "", [], {}):
+                entries.append(f"{_spaced(key)} {plain(entry)}")
+        fields = ", ".join(entries)
+        kind = _spaced(value.get("kind", ""))
         return f"{kind} ({fields})" if kind and fields else kind or fields
     if isinstance(value, list | tuple):
         return ", ".join(map(plain, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _spaced(name: object) -> str:
+    return str(name).replace("_", " ")
 
 
 def _type(values: npt.NDArray[Any]) -> str:

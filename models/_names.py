@@ -1,4 +1,6 @@
-"""Names that a reader takes for one another, or that hold what no reader sees: said in a note, never merged."""
+"""Names that a reader takes for one another, or that hold what no reader sees: said in a note,
+never merged.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +16,24 @@ TWINS = str.maketrans(
 
 
 def name_notes(nodes: Sequence[str], states: Sequence[Sequence[str]]) -> list[str]:
-    """One sentence for each name with invisible characters, and for each pair of names that look alike.
+    """One sentence for each name with invisible characters, and for each pair of names that look
+    alike.
 
     Args:
         nodes: names of the nodes.
         states: of each node.
     """
-    lists = {"nodes": nodes, **{f"states of {n!a}": s for n, s in zip(nodes, states, strict=True)}}
+    lists = {"nodes": nodes}
+    for node, own in zip(nodes, states, strict=True):
+        lists[f"states of {node!a}"] = own
     unusual = {where: names for where, names in lists.items() if not all(map(str.isascii, names))}
     return [*_limited(_invisible(unusual)), *_limited(_alike(unusual))]
 
 
 def _limited(notes: list[str]) -> list[str]:
-    return (
-        notes
-        if len(notes) <= MOST
-        else [*notes[:MOST], f"{len(notes) - MOST} more names like these"]
-    )
+    if len(notes) <= MOST:
+        return notes
+    return [*notes[:MOST], f"{len(notes) - MOST} more names like these"]
 
 
 def _invisible(lists: Mapping[str, Sequence[str]]) -> list[str]:
@@ -40,13 +43,14 @@ def _invisible(lists: Mapping[str, Sequence[str]]) -> list[str]:
         for name in names:
             hidden = sorted({c for c in name if _is_hidden(c)})
             if hidden:
-                listed = ", ".join(
-                    f"U+{ord(c):04X} {unicodedata.name(c, 'control')}" for c in hidden
-                )
-                notes.append(
-                    f"the name {name!a} among the {where} holds invisible characters: {listed}"
-                )
+                listed = ", ".join(map(_described, hidden))
+                place = f"the name {name!a} among the {where}"
+                notes.append(f"{place} holds invisible characters: {listed}")
     return notes
+
+
+def _described(character: str) -> str:
+    return f"U+{ord(character):04X} {unicodedata.name(character, 'control')}"
 
 
 def _alike(lists: Mapping[str, Sequence[str]]) -> list[str]:
@@ -57,15 +61,17 @@ def _alike(lists: Mapping[str, Sequence[str]]) -> list[str]:
         for name in names:
             other = first.setdefault(_look(name), name)
             if other != name:
-                notes.append(
-                    f"the names {other!a} and {name!a} among the {where} look alike and are different"
-                )
+                pair = f"the names {other!a} and {name!a} among the {where}"
+                notes.append(f"{pair} look alike and are different")
     return notes
 
 
 def _look(name: str) -> str:
-    """What is drawn: composed letters, plain blanks, nothing invisible, Latin letters for their twins."""
-    composed = unicodedata.normalize("NFC", "".join(c for c in name if not _is_hidden(c)))
+    """What is drawn: composed letters, plain blanks, nothing invisible, Latin letters for their
+    twins.
+    """
+    visible = "".join(c for c in name if not _is_hidden(c))
+    composed = unicodedata.normalize("NFC", visible)
     blanks = "".join(" " if unicodedata.category(c) == "Zs" else c for c in composed)
     return blanks.translate(TWINS)
 

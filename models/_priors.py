@@ -1,4 +1,5 @@
-"""Priors over the rows of conditional probability tables; all rows of a network are independent and share one prior.
+"""Priors over the rows of conditional probability tables; all rows of a network are independent and
+share one prior.
 
 dirichlet         a row of K states ~ Dirichlet(c, …, c); for two states this is Beta(c, c)
 uniform           two states: P(second state) ~ U(low, high)
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 
 class RowPrior(ABC):
-    """Prior of one row; `states` holds the number of states of each of R rows, `width` the largest of them."""
+    """Prior of one row; `states` holds the number of states of each of R rows, `width` the largest
+    of them.
+    """
 
     kind: ClassVar[str]
 
@@ -34,11 +37,15 @@ class RowPrior(ABC):
 
     @abstractmethod
     def sample(self, key: jax.Array, level: jax.Array, states: IntArray) -> jax.Array:
-        """One draw of all rows (R, K), zero beyond a row's own states, from uniforms `level` (R, K) or a key of its own."""
+        """One draw of all rows (R, K), zero beyond a row's own states, from uniforms `level` (R, K)
+        or a key of its own.
+        """
 
     @abstractmethod
     def program(self, states: IntArray, width: int) -> jax.Array:
-        """NumPyro statements that draw all rows; returns (R, width), zero beyond a row's own states."""
+        """NumPyro statements that draw all rows; returns (R, width), zero beyond a row's own
+        states.
+        """
 
     def check(self, states: IntArray) -> None:  # noqa: B027 - a hook: most priors fit every row
         """Raise `ModelError` when rows with these numbers of states cannot have this prior."""
@@ -52,9 +59,8 @@ class Dirichlet(RowPrior):
     kind: ClassVar[str] = "dirichlet"
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "concentration", number("concentration", self.concentration, above=0)
-        )
+        concentration = number("concentration", self.concentration, above=0)
+        object.__setattr__(self, "concentration", concentration)
 
     def spec(self) -> dict[str, Any]:
         return {"kind": self.kind, "concentration": self.concentration}
@@ -64,9 +70,8 @@ class Dirichlet(RowPrior):
         import jax.numpy as jnp
 
         inside = np.arange(level.shape[1]) < states[:, None]
-        return jax.nn.softmax(
-            jnp.where(inside, log_gamma(key, level, self.concentration), -jnp.inf), axis=-1
-        )
+        log_gammas = log_gamma(key, level, self.concentration)
+        return jax.nn.softmax(jnp.where(inside, log_gammas, -jnp.inf), axis=-1)
 
     def program(self, states: IntArray, width: int) -> jax.Array:
         import jax.numpy as jnp
@@ -76,11 +81,10 @@ class Dirichlet(RowPrior):
         theta = jnp.zeros((states.size, width))
         for k in np.unique(states):
             rows = np.flatnonzero(states == k)
-            draw = numpyro.sample(
-                f"rows_of_{k}",
-                dist.Dirichlet(jnp.full((rows.size, k), self.concentration)).to_event(1),
-            )
-            theta = theta.at[rows, :k].set(draw)
+            counts = jnp.full((rows.size, k), self.concentration)
+            law = dist.Dirichlet(counts).to_event(1)
+            drawn = numpyro.sample(f"rows_of_{k}", law)
+            theta = theta.at[rows, :k].set(drawn)
         return theta
 
 
@@ -94,8 +98,8 @@ class _Intervals(RowPrior):
 
     def check(self, states: IntArray) -> None:
         if np.any(states != 2):
-            raise ModelError(f"two states in every variable under a '{self.kind}' prior", f"{int(states.max())} states",
-                             "use a Dirichlet prior")  # fmt: skip
+            wanted = f"two states in every variable under a '{self.kind}' prior"
+            raise ModelError(wanted, f"{int(states.max())} states", "use a Dirichlet prior")
 
     def sample(self, key: jax.Array, level: jax.Array, states: IntArray) -> jax.Array:
         return self._rows(level[:, 0])
@@ -105,18 +109,21 @@ class _Intervals(RowPrior):
         import numpyro
         from numpyro import distributions as dist
 
-        return self._rows(
-            numpyro.sample("level", dist.Uniform(0.0, jnp.ones(states.size)).to_event(1))
-        )
+        law = dist.Uniform(0.0, jnp.ones(states.size)).to_event(1)
+        return self._rows(numpyro.sample("level", law))
 
     def _rows(self, level: jax.Array) -> jax.Array:
-        """Rows (R, 2) from uniform levels (R,): the level picks the component and the place inside it."""
+        """Rows (R, 2) from uniform levels (R,): the level picks the component and the place inside
+        it.
+        """
         import jax.numpy as jnp
 
-        weight, low, high = (jnp.asarray(a) for a in zip(*self.components, strict=True))
+        weight, low, high = map(jnp.asarray, zip(*self.components, strict=True))
         start = jnp.cumsum(weight) - weight
         part = (level[:, None] >= start[None, 1:]).sum(-1)
-        p = low[part] + (high - low)[part] * (level - start[part]) / weight[part]
+        width = (high - low)[part]
+        inside = level - start[part]
+        p = low[part] + width * inside / weight[part]
         return jnp.stack([1 - p, p], axis=-1)
 
 
@@ -156,17 +163,16 @@ class UniformMixture(_Intervals):
         weights = sequence("weights", self.weights) or (1 / len(pairs),) * len(pairs)
         weights = tuple(number("weights", w, above=0) for w in weights)
         if len(weights) != len(pairs) or abs(sum(weights) - 1) > 1e-9:
-            raise ModelError(
-                "one weight an interval, summing to one", f"{weights} for {len(pairs)} intervals"
-            )
-        object.__setattr__(self, "intervals", tuple(_interval(*pair) for pair in pairs))
+            got = f"{weights} for {len(pairs)} intervals"
+            raise ModelError("one weight an interval, summing to one", got)
+        intervals = tuple(_interval(*pair) for pair in pairs)
+        object.__setattr__(self, "intervals", intervals)
         object.__setattr__(self, "weights", weights)
 
     @property
     def components(self) -> tuple[tuple[float, float, float], ...]:
-        return tuple(
-            (w, low, high) for w, (low, high) in zip(self.weights, self.intervals, strict=True)
-        )
+        pairs = zip(self.weights, self.intervals, strict=True)
+        return tuple((weight, low, high) for weight, (low, high) in pairs)
 
     def spec(self) -> dict[str, Any]:
         return {
@@ -177,7 +183,7 @@ class UniformMixture(_Intervals):
 
 
 PRIORS: Mapping[str, type[RowPrior]] = {
-    c.kind: c for c in (Dirichlet, UniformInterval, UniformMixture)
+    law.kind: law for law in (Dirichlet, UniformInterval, UniformMixture)
 }
 
 

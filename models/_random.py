@@ -1,7 +1,8 @@
-"""Random numbers as a function of (seed, stream, index): never of call order, batch size or a global state.
+"""Random numbers as a function of (seed, stream, index): never of call order, batch size or a
+global state.
 
-A simulator asks once for all uniforms of a data set and gets everything else by inversion: every call of a generator
-costs half a second of compilation, an inversion next to nothing.
+A simulator asks once for all uniforms of a data set and gets everything else by inversion: every
+call of a generator costs half a second of compilation, an inversion next to nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from veribayes.errors import InputError
 if TYPE_CHECKING:
     import jax
 
-LIMIT = (
-    2**32
-)  # keys are folded as 32-bit words; a larger number would wrap round and meet another stream
+# keys are folded as 32-bit words; a larger number would wrap round and meet another stream
+LIMIT = 2**32
+LEAST = 2.0**-53  # in place of a uniform that is zero, whose logarithm is none
 
 
 def keys(seed: int, stream: str, index: npt.ArrayLike) -> jax.Array:
@@ -37,11 +38,10 @@ def keys(seed: int, stream: str, index: npt.ArrayLike) -> jax.Array:
         Typed threefry keys of shape (dataset,).
     """
     number = np.asarray(index, dtype=np.int64)
-    if not 0 <= seed < LIMIT or number.ndim != 1 or np.any((number < 0) | (number >= LIMIT)):
-        raise InputError(
-            "a seed and one axis of data set numbers in [0, 2**32)",
-            f"seed {seed}, index of shape {number.shape}",
-        )
+    outside = (number < 0) | (number >= LIMIT)
+    if not 0 <= seed < LIMIT or number.ndim != 1 or outside.any():
+        wanted = "a seed and one axis of data set numbers in [0, 2**32)"
+        raise InputError(wanted, f"seed {seed}, index of shape {number.shape}")
     return _folded()(_base(seed, stream), number.astype(np.uint32))
 
 
@@ -49,14 +49,15 @@ def keys(seed: int, stream: str, index: npt.ArrayLike) -> jax.Array:
 def _base(seed: int, stream: str) -> jax.Array:
     import jax
 
-    return jax.random.fold_in(
-        jax.random.key(seed, impl="threefry2x32"), zlib.crc32(stream.encode())
-    )
+    root = jax.random.key(seed, impl="threefry2x32")
+    return jax.random.fold_in(root, zlib.crc32(stream.encode()))
 
 
 @cache
 def _folded() -> Callable[..., jax.Array]:
-    """Compiled: a batch of training asks for keys at every step, and op by op they took a quarter of making it."""
+    """Compiled: a batch of training asks for keys at every step, and op by op they took a quarter
+    of making it.
+    """
     import jax
 
     return jax.jit(jax.vmap(jax.random.fold_in, in_axes=(None, 0)))
@@ -67,8 +68,9 @@ def uniforms(key: jax.Array, *shapes: tuple[int, ...]) -> list[jax.Array]:
     import jax
     import jax.numpy as jnp
 
-    sizes = [math.prod(s) for s in shapes]
-    level = jnp.maximum(jax.random.uniform(key, (sum(sizes),), dtype=np.float64), 2.0**-53)
+    sizes = [math.prod(shape) for shape in shapes]
+    level = jax.random.uniform(key, (sum(sizes),), dtype=np.float64)
+    level = jnp.maximum(level, LEAST)
     parts = jnp.split(level, np.cumsum(sizes)[:-1])
     return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
@@ -86,7 +88,8 @@ def integers(level: jax.Array, below: int) -> jax.Array:
 
 
 def log_gamma(key: jax.Array, level: jax.Array, concentration: float) -> jax.Array:
-    """Logarithms of Gamma(concentration) variables, shaped like the uniforms `level`; small ones do not underflow.
+    """Logarithms of Gamma(concentration) variables, shaped like the uniforms `level`; small ones do
+    not underflow.
 
     Gamma(1) comes from `level` by inversion; any other from its own key, by rejection.
     """
@@ -95,6 +98,5 @@ def log_gamma(key: jax.Array, level: jax.Array, concentration: float) -> jax.Arr
 
     if concentration == 1:
         return jnp.log(-jnp.log(level))
-    return jax.random.loggamma(
-        jax.random.fold_in(key, 1), concentration, level.shape, dtype=np.float64
-    )
+    own = jax.random.fold_in(key, 1)
+    return jax.random.loggamma(own, concentration, level.shape, dtype=np.float64)

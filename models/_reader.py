@@ -15,7 +15,8 @@ class Reader:
 
     Attributes:
         suffixes: of the files, in small letters, with the dot.
-        read: path -> model. Raises `InputError` for what is no file and `ModelError` for what does not describe a model.
+        read: path -> model. Raises `InputError` for what is no file and `ModelError` for what does
+            not describe a model.
     """
 
     suffixes: tuple[str, ...]

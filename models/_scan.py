@@ -1,8 +1,9 @@
 """Tokens of a text: names, quoted names and signs, between blanks and comments.
 
-Every step looks forward from one place to the next one that matters, with patterns of single characters: the time is linear
-in the text, nothing is kept on a stack, and no interpreter reads it otherwise. Possessive groups, which would say the same in
-one pattern each, match what they must not in the first releases of Python 3.11.
+Every step looks forward from one place to the next one that matters, with patterns of single
+characters: the time is linear in the text, nothing is kept on a stack, and no interpreter reads it
+otherwise. Possessive groups, which would say the same in one pattern each, match what they must not
+in the first releases of Python 3.11.
 """
 
 from __future__ import annotations
@@ -50,9 +51,10 @@ class Syntax:
         signs: characters that are tokens of their own.
         line: what begins a comment up to the end of the line.
         block: what begins and ends a comment of any length, or two empty texts.
-        escapes: whether a backslash in quotes stands before a quote or a backslash that belongs to the text, and quoted text
-            may hold line ends.
-        ends_words: whether a comment may begin directly after a word; otherwise its first character belongs to the word.
+        escapes: whether a backslash in quotes stands before a quote or a backslash that belongs to
+            the text, and quoted text may hold line ends.
+        ends_words: whether a comment may begin directly after a word; otherwise its first character
+            belongs to the word.
     """
 
     signs: str
@@ -62,7 +64,9 @@ class Syntax:
     ends_words: bool = True
 
     def after_blanks(self, text: str, at: int) -> int:
-        """The next offset that is neither blank nor in a comment; that of a comment which never ends."""
+        """The next offset that is neither blank nor in a comment; that of a comment which never
+        ends.
+        """
         while True:
             at = BLANKS.match(text, at).end()  # type: ignore[union-attr]  # an empty match is a match
             end = self._comment_end(text, at)
@@ -84,10 +88,12 @@ class Syntax:
         return Token(text[at:end], WORD, at, end) if end > at else None
 
     def value(self, text: str, at: int, ends: str, *, comments: bool = True) -> tuple[str, int]:
-        """Everything up to one of the characters `ends` outside quotes and comments, with blanks for comments; and where it is.
+        """Everything up to one of the characters `ends` outside quotes and comments, with blanks
+        for comments; and where it is.
 
-        A quote that does not end in its line is a character like any other, where quoted text has one line. What never ends
-        otherwise, a comment or a quote, is where the value ends, and so is one quote too many.
+        A quote that does not end in its line is a character like any other, where quoted text has
+        one line. What never ends otherwise, a comment or a quote, is where the value ends, and so
+        is one quote too many.
         """
         stop = re.compile(
             "|".join((f'[{re.escape(ends)}"]', *(self._comment_starts if comments else ())))
@@ -111,7 +117,9 @@ class Syntax:
         return "".join((*pieces, text[start:])), len(text)
 
     def common(self, text: str, at: int) -> Token | None:
-        """The next token where it is a sign or a word without a comment near it; otherwise None, and nothing is said."""
+        """The next token where it is a sign or a word without a comment near it; otherwise None,
+        and nothing is said.
+        """
         match = self._common.match(text, at)
         if match is None:
             return None

@@ -1,6 +1,8 @@
-"""Tasks and models from user files: YAML read by schema, model files read by their own readers, nothing ever executed.
+"""Tasks and models from user files: YAML read by schema, model files read by their own readers,
+nothing ever executed.
 
-The schema is the dataclasses themselves: every key must be a field, and each value checks itself when the model is built.
+The schema is the dataclasses themselves: every key must be a field, and each value checks itself
+when the model is built.
 """
 
 from __future__ import annotations
@@ -27,6 +29,11 @@ from veribayes.models._task import Design, Task, Tolerance
 
 MAX_YAML_BYTES = 2**20  # YAML is read slowly: a larger table belongs in a model file
 YAML_SUFFIXES = (".yaml", ".yml")
+TRUTH, FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
+NUMBER = re.compile(  # of YAML 1.2: a point or an exponent
+    r"^(?:[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?"
+    r"|[0-9]+[eE][-+]?[0-9]+|\.inf)|\.nan)$"
+)
 
 
 def load_task(name_or_path: str | Path) -> Task:
@@ -42,11 +49,8 @@ def load_task(name_or_path: str | Path) -> Task:
         plugged: Task = registry.load("task", str(name_or_path))
         return plugged
     if not path.exists():
-        raise InputError(
-            "a shipped task or a file",
-            f"'{name_or_path}'",
-            f"shipped tasks: {', '.join(registry.names('task'))}",
-        )
+        remedy = f"shipped tasks: {', '.join(registry.names('task'))}"
+        raise InputError("a shipped task or a file", f"'{name_or_path}'", remedy)
     if path.name.lower().endswith(YAML_SUFFIXES):
         spec = read_yaml(path)
         if isinstance(spec, Mapping) and "model" in spec:
@@ -55,7 +59,9 @@ def load_task(name_or_path: str | Path) -> Task:
 
 
 def load_model_file(path: str | Path) -> Model:
-    """A model from a file that a reader knows by its suffix (plain or with `.gz`), or the YAML of a model or a task."""
+    """A model from a file that a reader knows by its suffix (plain or with `.gz`), or the YAML of a
+    model or a task.
+    """
     path = Path(path)
     readers = _readers()
     for suffix, reader in readers.items():
@@ -63,16 +69,12 @@ def load_model_file(path: str | Path) -> Model:
             return reader.read(path)
     if path.name.lower().endswith(YAML_SUFFIXES):
         spec = read_yaml(path)
-        return model_from_spec(
-            spec["model"] if isinstance(spec, Mapping) and "model" in spec else spec
-        )
+        is_task = isinstance(spec, Mapping) and "model" in spec
+        return model_from_spec(spec["model"] if is_task else spec)
     dialect = dialect_of(path.name)
     if dialect is not None:
-        raise InputError(
-            "a model file in a format that is read",
-            f"'{path.name}', {dialect.name}",
-            dialect.remedy,
-        )
+        wanted = "a model file in a format that is read"
+        raise InputError(wanted, f"'{path.name}', {dialect.name}", dialect.remedy)
     known = ", ".join((*readers, *YAML_SUFFIXES))
     raise InputError(f"a model file {known}", f"'{path.name}'", "network files may be gzipped")
 
@@ -82,11 +84,14 @@ def model_from_spec(spec: Any) -> Model:
     kind = spec.get("kind") if isinstance(spec, Mapping) else None
     known = kinds()
     family = known[choice("kind of the model", kind, list(known))]
-    return family.from_spec({k: v for k, v in spec.items() if k != "kind"})
+    described = {key: value for key, value in spec.items() if key != "kind"}
+    return family.from_spec(described)
 
 
 def kinds() -> dict[str, type[Model]]:
-    """Families that a file can describe, by their kind; a program is none, since nothing in a file is executed."""
+    """Families that a file can describe, by their kind; a program is none, since nothing in a file
+    is executed.
+    """
     families: list[type[Model]] = [
         registry.load("family", name) for name in registry.usable("family")
     ]
@@ -104,18 +109,20 @@ def task_of(model: Model, *, name: str = "custom", **changes: Any) -> Task:
     Args:
         model: the model.
         name: name of the task.
-        changes: fields of `Design` (positions, queries, shard) or of `Task` that replace the defaults.
+        changes: fields of `Design` (positions, queries, shard) or of `Task` that replace the
+            defaults.
 
     Raises:
         InputError: a change that is no field of either.
     """
-    of_design, of_task = ({f.name for f in fields(c)} for c in (Design, Task))
-    given = checked.mapping(
-        "task_of", changes, allowed=sorted(of_design | of_task - {"name", "model"})
-    )
+    of_design = {field.name for field in fields(Design)}
+    of_task = {field.name for field in fields(Task)}
+    allowed = sorted(of_design | of_task - {"name", "model"})
+    given = checked.mapping("task_of", changes, allowed=allowed)
     base = model.default_design()
-    design = Design(**{f: given.pop(f, getattr(base, f)) for f in of_design})
-    return Task(**{"name": name, "model": model, "design": design, **model.defaults(), **given})
+    design = {field: given.pop(field, getattr(base, field)) for field in of_design}
+    frame = {"name": name, "model": model, "design": Design(**design)}
+    return Task(**{**frame, **model.defaults(), **given})
 
 
 def task_from_dict(spec: Any) -> Task:
@@ -126,28 +133,26 @@ def task_from_dict(spec: Any) -> Task:
     if given.get("wrong_prior"):
         replaced(model, mapping("wrong_prior", given["wrong_prior"], allowed=list(model.spec())))
     design = mapping("design", given.pop("design", {}), allowed=[f.name for f in fields(Design)])
-    limits = [
-        f.name for f in fields(Tolerance) if f.name != "quantiles"
-    ]  # which depends on a candidate's levels
     if given.get("tolerance") is not None:
-        given["tolerance"] = Tolerance(
-            **mapping("tolerance", given["tolerance"], allowed=limits, required=["kl", "draws"])
-        )
+        # quantiles depend on a candidate's levels
+        limits = [f.name for f in fields(Tolerance) if f.name != "quantiles"]
+        required = ["kl", "draws"]
+        tolerance = mapping("tolerance", given["tolerance"], allowed=limits, required=required)
+        given["tolerance"] = Tolerance(**tolerance)
     return task_of(model, **given, **design)
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Plain data of a YAML file; words such as `yes` stay words, keys are unique, aliases are refused."""
+    """Plain data of a YAML file; words such as `yes` stay words, keys are unique, aliases are
+    refused.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_YAML_BYTES + 1)
         if len(data) > MAX_YAML_BYTES:
-            raise ModelError(
-                f"at most {MAX_YAML_BYTES // 2**20} MiB of YAML in {path.name}",
-                "more",
-                "use a BIF file",
-            )
+            wanted = f"at most {MAX_YAML_BYTES // 2**20} MiB of YAML in {path.name}"
+            raise ModelError(wanted, "more", "use a BIF file")
         return yaml.load(decoded(data, path.name), _Loader)  # a SafeLoader
     except OSError as error:
         raise InputError("a readable file", f"'{path.name}'", error.strerror or "") from None
@@ -162,8 +167,9 @@ def read_yaml(path: str | Path) -> Any:
 def write_yaml(task: Task, path: str | Path) -> None:
     """Store a task; floats by their shortest text that reads back as the same number."""
     path = Path(path)
+    plain = task.to_dict()
     text = yaml.safe_dump(
-        task.to_dict(), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None
+        plain, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None
     )
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -175,17 +181,18 @@ def write_yaml(task: Task, path: str | Path) -> None:
         raise
 
 
+def _without_truth_and_floats(resolvers: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of a loader without YAML 1.1's words for truth values and its floats."""
+    kept = {}
+    for first, table in resolvers.items():
+        kept[first] = [(tag, pattern) for tag, pattern in table if tag not in (TRUTH, FLOAT)]
+    return kept
+
+
 class _Loader(yaml.SafeLoader):
     """YAML 1.2 scalars: only `true` and `false` are truth values, `1e-5` is a number."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - a table of the base class
-        first: [
-            (tag, pattern)
-            for tag, pattern in table
-            if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
-        ]
-        for first, table in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    yaml_implicit_resolvers = _without_truth_and_floats(yaml.SafeLoader.yaml_implicit_resolvers)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -200,14 +207,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^(?:[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf)|\.nan)$"
-    ),
-    list("-+0123456789."),
-)
+_Loader.add_implicit_resolver(TRUTH, re.compile("^(?:true|false)$"), list("tf"))
+_Loader.add_implicit_resolver(FLOAT, NUMBER, list("-+0123456789."))
 
 
 def _readers() -> dict[str, Reader]:

@@ -1,8 +1,9 @@
 """The frame of a task: a model with a design, its engines and its frozen tolerance.
 
-A model is a frozen dataclass that checks itself and derives from `Model`. A task adds what a comparison needs and
-nothing else: where predictions are wanted, which engine is the truth, which second route audits it, who the rivals are,
-and the tolerance of the primary endpoint. Both round-trip through YAML; a checkpoint binds to the hash of the model.
+A model is a frozen dataclass that checks itself and derives from `Model`. A task adds what a
+comparison needs and nothing else: where predictions are wanted, which engine is the truth, which
+second route audits it, who the rivals are, and the tolerance of the primary endpoint. Both
+round-trip through YAML; a checkpoint binds to the hash of the model.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Design:
     """Where predictions are wanted.
 
     Attributes:
-        positions: context sizes, increasing; a task has at most twelve, training may ask for every prefix.
+        positions: context sizes, increasing; a task has at most twelve, training may ask for every
+            prefix.
         queries: queries a data set (families with one query, or one query a node, ignore it).
         shard: data sets a shard; fixed in the task, never by free memory.
     """
@@ -41,9 +43,8 @@ class Design:
     shard: int = 100
 
     def __post_init__(self) -> None:
-        positions = tuple(
-            integer("positions", p, at_least=0) for p in sequence("positions", self.positions)
-        )
+        listed = sequence("positions", self.positions)
+        positions = tuple(integer("positions", position, at_least=0) for position in listed)
         if not positions or any(b <= a for a, b in pairwise(positions)):
             raise InputError("increasing positions, at least one", f"{positions}")
         object.__setattr__(self, "positions", positions)
@@ -53,15 +54,17 @@ class Design:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Frozen tolerance of the primary endpoint: 1 % of the mean divergence of the prior predictive from exact.
+    """Frozen tolerance of the primary endpoint: 1 % of the mean divergence of the prior predictive
+    from exact.
 
     Attributes:
         kl: nats, for candidates with a density.
-        draws: for candidates that give draws: half the chi-square divergence for categories, with the number of `kl`; CRPS
-            divergence in the unit of the observation otherwise.
+        draws: for candidates that give draws: half the chi-square divergence for categories, with
+            the number of `kl`; CRPS divergence in the unit of the observation otherwise.
         seed, datasets: how both were computed (`make tolerances` does it again).
-        quantiles: quantile divergence in the unit of the observation, for candidates that give quantiles. It depends on their
-            levels and is computed at the start of a run; no file and no hash holds it.
+        quantiles: quantile divergence in the unit of the observation, for candidates that give
+            quantiles. It depends on their levels and is computed at the start of a run; no file and
+            no hash holds it.
     """
 
     kl: float
@@ -87,9 +90,8 @@ class Task:
     reference: str
     second_route: str
     rivals: tuple[str, ...] = ()
-    wrong_prior: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # fields of the model's spec that the wrong prior replaces
+    # fields of the model's spec that the wrong prior replaces
+    wrong_prior: Mapping[str, Any] = field(default_factory=dict)
     tolerance: Tolerance | None = None  # None: computed by the pipeline before the first comparison
     training: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
@@ -98,24 +100,22 @@ class Task:
     def __post_init__(self) -> None:
         for key in ("name", "reference", "second_route", "description", "citation"):
             text(key, getattr(self, key))
-        object.__setattr__(
-            self, "rivals", tuple(text("rivals", r) for r in sequence("rivals", self.rivals))
-        )
+        rivals = tuple(text("rivals", rival) for rival in sequence("rivals", self.rivals))
+        object.__setattr__(self, "rivals", rivals)
         mapping("wrong_prior", self.wrong_prior, allowed=list(self.model.spec()))
         if not isinstance(self.training, Mapping):
             raise InputError("a mapping for 'training'", shown(self.training))
         if not NAME.fullmatch(self.name):
-            raise InputError(
-                "a task name of letters, digits and . _ + -, at most 64", repr(self.name)
-            )
-        if len(self.design.positions) > MAX_POSITIONS:
-            raise InputError(
-                f"at most {MAX_POSITIONS} positions in a task", f"{len(self.design.positions)}"
-            )
+            wanted = "a task name of letters, digits and . _ + -, at most 64"
+            raise InputError(wanted, repr(self.name))
+        positions = len(self.design.positions)
+        if positions > MAX_POSITIONS:
+            raise InputError(f"at most {MAX_POSITIONS} positions in a task", f"{positions}")
 
     def simulate(self, datasets: range, *, seed: int, stream: str = "verify") -> Simulation:
         """Draw the data sets with these numbers; a pure function of its arguments."""
-        return self.model.simulate(self.design, seed, stream, np.asarray(datasets, dtype=np.int64))
+        index = np.asarray(datasets, dtype=np.int64)
+        return self.model.simulate(self.design, seed, stream, index)
 
     @property
     def model_hash(self) -> str:
@@ -129,24 +129,32 @@ class Task:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as stored in YAML."""
-        out: dict[str, Any] = {
-            "name": self.name, "description": self.description, "citation": self.citation,
-            "model": {"kind": self.model.kind, **self.model.spec()},
-            "design": {"positions": list(self.design.positions), "queries": self.design.queries, "shard": self.design.shard},
-            "reference": self.reference, "second_route": self.second_route, "rivals": list(self.rivals),
-            "wrong_prior": dict(self.wrong_prior),
-        }  # fmt: skip
-        if self.tolerance is not None:
-            t = self.tolerance
-            out["tolerance"] = {
-                "kl": t.kl,
-                "draws": t.draws,
-                "seed": t.seed,
-                "datasets": t.datasets,
+        design, tolerance = self.design, self.tolerance
+        plain: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "citation": self.citation,
+        }
+        plain["model"] = {"kind": self.model.kind, **self.model.spec()}
+        plain["design"] = {
+            "positions": list(design.positions),
+            "queries": design.queries,
+            "shard": design.shard,
+        }
+        plain["reference"] = self.reference
+        plain["second_route"] = self.second_route
+        plain["rivals"] = list(self.rivals)
+        plain["wrong_prior"] = dict(self.wrong_prior)
+        if tolerance is not None:
+            plain["tolerance"] = {
+                "kl": tolerance.kl,
+                "draws": tolerance.draws,
+                "seed": tolerance.seed,
+                "datasets": tolerance.datasets,
             }
         if self.training:
-            out["training"] = dict(self.training)
-        return out
+            plain["training"] = dict(self.training)
+        return plain
 
 
 def with_tolerance(task: Task, kl: float | None) -> Task:
@@ -167,6 +175,5 @@ def with_tolerance(task: Task, kl: float | None) -> Task:
 
 def hash_of(spec: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of plain data; floats by their shortest round-trip text."""
-    return hashlib.sha256(
-        json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    ).hexdigest()
+    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

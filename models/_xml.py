@@ -1,4 +1,6 @@
-"""XML as a small tree, read without entities: what a document declares beyond the standard five is refused, not expanded."""
+"""XML as a small tree, read without entities: what a document declares beyond the standard five is
+refused, not expanded.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ LONG_TAG = re.compile(rf"<[^<>]{{{MAX_TAG}}}")
 
 @dataclass
 class Element:
-    """Tag (upper case: writers differ), attributes, the text directly inside, children, and the line it starts on.
+    """Tag (upper case: writers differ), attributes, the text directly inside, children, and the
+    line it starts on.
 
     A tag has its namespace in braces before it where that is not the document's own.
     """
@@ -46,7 +49,8 @@ def parse_xml(text: str, name: str) -> Element:
     """The root element.
 
     Raises:
-        ModelError: not well formed, entities or references to other files, or more elements than a network has.
+        ModelError: not well formed, entities or references to other files, or more elements than a
+            network has.
     """
     if LONG_TAG.search(text):
         raise ModelError(f"tags of less than {MAX_TAG} characters in {name}", "a longer one")

@@ -33,7 +33,7 @@ from veribayes.storage import store
 from veribayes.tree import Branch, Simulation
 from veribayes.validation import again, decision, repeated, repeats
 from veribayes.validation.case import Case
-from veribayes.validation.secondary import Endpoint
+from veribayes.validation.endpoints import Size
 
 DATASETS = 60
 LEVELS = np.array([0.1, 0.25, 0.5, 0.75, 0.9])
@@ -187,9 +187,9 @@ def _remembered(reference: candidates.Candidate, truth: Branch) -> Callable[...,
     return infer
 
 
-def endpoints(case: Case) -> dict[str, Endpoint]:
+def endpoints(case: Case) -> dict[str, Size]:
     asked = {
-        name: getattr(repeated, name)(case)
+        name: registry.load("endpoint", name).ask(case)
         for name in ("repeatability", "batch_dependence", "order_dependence")
     }
     return {name: endpoint for name, endpoint in asked.items() if endpoint is not None}

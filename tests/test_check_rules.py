@@ -14,8 +14,13 @@ from veribayes.models import RBF, BayesianNetwork, Dirichlet, GaussianProcess
 from veribayes.predictive import Array, Categorical, Normal, Predictive
 from veribayes.predictive.joint import Joint
 from veribayes.tree import Certificate, Data
-from veribayes.validation import decision, questions
+from veribayes.validation import continuations, decision, evidence, joint_scores, questions
 from veribayes.validation.case import Case
+from veribayes.validation.endpoints import latent_kl
+from veribayes.validation.endpoints._latents import missing_latents
+from veribayes.validation.endpoints.joint_kl import PART as JOINT
+from veribayes.validation.endpoints.latent_kl import PART as LATENTS
+from veribayes.validation.endpoints.leaked_mass import PART as LEAKED
 from veribayes.validation.latents import TOLERANCE
 
 DATASETS, POSITIONS, QUERIES = 30, 2, 3
@@ -65,11 +70,11 @@ def test_nothing_is_asked_where_nothing_is_wanted_and_that_is_said() -> None:
 
 def test_a_test_answers_where_it_is_asked() -> None:
     uniform = (np.random.default_rng(0).random(200),)
-    assert questions._tested("pit_uniform", None, 0) is None
+    assert questions._outcome("pit_uniform", None, 0) is None
     assert (
-        questions._tested("pit_uniform", (uniform[0][:2],), 0) is None
+        questions._outcome("pit_uniform", (uniform[0][:2],), 0) is None
     )  # too few data sets: refused
-    found = questions._tested("pit_uniform", uniform, 0)
+    found = questions._outcome("pit_uniform", uniform, 0)
     assert found is not None
     assert found.n == 200
 
@@ -77,7 +82,7 @@ def test_a_test_answers_where_it_is_asked() -> None:
 class TestJoints:
     def test_the_divergence_is_closed_between_normals_and_by_query(self) -> None:
         """KL(N(0, I) || N(m, I)) = 3 m^2 / 2 of three queries, m^2 / 2 of each."""
-        found = questions.joint_kl(case(exact=joint(), mine=joint(0.4)))
+        found = JOINT.ask(case(exact=joint(), mine=joint(0.4)))
         assert found is not None
         np.testing.assert_allclose(found.values, np.full(DATASETS, 0.08), rtol=1e-12)
         assert (found.tolerance, found.unit) == (0.03, "nats a query")
@@ -85,9 +90,7 @@ class TestJoints:
     @pytest.mark.parametrize(("ours", "theirs"), [(2, 1), (1, 2), (2, 2)])
     def test_mixtures_are_compared_by_their_mean_over_draws(self, ours: int, theirs: int) -> None:
         """The same two laws written as mixtures: m^2 / 2 a query, with fifty draws at 60 places."""
-        found = questions.joint_kl(
-            case(exact=joint(components=ours), mine=joint(1.0, components=theirs))
-        )
+        found = JOINT.ask(case(exact=joint(components=ours), mine=joint(1.0, components=theirs)))
         assert found is not None
         error = (3 / 50 / POSITIONS) ** 0.5 / 3  # of one data set
         assert found.values.mean() == pytest.approx(0.5, abs=5 * error / DATASETS**0.5)
@@ -97,11 +100,11 @@ class TestJoints:
         bad = joint(0.4)
         bad.mean[3, 1, 0, 0] = np.nan
         asked = case(exact=joint(), mine=bad)
-        found = questions.joint_kl(asked)
+        found = JOINT.ask(asked)
         assert found is not None
         assert np.flatnonzero(np.isinf(found.values)).tolist() == [3]
-        assert questions.joint_scores(asked) == {}
-        assert questions.whitened(asked) is None
+        assert joint_scores.joint_scores(asked) == {}
+        assert evidence.whitened(asked) is None
 
     def test_nothing_is_said_where_one_side_has_no_joint(self) -> None:
         for asked in (
@@ -110,9 +113,9 @@ class TestJoints:
             case(exact=joint(), mine=joint(), exposes=False),
             SimpleNamespace(**{**vars(case(exact=joint(), mine=joint())), "truth": None}),
         ):
-            assert questions.joint_kl(asked) is None
-            assert questions.joint_scores(asked) == {}
-            assert questions.whitened(asked) is None
+            assert JOINT.ask(asked) is None
+            assert joint_scores.joint_scores(asked) == {}
+            assert evidence.whitened(asked) is None
 
     @pytest.mark.parametrize("cut", ["queries", "positions"])
     def test_a_joint_of_other_queries_is_refused(self, cut: str) -> None:
@@ -123,23 +126,23 @@ class TestJoints:
             else Joint(mine.weights, mine.mean[..., :2], mine.covariance[..., :2, :2])
         )
         with pytest.raises(ShapeError, match="a joint of 3 queries"):
-            questions.joint_kl(case(exact=joint(), mine=mine))
+            JOINT.ask(case(exact=joint(), mine=mine))
 
     def test_draws_are_white_under_the_exact_joint_at_the_middle_size(self) -> None:
         """Draws of N(2, 9) less 1, over the exact sd 2, have mean 1/2 and sd 3/2."""
         exact, mine = joint(50.0, 2.0), joint(70.0, 3.0)
         exact.mean[:, 1], mine.mean[:, 1] = 1.0, 2.0
-        found = questions.whitened(case(exact=exact, mine=mine))
+        found = evidence.whitened(case(exact=exact, mine=mine))
         assert found is not None
         z, means = found
-        assert z.shape == (DATASETS, questions.DRAWS, QUERIES)
+        assert z.shape == (DATASETS, evidence.DRAWS, QUERIES)
         assert z.mean() == pytest.approx(0.5, abs=5 * 1.5 / z.size**0.5)
         assert z.std() == pytest.approx(1.5, rel=0.05)
         np.testing.assert_array_equal(means, np.ones((DATASETS, QUERIES)))
 
     def test_scores_of_draws_stand_beside_those_of_a_second_exact_sample(self) -> None:
         """sd 2 for 1: covariances of 4 for 1, over d = 3; W2 of each coordinate 1; energy scores 2 |m| E of chi laws."""
-        found = questions.joint_scores(case(exact=joint(), mine=joint(scale=2.0)))
+        found = joint_scores.joint_scores(case(exact=joint(), mine=joint(scale=2.0)))
         assert found["covariance_error"]["estimate"] == pytest.approx(3 * 3**0.5 / 3, rel=0.1)
         assert found["covariance_error"]["floor"] < 0.15
         assert found["sliced_w2"]["estimate"] == pytest.approx(1.0, abs=0.15)
@@ -176,14 +179,14 @@ class TestLatents:
         applies = np.zeros((DATASETS, POSITIONS, 2), dtype=bool)
         applies[..., 0] = True
         mine = {"rate": {"draws": self.draws()}, "count": {"draws": -self.draws()}}
-        found = questions.leaked(case(posteriors=({}, mine), model=self.model(applies)))
+        found = LEAKED.ask(case(posteriors=({}, mine), model=self.model(applies)))
         assert found is not None
         np.testing.assert_allclose(
             found.values, np.where(np.arange(DATASETS) == 2, 0.125, 0.0)
         )  # a quarter at one of two
         assert (found.tolerance, found.unit) == (TOLERANCE, "1")
         exact = {"rate": {"mean": np.where(applies, 1.0, np.nan)}}
-        same = questions.leaked(case(posteriors=(exact, mine), model=self.model(~applies)))
+        same = LEAKED.ask(case(posteriors=(exact, mine), model=self.model(~applies)))
         assert same is not None
         np.testing.assert_array_equal(same.values, found.values)
 
@@ -199,20 +202,19 @@ class TestLatents:
             "rate": {"mean": np.ones((DATASETS, POSITIONS))},
             "share": {"mean": np.ones((DATASETS, POSITIONS, 2))},
         }
-        found = questions.leaked(case(posteriors=(exact, mine), model=model))
+        found = LEAKED.ask(case(posteriors=(exact, mine), model=model))
         assert found is not None
         np.testing.assert_allclose(found.values, 1 / 3)
 
     def test_no_draws_no_support_no_candidate_that_exposes_them(self) -> None:
         model = self.model(np.ones((DATASETS, POSITIONS, 2), dtype=bool))
         mine = {"rate": {"draws": self.draws()}}
-        assert questions.leaked(case(posteriors=({}, mine), model=model, exposes=False)) is None
+        assert LEAKED.ask(case(posteriors=({}, mine), model=model, exposes=False)) is None
         assert (
-            questions.leaked(case(posteriors=({}, {"rate": {"mean": np.ones(2)}}), model=model))
-            is None
+            LEAKED.ask(case(posteriors=({}, {"rate": {"mean": np.ones(2)}}), model=model)) is None
         )
         assert (
-            questions.leaked(case(posteriors=({}, {"count": {"draws": self.draws()}}), model=model))
+            LEAKED.ask(case(posteriors=({}, {"count": {"draws": self.draws()}}), model=model))
             is None
         )
 
@@ -227,22 +229,22 @@ class TestLatents:
             "count": {"mean": np.ones(lead)},
         }
         asked = case(posteriors=(exact, mine))
-        found = questions.latent_kl(asked)
+        found = LATENTS.ask(asked)
         assert found is not None
-        np.testing.assert_allclose(found.values, questions.LATENT_TOLERANCE)
+        np.testing.assert_allclose(found.values, latent_kl.TOLERANCE)
         assert (found.tolerance, found.unit, found.reference_error) == (
             0.005,
             "nats a latent",
             1e-4,
         )
-        assert questions._missing_latents(asked) == ["count"]
+        assert missing_latents(asked) == ["count"]
         for nothing in (
             case(posteriors=(exact, mine), exposes=False),
             case(posteriors=(exact, {})),
             SimpleNamespace(**{**vars(asked), "truth": None}),
             case(posteriors=({"count": exact["count"]}, mine)),
         ):
-            assert questions.latent_kl(cast(Case, nothing)) is None
+            assert LATENTS.ask(cast(Case, nothing)) is None
 
     def test_probabilities_of_a_finite_latent_are_compared_as_they_are(self) -> None:
         """KL((1/2, 1/2) || (1/4, 3/4)) = log(4 / 3) / 2; the data set without a value has none and says nothing."""
@@ -250,7 +252,7 @@ class TestLatents:
         exact = np.full((DATASETS, 1, 2), 0.5)
         exact[4] = np.nan
         mine = np.broadcast_to([0.25, 0.75], exact.shape)
-        found = questions.latent_kl(
+        found = LATENTS.ask(
             case(posteriors=({"z": {**moments, "probs": exact}}, {"z": {**moments, "probs": mine}}))
         )
         assert found is not None
@@ -259,7 +261,7 @@ class TestLatents:
     def test_what_is_wrong_with_a_posterior_is_said_with_the_name_of_the_latent(self) -> None:
         moments = {"mean": np.ones((DATASETS, POSITIONS)), "sd": np.ones((DATASETS, POSITIONS))}
         with pytest.raises(InputError, match="of the latent 'rate'"):
-            questions.latent_kl(
+            LATENTS.ask(
                 case(posteriors=({"rate": moments}, {"rate": {**moments, "sd": np.ones(3)}}))
             )
 
@@ -277,24 +279,24 @@ class TestOutcomes:
     def test_one_place_of_each_data_set_is_taken_in_turn(self) -> None:
         """The first of data set 0, the second of 1, none of 2, the fourth of 3."""
         model = SimpleNamespace(moments=False)
-        found = questions.outcomes_placed(case(scores={"pit": self.PIT}, model=model))
+        found = evidence.outcomes_placed(case(scores={"pit": self.PIT}, model=model))
         assert found is not None
         assert found[0].tolist() == [0.1, 0.6, 0.4]
-        assert questions.outcomes_placed(case(scores={}, model=model)) is None
+        assert evidence.outcomes_placed(case(scores={}, model=model)) is None
         assert (
-            questions.outcomes_placed(
+            evidence.outcomes_placed(
                 case(scores={"pit": self.PIT}, model=SimpleNamespace(moments=True))
             )
             is None
         )
 
     def test_the_exact_predictive_bets_what_it_gains_in_log_score(self) -> None:
-        found = questions.bets(
+        found = evidence.bets(
             case(scores={"log_score_regret": self.PIT}, model=SimpleNamespace(moments=False))
         )
         assert found is not None
         assert [side.tolist() for side in found] == [[0, 0, 0], [-0.1, -0.6, -0.4]]
-        assert questions.bets(case(model=SimpleNamespace(moments=False))) is None
+        assert evidence.bets(case(model=SimpleNamespace(moments=False))) is None
 
 
 class Continuing:
@@ -346,13 +348,13 @@ class TestContinuations:
 
     def test_its_own_draw_at_the_next_input_is_the_next_observation(self) -> None:
         asked = Continuing(self.points(), [4, 6, 9])
-        found = questions.continued(cast(Case, asked))
+        found = continuations.continued(cast(Case, asked))
         assert found is not None
         before, at, after = asked.asked
         assert (before.positions.tolist(), after.positions.tolist()) == ([4], [5])
-        assert after.arrays["x"].shape == (6 * questions.PATHS, 5, 1)
-        assert after.arrays["y"].shape == (6 * questions.PATHS, 5)
-        x, y = (np.repeat(self.points()[name], questions.PATHS, axis=0) for name in ("x", "y"))
+        assert after.arrays["x"].shape == (6 * continuations.PATHS, 5, 1)
+        assert after.arrays["y"].shape == (6 * continuations.PATHS, 5)
+        x, y = (np.repeat(self.points()[name], continuations.PATHS, axis=0) for name in ("x", "y"))
         np.testing.assert_array_equal(at.arrays["x_query"], x[:, 4:5])
         np.testing.assert_array_equal(after.arrays["x"], x[:, :5])
         np.testing.assert_array_equal(after.arrays["y"][:, :4], y[:, :4])
@@ -366,12 +368,12 @@ class TestContinuations:
         from scipy.stats import norm
 
         asked = Continuing(self.points(), [4, 9])
-        (found,) = cast(tuple[Array], questions.continued(cast(Case, asked)))
-        assert found.shape == (6, questions.PATHS, 2, 4)  # two queries, two events
+        (found,) = cast(tuple[Array], continuations.continued(cast(Case, asked)))
+        assert found.shape == (6, continuations.PATHS, 2, 4)  # two queries, two events
         np.testing.assert_allclose(
-            found[:, :, 0], np.broadcast_to([0.5, 0.9] * 2, (6, questions.PATHS, 4)), rtol=1e-9
+            found[:, :, 0], np.broadcast_to([0.5, 0.9] * 2, (6, continuations.PATHS, 4)), rtol=1e-9
         )
-        y = asked.asked[-1].arrays["y"].reshape(6, questions.PATHS, 5)
+        y = asked.asked[-1].arrays["y"].reshape(6, continuations.PATHS, 5)
         moved = y[..., 4] - y[..., 3]
         wanted = norm.cdf(np.array([0.0, norm.ppf(0.9)] * 2) - moved[..., None])
         np.testing.assert_allclose(found[:, :, 1], wanted, rtol=1e-9, atol=1e-300)
@@ -384,22 +386,22 @@ class TestContinuations:
         }
         arrays["query"][:, 0, 1] = [0, 1, 0]
         asked = Continuing(arrays, [2, 5])
-        found = questions.continued(cast(Case, asked))
+        found = continuations.continued(cast(Case, asked))
         assert found is not None
         seen = [data.arrays["query"][0, 0].tolist() for data in asked.asked[1:4]]
         assert [data.arrays["target"].tolist() for data in asked.asked[1:4]] == [[0], [1], [2]]
         assert seen == [[-1, -1, -1], [1, -1, -1], [1, 0, -1]]
         grown = asked.asked[-1].arrays["rows"]
-        assert grown.shape == (3 * questions.PATHS, 3, 3)
+        assert grown.shape == (3 * continuations.PATHS, 3, 3)
         np.testing.assert_array_equal(
-            grown[:, 2], np.broadcast_to([1, 0, 1], (3 * questions.PATHS, 3))
+            grown[:, 2], np.broadcast_to([1, 0, 1], (3 * continuations.PATHS, 3))
         )
         assert grown.dtype == np.int64
         before = np.array(
             [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
         )  # state of node 2, by what node 1 is said to be
         np.testing.assert_array_equal(
-            found[0][:, :, 0], np.repeat(before[:, None], questions.PATHS, axis=1)
+            found[0][:, :, 0], np.repeat(before[:, None], continuations.PATHS, axis=1)
         )
 
     def test_who_is_not_asked(self) -> None:
@@ -407,14 +409,14 @@ class TestContinuations:
             ([9], {}), ([4, 6], {"listed": False}), ([4, 6], {"form": "draws"}), ([4, 6], {"form": "quantiles"}),
         ):  # fmt: skip
             assert (
-                questions.continued(cast(Case, Continuing(self.points(), positions, **options)))
+                continuations.continued(cast(Case, Continuing(self.points(), positions, **options)))
                 is None
             )
         assert (
-            questions.continued(cast(Case, Continuing(self.points(), [8, 9]))) is not None
+            continuations.continued(cast(Case, Continuing(self.points(), [8, 9]))) is not None
         )  # up to the largest size
 
 
 def test_events_of_categories_are_their_probabilities() -> None:
     law = Categorical(np.array([[[[0.2, 0.8]]], [[[0.7, 0.3]]]]))
-    np.testing.assert_array_equal(questions._events(law, law), [[0.2, 0.8], [0.7, 0.3]])
+    np.testing.assert_array_equal(continuations._events(law, law), [[0.2, 0.8], [0.7, 0.3]])

@@ -441,11 +441,43 @@ def test_nothing_is_wrong_here(
 ) -> None:
     """To compile a sampler takes longer than everything else together; tests/inference does it anyway."""
     actions = {
-        name: action for name, action in doctor.ACTIONS.items() if sampler or "sampler" not in name
+        name: action
+        for name, action in doctor.actions().items()
+        if sampler or "sampler" not in name
     }
-    monkeypatch.setattr(doctor, "ACTIONS", actions)
+    monkeypatch.setattr(doctor, "actions", lambda: actions)
     assert run(monkeypatch, "doctor", "--json") == 0
     assert json.loads(capsys.readouterr().out)["problems"] == []
+
+
+def test_the_doctor_tries_one_task_of_every_family_that_is_shipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The cheapest has the smallest network; where a family has no shipped task nothing is tried."""
+    assert doctor.cheapest_of_family() == {
+        "bayesian_network": "bn-asia-inference",
+        "mtd": "mtd-q3-m3",
+        "gaussian_process": "gp-matern-1d",
+    }
+    names = {"task": ["mtd-q5-m3", "mtd-q10-m3"], "engine": ["simplex_quadrature", "nuts"]}
+    monkeypatch.setattr("veribayes.registry.names", names.__getitem__)
+    assert doctor.cheapest_of_family() == {"mtd": "mtd-q5-m3"}
+    assert set(doctor.actions()) == {
+        "write and read netCDF",
+        "sampler (NumPyro)",
+        "reference of mtd",
+        "network (torch)",
+        "figure (matplotlib)",
+    }
+
+
+def test_commands_are_found_by_file_in_their_order() -> None:
+    """A new command is a new file; `--help` shows them as they have always stood."""
+    names = [command.name for command in cli.app.registered_commands]
+    assert names[:4] == ["list", "verify", "identify", "probe"]
+    assert names[-3:] == ["calibrate-tests", "calibrate-engine", "doctor"]
+    files = Path(cli.commands.__file__).parent.glob("[a-z]*.py")
+    assert {name.replace("-", "_") for name in names} == {file.stem for file in files}
 
 
 @pytest.mark.parametrize(

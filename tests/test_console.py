@@ -79,7 +79,8 @@ def test_a_table_into_a_closed_pipe_is_no_verdict(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(sys, "stdout", Broken(errno.EPIPE))
     monkeypatch.setattr("veribayes.registry.names", lambda kind: [])
-    monkeypatch.setattr(cli, "_listing", lambda kind: print(terminal.table([ENTRY])))
+    target = "veribayes.cli.commands.list.rows"
+    monkeypatch.setattr(target, lambda kind: print(terminal.table([ENTRY])))
     assert run(monkeypatch, "list") == 141
 
 

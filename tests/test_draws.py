@@ -244,7 +244,10 @@ def quantile_candidate(engine: str, levels: tuple[float, ...]) -> Candidate:
     return Candidate(engine, None, infer, "callable", takes_seed=True)
 
 
-@pytest.mark.parametrize("levels", [(0.1, 0.5, 0.9), tuple(np.arange(1, 10) / 10)])
+@pytest.mark.parametrize(
+    "levels",
+    [(0.1, 0.5, 0.9), pytest.param(tuple(np.arange(1, 10) / 10), marks=pytest.mark.study)],
+)
 def test_exact_quantiles_are_equivalent_however_coarse(levels: tuple[float, ...]) -> None:
     result = entry("gp-rbf-1d", quantile_candidate("sequential", levels), tests="standard")
     assert result["verdict"] == "equivalent"

@@ -20,7 +20,7 @@ from veribayes.predictive import Array, Categorical, NormalMixture, Predictive, 
 from veribayes.report.identification import markdown
 from veribayes.run import identification, predictors
 from veribayes.tree import Branch, Certificate, Data
-from veribayes.validation import bootstrap, decision
+from veribayes.validation import bootstrap, decision, fitting, lengths, nearness
 
 
 def small(name: str, *positions: int, queries: int = 1) -> Task:
@@ -238,21 +238,21 @@ def test_a_defect_is_named_when_it_is_asked_for() -> None:
 
 def test_recorded_predictions_are_not_fitted() -> None:
     """They answer the data sets of the comparison and no others."""
-    judged = replace(candidates.resolve("mle", NETWORK), askable=False)
+    judged = replace(candidates.resolve("mle", NETWORK), kind="predictions", askable=False)
     entry = identification.identify(NETWORK, judged, datasets=ENOUGH)
     assert entry["nearest"] == "mle"
     assert all(row["fitted"] == [] for row in entry["predictors"])
 
 
 def test_where_nothing_was_asked_nobody_is_nearest() -> None:
-    found = identification.Distances(
+    found = nearness.Distances(
         "kl", "nats", 1.0, np.full((2, 20, 1), np.nan), np.zeros((2, 2, 2)), np.zeros((2, 20))
     )
-    row = identification._Lengths(found, 0).row(0, [])
+    row = lengths.Lengths(found, 0).row(0, [])
     assert (row["nearest"], row["estimate"], row["first"]) == (None, None, False)
-    assert identification._nearest(np.array([np.inf, np.nan])) is None
-    assert identification._nearest(np.array([np.inf, 2.0, np.nan, 2.0])) == 1
-    assert identification._nearest(np.array([np.inf, 2.0, np.nan, 2.0]), 3) == 3
+    assert nearness.nearest(np.array([np.inf, np.nan])) is None
+    assert nearness.nearest(np.array([np.inf, 2.0, np.nan, 2.0])) == 1
+    assert nearness.nearest(np.array([np.inf, 2.0, np.nan, 2.0]), 3) == 3
 
 
 def test_no_option_is_fitted_to_infinite_losses() -> None:
@@ -274,16 +274,14 @@ def test_no_option_is_fitted_to_infinite_losses() -> None:
     np.testing.assert_allclose([at["concentration"] for at in found], 0.4, rtol=0.3)
     assert predictor.fit(NETWORK, data, [infinite, infinite], 0).fitted == ({}, {})
     with pytest.raises(InputError, match="finite loss"):
-        predictors.vertex(np.arange(1.0, 4.0), np.full(3, np.inf))
+        fitting.vertex(np.arange(1.0, 4.0), np.full(3, np.inf))
 
 
 def test_fitting_goes_to_the_vertex() -> None:
     grid = np.geomspace(0.01, 10, 14)
-    assert predictors.vertex(grid, (np.log(grid) - np.log(0.7)) ** 2) == pytest.approx(
-        0.7, rel=1e-12
-    )
-    assert predictors.vertex(grid, np.arange(14.0)) == 0.01
-    assert predictors.vertex(grid, np.where(grid < 1, -grid, np.inf)) == grid[grid < 1][-1]
+    assert fitting.vertex(grid, (np.log(grid) - np.log(0.7)) ** 2) == pytest.approx(0.7, rel=1e-12)
+    assert fitting.vertex(grid, np.arange(14.0)) == 0.01
+    assert fitting.vertex(grid, np.where(grid < 1, -grid, np.inf)) == grid[grid < 1][-1]
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -344,9 +342,9 @@ def test_who_is_near_in_either_direction_is_not_told_apart() -> None:
     """From 0 to 1 it is infinite and back .1; 2 is .3 and .4 away; 3 at the tolerance itself is another."""
     apart = np.full((4, 4), 9.0)
     apart[0, 1:], apart[1:, 0] = [np.inf, 0.3, 0.2], [0.1, 0.4, 0.2]
-    assert identification._split(apart, 0, 0.2) == ([1], [2, 3])
-    assert identification._split(apart, 0, 0.35) == ([1, 2, 3], [])
-    assert identification._split(apart, 2, 9.1) == ([0, 1, 3], [])
+    assert nearness.split(apart, 0, 0.2) == ([1], [2, 3])
+    assert nearness.split(apart, 0, 0.35) == ([1, 2, 3], [])
+    assert nearness.split(apart, 2, 9.1) == ([0, 1, 3], [])
 
 
 LAGS = small("mtd-q5-m3", 16, 64)

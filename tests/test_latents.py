@@ -19,10 +19,13 @@ from veribayes.predictive import Array
 from veribayes.predictive.joint import Joint
 from veribayes.run import results
 from veribayes.tree import Branch, Data
-from veribayes.validation import questions
+from veribayes.validation import evidence, joint_scores, questions
 from veribayes.validation.case import Case
+from veribayes.validation.endpoints import Size
+from veribayes.validation.endpoints.joint_kl import PART as JOINT
+from veribayes.validation.endpoints.latent_kl import PART as LATENTS
+from veribayes.validation.endpoints.leaked_mass import PART as LEAKED
 from veribayes.validation.latents import leaked_mass, normal_kl, probability_kl
-from veribayes.validation.secondary import Endpoint
 
 DATASETS = 60
 Spoil = Callable[[Branch], Branch]
@@ -70,7 +73,7 @@ def mostly_nan(values: Array) -> Array:
     return spoilt
 
 
-def different(endpoint: Endpoint | None) -> bool:
+def different(endpoint: Size | None) -> bool:
     return endpoint is not None and endpoint.p_value(0) <= 0.01
 
 
@@ -79,8 +82,8 @@ def test_three_sds_off_with_nan_elsewhere_is_different(name: str) -> None:
     """It was equivalent: NaN was taken for padding. `bn-sachs` has padding of its own where nodes have fewer states."""
     shifted = with_latents(lambda m: {"mean": m["mean"] + 3 * m["sd"], "sd": m["sd"]})
     partly = with_latents(lambda m: {"mean": mostly_nan(m["mean"] + 3 * m["sd"]), "sd": m["sd"]})
-    assert different(questions.latent_kl(case(name, shifted)))
-    found = questions.latent_kl(case(name, partly))
+    assert different(LATENTS.ask(case(name, shifted)))
+    found = LATENTS.ask(case(name, partly))
     assert different(found)
     assert found is not None
     assert np.isposinf(found.values[3:]).all()
@@ -89,7 +92,7 @@ def test_three_sds_off_with_nan_elsewhere_is_different(name: str) -> None:
 
 @pytest.mark.parametrize("sd", [0.0, -1.0, np.nan, np.inf])
 def test_an_sd_that_cannot_be_is_infinitely_wrong(sd: float) -> None:
-    found = questions.latent_kl(
+    found = LATENTS.ask(
         case("bn-general5", with_latents(lambda m: {"mean": m["mean"], "sd": 0 * m["sd"] + sd}))
     )
     assert found is not None
@@ -97,7 +100,7 @@ def test_an_sd_that_cannot_be_is_infinitely_wrong(sd: float) -> None:
 
 
 def test_padding_of_the_reference_stays_out() -> None:
-    found = questions.latent_kl(case("bn-general5", lambda branch: branch))
+    found = LATENTS.ask(case("bn-general5", lambda branch: branch))
     assert found is not None
     assert found.values.size == DATASETS
     assert not found.values.any()
@@ -113,7 +116,7 @@ def test_draws_that_are_no_numbers_have_leaked() -> None:
         draws[:, :, :, 10:] = np.nan
         return {**m, "draws": draws}
 
-    found = questions.leaked(case("bn-general5", with_latents(drawn)))
+    found = LEAKED.ask(case("bn-general5", with_latents(drawn)))
     assert different(found)
     assert found is not None
     assert found.values == pytest.approx(np.full(DATASETS, 0.5))
@@ -131,11 +134,11 @@ def test_draws_that_are_no_numbers_have_leaked() -> None:
 
 def test_latents_of_another_shape_are_named() -> None:
     with pytest.raises(ShapeError, match="theta"):
-        questions.latent_kl(
+        LATENTS.ask(
             case("bn-general5", with_latents(lambda m: {k: v[..., 0] for k, v in m.items()}))
         )
     with pytest.raises(ShapeError, match="theta"):
-        questions.leaked(
+        LEAKED.ask(
             case(
                 "bn-general5",
                 with_latents(lambda m: {**m, "draws": np.zeros((DATASETS, 2, 1, 9, 2))}),
@@ -148,7 +151,7 @@ def test_latents_that_are_missing_are_said() -> None:
         "bn-general5",
         lambda branch: replace(branch, posterior={"other": branch.posterior["theta"]}),
     )
-    assert questions.latent_kl(without) is None
+    assert LATENTS.ask(without) is None
     notes = {note["name"]: note["text"] for note in questions.examine(without, "standard").notes}
     assert "theta" in notes["latents_missing"]
 
@@ -174,19 +177,17 @@ def test_a_joint_that_is_no_law_is_infinitely_wrong(part: str) -> None:
         return replace(joint, **{part: mostly_nan(getattr(joint, part))})
 
     made = spoilt_joint(change)
-    found = questions.joint_kl(made)
+    found = JOINT.ask(made)
     assert found is not None
     assert np.isposinf(found.values[3:]).all()
     assert np.abs(found.values[:3]).max() < 1e-9
-    assert questions.whitened(made) is None
-    assert questions.joint_scores(made) == {}
+    assert evidence.whitened(made) is None
+    assert joint_scores.joint_scores(made) == {}
     assert different(found)
 
 
 def test_a_covariance_that_is_not_positive_definite_is_no_law() -> None:
-    found = questions.joint_kl(
-        spoilt_joint(lambda joint: replace(joint, covariance=-joint.covariance))
-    )
+    found = JOINT.ask(spoilt_joint(lambda joint: replace(joint, covariance=-joint.covariance)))
     assert found is not None
     assert np.isposinf(found.values).all()
 
@@ -196,7 +197,7 @@ def test_a_joint_of_other_queries_is_refused() -> None:
         return Joint(joint.weights, joint.mean[..., :2], joint.covariance[..., :2, :2])
 
     with pytest.raises(ShapeError, match="a joint of 3 queries"):
-        questions.joint_kl(spoilt_joint(fewer))
+        JOINT.ask(spoilt_joint(fewer))
 
 
 # -- a callable that offers a posterior --------------------------------------------------------------------------------

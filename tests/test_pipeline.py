@@ -81,16 +81,17 @@ def test_the_second_exact_route_is_equivalent(name: str) -> None:
 @pytest.mark.parametrize("name", ONE)
 def test_finite_draws_of_the_truth_are_equivalent(name: str) -> None:
     result = entry(
-        pipeline.run(small(name, 100), "finite_draws", pipeline.Options(datasets=1000, audit=0))
+        pipeline.run(
+            small(name, 100, 1), "finite_draws", replace(QUICK, datasets=500, tests="none")
+        )
     )
     assert result["verdict"] == "equivalent"
     assert result["primary"]["metric"] in ("half_chi_square", "crps")
 
 
 def test_too_few_data_sets_are_undecided_and_say_how_many() -> None:
-    result = entry(
-        pipeline.run(small("gp-rbf-1d"), "sequential", pipeline.Options(datasets=8, audit=0))
-    )
+    few = replace(QUICK, datasets=8, tests="none")
+    result = entry(pipeline.run(small("bn-general5"), "row_quadrature", few))
     assert result["verdict"] == "undecided"
     assert result["primary"]["datasets_needed"] >= 370 / 1.1  # 3.7 / n of what the prior costs
 
@@ -128,7 +129,9 @@ def test_the_audit_agrees_and_is_stored(kept: slice) -> None:
         task,
         design=replace(task.design, positions=_spec.load_task("mtd-q5-m3").design.positions[kept]),
     )
-    tree = pipeline.run(task, "lag_counts", pipeline.Options(datasets=8, audit=2))
+    short = {"warmup": "100", "draws": "200"}
+    options = replace(QUICK, datasets=8, audit=2, tests="none", audit_options=short)
+    tree = pipeline.run(replace(task, rivals=()), "lag_counts", options)
     assert entry(tree)["audit"]["verdict"] == "agrees"
     assert tree["audit"]["z"].shape == (2, 3)  # at the middle position, three weights
 

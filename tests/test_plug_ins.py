@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import html
+import importlib.util
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from veribayes import cli, registry
+from veribayes import cli, registry, report
 from veribayes.cli import doctor
+from veribayes.errors import PluginWarning
 
 MODULES = {
     "explodes": "raise RuntimeError('no such device')\n",
@@ -19,6 +23,15 @@ MODULES = {
     "fails": (
         "class Metric:\n    unit = '1'\n\n    def applies(self, candidate, reference):\n        return True\n\n"
         "    def score(self, *arrays, **options):\n        raise ZeroDivisionError('division by zero')\n\n\nPART = Metric()\n"
+    ),
+    "shows": (
+        "class Notes:\n    order = 25\n    template = '<h3>Notes</h3><p>{{ note }}</p>'\n\n"
+        "    def prepare(self, run, salt):\n"
+        "        return {'note': f'{salt}: {run.candidate} <script>alert(1)</script>'}\n\n\n"
+        "class Silent(Notes):\n    def prepare(self, run, salt):\n        return None\n\n\n"
+        "class Failing(Notes):\n    def prepare(self, run, salt):\n        raise KeyError('nothing')\n\n\n"
+        "class Garbled(Notes):\n    template = '{% if %}'\n\n\n"
+        "notes, silent, failing, garbled = Notes(), Silent(), Failing(), Garbled()\n"
     ),
     "works": (
         "import numpy as np\n\n\nclass Metric:\n    unit = 'furlongs'\n\n    def applies(self, candidate, reference):\n"
@@ -40,10 +53,17 @@ ENTRIES = {
     "veribayes.task": ("broken-task = nowhere:TASK", "odd-task = misfits:number"),
     "veribayes.construction": ("broken_construction = explodes:PART",),
     "veribayes.test": ("broken_test = misfits:empty",),
+    "veribayes.section": (
+        "broken_section = misfits:empty",
+        "failing_section = shows:failing",
+        "garbled_section = shows:garbled",
+        "notes = shows:notes",
+        "silent_section = shows:silent",
+    ),
 }
 FAULTS = (
     *("broken_engine", "odd-engine", "nuts", "broken_metric", "broken-task", "odd-task"),
-    *("broken_construction", "broken_test"),
+    *("broken_construction", "broken_test", "broken_section"),
 )
 pytestmark = pytest.mark.filterwarnings("always::veribayes.errors.PluginWarning")
 
@@ -89,7 +109,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_doctor_names_every_fault_and_its_distribution(
     site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "ACTIONS", {})  # tests/test_cli.py tries them
+    monkeypatch.setattr(doctor, "actions", dict)  # tests/test_cli.py tries them
     assert run(monkeypatch, "doctor", "--json") == 2
     problems = json.loads(capsys.readouterr().out)["problems"]
     for name in FAULTS:
@@ -137,6 +157,33 @@ def test_a_run_goes_on_without_them(
             for line in warned
             if line.startswith("veribayes: warning: ") and f"'{name}'" in line
         ], name
+
+
+def test_a_section_of_the_report_is_shown_escaped_and_in_its_place(site: Path) -> None:
+    """One that fails, or whose template cannot be read, is said and left out; one may have nothing to show."""
+    run = _fake_run().mtd(40)
+    with pytest.warns(PluginWarning) as warned:
+        page = report.build([run])
+    text = html.unescape(page)
+    assert "<h3>Notes</h3><p>1: my-network &lt;script&gt;alert(1)&lt;/script&gt;</p>" in page
+    assert "<script" not in page
+    places = [text.index(f"<h3>{title}") for title in ("Verdict", "Notes", "What else would pass")]
+    assert places == sorted(places)
+    said = [str(warning.message) for warning in warned]
+    for name in ("broken_section", "failing_section", "garbled_section"):
+        assert len([line for line in said if f"'{name}'" in line and "'acme_parts'" in line]) == 1
+    assert len(said) == 3
+
+
+def _fake_run() -> Any:
+    path = Path(__file__).with_name("_fake_run.py")
+    spec = importlib.util.spec_from_file_location("_fake_run", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["_fake_run"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize("what", ["engines", "metrics", "tasks", "candidates", "tests"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import integrate
 
+from veribayes import predictive
 from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import (
     FORMS,
@@ -31,6 +33,12 @@ ONE = {
     "bins": Bins([[0.1, 0.2, 0.3, 0.25, 0.15]], EDGES, [0.5, 0.8]),
     "bins without tails": Bins([[0.2, 0.5, 0.3]], EDGES),
 }
+
+
+def test_every_form_is_a_file_of_its_name() -> None:
+    files = {path.stem for path in Path(predictive.__file__).parent.glob("[!_]*.py")}
+    assert files == {*FORMS, "joint"}
+    assert {form.form: form for form in FORMS.values()} == FORMS
 
 
 @pytest.mark.parametrize("name", ONE)

@@ -23,8 +23,8 @@ from veribayes.report import attention as figures
 from veribayes.report import probe as pages
 from veribayes.run import probes
 from veribayes.transformer._candidates import NetworkCandidate
-from veribayes.transformer.disentangled import Disentangled, DisentangledConfig
-from veribayes.transformer.network import Network, NetworkConfig
+from veribayes.transformer.architectures.disentangled import Disentangled, DisentangledConfig
+from veribayes.transformer.architectures.network import Network, NetworkConfig
 from veribayes.validation import attention as maps
 
 TASK = Task("lags", MTD(3, 2, matrix_seed=1), Design((4, 16)), "simplex_quadrature", "lag_counts")
@@ -32,6 +32,12 @@ LEARNING = replace(_spec.load_task("bn-general5"), design=Design((5, 30)))
 POINTS = replace(_spec.load_task("gp-rbf-1d"), design=Design((2, 8), queries=4))
 KNOWN = _spec.load_task("bn-asia-inference")
 DATASETS = 10  # the fewest behind a limit
+
+
+def ask(name: str, task: Task, call: Any, against: str | None = None) -> Any:
+    """One probe alone, of a callable."""
+    data = task.simulate(range(DATASETS), seed=0).data
+    return registry.load("probe", name).ask(probes.subject(task, call, data, against=against))
 
 
 def test_statistics_of_maps() -> None:
@@ -118,7 +124,7 @@ def test_tables_of_a_known_network() -> None:
         ]  # (B, M, K): right where parents are given
         return {"probs": row}
 
-    found = {t["name"]: t for t in probes.tables(KNOWN, exact)}
+    found = {t["name"]: t for t in ask("tables", KNOWN, exact)}
     assert set(found) == {"asia", "tub", "smoke", "lung", "bronc", "either", "xray", "dysp"}
     assert max(t["max_tv"] for t in found.values()) == 0
     assert found["dysp"]["rows"][1] == "bronc=yes, either=no"
@@ -189,16 +195,14 @@ def test_what_shows_no_attention() -> None:
     for candidate in (equal, 3, "conjugate", "nothing-of-this-name"):
         with pytest.raises(InputError):
             probes.probe(TASK, candidate, datasets=2)
-    used: Any = probes.context_used(TASK, equal, TASK.simulate(range(DATASETS), seed=0).data)
+    used: Any = ask("context_used", TASK, equal)
     assert used["candidate"]["estimate"] == [0.0, 0.0]  # it uses none of it
     call: Any = probes.construction("mtd_mirror_descent", TASK, 16)
     call.steps = 2
     with pytest.raises(InputError, match="one step"):
         call.attention(np.zeros((1, 16), dtype=np.int64), None)
     with pytest.raises(InputError, match="mtd"):
-        probes.beside(
-            TASK, call, TASK.simulate(range(2), seed=0).data, against="bn_maximum_likelihood"
-        )
+        ask("construction", TASK, call, against="bn_maximum_likelihood")
     assert not figures.tables({"tables": []}).axes
     assert not figures.context({"context_used": None}).axes
 

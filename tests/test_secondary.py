@@ -10,7 +10,8 @@ import pytest
 from veribayes.errors import InputError
 from veribayes.validation import decision, secondary, summaries
 from veribayes.validation.checks._test import Outcome
-from veribayes.validation.secondary import Checked, Endpoint
+from veribayes.validation.endpoints import Size
+from veribayes.validation.secondary import Checked
 
 SMALL = np.random.default_rng(0).gamma(2.0, 0.01, 200)  # mean .02
 
@@ -28,8 +29,8 @@ def entry(verdict: str, **more: Any) -> dict[str, Any]:
 def test_a_family_is_corrected_together_and_each_endpoint_has_its_verdict() -> None:
     """Four p-values: 1 / 2,000 and 1 of the endpoints, .02 of the test, .03 of the calibration; Holm by hand."""
     endpoints = {
-        "joint_kl": Endpoint(100 * SMALL, 1.0, "nats a query"),
-        "leaked_mass": Endpoint(SMALL, 1.0, "1", 0.1),
+        "joint_kl": Size(100 * SMALL, 1.0, "nats a query"),
+        "leaked_mass": Size(SMALL, 1.0, "1", 0.1),
     }
     checked = Checked(
         endpoints, {"pit_uniform": Outcome(3.0, 0.02, 200, {"mean": 0.5, "ks": 0.02})}, datasets=200
@@ -55,7 +56,7 @@ def test_a_family_is_corrected_together_and_each_endpoint_has_its_verdict() -> N
 
 def test_a_limit_on_the_wrong_side_is_no_verdict_where_the_family_does_not_allow_it() -> None:
     """A mean of .76 for .68 with p = .006: of one endpoint that is different, of ten p-values it is not."""
-    alone = Checked({"joint_kl": Endpoint(40 * SMALL, 0.68, "nats a query")})
+    alone = Checked({"joint_kl": Size(40 * SMALL, 0.68, "nats a query")})
     assert 0.005 < alone.endpoints["joint_kl"].p_value(0) < 0.025
     assert secondary.family(alone, {}, seed=0)["endpoints"]["joint_kl"]["verdict"] == "different"
     crowd = secondary.family(alone, {f"coverage {i}": 1.0 for i in range(9)}, seed=0)
@@ -65,12 +66,12 @@ def test_a_limit_on_the_wrong_side_is_no_verdict_where_the_family_does_not_allow
 
 def test_an_endpoint_of_several_ways_is_that_of_the_largest_and_pays_for_the_choice() -> None:
     ways = {"one": 40 * SMALL, "two": 50 * SMALL, "three": SMALL}
-    found = Endpoint.largest(ways, 0.85, "nats")
+    found = Size.largest(ways, 0.85, "nats")
     assert found.variants == pytest.approx({name: v.mean() for name, v in ways.items()})
     np.testing.assert_array_equal(found.values, ways["two"])
-    alone = Endpoint(ways["two"], 0.85, "nats").p_value(0)
+    alone = Size(ways["two"], 0.85, "nats").p_value(0)
     assert found.p_value(0) == pytest.approx(3 * alone)
-    assert Endpoint.largest({"a": SMALL, "b": SMALL}, 1.0, "nats").p_value(0) == 1.0
+    assert Size.largest({"a": SMALL, "b": SMALL}, 1.0, "nats").p_value(0) == 1.0
     shown = secondary.family(Checked({"repeatability": found}), {}, seed=0)["endpoints"][
         "repeatability"
     ]
@@ -79,7 +80,7 @@ def test_an_endpoint_of_several_ways_is_that_of_the_largest_and_pays_for_the_cho
 
 
 def test_the_reference_error_counts_in_the_p_value_of_an_endpoint() -> None:
-    p, less_sure = (Endpoint(40 * SMALL, 0.68, "nats", error).p_value(3) for error in (0.0, 0.02))
+    p, less_sure = (Size(40 * SMALL, 0.68, "nats", error).p_value(3) for error in (0.0, 0.02))
     assert p == decision.exceeds(40 * SMALL, tolerance=0.68, seed=3)
     assert (
         less_sure == decision.exceeds(40 * SMALL, tolerance=0.68, reference_error=0.02, seed=3) > p
@@ -89,7 +90,7 @@ def test_the_reference_error_counts_in_the_p_value_of_an_endpoint() -> None:
 def test_a_hundred_ways_can_still_be_rejected_and_one_more_cannot() -> None:
     """1,999 resamples: p-values from 1 / 2,000 on, a hundred times that is .05."""
     for ways, refused in ((100, False), (101, True)):
-        endpoint = Endpoint(SMALL, 1.0, "nats", variants={str(i): 0.0 for i in range(ways)})
+        endpoint = Size(SMALL, 1.0, "nats", variants={str(i): 0.0 for i in range(ways)})
         if refused:
             with pytest.raises(InputError, match="can reject"):
                 secondary.family(Checked({"repeatability": endpoint}), {}, seed=0)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,83 @@ try:
     vb.verify(task, "permuted_classes", **options)
 except InputError as error:
     said["refused"] = str(error)
+print(json.dumps(said))
+"""
+
+TRAINS = """
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import veribayes as vb
+from normal_mean import NormalMean
+from veribayes import candidates
+from veribayes.run import identification, pipeline, training
+from veribayes.transformer._checkpoint import load
+
+torch.set_num_threads(1)
+folder = Path(sys.argv[1])
+network = folder / "network"
+task = vb.task(NormalMean(), name="mean", positions=(1, 4))
+quick = {**training.suggested(task)["quick"], "steps": 80, "evaluations": 1}
+trained = replace(task, training={"quick": quick})
+card = training.train_task(trained, preset="quick", device="cpu", out=network)
+result = vb.verify(task, str(network), datasets=100, audit=0)
+result.save(folder / "run")
+frozen = pipeline.frozen_tolerance(task, pipeline.Options(seed=0))
+named = identification.identify(frozen, candidates.resolve(str(network), frozen), datasets=30)
+print(json.dumps({
+    "tokens": card["network"]["family"],
+    "head": load(network, task)[0].config.head,
+    "recovery": card["scores"]["recovery"],
+    "verified": result.entry["recovery"]["estimate"],
+    "verdict": result.verdict,
+    "identified": named["conclusion"],
+}))
+"""
+OWN_PARTS = """
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import veribayes as vb
+from normal_mean import VALUES, NormalMean
+from veribayes import registry
+from veribayes.run import training
+from veribayes.transformer._checkpoint import load
+
+
+class Plainly(NormalMean):
+    @property
+    def layout(self):
+        return replace(VALUES, tokens="plain")
+
+
+torch.set_num_threads(1)
+SETTINGS = {
+    "plain": (Plainly(), {}),
+    "two_humps": (NormalMean(), {"head": "two_humps"}),
+    "pooled": (NormalMean(), {"architecture": "pooled"}),
+}
+said = {"known": [registry.names(kind) for kind in ("tokens", "head", "architecture")]}
+for name, (model, settings) in SETTINGS.items():
+    task = vb.task(model, name="mean", positions=(1, 4))
+    quick = {**training.suggested(task)["quick"], "steps": 50, "evaluations": 1}
+    own = settings if "architecture" in settings else {**quick["network"], **settings}
+    trained = replace(task, training={"quick": {**quick, "network": own}})
+    folder = Path(sys.argv[1]) / name
+    card = training.train_task(trained, preset="quick", device="cpu", out=folder)
+    network = load(folder, task)[0]
+    said[name] = {
+        "recovery": card["scores"]["recovery"],
+        "network": type(network).__name__,
+        "head": network.config.head,
+        "again": network.config.to_dict() == card["network"],
+    }
 print(json.dumps(said))
 """
 
@@ -109,6 +187,63 @@ def test_it_is_verified_like_any_other(site: Path, tmp_path: Path) -> None:
     page = (tmp_path / "run" / "report.html").read_text()
     assert "values seen" in page
     assert "normal mean: prior sd 1" in page
+
+
+def answer(site: Path, script: str, folder: Path) -> Any:
+    """The last line of a script in a process that sees the stranger, as JSON."""
+    command = [sys.executable, "-c", script, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(site))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_it_trains_a_network_by_the_recipe_of_its_layout(site: Path, tmp_path: Path) -> None:
+    """An eighth of the quick preset's steps; the checkpoint is judged, named and reported as any other."""
+    said = answer(site, TRAINS, tmp_path)
+    assert (said["tokens"], said["head"]) == ("vectors", "normal")
+    assert said["recovery"] > 0.9  # .98 after 60 steps
+    assert said["verified"] > 0.9
+    assert said["verdict"] in ("equivalent", "undecided")
+    assert said["identified"]
+    assert "values seen" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_its_own_head_tokens_and_architecture_serve_like_those_that_are_shipped(
+    site: Path, tmp_path: Path
+) -> None:
+    said = answer(site, OWN_PARTS, tmp_path)
+    assert [
+        name in known
+        for name, known in zip(("plain", "two_humps", "pooled"), said["known"], strict=True)
+    ] == [True] * 3
+    assert said["pooled"]["network"] == "Pooled"
+    assert said["two_humps"]["head"] == "two_humps"
+    for name in ("plain", "two_humps", "pooled"):
+        assert said[name]["again"], name
+        assert said[name]["recovery"] > 0.6, name  # .91 to .99 after 80 steps
+
+
+@pytest.mark.study
+def test_its_quick_preset_ends_in_equivalence(site: Path, tmp_path: Path) -> None:
+    """From a task file without recipes, by the commands."""
+    write = (
+        "import sys; import veribayes as vb; from normal_mean import NormalMean; from veribayes.models import _spec;"
+        "_spec.write_yaml(vb.task(NormalMean(), name='mean'), sys.argv[1])"
+    )
+    task, network = str(tmp_path / "mean.yaml"), str(tmp_path / "network")
+    options = ["--candidate", network, "--datasets", "400"]
+    commands = [
+        ["train", task, "--preset", "quick", "--out", network, "--threads", "1"],
+        ["verify", task, *options, "--out", str(tmp_path / "run")],
+        ["identify", task, *options, "--out", str(tmp_path / "named")],
+        ["report", str(tmp_path / "run"), "--out", str(tmp_path / "page.html")],
+    ]
+    main = "from veribayes.cli import main; main()"
+    for script, arguments in ((write, [task]), *((main, command) for command in commands)):
+        command = [sys.executable, "-c", script, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(site))
+        assert done.returncode == 0, (arguments, done.stderr[-3000:], done.stdout[-1000:])
+    assert (tmp_path / "page.html").exists()
 
 
 def test_not_a_line_of_the_package_knows_it() -> None:

@@ -5,41 +5,86 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from veribayes.checked import choice
+from veribayes import registry
 from veribayes.errors import InputError
-from veribayes.transformer.disentangled import Disentangled, DisentangledConfig
-from veribayes.transformer.kernel_solver import KernelSolver, KernelSolverConfig
-from veribayes.transformer.network import Network, NetworkConfig
+from veribayes.models._task import Task
+from veribayes.transformer import _parts
+from veribayes.transformer._config import Config, InContext
+from veribayes.transformer.architectures._architecture import Architecture
 
-AnyConfig = NetworkConfig | DisentangledConfig | KernelSolverConfig
-AnyNetwork = Network | Disentangled | KernelSolver
-NAMED: Mapping[str, tuple[Any, Any]] = {
-    "disentangled": (DisentangledConfig, Disentangled),
-    "kernel_solver": (KernelSolverConfig, KernelSolver),
-}
+COMMON = "network"
 
 
-def config_from(plain: Mapping[str, Any]) -> AnyConfig:
+def architecture_of(plain: Mapping[str, Any]) -> Architecture:
+    """The part that plain data name.
+
+    Raises:
+        InputError: no such architecture.
+    """
+    if not isinstance(plain, Mapping):
+        raise InputError("a mapping for a network", type(plain).__name__)
+    return _parts.architecture(plain.get("architecture", COMMON))
+
+
+def config_from(plain: Mapping[str, Any]) -> Config:
     """The config that plain data describe.
 
     Raises:
         InputError: no such architecture, or settings that it does not have.
     """
-    if not isinstance(plain, Mapping):
-        raise InputError("a mapping for a network", type(plain).__name__)
-    if "architecture" not in plain:
-        return NetworkConfig.from_dict(plain)
-    config: AnyConfig = NAMED[choice("architecture", plain["architecture"], list(NAMED))][
-        0
-    ].from_dict(plain)
-    return config
+    part = architecture_of(plain)
+    return part.config(_without_common(plain))
 
 
-def build(config: AnyConfig) -> AnyNetwork:
+def config_of(task: Task, settings: Mapping[str, Any]) -> Config:
+    """The network for a task: the model decides the tokens and outputs, the settings the rest.
+
+    Raises:
+        InputError: the model's family has no tokens here.
+    """
+    family = family_of(task)
+    given = dict(settings)
+    if given.get("latents") is True:
+        given["latents"] = {name: list(values) for name, values in latent_values(task).items()}
+    sizes = _parts.tokens(family).sizes(task)
+    own = architecture_of(settings).own(task)
+    return config_from({"family": family, **sizes, **own, **given})
+
+
+def build(config: Config) -> InContext:
     """The network of a config, its weights not yet chosen."""
-    made: AnyNetwork = (
-        Network(config)
-        if isinstance(config, NetworkConfig)
-        else NAMED[config.architecture][1](config)
-    )
-    return made
+    plain = config.to_dict()
+    return architecture_of(plain).network(config)
+
+
+def family_of(task: Task) -> str:
+    """Tokens that read the data of the task's model, as its layout says.
+
+    Raises:
+        InputError: none do.
+    """
+    family = task.model.layout.reader
+    known = registry.names("tokens")
+    if family not in known:
+        wanted = f"a model whose data are read by the tokens {', '.join(known)}"
+        raise InputError(wanted, f"'{task.model.kind}' in the task '{task.name}'")
+    return family
+
+
+def latent_values(task: Task) -> dict[str, tuple[float, ...]]:
+    """What each latent of the task can be.
+
+    Raises:
+        InputError: none, or one with more than finitely many values.
+    """
+    values = task.model.latent_values()
+    if not values:
+        raise InputError(
+            "latents with grids of values", f"the task '{task.name}'", "leave out latents: true"
+        )
+    return values
+
+
+def _without_common(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a config; the common network has no field for its own name."""
+    return {k: v for k, v in plain.items() if (k, v) != ("architecture", COMMON)}

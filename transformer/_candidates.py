@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from veribayes.errors import InputError
 from veribayes.models._task import Task
 from veribayes.predictive import Array, to_float64
-from veribayes.transformer._architectures import AnyNetwork
-from veribayes.transformer._batches import edges_of, tensors
+from veribayes.transformer import _parts
 from veribayes.transformer._checkpoint import load
-from veribayes.transformer.network import Network
+from veribayes.transformer._config import InContext
+from veribayes.transformer._latents import moments
 
 Candidate = Callable[[Any, Any], dict[str, Array]]
 TOKENS = 65_536  # tokens a forward pass: bounds memory at some 100 MiB for the widths used here
@@ -25,41 +24,29 @@ TOKENS = 65_536  # tokens a forward pass: bounds memory at some 100 MiB for the 
 class NetworkCandidate:
     """A network as candidate; batches inside, so that memory does not grow with the number of data sets."""
 
-    def __init__(self, network: AnyNetwork) -> None:
+    def __init__(self, network: InContext) -> None:
         self.network = network
+        self.tokens = _parts.tokens(network.config.family)
+        self.head = _parts.head(network.config.head)
 
     def __call__(self, context: Any, query: Any) -> dict[str, Array]:
-        """Probabilities (dataset, query, category), bins with edges and tail scale, or normals."""
-        config: Any = self.network.config
-        arrays = tensors(config.family, context, query)
-        head = getattr(config, "head", "bins")
-        if head != "bins":
-            return self._normals(arrays, head)
-        probs = softmax(self._asked(self.network, arrays))
-        if config.family != "points":
-            return {"probs": probs}
-        return {
-            "probs": probs,
-            "edges": edges_of(config),
-            "tail_scale": np.full(2, config.tail_scale),
-        }
+        """The form of the network's head, (dataset, query, …)."""
+        outputs = self._answers(self.network, self.tokens.arrays(context, query))
+        return self.head.form(self.network.config, outputs)
 
     def posterior(self, context: Any, query: Any) -> dict[str, dict[str, Array]]:
         """Of every latent that the network answers for: `probs` (dataset, value), and their `mean` and `sd` (dataset,)."""
-        values = getattr(self.network.config, "latents", {})
+        values = self.network.config.latents
         if not values:
             return {}
-        network = cast(Network, self.network)
-        joined = np.exp(
-            self._asked(
-                lambda *a: network.with_latents(*a)[1], tensors("points", context, query[:, :1])
-            )
-        )
-        parts = np.split(joined, np.cumsum([len(v) for v in values.values()])[:-1], axis=-1)
-        return {
-            name: latent_moments(probs, values[name])
-            for name, probs in zip(values, parts, strict=True)
-        }
+        arrays = self.tokens.with_one_query(self.tokens.arrays(context, query))
+        joined = np.exp(self._answers(self._log_posterior, arrays))
+        ends = np.cumsum([len(numbers) for numbers in values.values()])
+        parts = np.split(joined, ends[:-1], axis=-1)
+        posterior = {}
+        for name, probs in zip(values, parts, strict=True):
+            posterior[name] = moments(probs, values[name])
+        return posterior
 
     def attention(self, context: Any, query: Any) -> tuple[list[Array], int]:
         """Attention of every layer, (dataset, head, reader, read), and how many of the tokens read first are no observations.
@@ -67,45 +54,27 @@ class NetworkCandidate:
         Raises:
             InputError: a network whose attention has no weights that sum to one.
         """
-        network: Any = self.network
-        if not hasattr(network, "attention"):
-            raise InputError("a network with softmax attention", type(network).__name__)
-        arrays = tensors(network.config.family, context, query)
+        arrays = self.tokens.arrays(context, query)
         with torch.inference_mode():
-            maps = network.attention(*arrays)
-        leading = (
-            maps[0].shape[-1] - arrays[0].shape[1]
-        )  # the observations come last among the tokens that are read
+            maps = self.network.attention(*arrays)
+        # the observations come last among the tokens that are read
+        leading = maps[0].shape[-1] - arrays[0].shape[1]
         return [to_float64(m if m.ndim == 4 else m[:, None]) for m in maps], leading
 
-    def _normals(self, arrays: tuple[Tensor, ...], head: str) -> dict[str, Array]:
-        """A mixture, or its one component."""
-        raw = self._asked(lambda *a: cast(Network, self.network).raw(*a)[0], arrays)
-        weights, mean, log_sd = np.split(raw, 3, axis=-1)
-        if head == "normal":
-            return {"mean": mean[..., 0], "sd": np.exp(log_sd[..., 0])}
-        return {"weights": softmax(weights), "mean": mean, "sd": np.exp(log_sd)}
+    def _log_posterior(self, *arrays: Tensor) -> Any:
+        """(dataset, value)."""
+        return self.network.with_latents(*arrays)[1]
 
-    def _asked(self, ask: Callable[..., Any], arrays: tuple[Tensor, ...]) -> Array:
+    def _answers(self, ask: Callable[..., Any], arrays: tuple[Tensor, ...]) -> Array:
         """What the network says about all data sets, in float64; of a sequence the last position."""
         device = next(self.network.parameters()).device
-        size = max(1, TOKENS // max(1, sum(a.shape[1] for a in arrays)))
+        each = sum(array.shape[1] for array in arrays)
+        size = max(1, TOKENS // max(1, each))
+        split = [torch.split(array.to(device), size) for array in arrays]
+        last = slice(-1, None) if self.tokens.causal else slice(None)
         with torch.inference_mode():
-            batches = zip(*(torch.split(a.to(device), size) for a in arrays), strict=True)
-            parts = [ask(*batch) for batch in batches]
-        last = slice(-1, None) if self.network.config.family == "symbols" else slice(None)
-        return np.concatenate([to_float64(part[:, last]) for part in parts])
-
-
-def latent_moments(probs: Array, values: Sequence[float]) -> dict[str, Array]:
-    """A posterior over finitely many values, (..., value), as other posteriors are given: with its mean and sd (...)."""
-    probs, at = probs / probs.sum(-1, keepdims=True), np.array(values)
-    mean = probs @ at
-    return {
-        "mean": mean,
-        "sd": np.sqrt((probs * (at - mean[..., None]) ** 2).sum(-1)),
-        "probs": probs,
-    }
+            answers = [ask(*batch) for batch in zip(*split, strict=True)]
+        return np.concatenate([to_float64(answer[:, last]) for answer in answers])
 
 
 def network_candidate(folder: Path, task: Task | None = None) -> NetworkCandidate:
@@ -132,12 +101,6 @@ def module_candidate(module: nn.Module) -> Callable[..., Any]:
             return module(_to_tensors(context, first), _to_tensors(query, first), **options)
 
     return candidate
-
-
-def softmax(logits: Array) -> Array:
-    """exp(logits) normalised on the last axis; minus infinity gives exactly zero."""
-    odds = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(odds / odds.sum(-1, keepdims=True))
 
 
 def _to_tensors(value: Any, like: Tensor) -> Any:

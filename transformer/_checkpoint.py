@@ -24,7 +24,8 @@ from torch import Tensor
 from veribayes.checked import integer, number, sequence, shown, text
 from veribayes.errors import CheckpointError, InputError
 from veribayes.models._task import NAME, Task
-from veribayes.transformer._architectures import AnyNetwork, build, config_from
+from veribayes.transformer._architectures import build, config_from
+from veribayes.transformer._config import InContext
 
 SCHEMA = "veribayes.checkpoint/1"
 WEIGHTS, CARD = "weights.safetensors", "card.json"
@@ -91,7 +92,7 @@ def save(folder: Path, card: Card, weights: bytes) -> None:
     )
 
 
-def load(folder: Path, task: Task | None = None) -> tuple[AnyNetwork, Card]:
+def load(folder: Path, task: Task | None = None) -> tuple[InContext, Card]:
     """The network in evaluation mode and its card.
 
     Raises:
@@ -100,16 +101,13 @@ def load(folder: Path, task: Task | None = None) -> tuple[AnyNetwork, Card]:
     """
     card = read_card(folder)
     if task is not None and card.model_hash != task.model_hash:
-        raise CheckpointError(
-            f"a checkpoint for the model of task '{task.name}' ({task.model_hash[:12]}…)",
-            f"one for '{card.task}' ({card.model_hash[:12]}…)",
-            "train one: veribayes train TASK",
-        )
+        wanted = f"a checkpoint for the model of task '{task.name}' ({task.model_hash[:12]}…)"
+        got = f"one for '{card.task}' ({card.model_hash[:12]}…)"
+        raise CheckpointError(wanted, got, "train one: veribayes train TASK")
     content = read_weights(folder, card)
     try:
-        with torch.device(
-            "meta"
-        ):  # without memory: whatever the card asks for, only the file's tensors take any
+        # without memory: whatever the card asks for, only the file's tensors take any
+        with torch.device("meta"):
             network = build(config_from(card.network))
         network.load_state_dict(content, assign=True)
     except (InputError, RuntimeError, TypeError) as error:

@@ -15,8 +15,8 @@ import torch
 import torch.distributed as dist
 
 from veribayes.errors import InputError
-from veribayes.transformer._architectures import AnyNetwork
 from veribayes.transformer._batches import Group
+from veribayes.transformer._config import InContext
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,13 @@ class Ranks:
         Raises:
             InputError: rows that cannot be shared out evenly, whose means would then not average to the group's.
         """
-        if len(group.target) % self.size:
-            raise InputError(
-                f"a number of processes that divides {len(group.target)} data sets", f"{self.size}"
-            )
-        rows = slice(self.rank, None, self.size)
-        latents = None if group.latents is None else group.latents[rows]
-        return Group(tuple(a[rows] for a in group.arrays), group.at, group.target[rows], latents)
+        count = len(group)
+        if count % self.size:
+            wanted = f"a number of processes that divides {count} data sets"
+            raise InputError(wanted, f"{self.size}")
+        return group[self.rank :: self.size]
 
-    def average(self, network: AnyNetwork, value: float) -> float:
+    def average(self, network: InContext, value: float) -> float:
         """Put the mean of all processes' gradients into the network; returns the mean of the losses."""
         if self.size == 1:
             return value

@@ -29,8 +29,8 @@ from torch import Tensor
 from veribayes import registry
 from veribayes.errors import CheckpointError, InputError
 from veribayes.models._task import Task, hash_of
-from veribayes.transformer._architectures import AnyNetwork, build
-from veribayes.transformer._batches import LOSSES, Group, Recipe, config_of
+from veribayes.transformer._architectures import build, config_of
+from veribayes.transformer._batches import Group
 from veribayes.transformer._candidates import Candidate, NetworkCandidate
 from veribayes.transformer._checkpoint import (
     CARD,
@@ -42,14 +42,14 @@ from veribayes.transformer._checkpoint import (
     save,
     write_atomically,
 )
+from veribayes.transformer._config import InContext
+from veribayes.transformer._losses import LOSSES
 from veribayes.transformer._muon import Muon
 from veribayes.transformer._parallel import ALONE, Ranks
-from veribayes.transformer.network import Network
+from veribayes.transformer._recipe import Recipe
 
-BETAS = (
-    0.9,
-    0.98,
-)  # forgets squared gradients sooner than the default .999: runs are thousands of steps, not millions
+# forgets squared gradients sooner than the default .999: runs are thousands of steps, not millions
+BETAS = (0.9, 0.98)
 
 Evaluate = Callable[[Candidate], Mapping[str, Any]]
 
@@ -62,9 +62,9 @@ class Run:
     seed: int
     model_hash: str
     identity: str  # hash of everything that decides the weights
-    network: AnyNetwork
+    network: InContext
     optimisers: tuple[torch.optim.Optimizer, ...]
-    average: AnyNetwork | None = None  # of the weights so far, where the recipe wants it
+    average: InContext | None = None  # of the weights so far, where the recipe wants it
     ranks: Ranks = ALONE  # processes that learn together
     step: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
@@ -85,20 +85,19 @@ class Run:
         }
         if recipe.start:
             parts["start"] = begin(network, task, recipe.start)
-        average = copy.deepcopy(network) if recipe.average else None
         return cls(
-            recipe,
-            seed,
-            task.model_hash,
-            hash_of(parts),
-            network,
-            optimisers_of(network, recipe),
-            average,
-            ranks,
+            recipe=recipe,
+            seed=seed,
+            model_hash=task.model_hash,
+            identity=hash_of(parts),
+            network=network,
+            optimisers=optimisers_of(network, recipe),
+            average=copy.deepcopy(network) if recipe.average else None,
+            ranks=ranks,
         )
 
     @property
-    def result(self) -> AnyNetwork:
+    def result(self) -> InContext:
         """The network that is measured and kept."""
         return self.network if self.average is None else self.average
 
@@ -113,65 +112,66 @@ class Run:
         for optimiser in self.optimisers:
             optimiser.param_groups[0]["lr"] = learning_rate(self.recipe, self.step)
             optimiser.zero_grad(set_to_none=True)
-        value = 0.0
-        kind = next(self.network.parameters()).device.type
-        for group in map(
-            self.ranks.share, groups
-        ):  # of one context size each: gradients add up, as if it were one batch
-            with torch.autocast(kind, torch.bfloat16, enabled=self.recipe.bf16 and kind == "cuda"):
-                loss = LOSSES[self.recipe.loss](self.network, group) / len(groups)
-            loss.backward()  # type: ignore[no-untyped-call]
-            value += loss.item()
-        value = self.ranks.average(self.network, value)
+        value = self.ranks.average(self.network, self._add_gradients(groups))
         if not math.isfinite(value):
-            raise InputError(
-                "a finite loss", f"{value} at step {self.step}", "lower the recipe's learning_rate"
-            )
+            got = f"{value} at step {self.step}"
+            raise InputError("a finite loss", got, "lower the recipe's learning_rate")
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         for optimiser in self.optimisers:
             optimiser.step()
         if self.average is not None:
-            with torch.no_grad():
-                for kept, new in zip(
-                    self.average.parameters(), self.network.parameters(), strict=True
-                ):
-                    kept.lerp_(new, 1 - self.recipe.average)
+            self._move_average(self.average)
         self.step += 1
         self.recent = value if math.isnan(self.recent) else 0.98 * self.recent + 0.02 * value
         return value
 
+    def _add_gradients(self, groups: list[Group]) -> float:
+        """The loss; groups are of one context size each, and their gradients add up as if they were one batch."""
+        kind = next(self.network.parameters()).device.type
+        bf16 = self.recipe.bf16 and kind == "cuda"
+        value = 0.0
+        for group in groups:
+            share = self.ranks.share(group)
+            with torch.autocast(kind, torch.bfloat16, enabled=bf16):
+                loss = LOSSES[self.recipe.loss](self.network, share) / len(groups)
+            loss.backward()  # type: ignore[no-untyped-call]
+            value += loss.item()
+        return value
+
+    @torch.no_grad()
+    def _move_average(self, average: InContext) -> None:
+        """A step of the moving average of the weights."""
+        pairs = zip(average.parameters(), self.network.parameters(), strict=True)
+        for kept, new in pairs:
+            kept.lerp_(new, 1 - self.recipe.average)
+
     def measure(self, evaluate: Evaluate, log: Callable[[str, float, int], None]) -> None:
         """Add a point to the curve."""
         scores = dict(evaluate(NetworkCandidate(self.result)))
-        self.curve.append(
-            {
-                "step": self.step,
-                "training": self.recent,
-                "seconds": round(self._elapsed(), 1),
-                **scores,
-            }
-        )
+        seconds = round(self._elapsed(), 1)
+        point = {"step": self.step, "training": self.recent, "seconds": seconds}
+        self.curve.append({**point, **scores})
         for name, score in scores.items():
             if isinstance(score, float):
                 log(name, score, self.step)
 
     def save(self, path: Path) -> None:
         """Everything needed to continue, in one file: tensors, and the rest as its metadata."""
-        tensors: dict[str, Tensor] = {
-            f"{name}.{k}": v
-            for name, network in self._networks.items()
-            for k, v in network.state_dict().items()
-        }
+        tensors: dict[str, Tensor] = {}
+        for name, network in self._networks.items():
+            for key, value in network.state_dict().items():
+                tensors[f"{name}.{key}"] = value
         for which, optimiser in enumerate(self.optimisers):
             for i, slots in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{which}.{i}.{k}": v for k, v in slots.items()}
+                for key, value in slots.items():
+                    tensors[f"optimiser.{which}.{i}.{key}"] = value
         rest = {
             "identity": self.identity,
             "step": self.step,
             "recent": self.recent,
             "curve": self.curve,
+            "seconds": self._elapsed(),
         }
-        rest["seconds"] = self._elapsed()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, encode(tensors, {"run": json.dumps(rest)}))
 
@@ -186,25 +186,15 @@ class Run:
         content = path.read_bytes()
         tensors, rest = decode(content), _metadata(content)
         if rest["identity"] != self.identity:
-            raise CheckpointError(
-                "the state of this run",
-                f"another run's in '{path}'",
-                "choose another --out, or remove it",
-            )
+            got, remedy = f"another run's in '{path}'", "choose another --out, or remove it"
+            raise CheckpointError("the state of this run", got, remedy)
         for name, network in self._networks.items():
-            network.load_state_dict(
-                {
-                    k.removeprefix(f"{name}."): v
-                    for k, v in tensors.items()
-                    if k.startswith(f"{name}.")
-                }
-            )
+            network.load_state_dict(_below(tensors, name))
         for which, optimiser in enumerate(self.optimisers):
             slots: dict[int, dict[str, Tensor]] = {}
-            for name, value in tensors.items():
-                if name.startswith(f"optimiser.{which}."):
-                    i, slot = name.split(".")[2:]
-                    slots.setdefault(int(i), {})[slot] = value
+            for name, value in _below(tensors, f"optimiser.{which}").items():
+                i, slot = name.split(".")
+                slots.setdefault(int(i), {})[slot] = value
             optimiser.load_state_dict({**optimiser.state_dict(), "state": slots})
         self.step, self.recent, self.curve = rest["step"], rest["recent"], rest["curve"]
         self.clock = time.monotonic() - rest["seconds"]
@@ -218,17 +208,11 @@ class Run:
         if not (out / CARD).exists():
             return None
         card = read_card(out)
-        same = (card.network, card.recipe, card.seed) == (
-            self.network.config.to_dict(),
-            self.recipe.to_dict(),
-            self.seed,
-        )
-        if not same or card.model_hash != self.model_hash:
-            raise CheckpointError(
-                "an empty folder or this run's checkpoint",
-                f"another one in '{out}'",
-                "choose another --out",
-            )
+        own = (self.network.config.to_dict(), self.recipe.to_dict(), self.seed, self.model_hash)
+        if (card.network, card.recipe, card.seed, card.model_hash) != own:
+            got = f"another one in '{out}'"
+            wanted = "an empty folder or this run's checkpoint"
+            raise CheckpointError(wanted, got, "choose another --out")
         return card
 
     def finish(self, task: Task, out: Path, command: str, evaluate: Evaluate) -> Card:
@@ -254,17 +238,16 @@ class Run:
         return card
 
     @property
-    def _networks(self) -> dict[str, AnyNetwork]:
-        return {
-            "network": self.network,
-            **({} if self.average is None else {"average": self.average}),
-        }
+    def _networks(self) -> dict[str, InContext]:
+        if self.average is None:
+            return {"network": self.network}
+        return {"network": self.network, "average": self.average}
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.clock
 
 
-def begin(network: AnyNetwork, task: Task, name: str) -> str:
+def begin(network: InContext, task: Task, name: str) -> str:
     """Give a network the weights of a shipped checkpoint of the same model; returns their hash.
 
     Raises:
@@ -273,32 +256,27 @@ def begin(network: AnyNetwork, task: Task, name: str) -> str:
     """
     folder = registry.checkpoint_path(name)
     if folder is None:
-        raise InputError(
-            "a shipped checkpoint to start from", f"'{name}'", "see 'veribayes list candidates'"
-        )
+        remedy = "see 'veribayes list candidates'"
+        raise InputError("a shipped checkpoint to start from", f"'{name}'", remedy)
     trained, card = load(folder, task)
     own, given = network.state_dict(), trained.state_dict()
-    if unlike := [k for k, v in given.items() if k not in own or own[k].shape != v.shape]:
-        raise InputError(
-            f"a network with the tensors of '{name}'", f"no such {', '.join(unlike[:3])}"
-        )
+    unlike = [k for k in given if k not in own or own[k].shape != given[k].shape]
+    if unlike:
+        wanted = f"a network with the tensors of '{name}'"
+        raise InputError(wanted, f"no such {', '.join(unlike[:3])}")
     network.load_state_dict({**own, **given})
     return card.weights_sha256
 
 
-def optimisers_of(network: AnyNetwork, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:
+def optimisers_of(network: InContext, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:
     """Muon (arXiv 2502.16982) for the matrices of the blocks, AdamW for tokens, norms and head.
 
     Muon orthogonalises each update; with its updates scaled to AdamW's size one learning rate serves both. On the Gaussian
     process it reached .015 nats after 400 steps where AdamW alone stood at .047.
     """
-    matrices = (
-        [p for p in network.blocks.parameters() if p.ndim == 2]
-        if isinstance(network, Network)
-        else []
-    )
-    chosen = {id(p) for p in matrices}
-    rest = [p for p in network.parameters() if id(p) not in chosen]
+    matrices = network.matrices()
+    chosen = {id(weight) for weight in matrices}
+    rest = [weight for weight in network.parameters() if id(weight) not in chosen]
     rate, decay = recipe.learning_rate, recipe.weight_decay
     adam = torch.optim.AdamW(rest, lr=rate, weight_decay=decay, betas=BETAS, fused=True)
     if not matrices:
@@ -322,18 +300,23 @@ def hardware(device: torch.device) -> str:
     return named[0] if named else platform.processor() or platform.machine()
 
 
+def _below(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with `name` and a dot, without it."""
+    first = f"{name}."
+    return {k.removeprefix(first): v for k, v in tensors.items() if k.startswith(first)}
+
+
 def _metadata(content: bytes) -> dict[str, Any]:
     """The JSON that `save` put into the header of a safetensors file."""
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
     try:
-        found = dict(json.loads(header["__metadata__"]["run"]))
+        state = dict(json.loads(header["__metadata__"]["run"]))
     except (KeyError, ValueError):
-        raise CheckpointError(
-            "the state of a training run", "a safetensors file without it"
-        ) from None
-    if missing := {"identity", "step", "recent", "curve", "seconds"} - set(found):
-        raise CheckpointError(
-            "the state of a training run", f"one without {', '.join(sorted(missing))}", "remove it"
-        )
-    return found
+        got = "a safetensors file without it"
+        raise CheckpointError("the state of a training run", got) from None
+    missing = {"identity", "step", "recent", "curve", "seconds"} - set(state)
+    if missing:
+        got = f"one without {', '.join(sorted(missing))}"
+        raise CheckpointError("the state of a training run", got, "remove it")
+    return state

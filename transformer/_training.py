@@ -21,9 +21,10 @@ import torch
 
 from veribayes.errors import InputError, Interrupted
 from veribayes.models._task import Task
-from veribayes.transformer._batches import Group, Recipe, Targets, make_batch
+from veribayes.transformer._batches import Group, Targets, make_batch
 from veribayes.transformer._checkpoint import Card, read_card
 from veribayes.transformer._parallel import ranks
+from veribayes.transformer._recipe import Recipe
 from veribayes.transformer._run import Evaluate, Run
 
 STATE = "state.safetensors"

@@ -1,7 +1,8 @@
 """Measurements of error rates, cut into blocks: run on all cores, kept as files, continued after an interruption.
 
-A block counts events over some replicates and is a function of its own fields alone: cores and interruptions change nothing.
-Its file is used again as long as the block and the sources behind it are the same.
+A block counts events over some replicates and is a function of its own fields alone: cores and
+interruptions change nothing. Its file is used again as long as the block and the sources behind it
+are the same.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ class Job(ABC):
     def blocks(self) -> list[Self]:
         """The job in parts that are kept."""
         end = self.first + self.replicates
-        return [
-            replace(self, first=i, replicates=min(BLOCK, end - i))
-            for i in range(self.first, end, BLOCK)
-        ]
+        starts = range(self.first, end, BLOCK)
+        sizes = [min(BLOCK, end - first) for first in starts]
+        pairs = zip(starts, sizes, strict=True)
+        return [replace(self, first=first, replicates=size) for first, size in pairs]
 
     def path(self, out: Path) -> Path:
         """The file of a block."""
@@ -63,14 +64,17 @@ J = TypeVar("J", bound=Job)
 def run(
     todo: Sequence[J], out: Path, progress: Callable[[int], None], *, workers: int | None = None
 ) -> list[Counts]:
-    """Counts of all jobs, in their order; blocks without a file of these sources are measured in spawned processes.
+    """Counts of all jobs, in their order; blocks without a file of these sources are measured in
+    spawned processes.
 
-    First blocks of all jobs come first: an interrupted run has everything with fewer replicates. `progress` is told how many
-    blocks are done, of `blocks(todo)`.
+    First blocks of all jobs come first: an interrupted run has everything with fewer replicates.
+    `progress` is told how many blocks are done, of `blocks(todo)`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    parts = sorted((block for job in todo for block in job.blocks()), key=lambda block: block.first)
-    found = {block: kept for block in parts if (kept := _kept(block, out)) is not None}
+    unordered = [block for job in todo for block in job.blocks()]
+    parts = sorted(unordered, key=lambda block: block.first)
+    kept = {block: _kept(block, out) for block in parts}
+    found = {block: counts for block, counts in kept.items() if counts is not None}
     progress(len(found))
     for block, counts in _measured(
         [block for block in parts if block not in found], workers or os.cpu_count() or 1
@@ -117,7 +121,9 @@ def _measured(todo: Sequence[J], workers: int) -> Iterator[tuple[J, Counts]]:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Processes that are started here never hear Ctrl-C, which a terminal sends to all: the one that started them ends them."""
+    """Processes that are started here never hear Ctrl-C, which a terminal sends to all: the one
+    that started them ends them.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -9,10 +9,11 @@
     alone      the batch: one data set at a time
     turned     the order of the observations, where it means nothing
 
-What `first` and `other` differ by is the floor of the last three. The data sets are asked about in chunks of `CHUNK`, every
-chunk in all ways, at two context sizes. A fast candidate is asked about all of them; a slow one until `SECONDS` are over, one
-by one until `SINGLY_SECONDS` are over, and about `LEAST` data sets at least. Where it does not repeat itself within twice the
-tolerance, `mixed` and `turned` are asked twice, and their own noise counts as well.
+What `first` and `other` differ by is the floor of the last three. The data sets are asked about in
+chunks of `CHUNK`, every chunk in all ways, at two context sizes. A fast candidate is asked about
+all of them; a slow one until `SECONDS` are over, one by one until `SINGLY_SECONDS` are over, and
+about `LEAST` data sets at least. Where it does not repeat itself within twice the tolerance,
+`mixed` and `turned` are asked twice, and their own noise counts as well.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,20 +66,23 @@ class Requests:
         return self._answer(self.data.select(rows), 1)
 
     def mixed(self, rows: IntArray, shift: int = 2) -> Predictive:
-        """The same data sets in another order and in two batches; their answers in the old order."""
-        order = generator(self.seed, "batch", int(self.data.index[rows[0]]), shift).permutation(
-            len(rows)
-        )
+        """The same data sets in another order and in two batches; their answers in the old
+        order.
+        """
+        first = int(self.data.index[rows[0]])
+        order = generator(self.seed, "batch", first, shift).permutation(len(rows))
         parts = [part for part in np.array_split(order, 2) if part.size]
-        answers = concatenate([self._answer(self.data.select(rows[part]), shift) for part in parts])
+        batches = [self.data.select(rows[part]) for part in parts]
+        answers = concatenate([self._answer(batch, shift) for batch in batches])
         return answers[np.argsort(np.concatenate(parts))]
 
     def turned(self, rows: IntArray, shift: int = 3) -> Predictive:
         """The observations of each context in an order of its own."""
-        places = range(len(self.data.positions))
-        return stack(
-            [self._answer(self._permuted(rows, k, shift), shift)[:, 0] for k in places], axis=1
-        )
+        answers = []
+        for k in range(len(self.data.positions)):
+            permuted = self._permuted(rows, k, shift)
+            answers.append(self._answer(permuted, shift)[:, 0])
+        return stack(answers, axis=1)
 
     def alone(self, row: int) -> Predictive:
         """One data set, as a batch of one.
@@ -92,11 +97,9 @@ class Requests:
 
     def _not_alone(self, row: int, reason: str) -> InputError:
         wanted = f"from '{self.candidate.name}' the same form and shape for one data set alone as in a batch"
-        return InputError(
-            wanted,
-            f"at data set {int(self.data.index[row])}: {reason}",
-            "keep the axis of the data sets",
-        )
+        number = int(self.data.index[row])
+        got = f"at data set {number}: {reason}"
+        return InputError(wanted, got, "keep the axis of the data sets")
 
     def joined(self, first: Predictive, singles: Sequence[Predictive]) -> Predictive:
         """Answers given alone, one behind the other.
@@ -125,7 +128,8 @@ class Requests:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a candidate said to each request, (dataset, position, query); `alone` about the first of the data sets.
+    """What a candidate said to each request, (dataset, position, query); `alone` about the first of
+    the data sets.
 
     Attributes:
         scored: None where it is slow, or the batch is not there.
@@ -156,7 +160,8 @@ def ask(requests: Requests) -> Answers:
         if requests.listed:
             said.take("turned", requests.turned(rows))
         said.datasets += len(rows)
-    first, again = said.whole("first"), said.whole("again")
+    first = said.whole("first")
+    again = said.whole("again")
     other = said.whole("other") if requests.candidate.takes_seed else again
     turned = said.whole("turned") if requests.listed else None
     quick = requests.batch and time.monotonic() - start <= SECONDS
@@ -169,12 +174,11 @@ def ask(requests: Requests) -> Answers:
 def ask_twice(requests: Requests, answers: Answers) -> Answers:
     """Second answers to the requests that are held against the repeated ones."""
     chunks = _chunks(len(requests.data.index))
-    ways: dict[str, Callable[[IntArray], Predictive]] = {
-        "mixed": lambda rows: requests.mixed(rows, 5)
-    }
+    ways: dict[str, Callable[[IntArray], Predictive]] = {"mixed": partial(requests.mixed, shift=5)}
     if answers.turned is not None:
-        ways["turned"] = lambda rows: requests.turned(rows, 6)
-    datasets, said = answers.first.shape[0], _Collected()
+        ways["turned"] = partial(requests.turned, shift=6)
+    datasets = answers.first.shape[0]
+    said = _Collected()
     for rows in chunks:
         if rows[0] < datasets:
             for name, way in ways.items():
@@ -216,7 +220,8 @@ class Changes:
 
     Attributes:
         repeat: between two answers to the same request.
-        noise: the floor of the other two; between answers under two seeds where the candidate takes one.
+        noise: the floor of the other two; between answers under two seeds where the candidate takes
+            one.
         batch: by what was changed, above the floor; empty where the floor is infinite.
         order: above the floor; None where order means something or the floor is infinite.
         exact: whether every repeated number is the same.
@@ -235,7 +240,8 @@ def changes(
     """Measure the changes; where the noise is large the answers come back with second ones.
 
     Args:
-        outcome: (dataset, position, query) of the data sets that are asked about; NaN where a query does not apply.
+        outcome: (dataset, position, query) of the data sets that are asked about; NaN where a query
+            does not apply.
         tolerance: of the primary endpoint.
     """
     datasets = answers.first.shape[0]
@@ -243,12 +249,13 @@ def changes(
 
     def apart(one: Predictive, other: Predictive) -> Array:
         rows = other.shape[0]
-        return repeats.divergence(
-            one[:rows], other, applies[:rows], requests.task.model.n_categories
-        )
+        categories = requests.task.model.n_categories
+        return repeats.divergence(one[:rows], other, applies[:rows], categories)
 
-    same, floor = apart(answers.first, answers.again), apart(answers.first, answers.other)
-    repeat, noise = (decision.cluster_means(repeats.repeat(values)) for values in (same, floor))
+    same = apart(answers.first, answers.again)
+    floor = apart(answers.first, answers.other)
+    repeat = decision.cluster_means(repeats.repeat(same))
+    noise = decision.cluster_means(repeats.repeat(floor))
     exact = _same_numbers(answers.first, answers.again)
     if not np.isfinite(noise[~np.isnan(noise)]).all():
         return answers, Changes(repeat, noise, {}, None, exact)
@@ -257,7 +264,8 @@ def changes(
 
     def beyond(name: str, changed: Predictive) -> Array:
         rows = changed.shape[0]
-        firsts, seconds = (answers.first, answers.other), answers.twice.get(name)
+        firsts = (answers.first, answers.other)
+        seconds = answers.twice.get(name)
         across = [apart(side[:rows], changed) for side in firsts]
         within = [floor[:rows]]
         if seconds is not None:
@@ -281,6 +289,7 @@ def _same_numbers(one: Predictive, other: Predictive) -> bool:
 def summary(requests: Requests, answers: Answers, measured: Changes) -> dict[str, Any]:
     """How it was asked, for the JSON."""
     floor = measured.noise[~np.isnan(measured.noise)]
+    finite = bool(floor.size) and bool(np.isfinite(floor).all())
     return {
         "datasets": answers.first.shape[0],
         "alone": answers.alone.shape[0],
@@ -288,7 +297,7 @@ def summary(requests: Requests, answers: Answers, measured: Changes) -> dict[str
         "answers": 4 if answers.twice else 3,
         "takes_seed": requests.candidate.takes_seed,
         "repeats_exactly": measured.exact,
-        "noise": float(floor.mean()) if floor.size and np.isfinite(floor).all() else None,
+        "noise": float(floor.mean()) if finite else None,
         "seconds": SECONDS,
         "seconds_alone": SINGLY_SECONDS,
     }

@@ -1,18 +1,21 @@
 """Intervals that resample whole data sets: bootstrap-t on the log scale, and bands that hold for a whole curve.
 
-A mean divergence is positive and skewed, so the studentised statistic is taken of its logarithm:
-T* = (log m* - log m) / (s* / (m* sqrt n)), limits m exp(-T*_.975 s / (m sqrt n)) and m exp(-T*_.025 s / (m sqrt n)).
-A quantity that may be zero or negative (debiased divergences, differences) is left on its own scale: the rule is that the
-logarithm is used if and only if the mean and every one of the 1,999 resampled means are positive.
-No resample holds a value larger than the largest one seen, but the next data set does with probability 1 / (n + 1), and then
-lies 1 / (1 - k) times as far out on average, k being the Pareto shape of the tail. The upper limit of an interval is raised by
-what that data set would add to the mean, (max - m) / (n (1 - k)), but never above that data set itself. On the signed scale the
-lower limit is moved by the other tail in the same way; a positive quantity has no such tail below.
-Where some values are zero, or next to nothing, a resample may hold no others: its mean is zero, and one such resample takes the
-logarithm from a quantity that is never negative. Before logarithms are taken all values are therefore lifted by what brings the
-smallest to a thousandth of the mean, and the limits come down by as much.
-A limit that the sample does not support is kept for reasoning and not shown to a reader (`Interval.plain`, stability.py).
-Measured coverage: docs/verdict.md. Source: Efron & Tibshirani 1993, chapter 12; Hall 1992, doi:10.1007/978-1-4612-4384-7.
+A mean divergence is positive and skewed, so the studentised statistic is taken of its logarithm: T*
+= (log m* - log m) / (s* / (m* sqrt n)), limits m exp(-T*_.975 s / (m sqrt n)) and m exp(-T*_.025 s
+/ (m sqrt n)). A quantity that may be zero or negative (debiased divergences, differences) is left
+on its own scale: the rule is that the logarithm is used if and only if the mean and every one of
+the 1,999 resampled means are positive. No resample holds a value larger than the largest one seen,
+but the next data set does with probability 1 / (n + 1), and then lies 1 / (1 - k) times as far out
+on average, k being the Pareto shape of the tail. The upper limit of an interval is raised by what
+that data set would add to the mean, (max - m) / (n (1 - k)), but never above that data set itself.
+On the signed scale the lower limit is moved by the other tail in the same way; a positive quantity
+has no such tail below. Where some values are zero, or next to nothing, a resample may hold no
+others: its mean is zero, and one such resample takes the logarithm from a quantity that is never
+negative. Before logarithms are taken all values are therefore lifted by what brings the smallest to
+a thousandth of the mean, and the limits come down by as much. A limit that the sample does not
+support is kept for reasoning and not shown to a reader (`Interval.plain`, stability.py). Measured
+coverage: docs/verdict.md. Source: Efron & Tibshirani 1993, chapter 12; Hall 1992,
+doi:10.1007/978-1-4612-4384-7.
 
 Axes: the first is always `dataset`; NaN means that a data set says nothing about a column.
 """
@@ -20,10 +23,7 @@ Axes: the first is always `dataset`; NaN means that a data set says nothing abou
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,13 +33,13 @@ from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
 from veribayes.statistics.pareto import mean_beyond
 from veribayes.validation import stability
+from veribayes.validation.resampling import LEVEL as LEVEL
+from veribayes.validation.resampling import REPLICATES as REPLICATES
+from veribayes.validation.resampling import order, resampled
 
-REPLICATES = 1999  # (B + 1) p is an integer for every level used, so quantiles are order statistics
-LEVEL = 0.95
 ENOUGH = 30  # data sets of which the farthest says where others may lie
 FEWEST = 10  # data sets behind a point of a curve from which a limit is stated
 ROUNDING = 1e-13  # relative; the mean of 1e5 equal numbers is wrong by less
-CHUNK = 1 << 22  # resampling weights held at once: 32 MiB
 FLOOR = 1e-3  # of the mean: what is smaller counts as nothing where logarithms are taken
 
 
@@ -60,12 +60,15 @@ class Interval:
     reason: str | None = None
 
     def plain(self) -> dict[str, Any]:
-        """Estimate, low and high as JSON; a limit without support is null, with the `reason` beside it."""
-        low, high = (
-            v if holds else None
-            for v, holds in zip((self.low, self.high), self.supported, strict=True)
-        )
-        limits = {"estimate": _number(self.estimate), "low": _number(low), "high": _number(high)}
+        """Estimate, low and high as JSON; a limit without support is null, with the `reason` beside
+        it.
+        """
+        below, above = self.supported
+        limits = {
+            "estimate": _number(self.estimate),
+            "low": _number(self.low) if below else None,
+            "high": _number(self.high) if above else None,
+        }
         return limits if self.reason is None else {**limits, "reason": self.reason}
 
 
@@ -78,7 +81,8 @@ class Studentised:
         lift: what was added to every value before its logarithm, (*column,); 0 on the other scale.
         error: standard error on the scale used, (*column,).
         log: whether that scale is the logarithm, (*column,).
-        t: studentised statistic of each resample, (replicate, *column); 0 where a resample says nothing.
+        t: studentised statistic of each resample, (replicate, *column); 0 where a resample says
+            nothing.
         clusters: data sets behind each column, (*column,).
     """
 
@@ -90,9 +94,12 @@ class Studentised:
     clusters: npt.NDArray[np.int64]
 
     def at(self, t: Array) -> Array:
-        """The limit that lies `t` standard errors below the mean, (*column,); of a constant column its value."""
+        """The limit that lies `t` standard errors below the mean, (*column,); of a constant column
+        its value.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
-            step = np.where((t == 0) | (self.error == 0), 0.0, t * self.error)
+            none = (t == 0) | (self.error == 0)
+            step = np.where(none, 0.0, t * self.error)
             lifted = (self.mean + self.lift) * np.exp(-step) - self.lift
             lifted = np.where(self.lift > 0, np.maximum(lifted, 0.0), lifted)
             return np.where(self.log, lifted, self.mean - step)
@@ -101,10 +108,12 @@ class Studentised:
 def interval(
     values: Array, *, seed: int = 0, within: tuple[float, float] = (-np.inf, np.inf)
 ) -> Interval:
-    """Mean of one value a data set, with its log bootstrap-t interval (its own scale for signed quantities).
+    """Mean of one value a data set, with its log bootstrap-t interval (its own scale for signed
+    quantities).
 
     Args:
-        within: where the quantity can lie, as a share between 0 and 1; limits are cut there, and then supported.
+        within: where the quantity can lie, as a share between 0 and 1; limits are cut there, and
+            then supported.
 
     Raises:
         InputError: fewer than two data sets, or a value that is not finite.
@@ -117,11 +126,15 @@ def interval(
 def stated(
     values: Array, low: float, high: float, within: tuple[float, float] = (-np.inf, np.inf)
 ) -> Interval:
-    """The mean of some values, (dataset,), with limits that were found for it, and whether the values support them."""
+    """The mean of some values, (dataset,), with limits that were found for it, and whether the
+    values support them.
+    """
     estimate = float(values.mean())
-    ends = (np.asarray(v) for v in (estimate, low, high, values.min(), values.max()))
-    below, above = (bool(holds) for holds in stability.supported(*ends, within=within))
-    return Interval(estimate, low, high, (below, above), stability.reason(values, below, above))
+    numbers = (estimate, low, high, values.min(), values.max())
+    columns = (np.asarray(number) for number in numbers)
+    below, above = (bool(holds) for holds in stability.supported(*columns, within=within))
+    reason = stability.reason(values, below, above)
+    return Interval(estimate, low, high, (below, above), reason)
 
 
 def difference(values: Array, other: Array, *, seed: int = 0) -> Interval:
@@ -130,26 +143,30 @@ def difference(values: Array, other: Array, *, seed: int = 0) -> Interval:
 
 
 def recovery(divergence: Array, baseline: Array, *, seed: int = 0) -> Interval | None:
-    """1 - mean(divergence) / mean(baseline) over the same data sets, by the log-ratio bootstrap-t on pairs.
+    """1 - mean(divergence) / mean(baseline) over the same data sets, by the log-ratio bootstrap-t
+    on pairs.
 
-    1 is the Bayes predictor, 0 the baseline (the prior predictive), negative is worse; -inf if a divergence is infinite.
+    1 is the Bayes predictor, 0 the baseline (the prior predictive), negative is worse; -inf if a
+    divergence is infinite.
     None where it is undefined: the baseline itself is exact (context 0) or infinite.
     """
-    if divergence.shape != baseline.shape or np.isnan(divergence).any() or np.isnan(baseline).any():
-        raise InputError(
-            "one divergence and one baseline a data set",
-            f"shapes {divergence.shape}, {baseline.shape}, or NaN",
-        )
+    missing = np.isnan(divergence).any() or np.isnan(baseline).any()
+    if divergence.shape != baseline.shape or missing:
+        shapes = f"shapes {divergence.shape}, {baseline.shape}, or NaN"
+        raise InputError("one divergence and one baseline a data set", shapes)
     if not np.isfinite(baseline).all() or baseline.mean() <= 0:
         return None
     if not np.isfinite(divergence).all():
         return Interval(-np.inf, -np.inf, -np.inf)
     ratio, rest = _ratio(_column(divergence), _column(baseline), seed)
     low, high = _with_tails(ratio, rest - rest.mean())
-    lost = stated(divergence / baseline.mean(), float(low), float(high))
+    losses = divergence / baseline.mean()
+    lost = stated(losses, float(low), float(high))
     above, below = lost.supported  # what limits the loss from above limits the recovery from below
-    reason = stability.reason(divergence / baseline.mean(), below, above)
-    return Interval(1 - lost.estimate, 1 - lost.high, 1 - lost.low, (below, above), reason)
+    reason = stability.reason(losses, below, above)
+    least = 1 - lost.high
+    most = 1 - lost.low
+    return Interval(1 - lost.estimate, least, most, (below, above), reason)
 
 
 def limits(values: Array, *, seed: int = 0) -> tuple[Array, Array]:
@@ -168,13 +185,17 @@ def band(values: Array, *, seed: int = 0) -> tuple[Array, Array, Array]:
         estimate, low, high, (*column,). A column with an infinite value has estimate and high infinite and low NaN; one with
         fewer than ten data sets has NaN limits. Neither loosens the others.
     """
-    usable, infinite = _usable(values), np.isposinf(values).any(0)
-    found = studentised(np.where(usable, values, 0.0), seed=seed)
-    steep = np.where(usable, np.abs(found.t), 0.0).max(-1, keepdims=True)
-    critical = np.broadcast_to(_order(steep, LEVEL), found.mean.shape)
-    estimate = np.where(usable, found.mean, np.where(infinite, np.inf, _mean(values)))
-    low = np.where(usable, found.at(critical), np.nan)
-    high = np.where(usable, found.at(-critical), np.where(infinite, np.inf, np.nan))
+    usable = _usable(values)
+    infinite = np.isposinf(values).any(0)
+    columns = studentised(np.where(usable, values, 0.0), seed=seed)
+    steep = np.where(usable, np.abs(columns.t), 0.0)
+    largest = order(steep.max(-1, keepdims=True), LEVEL)
+    critical = np.broadcast_to(largest, columns.mean.shape)
+    unusable_mean = np.where(infinite, np.inf, _mean(values))
+    unusable_high = np.where(infinite, np.inf, np.nan)
+    estimate = np.where(usable, columns.mean, unusable_mean)
+    low = np.where(usable, columns.at(critical), np.nan)
+    high = np.where(usable, columns.at(-critical), unusable_high)
     return estimate, low, high
 
 
@@ -188,139 +209,123 @@ def studentised(values: Array, *, seed: int) -> Studentised:
     flat = values.reshape(values.shape[0], -1)
     present = ~np.isnan(flat)
     clusters = present.sum(0)
-    mean = np.where(present, flat, 0.0).sum(0) / np.maximum(clusters, 1)
-    lift = _lift(mean, np.where(present, flat, np.inf).min(0))
+    total = np.where(present, flat, 0.0).sum(0)
+    mean = total / np.maximum(clusters, 1)
+    smallest = np.where(present, flat, np.inf).min(0)
+    lift = _lift(mean, smallest)
     centred = _rounded_off(np.where(present, flat, mean) - mean, mean)
-    count, first, second = np.split(
-        resampled(np.concatenate([present, centred, centred**2], -1), seed), 3, axis=-1
-    )
+    moments = np.concatenate([present, centred, centred**2], -1)
+    count, first, second = np.split(resampled(moments, seed), 3, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = first / count
-        spread = np.sqrt(np.maximum(second - count * shift**2, 0.0) / (count - 1) / count)
-        error = np.sqrt((centred**2).sum(0) / (clusters - 1) / clusters)
+        squares = np.maximum(second - count * shift**2, 0.0)
+        spread = np.sqrt(squares / (count - 1) / count)
+        own_squares = (centred**2).sum(0)
+        error = np.sqrt(own_squares / (clusters - 1) / clusters)
     return _scaled(mean, lift, mean + shift, error, spread, clusters, values.shape[1:])
 
 
 def exceedance(values: Array, bound: float, *, seed: int = 0) -> float:
-    """One-sided p-value of the null that the mean is at most `bound`: the lower limit of `interval`, inverted.
+    """One-sided p-value of the null that the mean is at most `bound`: the lower limit of
+    `interval`, inverted.
 
     At most .025 exactly where that limit lies above the bound; at least 1 / 2,000.
     """
     column = _column(values)
-    found = studentised(column[:, None], seed=seed)
-    on_log = bool(found.log.all())
-    least = bound if on_log else bound + float(_one_more((column.mean() - column)[:, None])[0])
-    lift, mean = float(found.lift[0]), float(found.mean[0])
+    resamples = studentised(column[:, None], seed=seed)
+    on_log = bool(resamples.log.all())
+    least = bound
+    if not on_log:
+        deviations = (column.mean() - column)[:, None]
+        least = bound + float(_one_more(deviations)[0])
+    lift = float(resamples.lift[0])
+    mean = float(resamples.mean[0])
     if mean <= least:
         return 1.0
-    gap = math.log((mean + lift) / (least + lift)) if on_log else mean - least
-    return float((1 + (found.t * found.error >= gap).sum()) / (REPLICATES + 1))
+    gap = mean - least
+    if on_log:
+        gap = math.log((mean + lift) / (least + lift))
+    farther = resamples.t * resamples.error >= gap
+    return float((1 + farther.sum()) / (REPLICATES + 1))
 
 
 def _with_tails(found: Studentised, deviations: Array) -> tuple[Array, Array]:
-    """Limits of bootstrap-t, moved by what one more data set beyond the farthest adds; deviations (dataset, *column).
+    """Limits of bootstrap-t, moved by what one more data set beyond the farthest adds; deviations
+    (dataset, *column).
 
-    On the log scale a few far data sets make t explode: a limit above where that data set itself would lie comes down to it.
+    On the log scale a few far data sets make t explode: a limit above where that data set itself
+        would lie comes down to it.
     """
-    low, high = (found.at(_order(found.t, level)) for level in (0.5 + LEVEL / 2, 0.5 - LEVEL / 2))
+    low = found.at(order(found.t, 0.5 + LEVEL / 2))
+    high = found.at(order(found.t, 0.5 - LEVEL / 2))
     above = _one_more(deviations)
-    farthest = np.where(
-        found.log & (found.clusters >= ENOUGH), found.mean + found.clusters * above, np.inf
-    )
+    known = found.log & (found.clusters >= ENOUGH)
+    farthest = np.where(known, found.mean + found.clusters * above, np.inf)
     below = 0.0 if found.log.all() else np.where(found.log, 0.0, _one_more(-deviations))
     return low - below, np.minimum(high + above, farthest)
 
 
 def _one_more(deviations: Array) -> Array:
-    """What a data set beyond the farthest adds to the mean, (*column,); deviations from the mean (dataset, *column), or NaN."""
+    """What a data set beyond the farthest adds to the mean, (*column,); deviations from the mean
+    (dataset, *column), or NaN.
+    """
     columns = deviations.reshape(len(deviations), -1)
     missing = np.isnan(columns)
-    out = np.zeros(columns.shape[1])
-    for few in np.unique(
-        missing.sum(0)
-    ):  # columns with as many values together; NaN is sorted to the end
-        same = missing.sum(0) == few
-        values = np.sort(columns[:, same], axis=0)[: len(columns) - few]
+    absent = missing.sum(0)
+    added = np.zeros(columns.shape[1])
+    for few in np.unique(absent):  # columns with as many values together
+        same = absent == few
+        ordered = np.sort(columns[:, same], axis=0)  # NaN comes last
+        values = ordered[: len(columns) - few]
         if len(values):
-            out[same] = values[-1] * mean_beyond(values) / len(values)
-    return out.reshape(deviations.shape[1:])
+            added[same] = values[-1] * mean_beyond(values) / len(values)
+    return added.reshape(deviations.shape[1:])
 
 
 def _lift(mean: Array, smallest: Array) -> Array:
-    """What brings the smallest value to a thousandth of the mean; 0 where it is larger, or truly negative."""
+    """What brings the smallest value to a thousandth of the mean; 0 where it is larger, or truly
+    negative.
+    """
     least = FLOOR * mean
-    return np.where((mean > 0) & (np.abs(smallest) < least), least - smallest, 0.0)
+    next_to_nothing = (mean > 0) & (np.abs(smallest) < least)
+    return np.where(next_to_nothing, least - smallest, 0.0)
 
 
 def _rounded_off(deviations: Array, size: Array) -> Array:
-    """Zero in columns that hold nothing but the rounding of numbers of this size, which would studentise to noise."""
-    return np.where(np.abs(deviations).max(0) > ROUNDING * np.abs(size), deviations, 0.0)
-
-
-def resampled(columns: Array, seed: int) -> Array:
-    """Sums of each column over 1,999 resamples of the rows, (replicate, column); a function of (seed, rows) alone."""
-    n = columns.shape[0]
-    weights = _kept_weights(n, seed) if n * REPLICATES <= CHUNK else _weights(n, seed)
-    return np.concatenate([some @ columns for some in weights])
-
-
-@lru_cache(maxsize=2)
-def _kept_weights(n: int, seed: int) -> tuple[Array, ...]:
-    """Few enough to be kept: a run asks for those of its data sets again for every number it reports."""
-    return tuple(_weights(n, seed))
-
-
-def _weights(n: int, seed: int) -> Iterator[Array]:
-    """How often each row occurs in each resample, (some replicates, row); one generator for all of them."""
-    rng = np.random.default_rng([seed, zlib.crc32(b"bootstrap")])
-    step = max(1, CHUNK // n)
-    for start in range(0, REPLICATES, step):
-        size = min(step, REPLICATES - start)
-        cells = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
-        yield np.bincount(cells.ravel(), minlength=size * n).reshape(size, n).astype(float)
-
-
-def posterior_point(
-    values: Array, further: Array, seed: int, level: float = 0.5 + LEVEL / 2
-) -> Array:
-    """The `level` point of each column's mean with one further value, under weights Dirichlet(1, ..., 1), (*column,).
-
-    The further value's weight is Beta(1, n) and independent of how the others share the rest: it runs through the
-    middles of 1,999 equal parts of that law, and the others' weights are exponential numbers over their sum. All
-    columns share the weights.
-
-    Args:
-        values: (dataset, *column).
-        further: (*column,).
+    """Zero in columns that hold nothing but the rounding of numbers of this size, which would
+    studentise to noise.
     """
-    n, rng = len(values), np.random.default_rng([seed, zlib.crc32(b"weights")])
-    part = 1 - ((np.arange(REPLICATES) + 0.5) / REPLICATES) ** (1 / n)
-    step, means = max(1, CHUNK // n), []
-    for start in range(0, REPLICATES, step):
-        weights = rng.standard_exponential((min(step, REPLICATES - start), n))
-        means.append(weights @ values / weights.sum(1, keepdims=True))
-    return _order((1 - part)[:, None] * np.concatenate(means) + part[:, None] * further, level)
+    real = np.abs(deviations).max(0) > ROUNDING * np.abs(size)
+    return np.where(real, deviations, 0.0)
 
 
 def _ratio(divergence: Array, baseline: Array, seed: int) -> tuple[Studentised, Array]:
-    """Bootstrap-t of mean(divergence) / mean(baseline), and each data set's influence on it (the delta method)."""
-    n, ratio = divergence.size, divergence.mean() / baseline.mean()
+    """Bootstrap-t of mean(divergence) / mean(baseline), and each data set's influence on it (the
+    delta method).
+    """
+    n = divergence.size
+    ratio = divergence.mean() / baseline.mean()
     b = baseline / baseline.mean()
-    rest = _rounded_off(
-        divergence / baseline.mean() - ratio * b, ratio * b.max()
-    )  # what proportionality leaves
-    sums = resampled(np.stack([b, rest, rest**2, rest * b, b**2], -1), seed) / n
+    shares = divergence / baseline.mean()
+    rest = _rounded_off(shares - ratio * b, ratio * b.max())  # what proportionality leaves
+    moments = np.stack([b, rest, rest**2, rest * b, b**2], -1)
+    bases, rests, rest_squares, products, base_squares = (resampled(moments, seed) / n).T
     with np.errstate(divide="ignore", invalid="ignore"):
-        shift = sums[:, 1] / sums[:, 0]
-        squares = sums[:, 2] - 2 * shift * sums[:, 3] + shift**2 * sums[:, 4]
-        spread = np.sqrt(np.maximum(squares, 0.0) / (n - 1)) / sums[:, 0]
+        shift = rests / bases
+        squares = rest_squares - 2 * shift * products + shift**2 * base_squares
+        spread = np.sqrt(np.maximum(squares, 0.0) / (n - 1)) / bases
     error = np.sqrt((rest**2).mean() / (n - 1))
-    lift = _lift(ratio, (divergence / baseline.mean()).min())[
-        None
-    ]  # as if that share of the baseline were added
-    return _scaled(
-        ratio[None], lift, ratio + shift[:, None], error[None], spread[:, None], np.array([n]), ()
-    ), rest
+    lift = _lift(ratio, shares.min())  # as if that share of the baseline were added
+    resamples = _scaled(
+        ratio[None],
+        lift[None],
+        ratio + shift[:, None],
+        error[None],
+        spread[:, None],
+        np.array([n]),
+        (),
+    )
+    return resamples, rest
 
 
 def _scaled(
@@ -333,10 +338,13 @@ def _scaled(
     shape: tuple[int, ...],
 ) -> Studentised:
     """Studentise on the log scale where that is defined throughout."""
-    centre, lifted = mean + lift, means + lift
-    log = (centre > 0) & np.all((lifted > 0) | np.isnan(lifted), axis=0)
+    centre = mean + lift
+    lifted = means + lift
+    usable = (lifted > 0) | np.isnan(lifted)
+    log = (centre > 0) & np.all(usable, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        shift = np.where(log, np.log(lifted / np.where(centre == 0, 1.0, centre)), means - mean)
+        divisor = np.where(centre == 0, 1.0, centre)
+        shift = np.where(log, np.log(lifted / divisor), means - mean)
         t = shift / np.where(log, spread / lifted, spread)
         scale = np.where(log, error / centre, error)
     t = np.where(np.isnan(t), 0.0, t)
@@ -350,33 +358,26 @@ def _scaled(
     )
 
 
-def _order(t: Array, level: float) -> Array:
-    """Order statistic (B + 1) level along the replicates."""
-    rank = round((REPLICATES + 1) * level) - 1
-    return np.asarray(np.partition(t, rank, axis=0)[rank])
-
-
 def _usable(values: Array) -> npt.NDArray[np.bool_]:
-    return np.asarray(((~np.isnan(values)).sum(0) >= FEWEST) & ~np.isinf(values).any(0))
+    enough = (~np.isnan(values)).sum(0) >= FEWEST
+    return np.asarray(enough & ~np.isinf(values).any(0))
 
 
 def _mean(values: Array) -> Array:
     present = np.isfinite(values)
+    total = np.where(present, values, 0.0).sum(0)
+    count = np.where(present.any(0), present.sum(0), np.nan)
     with np.errstate(invalid="ignore"):
-        return np.where(present, values, 0.0).sum(0) / np.where(
-            present.any(0), present.sum(0), np.nan
-        )
+        return total / count
 
 
 def _column(values: Array) -> Array:
     if values.ndim != 1:
         raise ShapeError("one value a data set, (dataset,)", f"{values.shape}")
     if not np.isfinite(values).all():
-        raise InputError(
-            "finite values",
-            f"{int((~np.isfinite(values)).sum())} of {values.size} that are not",
-            "an infinite divergence has no interval",
-        )
+        number = int((~np.isfinite(values)).sum())
+        got = f"{number} of {values.size} that are not"
+        raise InputError("finite values", got, "an infinite divergence has no interval")
     return values
 
 

@@ -1,7 +1,8 @@
 """How often the interval of a mean covers and the decisions err, measured on laws whose mean is known.
 
-Null experiments are columns: all of one sample size share their resamples, as runs with one seed do, so 2,000 of them at
-n = 1,000 take seconds. Every other interval, and the tables: intervals.py; divergences of shipped networks: benchmarks.
+Null experiments are columns: all of one sample size share their resamples, as runs with one seed
+do, so 2,000 of them at n = 1,000 take seconds. Every other interval, and the tables: intervals.py;
+divergences of shipped networks: benchmarks.
 """
 
 from __future__ import annotations
@@ -29,25 +30,34 @@ class Law:
 
 
 def rare(rate: float, elsewhere: float = 0.0, sd: float = 0.5) -> Law:
-    """Exact, or off by `elsewhere` of the mean, but in this share of contexts: what a cache or a special case does."""
+    """Exact, or off by `elsewhere` of the mean, but in this share of contexts: what a cache or a
+    special case does.
+    """
     hit = (1 - elsewhere * (1 - rate)) / rate
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        return np.where(rng.random(shape) < rate, hit * lognormal(sd).draw(rng, shape), elsewhere)
+        rare = rng.random(shape) < rate
+
+        values = hit * lognormal(sd).draw(rng, shape)
+        return np.where(rare, values, elsewhere)
 
     return Law(f"{elsewhere:g} but in {rate:.2%}", 1.0, draw)
 
 
 def left_tailed(sd: float = 1.0) -> Law:
     """2 - log-normal, mean 1: a debiased divergence whose noise has its long tail below."""
-    return Law(
-        f"2 - log-normal sd {sd:g}", 1.0, lambda rng, shape: 2 - lognormal(sd).draw(rng, shape)
-    )
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        return 2 - lognormal(sd).draw(rng, shape)
+
+    return Law(f"2 - log-normal sd {sd:g}", 1.0, draw)
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Share of intervals that hold the true mean, that lie below it, and that lie above it; and their mean width."""
+    """Share of intervals that hold the true mean, that lie below it, and that lie above it; and
+    their mean width.
+    """
 
     covered: float
     below: float
@@ -66,43 +76,54 @@ class Rates:
 
 def lognormal(sd: float) -> Law:
     """exp(sd Z - sd^2 / 2), mean 1."""
-    return Law(
-        f"log-normal sd {sd:g}",
-        1.0,
-        lambda rng, shape: np.exp(sd * rng.standard_normal(shape) - sd * sd / 2),
-    )
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        return np.exp(sd * rng.standard_normal(shape) - sd * sd / 2)
+
+    return Law(f"log-normal sd {sd:g}", 1.0, draw)
 
 
 def gamma(shape_parameter: float) -> Law:
     """Gamma with mean 1; 0.5 is the law of a squared normal error."""
-    return Law(
-        f"gamma {shape_parameter:g}",
-        1.0,
-        lambda rng, shape: rng.gamma(shape_parameter, 1 / shape_parameter, shape),
-    )
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        return rng.gamma(shape_parameter, 1 / shape_parameter, shape)
+
+    return Law(f"gamma {shape_parameter:g}", 1.0, draw)
 
 
 def pool(values: Array, name: str = "pool") -> Law:
     """Draws with replacement from measured cluster values; their mean is the truth."""
-    return Law(name, float(values.mean()), lambda rng, shape: rng.choice(values, shape))
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        return np.asarray(rng.choice(values, shape))
+
+    return Law(name, float(values.mean()), draw)
 
 
 def disasters(rate: float = 0.01, size: float = 50.0, sd: float = 0.5) -> Law:
-    """Log-normal values of which a few are `size` times as large: what a model does that fails on rare contexts."""
+    """Log-normal values of which a few are `size` times as large: what a model does that fails on
+    rare contexts.
+    """
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        return lognormal(sd).draw(rng, shape) * np.where(rng.random(shape) < rate, size, 1.0)
+        usual = lognormal(sd).draw(rng, shape)
+        factor = np.where(rng.random(shape) < rate, size, 1.0)
+        return usual * factor
 
     return Law(f"{rate:.0%} disasters x {size:g}", 1 + rate * (size - 1), draw)
 
 
 def signed(shift: float = 0.0, sd: float = 1.0) -> Law:
-    """Skewed values around a mean that may be zero: a debiased divergence of a candidate that is nearly exact."""
-    return Law(
-        f"signed, mean {shift:g}",
-        shift,
-        lambda rng, shape: shift + sd * (rng.standard_gamma(2.0, shape) - 2.0) / math.sqrt(2.0),
-    )
+    """Skewed values around a mean that may be zero: a debiased divergence of a candidate that is
+    nearly exact.
+    """
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        centred = rng.standard_gamma(2.0, shape) - 2.0
+        return shift + sd * centred / math.sqrt(2.0)
+
+    return Law(f"signed, mean {shift:g}", shift, draw)
 
 
 @dataclass(frozen=True)
@@ -110,7 +131,8 @@ class Experiments:
     """Limits that many runs with `clusters` data sets each would report, all (run,).
 
     Attributes:
-        bounds: by the ratio of the true mean to the tolerance, which sets what an unseen context may cost.
+        bounds: by the ratio of the true mean to the tolerance, which sets what an unseen context
+            may cost.
     """
 
     law: Law
@@ -131,24 +153,29 @@ class Experiments:
 
     @property
     def coverage(self) -> Coverage:
-        """How often the 95 % interval holds the true mean; its lower limit with the allowance for a tail below."""
-        low, high = self._any.lower, self._any.high
-        below, above = float((high < self.law.mean).mean()), float((low > self.law.mean).mean())
-        return Coverage(1 - below - above, below, above, float((high - low).mean()))
+        """How often the 95 % interval holds the true mean; its lower limit with the allowance for a
+        tail below.
+        """
+        low = self._any.lower
+        high = self._any.high
+        below = float((high < self.law.mean).mean())
+        above = float((low > self.law.mean).mean())
+        width = float((high - low).mean())
+        return Coverage(1 - below - above, below, above, width)
 
     def rates(
         self, ratio: float, reference_error: float = 0.0, fewest: int = FEWEST_EQUIVALENT
     ) -> Rates:
-        """How often each verdict is given when the tolerance is the true mean divided by `ratio`, one that was asked for.
+        """How often each verdict is given when the tolerance is the true mean divided by `ratio`,
+        one that was asked for.
 
-        ratio 1: every `equivalent` or `different` is false. ratio 0.5: `equivalent` is power. ratio 2: `different` is.
+        ratio 1: every `equivalent` or `different` is false. ratio 0.5: `equivalent` is power. ratio
+            2: `different` is.
         """
-        verdict = verdicts(
-            self.bounds[ratio], self.clusters, self.law.mean / ratio, reference_error, fewest
-        )
-        return Rates(
-            *(float((verdict == name).mean()) for name in ("equivalent", "different", "undecided"))
-        )
+        tolerance = self.law.mean / ratio
+        verdict = verdicts(self.bounds[ratio], self.clusters, tolerance, reference_error, fewest)
+        names = ("equivalent", "different", "undecided")
+        return Rates(*(float((verdict == name).mean()) for name in names))
 
 
 def experiments(
@@ -161,28 +188,34 @@ def experiments(
     ratios: Sequence[float] = (1.0, 0.5),
     prior: float = PRIOR,
 ) -> Experiments:
-    """The interval on `nulls` samples from number `first`, a multiple of 250; block i is a function of (seed, clusters, i).
+    """The interval on `nulls` samples from number `first`, a multiple of 250; block i is a function
+    of (seed, clusters, i).
 
     Args:
         ratios: of the true mean to the tolerances that are tried.
-        prior: what an unseen context may cost, in tolerances; 0 where nothing bounds it, as for a secondary endpoint.
+        prior: what an unseen context may cost, in tolerances; 0 where nothing bounds it, as for a
+            secondary endpoint.
     """
     blocks: list[list[Bounds]] = []
     for start in range(first, first + nulls, COLUMNS):
         rng = np.random.default_rng([seed, clusters, start // COLUMNS])
-        values = law.draw(rng, (clusters, min(COLUMNS, first + nulls - start)))
+        runs = min(COLUMNS, first + nulls - start)
+        values = law.draw(rng, (clusters, runs))
         low, high = bootstrap.limits(values, seed=seed)
-        blocks.append(
-            [allowed(values, low, high, prior * law.mean / ratio, seed) for ratio in ratios]
-        )
-    by_ratio = zip(ratios, zip(*blocks, strict=True), strict=True)
-    return Experiments(law, clusters, {ratio: _joined(parts) for ratio, parts in by_ratio})
+        worst = [prior * law.mean / ratio for ratio in ratios]
+        blocks.append([allowed(values, low, high, each, seed) for each in worst])
+    bounds = {}
+    for number, ratio in enumerate(ratios):
+        bounds[ratio] = _joined([block[number] for block in blocks])
+    return Experiments(law, clusters, bounds)
 
 
 def _joined(parts: Sequence[Bounds]) -> Bounds:
-    names = ("low", "high", "lower", "upper")
     return Bounds(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        low=np.concatenate([part.low for part in parts]),
+        high=np.concatenate([part.high for part in parts]),
+        lower=np.concatenate([part.lower for part in parts]),
+        upper=np.concatenate([part.upper for part in parts]),
     )
 
 

@@ -14,10 +14,10 @@ Groups = dict[str, Mask]
 def groups(task: Task, simulation: Simulation) -> Groups:
     """Name -> (dataset, position, query): which predictions belong to each group."""
     shape = simulation.outcome.shape
-    sizes = {
-        f"context size {n}": (simulation.context == n)[..., None]
-        for n in np.unique(simulation.context)
-    }
+    sizes = {}
+    for n in np.unique(simulation.context):
+        here = simulation.context == n
+        sizes[f"context size {n}"] = here[..., None]
     sizes = sizes if len(sizes) > 1 else {}
     found = {**sizes, **task.model.groups(simulation.data, sizes)}
     return {name: np.array(np.broadcast_to(mask, shape)) for name, mask in found.items()}

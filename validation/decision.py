@@ -1,25 +1,25 @@
 """Verdicts: equivalent, different or undecided against a tolerance; and where the candidate goes wrong.
 
-No point null decides here: any trained network differs from Bayes at large n. The data set is the only unit of
-replication. With K the divergences of n data sets, [L, H] the 95 % interval of their mean and b what the reference's error may
-contribute, the candidate is
+No point null decides here: any trained network differs from Bayes at large n. The data set is the
+only unit of replication. With K the divergences of n data sets, [L, H] the 95 % interval of their
+mean and b what the reference's error may contribute, the candidate is
 
     equivalent   if n >= 400 and U + b < tolerance; U is the larger of H + 2 max K / n, the rule of three for a tail
-                 that was not seen, and the 97.5 % point of sum w_i K_i + w_(n+1) max(M, max K),
-                 w ~ Dirichlet(1, ..., 1): one further data set that costs what the prior predictive costs on
-                 average, M, with as much weight as any other;
+                 that was not seen, and the 97.5 % point of sum w_i K_i + w_(n+1) max(M, max K), w ~
+                 Dirichlet(1, ..., 1): one further data set that costs what the prior predictive
+                 costs on average, M, with as much weight as any other;
     different    if n >= 30 and L - b > tolerance; where some K are negative L is lowered by 2 (mean - min K) / n
                  first, the same allowance for the other tail.
 
-A rate of 3.7 / n = ln 40 / n is absent from n data sets with probability 2.5 %: 369 data sets show one context in a
-hundred. How often the interval covers and the verdicts err: docs/verdict.md.
+A rate of 3.7 / n = ln 40 / n is absent from n data sets with probability 2.5 %: 369 data sets show
+one context in a hundred. How often the interval covers and the verdicts err: docs/verdict.md.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,16 +27,23 @@ import numpy.typing as npt
 from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
 from veribayes.statistics import pareto
-from veribayes.validation import bootstrap, stability
+from veribayes.validation import bootstrap, resampling, stability
+from veribayes.validation.clusters import cluster_means as cluster_means
 from veribayes.validation.stability import DETECTABLE, MISSED, MOST
+from veribayes.validation.verdict import Decision as Decision
+from veribayes.validation.verdict import Verdict as Verdict
 
-Verdict = Literal["equivalent", "different", "undecided"]
-FEWEST_EQUIVALENT = 400  # data sets: from ln 40 / .01 = 369 on, a defect in one context in a hundred is seen with 97.5 %
-FEWEST_SECONDARY = 200  # the same for an endpoint that can only veto; the share of contexts that it may miss is printed with it
+# data sets: from ln 40 / .01 = 369 on, a defect in one context in a hundred is seen with 97.5 %
+FEWEST_EQUIVALENT = 400
+# the same for an endpoint that can only veto; the share of contexts that it may miss is printed
+# with it
+FEWEST_SECONDARY = 200
 FEWEST_DIFFERENT = 30  # data sets from which the interval's coverage was good enough to say so
 RULE_OF_THREE = 3.0  # 95 % upper limit of a rate that was never seen in n: 3 / n
-LEFT_TAIL = 2.0  # of (mean - smallest) / n, with one that the interval has: the rule of three for debiased values
-PRIOR = 100.0  # tolerances: what the prior predictive costs on average, since 1 % of that is the tolerance
+# of (mean - smallest) / n, with one that the interval has: the rule of three for debiased values
+LEFT_TAIL = 2.0
+# tolerances: what the prior predictive costs on average, since 1 % of that is the tolerance
+PRIOR = 100.0
 POWER = 0.84  # standard errors: 80 %
 TWO_SIDED = 1.96
 HEAVY = 0.7  # Pareto shape above which the stated coverage is not promised (arXiv 1507.02646)
@@ -45,52 +52,13 @@ ROUNDING = 1e-6  # of the tolerance: a mean that lies below zero by less is roun
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What the primary endpoint says.
-
-    Attributes:
-        verdict: equivalent, different or undecided.
-        estimate, low, high: mean over data sets with its 95 % limits; None where it is infinite (limits also for one data set),
-            and for a limit that the sample does not support.
-        reason: why it does not; None where it supports both.
-        upper: the limit with its allowances for what was not seen; what equivalence is judged by, whatever the sample supports.
-        tolerance: largest mean that counts as equivalent, in the metric's unit.
-        minimum_detectable: 2.8 standard errors.
-        datasets_needed: how many would settle it with probability 80 % if mean and spread stay as they are; None if it is
-            settled, or if no number would (a finding says so).
-        clusters: data sets.
-        infinite_share: share of data sets with an infinite divergence.
-        findings: what a reader must know, each `code: sentence`.
-        statements: what this verdict does not exclude.
-    """
-
-    verdict: Verdict
-    estimate: float | None
-    low: float | None
-    high: float | None
-    upper: float | None
-    tolerance: float
-    minimum_detectable: float | None
-    datasets_needed: int | None
-    clusters: int
-    infinite_share: float = 0.0
-    findings: tuple[str, ...] = ()
-    statements: tuple[str, ...] = ()
-    reason: str | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """Estimate, low and high as JSON, with the `reason` where a limit is not shown."""
-        limits = {"estimate": self.estimate, "low": self.low, "high": self.high}
-        return limits if self.reason is None else {**limits, "reason": self.reason}
-
-
-@dataclass(frozen=True)
 class Bounds:
     """What verdicts are made of, of one run or of many: every array (*run,).
 
     Attributes:
         low, high: of the 95 % interval.
-        lower, upper: the same with the allowances for what was not seen; what `different` and `equivalent` are judged by.
+        lower, upper: the same with the allowances for what was not seen; what `different` and
+            `equivalent` are judged by.
     """
 
     low: Array
@@ -113,27 +81,33 @@ def decide(
     """Three-way decision on the mean divergence.
 
     Args:
-        cluster_values: one mean divergence a data set, (dataset,), Monte Carlo correction included; may be infinite.
+        cluster_values: one mean divergence a data set, (dataset,), Monte Carlo correction included;
+            may be infinite.
         tolerance: in the metric's unit.
         reference_error: bound on what the reference's error can still contribute to the mean.
-        zero_mass: exact mass on outcomes that the candidate calls impossible, for the finding; None where it has no such.
-        worst: what a context that was not seen may cost: the mean divergence of the prior predictive. Default: a hundred
-            tolerances, which it is by the tolerance's own rule.
+        zero_mass: exact mass on outcomes that the candidate calls impossible, for the finding; None
+            where it has no such.
+        worst: what a context that was not seen may cost: the mean divergence of the prior
+            predictive. Default: a hundred tolerances, which it is by the tolerance's own rule.
         fewest: data sets that `equivalent` needs.
-        unheld: what the number type of the candidate may hide of the mean: it counts against `equivalent` alone.
+        unheld: what the number type of the candidate may hide of the mean: it counts against
+            `equivalent` alone.
 
     Raises:
-        InputError: no data set, NaN (a score that is missing is never skipped), or a tolerance that is not positive.
+        InputError: no data set, NaN (a score that is missing is never skipped), or a tolerance that
+            is not positive.
     """
-    values = _checked(cluster_values, tolerance, reference_error)
+    values = require(cluster_values, tolerance, reference_error)
     if np.isposinf(values).any():
         return _infinite(values, tolerance, zero_mass)
-    bound = PRIOR * tolerance if worst is None or not math.isfinite(worst) else worst
+    known = worst is not None and math.isfinite(worst)
+    bound = worst if worst is not None and known else PRIOR * tolerance
     return _finite(values, tolerance, reference_error, seed, bound, fewest, unheld)
 
 
 def bounds(values: Array, worst: float, *, seed: int = 0) -> Bounds:
-    """Limits of the mean of each column with their allowances; values finite, (dataset, *run), at least two data sets.
+    """Limits of the mean of each column with their allowances; values finite, (dataset, *run), at
+    least two data sets.
 
     Args:
         worst: what a context that was not seen may cost.
@@ -150,37 +124,39 @@ def verdicts(
     fewest: int = FEWEST_EQUIVALENT,
     unheld: float = 0.0,
 ) -> npt.NDArray[Any]:
-    """The verdict of each run; one whose interval lies below zero, where no divergence can lie, gets none."""
-    possible = (reference_error <= LARGEST_ERROR * tolerance) & ~below_zero(
-        found.high, tolerance, reference_error
-    )
-    equivalent = (
-        possible & (clusters >= fewest) & (found.upper + reference_error + unheld < tolerance)
-    )
-    different = (
-        possible & (clusters >= FEWEST_DIFFERENT) & (found.lower - reference_error > tolerance)
-    )
+    """The verdict of each run; one whose interval lies below zero, where no divergence can lie,
+    gets none.
+    """
+    known = reference_error <= LARGEST_ERROR * tolerance
+    possible = known & ~below_zero(found.high, tolerance, reference_error)
+    below = found.upper + reference_error + unheld < tolerance
+    above = found.lower - reference_error > tolerance
+    equivalent = possible & (clusters >= fewest) & below
+    different = possible & (clusters >= FEWEST_DIFFERENT) & above
     return np.select([equivalent, different], ["equivalent", "different"], "undecided")
 
 
 def below_zero(
     high: Array | float, tolerance: float, reference_error: float
 ) -> npt.NDArray[np.bool_]:
-    """Whether a whole interval lies below zero by more than rounding and the reference's error explain."""
+    """Whether a whole interval lies below zero by more than rounding and the reference's error
+    explain.
+    """
     return np.asarray(high < -(reference_error + ROUNDING * tolerance))
 
 
 def exceeds(
     cluster_values: Array, *, tolerance: float, reference_error: float = 0.0, seed: int = 0
 ) -> float:
-    """One-sided p-value of the null that the mean is at most the tolerance: the limit of `different`, inverted.
+    """One-sided p-value of the null that the mean is at most the tolerance: the limit of
+    `different`, inverted.
 
-    1 where no verdict could be `different`: fewer than thirty data sets, or a reference that may be wrong by too much.
-    Arguments and errors as in `decide`.
+    1 where no verdict could be `different`: fewer than thirty data sets, or a reference that may be
+    wrong by too much. Arguments and errors as in `decide`.
     """
-    values = _checked(cluster_values, tolerance, reference_error)
+    values = require(cluster_values, tolerance, reference_error)
     if np.isposinf(values).any():
-        return 1 / (bootstrap.REPLICATES + 1)
+        return 1 / (resampling.REPLICATES + 1)
     if values.size < FEWEST_DIFFERENT or reference_error > LARGEST_ERROR * tolerance:
         return 1.0
     limit = tolerance + reference_error + float(left_tail(values))
@@ -188,18 +164,21 @@ def exceeds(
 
 
 def left_tail(values: Array) -> Array:
-    """What the lower limit of each column's mean is lowered by for a tail below; 0 where no value is negative."""
+    """What the lower limit of each column's mean is lowered by for a tail below; 0 where no value
+    is negative.
+    """
     smallest = values.min(0)
-    return np.asarray(
-        np.where(smallest < 0, LEFT_TAIL * (values.mean(0) - smallest) / len(values), 0.0)
-    )
+    farthest = (values.mean(0) - smallest) / len(values)
+    return np.asarray(np.where(smallest < 0, LEFT_TAIL * farthest, 0.0))
 
 
 def unseen(values: Array, worst: float, *, seed: int = 0) -> Array:
-    """97.5 % point of the mean of each column with one more data set that costs the most that it may.
+    """97.5 % point of the mean of each column with one more data set that costs the most that it
+    may.
 
-    Bayesian bootstrap (Rubin 1981, doi:10.1214/aos/1176345338) with one unseen value: sum w_i K_i + w_(n+1) max(M, max K),
-    w ~ Dirichlet(1, ..., 1). Without any K it is M times the 97.5 % point of Beta(1, n), about 3.7 M / n.
+    Bayesian bootstrap (Rubin 1981, doi:10.1214/aos/1176345338) with one unseen value: sum w_i K_i +
+    w_(n+1) max(M, max K), w ~ Dirichlet(1, ..., 1). Without any K it is M times the 97.5 % point of
+    Beta(1, n), about 3.7 M / n.
 
     Args:
         values: (dataset, *run).
@@ -207,7 +186,7 @@ def unseen(values: Array, worst: float, *, seed: int = 0) -> Array:
     """
     flat = values.reshape(len(values), -1)
     most = np.maximum(flat.max(0), worst)
-    return bootstrap.posterior_point(flat, most, seed).reshape(values.shape[1:])
+    return resampling.posterior_point(flat, most, seed).reshape(values.shape[1:])
 
 
 def datasets_needed(
@@ -218,55 +197,48 @@ def datasets_needed(
     worst: float | None = None,
     fewest: int = FEWEST_EQUIVALENT,
 ) -> int | None:
-    """Data sets that settle it with probability 80 % if mean, spread and maximum stay; None if no number does.
+    """Data sets that settle it with probability 80 % if mean, spread and maximum stay; None if no
+    number does.
 
-    For `equivalent` about 3.7 M / (tolerance - mean), M being what an unseen context may cost. One data set has no
-    spread; it is taken to be as large as the mean. A mean below zero, where no divergence lies, is not expected to stay.
+    For `equivalent` about 3.7 M / (tolerance - mean), M being what an unseen context may cost. One
+    data set has no spread; it is taken to be as large as the mean. A mean below zero, where no
+    divergence lies, is not expected to stay.
     """
     if reference_error > LARGEST_ERROR * tolerance:
         return None
-    mean, top = float(values.mean()), max(float(values.max()), 0.0)
+    mean = float(values.mean())
+    top = max(float(values.max()), 0.0)
+    signed = float(values.min()) < 0
     spread = float(values.std(ddof=1)) if values.size > 1 else abs(mean)
     if mean > tolerance + reference_error:
-        signed, least = float(values.min()) < 0, tolerance + reference_error
+        least = tolerance + reference_error
         gap = mean - least if signed else math.log(mean / least) * mean
-        tail = (
-            float(left_tail(values)) * values.size
-        )  # is lost from the lower limit, divided by the number of data sets
-        return _whole(max(FEWEST_DIFFERENT, (DETECTABLE * spread / gap) ** 2 + tail / gap))
-    most, mean = max(PRIOR * tolerance if worst is None else worst, top), max(mean, 0.0)
+        # is lost from the lower limit, divided by the number of data sets
+        tail = float(left_tail(values)) * values.size
+        by_spread = (DETECTABLE * spread / gap) ** 2
+        return _whole(max(FEWEST_DIFFERENT, by_spread + tail / gap))
+    most = max(PRIOR * tolerance if worst is None else worst, top)
+    mean = max(mean, 0.0)
 
     def settles(n: int) -> bool:
-        limit = stability.planned(mean, spread, top, n, signed=float(values.min()) < 0)
+        limit = stability.planned(mean, spread, top, n, signed=signed)
         upper = max(limit, _unseen_planned(mean, spread, most, n))
         return upper + reference_error < tolerance
 
     return stability.smallest_number(settles, fewest)
 
 
-def cluster_means(scores: Array) -> Array:
-    """One value a data set, (dataset, position, query) -> (dataset,).
-
-    Queries that apply (are not NaN) are averaged equally, then positions. NaN for a data set in which no query applies.
-    """
-    weights = weights_of(scores)
-    means = weighted(scores, weights).sum((1, 2))
-    return np.where(weights.any((1, 2)), means, np.nan)
-
-
-def _checked(values: Array, tolerance: float, reference_error: float) -> Array:
+def require(values: Array, tolerance: float, reference_error: float) -> Array:
+    """The values, (dataset,), where a decision on their mean is possible; errors as in `decide`."""
     if values.ndim != 1 or not values.size:
         raise ShapeError("one value a data set, (dataset,)", f"{values.shape}")
     if np.isnan(values).any() or np.isneginf(values).any():
-        raise InputError(
-            "a divergence for every data set",
-            f"NaN or -inf in {int((~(values > -np.inf)).sum())} of {values.size}",
-        )
+        undefined = int((~(values > -np.inf)).sum())
+        got = f"NaN or -inf in {undefined} of {values.size}"
+        raise InputError("a divergence for every data set", got)
     if not (0 < tolerance < math.inf and 0 <= reference_error < math.inf):
-        raise InputError(
-            "a positive tolerance and a reference error that is not negative",
-            f"{tolerance} and {reference_error}",
-        )
+        wanted = "a positive tolerance and a reference error that is not negative"
+        raise InputError(wanted, f"{tolerance} and {reference_error}")
     return values
 
 
@@ -279,30 +251,34 @@ def _finite(
     fewest: int,
     unheld: float,
 ) -> Decision:
-    n, mean = values.size, float(values.mean())
+    n = values.size
+    mean = float(values.mean())
     found = _bounds(values, reference_error, worst, seed)
     verdict: Verdict = verdicts(found, n, tolerance, reference_error, fewest, unheld).item()
     impossible = bool(below_zero(found.high, tolerance, reference_error))
     wanted = verdict == "undecided" and not impossible
     needed = _more(values, tolerance, reference_error + unheld, worst, fewest) if wanted else None
     limits = bootstrap.Interval(mean, np.nan, np.nan)
+    upper = minimum_detectable = None
     if n > 1:
         limits = bootstrap.stated(values, float(found.lower), float(found.high))
+        upper = float(found.upper)
+        minimum_detectable = DETECTABLE * float(values.std(ddof=1)) / math.sqrt(n)
     shown = limits.plain()
     hopeless = wanted and needed is None and not unheld
     findings = [_too_close(mean, tolerance, reference_error)] if hopeless else []
     findings += [_below_zero_text(mean, float(found.high), n)] if impossible else []
     findings += _tail_findings(values, limits.reason)
     return Decision(
-        verdict,
-        mean,
-        shown["low"],
-        shown["high"],
-        float(found.upper) if n > 1 else None,
-        tolerance,
-        DETECTABLE * float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None,
-        needed,
-        n,
+        verdict=verdict,
+        estimate=mean,
+        low=shown["low"],
+        high=shown["high"],
+        upper=upper,
+        tolerance=tolerance,
+        minimum_detectable=minimum_detectable,
+        datasets_needed=needed,
+        clusters=n,
         findings=tuple(findings),
         statements=(not_excluded(n),),
         reason=limits.reason,
@@ -344,7 +320,9 @@ def _too_close(mean: float, tolerance: float, reference_error: float) -> str:
 def _bounds(values: Array, reference_error: float, worst: float, seed: int) -> Bounds:
     """Of one run; of one data set, and of nothing but rounding, there is no law to resample."""
     if values.size < 2:
-        return Bounds(*(np.asarray(v) for v in (-np.inf, np.inf, -np.inf, np.inf)))
+        low = np.asarray(-np.inf)
+        high = np.asarray(np.inf)
+        return Bounds(low, high, low, high)
     if np.abs(values).max() <= reference_error:
         return allowed(values, values.min(), values.max(), worst, seed)
     return bounds(values, worst, seed=seed)
@@ -354,31 +332,31 @@ def allowed(values: Array, low: Array, high: Array, worst: float, seed: int) -> 
     """The limits of each column's mean with their allowances; arguments as in `bounds`."""
     farthest = np.maximum(values.max(0), 0.0) / len(values)
     rare = high + (RULE_OF_THREE - 1) * farthest  # `high` holds a third of the rule of three
-    return Bounds(
-        low, high, low - left_tail(values), np.maximum(rare, unseen(values, worst, seed=seed))
-    )
+    upper = np.maximum(rare, unseen(values, worst, seed=seed))
+    return Bounds(low, high, low - left_tail(values), upper)
 
 
 def _infinite(values: Array, tolerance: float, zero_mass: float | None) -> Decision:
-    n, share = values.size, float(np.isposinf(values).mean())
+    n = values.size
+    share = float(np.isposinf(values).mean())
     if zero_mass:
         wrong = f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets"
         finding = f"{wrong}; the exact mass concerned is {zero_mass:.3g}"
     else:  # draws of what is impossible, or numbers so far apart that float64 does not hold their divergence
         finding = f"infinite_divergence: the divergence is infinite in {share:.1%} of the data sets"
     return Decision(
-        "different",
-        None,
-        None,
-        None,
-        None,
-        tolerance,
-        None,
-        None,
-        n,
-        share,
-        (finding,),
-        (not_excluded(n),),
+        verdict="different",
+        estimate=None,
+        low=None,
+        high=None,
+        upper=None,
+        tolerance=tolerance,
+        minimum_detectable=None,
+        datasets_needed=None,
+        clusters=n,
+        infinite_share=share,
+        findings=(finding,),
+        statements=(not_excluded(n),),
     )
 
 
@@ -395,30 +373,20 @@ def not_excluded(n: int) -> str:
 def _unseen_planned(mean: float, spread: float, most: float, n: int) -> float:
     """Where the bound for contexts that were not seen lies with probability 80 %."""
     error = spread / math.sqrt(n)
-    return mean + POWER * error + math.hypot(TWO_SIDED * error, MISSED * most / n)
+    half_width = math.hypot(TWO_SIDED * error, MISSED * most / n)
+    return mean + POWER * error + half_width
 
 
 def _more(
     values: Array, tolerance: float, reference_error: float, worst: float, fewest: int
 ) -> int | None:
-    """What an undecided run still needs: twice what it has, where a normal approximation would have settled it already."""
+    """What an undecided run still needs: twice what it has, where a normal approximation would have
+    settled it already.
+    """
     needed = datasets_needed(values, tolerance, reference_error, worst=worst, fewest=fewest)
-    return needed if needed is None or needed > values.size else 2 * values.size
+    enough = needed is not None and needed <= values.size
+    return 2 * values.size if enough else needed
 
 
 def _whole(n: float) -> int | None:
     return math.ceil(n) if n <= MOST else None
-
-
-def weights_of(scores: Array) -> Array:
-    """Weight of each score in its data set's mean; zero where a query does not apply."""
-    if scores.ndim != 3:
-        raise ShapeError("scores (dataset, position, query)", f"{scores.shape}")
-    applies = ~np.isnan(scores)
-    queries = applies.sum(2, keepdims=True)
-    positions = (queries > 0).sum(1, keepdims=True)
-    return np.asarray(applies / np.maximum(queries, 1) / np.maximum(positions, 1))
-
-
-def weighted(scores: Array, weights: Array) -> Array:
-    return np.multiply(scores, weights, out=np.zeros(scores.shape), where=weights > 0)

@@ -1,8 +1,9 @@
 """Candidates that answer with draws: asked twice, and no verdict where draws scatter otherwise than independent ones.
 
-Two answers show how far answers scatter, so that no score subtracts noise that it only assumes. What the two
-cannot show is that they are independent of each other: a candidate that takes `seed` is asked with two seeds; of one
-that takes none, it is its own word.
+Two answers show how far answers scatter, so that no score subtracts noise that it only assumes.
+What the two
+cannot show is that they are independent of each other: a candidate that takes `seed` is asked with
+two seeds; of one that takes none, it is its own word.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Drawn:
     Attributes:
         known: answers seen, tests and their p-values; None where one answer was too short for any.
         seeded: whether the two answers belong to two seeds.
-        times, on: how many times as many draws would settle an undecided run, on so many data sets; None where draws are
-            not what limits it.
+        times, on: how many times as many draws would settle an undecided run, on so many data sets;
+            None where draws are not what limits it.
     """
 
     known: independence.Independence | None
@@ -101,17 +102,19 @@ class Drawn:
 
     def _dependent(self) -> str:
         assert self.known is not None
-        reasons = "; ".join(
-            f"{MEANINGS[name]} ({name}, p = {self.known.p_values[name]:.2g})"
-            for name in self.rejected
-        )
-        return f"no verdict 'equivalent', whatever the estimate: {reasons}; {REMEDY}"
+        reasons = []
+        for name in self.rejected:
+            p = self.known.p_values[name]
+            reasons.append(f"{MEANINGS[name]} ({name}, p = {p:.2g})")
+        listed = "; ".join(reasons)
+        return f"no verdict 'equivalent', whatever the estimate: {listed}; {REMEDY}"
 
     def withheld(self, decided: Decision) -> Decision:
         """The decision, with no verdict where the draws do not allow it.
 
-        `different` stays where every error in it would be on the other side: two seeds make the score unbiased whatever happens
-        inside an answer, unless data sets share their noise; an impossible category is impossible in any law.
+        `different` stays where every error in it would be on the other side: two seeds make the
+        score unbiased whatever happens inside an answer, unless data sets share their noise; an
+        impossible category is impossible in any law.
         """
         unbiased = self.seeded and "draw_shift" not in self.rejected
         settled = decided.verdict == "different" and (unbiased or decided.infinite_share > 0)
@@ -122,7 +125,8 @@ class Drawn:
     def limited(
         self, decided: Decision, values: Array, worst: float | None
     ) -> tuple[Drawn, Decision]:
-        """The same with the number of draws that an undecided run needs, in place of data sets, where draws are what limits.
+        """The same with the number of draws that an undecided run needs, in place of data sets,
+        where draws are what limits.
 
         Args:
             values: one mean score a data set, (dataset,).
@@ -140,20 +144,23 @@ class Drawn:
 def times_needed(
     values: Array, tolerance: float, worst: float | None = None
 ) -> tuple[int, int] | None:
-    """How many times as many draws settle an exact candidate with probability 80 %, and on how many data sets.
+    """How many times as many draws settle an exact candidate with probability 80 %, and on how many
+    data sets.
 
     None where draws are not what limits.
 
-    Scores of draws are unbiased and no divergence is negative: twice the mean square of their negative part is the noise
-    of the draws, or less. Where that alone hides a divergence as large as the tolerance, the mean says nothing of how many
-    data sets are needed. The noise of a product of two answers falls with the number of draws.
+    Scores of draws are unbiased and no divergence is negative: twice the mean square of their
+    negative part is the noise of the draws, or less. Where that alone hides a divergence as large
+    as the tolerance, the mean says nothing of how many data sets are needed. The noise of a product
+    of two answers falls with the number of draws.
 
     Args:
         values: one mean score a data set, (dataset,); finite.
     """
     if values.size < 2 or not np.isfinite(values).all():
         return None
-    noise = 2 * float((np.minimum(values, 0.0) ** 2).mean())
+    negative = np.minimum(values, 0.0)
+    noise = 2 * float((negative**2).mean())
     if stability.DETECTABLE * (noise / values.size) ** 0.5 <= tolerance:
         return None
     centred = values - values.mean()
@@ -202,7 +209,8 @@ def joined(first: Any, second: Any) -> Draws:
 
 def another(seed: int) -> int:
     """The seed of the second request."""
-    return int(np.random.SeedSequence([seed, zlib.crc32(b"again")]).generate_state(1)[0]) >> 1
+    sequence = np.random.SeedSequence([seed, zlib.crc32(b"again")])
+    return int(sequence.generate_state(1)[0]) >> 1
 
 
 def drawn(candidate: Candidate, scores: Mapping[str, Array], form: str, shard: int) -> Drawn | None:

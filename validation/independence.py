@@ -1,20 +1,22 @@
 """Whether draws scatter as independent draws do, and whether the data sets of one request share their randomness.
 
-Draws are looked at through the exact distribution function, u = G(x) (middle of the step for categories), so that all
-laws have one scale. Every statistic below is a number a data set, position and query, with expectation 0 for draws that
-are independent of each other and between data sets, from *any* law: a wrong candidate has it too.
+Draws are looked at through the exact distribution function, u = G(x) (middle of the step for
+categories), so that all laws have one scale. Every statistic below is a number a data set, position
+and query, with expectation 0 for draws that are independent of each other and between data sets,
+from *any* law: a wrong candidate has it too.
 
     draw_scatter    two answers    1/2 (E|u1 - u2| - 1/2 E|u1 - u1'| - 1/2 E|u2 - u2'|) over pairs of different draws:
-                                   what two answers differ by, less what the spread inside them lets expect. A score
-                                   that assumes independence is off by it. Negative for systematic and antithetic
-                                   draws and for repeated answers, positive for repeated draws and for chains.
+                                   what two answers differ by, less what the spread inside them lets
+                                   expect. A score that assumes independence is off by it. Negative
+                                   for systematic and antithetic draws and for repeated answers,
+                                   positive for repeated draws and for chains.
     draw_shift      two answers    mean u1^2 - mean u2^2: data sets of one request must not move together
     draw_repeat     two answers    1 where both hold the same draws
     draw_order      one answer     lag-one covariance of u, less its mean over all orders of these draws
     draw_halves     one answer     `draw_scatter` of its first against its second half
 
-What has been shuffled within one answer cannot be seen in it. `draw_scatter` is an energy statistic (Székely & Rizzo 2013,
-doi:10.1016/j.jspi.2013.03.018).
+What has been shuffled within one answer cannot be seen in it. `draw_scatter` is an energy statistic
+(Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018).
 """
 
 from __future__ import annotations
@@ -62,12 +64,15 @@ class Independence:
 
 
 def scores(candidate: Draws, reference: Predictive, outcome: Array) -> dict[str, Array]:
-    """The statistics by name, each (dataset, position, query); NaN where `outcome` is. Few draws of one answer have none."""
+    """The statistics by name, each (dataset, position, query); NaN where `outcome` is. Few draws of
+    one answer have none.
+    """
     names = ONE if candidate.again is None else TWO
     if candidate.again is None and candidate.draws.shape[-1] < SHORTEST:
         return {}
     asked = ~np.isnan(outcome)
-    rows = rowwise(_kernel, candidate[asked], reference[asked]).reshape(-1, len(names))
+    flat = rowwise(_kernel, candidate[asked], reference[asked])
+    rows = flat.reshape(-1, len(names))
     found = {}
     for name, values in zip(names, rows.T, strict=True):
         found[name] = np.full(outcome.shape, np.nan)
@@ -85,13 +90,11 @@ def judge(found: Mapping[str, Array], shard: int) -> Independence | None:
     if "draw_scatter" in found:
         means = {name: decision.cluster_means(found[name]) for name in TWO}
         statement = bool((means["draw_repeat"] == 1).all())
-        p = {
-            "draw_scatter": _mean_zero(means["draw_scatter"]),
-            "draw_shift": _together(means["draw_shift"], shard),
-        }
-        return Independence(
-            2, statement, {} if statement else _adjusted(p), float(means["draw_scatter"].mean())
-        )
+        scatter = means["draw_scatter"]
+        shift = _together(means["draw_shift"], shard)
+        p = {"draw_scatter": _mean_zero(scatter), "draw_shift": shift}
+        adjusted = {} if statement else _adjusted(p)
+        return Independence(2, statement, adjusted, float(scatter.mean()))
     if "draw_halves" in found:
         means = {name: decision.cluster_means(found[name]) for name in ONE}
         p = {name: _mean_zero(values) for name, values in means.items()}
@@ -108,16 +111,19 @@ def _kernel(candidate: Draws, reference: Predictive) -> Array:
     first = places(candidate.draws, reference)
     if candidate.again is None:
         half = first.shape[-1] // 2
-        return np.stack([_lag(first), _scatter(first[:, :half], first[:, half:])], -1).ravel()
+        halves = _scatter(first[:, :half], first[:, half:])
+        return np.stack([_lag(first), halves], -1).ravel()
     second = places(candidate.again, reference)
     shift = (first**2).mean(-1) - (second**2).mean(-1)
-    return np.stack(
-        [_scatter(first, second), shift, _same(candidate.draws, candidate.again)], -1
-    ).ravel()
+    scatter = _scatter(first, second)
+    same = _same(candidate.draws, candidate.again)
+    return np.stack([scatter, shift, same], -1).ravel()
 
 
 def places(draws: Array, reference: Predictive) -> Array:
-    """Exact distribution function at the draws, (row, draw); for categories the middle of its step."""
+    """Exact distribution function at the draws, (row, draw); for categories the middle of
+    its step.
+    """
     if not isinstance(reference, Categorical):
         return reference.cdf(draws)
     middle = np.cumsum(reference.probs, -1) - 0.5 * reference.probs
@@ -125,20 +131,25 @@ def places(draws: Array, reference: Predictive) -> Array:
 
 
 def _scatter(one: Array, other: Array) -> Array:
-    return np.asarray(0.5 * (gap(one, other) - 0.5 * fair_spread(one) - 0.5 * fair_spread(other)))
+    own, others = fair_spread(one), fair_spread(other)
+    return np.asarray(0.5 * (gap(one, other) - 0.5 * own - 0.5 * others))
 
 
 def _lag(u: Array) -> Array:
-    """Mean of neighbours' products, circular, of centred u; its mean over all orders is -sum of squares / (S (S - 1))."""
+    """Mean of neighbours' products, circular, of centred u; its mean over all orders is -sum of
+    squares / (S (S - 1)).
+    """
     centred = u - u.mean(-1, keepdims=True)
     products = (centred * np.roll(centred, 1, -1)).mean(-1)
-    return np.asarray(products + (centred**2).mean(-1) / (u.shape[-1] - 1))
+    expected = (centred**2).mean(-1) / (u.shape[-1] - 1)
+    return np.asarray(products + expected)
 
 
 def _same(one: Array, other: Array) -> npt.NDArray[np.float64]:
     if one.shape != other.shape:
         return np.zeros(len(one))
-    return (np.sort(one, -1) == np.sort(other, -1)).all(-1).astype(np.float64)
+    equal = np.sort(one, -1) == np.sort(other, -1)
+    return equal.all(-1).astype(np.float64)
 
 
 def _mean_zero(values: Array) -> float | None:
@@ -146,20 +157,21 @@ def _mean_zero(values: Array) -> float | None:
     spread = float(values.std(ddof=1)) if values.size >= FEWEST else 0.0
     if not spread > 0:
         return None
-    return float(
-        2 * student.sf(abs(values.mean()) / spread * np.sqrt(values.size), values.size - 1)
-    )
+    t = abs(values.mean()) / spread * np.sqrt(values.size)
+    return float(2 * student.sf(t, values.size - 1))
 
 
 def _together(values: Array, shard: int) -> float | None:
     """Sum over requests of (sum of values)^2 / (sum of squares), one degree of freedom each.
 
-    If data sets are independent and the two answers exchangeable, signs are free and each term has expectation 1,
-    whatever the law.
+    If data sets are independent and the two answers exchangeable, signs are free and each term has
+    expectation 1, whatever the law.
     """
     if values.size < FEWEST:
         return None
     edges = np.arange(0, values.size, shard)
-    total, squares = np.add.reduceat(values, edges), np.add.reduceat(values**2, edges)
-    terms = total[squares > 0] ** 2 / squares[squares > 0]
+    total = np.add.reduceat(values, edges)
+    squares = np.add.reduceat(values**2, edges)
+    moving = squares > 0
+    terms = total[moving] ** 2 / squares[moving]
     return float(chi2.sf(terms.sum(), terms.size)) if terms.size else None

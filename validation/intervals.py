@@ -1,11 +1,13 @@
 """Coverage of every interval that a run states, on data whose truth is known: what `veribayes calibrate-tests` prints.
 
     INTERVALS   what is measured: the interval of a mean, of a difference, of a recovery, of a score by sequence; simultaneous
-                bands; shares of covered outcomes; the nulls of reliability; a distance that a classifier proves
+                bands; shares of covered outcomes; the nulls of reliability; a distance that a
+                classifier proves
     jobs, run   10,000 intervals of each kind at three numbers of data sets, in blocks (_shards.py)
     tables      Markdown
 
-An interval misses below its truth, or above it; a band misses where any of its points does; a one-sided limit on one side.
+An interval misses below its truth, or above it; a band misses where any of its points does; a
+one-sided limit on one side.
 """
 
 from __future__ import annotations
@@ -24,7 +26,14 @@ from scipy import stats
 
 from veribayes.predictive import Array
 from veribayes.statistics import pareto
-from veribayes.validation import _shards, bootstrap, calibration, decision, summaries
+from veribayes.validation import (
+    _shards,
+    bootstrap,
+    calibration,
+    decision,
+    resampling,
+    summaries,
+)
 from veribayes.validation.calibration import COLUMNS, LAWS, Law, gamma, lognormal, signed
 from veribayes.validation.checks import _classifier, c2st
 from veribayes.validation.checks._null import generator
@@ -32,22 +41,24 @@ from veribayes.validation.checks._null import generator
 SIZES = (50, 200, 1000)
 POSITIONS = 7  # points of a curve, as the designs of the shipped tasks have
 QUERIES = 4
+STEP = COLUMNS // 2  # runs whose bands are made at once
 LENGTH, RHO = 16, 0.9  # positions of a sequence, and the correlation from one to the next
 Limits = tuple[Array, Array]  # of some runs; a band's have its points on the last axis
 Rng = np.random.Generator
 
 
 def _mean(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Intervals and verdicts of a mean divergence that is 1, where that or twice that is the tolerance."""
+    """Intervals and verdicts of a mean divergence that is 1, where that or twice that is the
+    tolerance.
+    """
     found = calibration.experiments(_law(law), n, nulls=runs, seed=seed, first=first)
-    at, half = found.rates(1.0), found.rates(0.5)
-    said = {
-        "false_equivalent": at.equivalent,
-        "false_different": at.different,
-        "power_at_half": half.equivalent,
-    }
-    return counts((found.low, found.high), found.law.mean) | {
-        event: round(share * runs) for event, share in said.items()
+    at = found.rates(1.0)
+    half = found.rates(0.5)
+    return {
+        **counts((found.low, found.high), found.law.mean),
+        "false_equivalent": round(at.equivalent * runs),
+        "false_different": round(at.different * runs),
+        "power_at_half": round(half.equivalent * runs),
     }
 
 
@@ -56,107 +67,132 @@ def _law(name: str) -> Law:
 
 
 def _difference(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Intervals of a mean that may be zero or negative: debiased divergences, differences of two candidates."""
+    """Intervals of a mean that may be zero or negative: debiased divergences, differences of two
+    candidates.
+    """
     found = calibration.experiments(_law(law), n, nulls=runs, seed=seed, first=first)
     return counts((found.low, found.high), found.law.mean)
 
 
 def _recovery(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Intervals of a recovery of .99, divergences having half of their variation from the same contexts as the baseline."""
+    """Intervals of a recovery of .99, divergences having half of their variation from the same
+    contexts as the baseline.
+    """
 
     low, high = np.empty((2, runs))
     for i in range(runs):
         rng = generator(seed, f"recovery/{law}", n, first + i)
         baseline = gamma(2.0).draw(rng, (n,))
-        found = bootstrap.recovery(
-            0.005 * (baseline + _law(law).draw(rng, (n,))), baseline, seed=seed
-        )
+        divergence = 0.005 * (baseline + _law(law).draw(rng, (n,)))
+        found = bootstrap.recovery(divergence, baseline, seed=seed)
         assert found is not None
         low[i], high[i] = found.low, found.high
     return counts((low, high), 0.99)
 
 
 def _band(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Bands of a curve that falls as 1 / position; half of each value is the data set's own, the same at all positions."""
-    truth, held = 1 / np.arange(1, POSITIONS + 1), []
-    for start in range(first, first + runs, step := COLUMNS // 2):
-        rng, shape = generator(seed, f"band/{law}", n, start), (n, min(step, first + runs - start))
+    """Bands of a curve that falls as 1 / position; half of each value is the data set's own, the
+    same at all positions.
+    """
+    truth = 1 / np.arange(1, POSITIONS + 1)
+    held = []
+    for start in range(first, first + runs, STEP):
+        rng = generator(seed, f"band/{law}", n, start)
+        shape = (n, min(STEP, first + runs - start))
         own = _law(law).draw(rng, (*shape, 1))
-        values = truth * (own + _law(law).draw(rng, (*shape, POSITIONS))) / 2
-        held.append(bootstrap.band(values, seed=seed)[1:])
+        at_positions = _law(law).draw(rng, (*shape, POSITIONS))
+        values = truth * (own + at_positions) / 2
+        _, low, high = bootstrap.band(values, seed=seed)
+        held.append((low, high))
     return counts(_joined(held), truth)
 
 
 def _sequences(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Intervals of a mean score exp(z), z autocorrelated: sequences as data sets, and every position as one, as many do."""
+    """Intervals of a mean score exp(z), z autocorrelated: sequences as data sets, and every
+    position as one, as many do.
+    """
     del law
     by_sequence, by_position = [], []
-    for start in range(first, first + runs, step := COLUMNS // 2):
-        z = generator(seed, "sequences", n, start).standard_normal(
-            (LENGTH, n, min(step, first + runs - start))
-        )
+    for start in range(first, first + runs, STEP):
+        size = min(STEP, first + runs - start)
+        rng = generator(seed, "sequences", n, start)
+        z = rng.standard_normal((LENGTH, n, size))
         for i in range(1, LENGTH):
-            z[i] = RHO * z[i - 1] + math.sqrt(1 - RHO**2) * z[i]
+            innovation = math.sqrt(1 - RHO**2) * z[i]
+            z[i] = RHO * z[i - 1] + innovation
         scores = np.exp(z)
+        flat = scores.reshape(-1, size)
         by_sequence.append(bootstrap.limits(scores.mean(0), seed=seed))
-        by_position.append(bootstrap.limits(scores.reshape(-1, z.shape[-1]), seed=seed))
+        by_position.append(bootstrap.limits(flat, seed=seed))
     truth = math.exp(0.5)
-    return counts(_joined(by_sequence), truth) | {
-        "by_position": counts(_joined(by_position), truth)["covered"]
-    }
+    positions = counts(_joined(by_position), truth)
+    return {**counts(_joined(by_sequence), truth), "by_position": positions["covered"]}
 
 
 def _coverage(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Intervals of the share of outcomes inside central regions of 50 or 90 %, and p-values of that share."""
-    level, found = float(law.split("%")[0]) / 100, []
+    """Intervals of the share of outcomes inside central regions of 50 or 90 %, and p-values of that
+    share.
+    """
+    level = float(law.split("%")[0]) / 100
+    low, high, rejected = [], [], 0
     for i in range(first, first + runs):
         place = _together(generator(seed, f"coverage/{law}", n, i), n)
-        found.append(
-            next(c for c in summaries.coverage({"pit": place}, seed=seed) if c.level == level)
-        )
-    limits = np.array([c.limits.low for c in found]), np.array([c.limits.high for c in found])
-    return counts(limits, level) | {"rejected": sum(c.p_value <= 0.05 for c in found)}
+        covered = summaries.coverage({"pit": place}, seed=seed)
+        (region,) = (each for each in covered if each.level == level)
+        low.append(region.limits.low)
+        high.append(region.limits.high)
+        rejected += region.p_value <= 0.05
+    return {**counts((np.array(low), np.array(high)), level), "rejected": rejected}
 
 
 def _together(rng: Rng, n: int) -> Array:
     """Uniform numbers (dataset, 1, query) that a data set's queries share to some extent."""
-    own, common = rng.standard_normal((n, 1, QUERIES)), rng.standard_normal((n, 1, 1))
+    own = rng.standard_normal((n, 1, QUERIES))
+    common = rng.standard_normal((n, 1, 1))
     return np.asarray(stats.norm.cdf((own + common) / math.sqrt(2)))
 
 
 def _reliability(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Bands that ten groups of a calibrated candidate's hits stay in, and p-values of its smooth calibration error."""
+    """Bands that ten groups of a calibrated candidate's hits stay in, and p-values of its smooth
+    calibration error.
+    """
     low, high, rejected = [], [], 0
     for i in range(first, first + runs):
         rng = generator(seed, f"reliability/{law}", n, i)
-        said = rng.dirichlet(np.ones(4), (n, 1, QUERIES)).max(-1)
-        luck = (
-            _together(rng, n) if law == "queries that share an outcome" else rng.random(said.shape)
-        )
-        found = summaries.reliability(said, np.where(luck < said, 1.0, 0.0), seed=seed)
+        confidence = rng.dirichlet(np.ones(4), (n, 1, QUERIES)).max(-1)
+        shared = law == "queries that share an outcome"
+        luck = _together(rng, n) if shared else rng.random(confidence.shape)
+        hit = np.where(luck < confidence, 1.0, 0.0)
+        found = summaries.reliability(confidence, hit, seed=seed)
         low.append(found.low - found.hit)
         high.append(found.high - found.hit)
         rejected += found.p_value <= 0.05
-    return counts((np.array(low), np.array(high)), 0.0) | {"rejected": rejected}
+    return {**counts((np.array(low), np.array(high)), 0.0), "rejected": rejected}
 
 
 def _proven(law: str, n: int, first: int, runs: int, seed: int) -> _shards.Counts:
-    """Lower limits of a total variation distance that a classifier proves, four-dimensional normals apart in one coordinate."""
+    """Lower limits of a total variation distance that a classifier proves, four-dimensional normals
+    apart in one coordinate.
+    """
     distance = float(law.split()[-1])
-    apart = np.array([2 * stats.norm.ppf((1 + distance) / 2), 0, 0, 0])
+    shift = 2 * stats.norm.ppf((1 + distance) / 2)
+    apart = np.array([shift, 0, 0, 0])
     low = np.empty(runs)
     for i in range(runs):
-        x, y = generator(seed, f"proven/{law}", n, first + i).standard_normal((2, n, 4))
-        low[i] = c2st.PART.run(x, y + apart, thin=False, permutations=1, seed=first + i).measured[
-            "total_variation_low"
-        ]
+        rng = generator(seed, f"proven/{law}", n, first + i)
+        x, y = rng.standard_normal((2, n, 4))
+        outcome = c2st.PART.run(x, y + apart, thin=False, permutations=1, seed=first + i)
+        low[i] = outcome.measured["total_variation_low"]
     return counts((low, np.full(runs, np.inf)), distance)
 
 
 def counts(limits: Limits, truth: float | Array) -> _shards.Counts:
-    """Runs whose limits hold the truth; whose lower limit lies above it somewhere; whose upper limit lies below it."""
-    low, high = (np.reshape(limit, (len(limit), -1)) for limit in limits)
-    above, below = (low > truth).any(-1), (high < truth).any(-1)
+    """Runs whose limits hold the truth; whose lower limit lies above it somewhere; whose upper
+    limit lies below it.
+    """
+    low, high = (limit.reshape(len(limit), -1) for limit in limits)
+    above = (low > truth).any(-1)
+    below = (high < truth).any(-1)
     return {
         "covered": int((~above & ~below).sum()),
         "above": int(above.sum()),
@@ -182,23 +218,39 @@ class Interval:
     title: str
     counts: Callable[[str, int, int, int, int], _shards.Counts]
     laws: tuple[str, ...]
-    sources: tuple[ModuleType, ...] = (bootstrap, pareto, calibration)
+    sources: tuple[ModuleType, ...] = (bootstrap, resampling, pareto, calibration)
 
 
 SIGNED = signed(0.0), signed(0.2)
 SKEWED = lognormal(1.0).name, gamma(0.5).name
+OF_MEANS = (bootstrap, resampling, pareto)
 INTERVALS: Mapping[str, Interval] = {
-    "mean": Interval("mean divergence", _mean, tuple(law.name for law in LAWS), (bootstrap, pareto, calibration, decision)),
+    "mean": Interval(
+        "mean divergence",
+        _mean,
+        tuple(law.name for law in LAWS),
+        (*OF_MEANS, calibration, decision),
+    ),
     "difference": Interval("difference", _difference, tuple(law.name for law in SIGNED)),
     "recovery": Interval("recovery", _recovery, SKEWED),
     "band": Interval("simultaneous band", _band, SKEWED),
     "sequences": Interval("mean score by sequence", _sequences, (f"autocorrelation {RHO:g}",)),
-    "coverage": Interval("coverage", _coverage, ("50% regions", "90% regions"), (bootstrap, pareto, decision, summaries)),
-    "reliability": Interval(
-        "reliability band", _reliability, ("queries of their own", "queries that share an outcome"), (summaries,)
+    "coverage": Interval(
+        "coverage", _coverage, ("50% regions", "90% regions"), (*OF_MEANS, decision, summaries)
     ),
-    "proven": Interval("distance from c2st", _proven, ("total variation 0.2", "total variation 0.5"), (c2st, _classifier)),
-}  # fmt: skip
+    "reliability": Interval(
+        "reliability band",
+        _reliability,
+        ("queries of their own", "queries that share an outcome"),
+        (summaries,),
+    ),
+    "proven": Interval(
+        "distance from c2st",
+        _proven,
+        ("total variation 0.2", "total variation 0.5"),
+        (c2st, _classifier),
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,16 +268,16 @@ class Job(_shards.Job):
         return source_digest(self.interval)
 
     def measure(self) -> _shards.Counts:
-        return INTERVALS[self.interval].counts(
-            self.law, self.n, self.first, self.replicates, self.seed
-        )
+        kind = INTERVALS[self.interval]
+        return kind.counts(self.law, self.n, self.first, self.replicates, self.seed)
 
 
 def source_digest(interval: str) -> str:
     """Digest of the sources that an interval's counts depend on."""
     kind = INTERVALS[interval]
     parts: list[Any] = [kind.counts, counts, _together, *kind.sources]
-    texts = [inspect.getsource(part) for part in parts] + [repr((POSITIONS, QUERIES, LENGTH, RHO))]
+    constants = repr((POSITIONS, QUERIES, LENGTH, RHO))
+    texts = [*(inspect.getsource(part) for part in parts), constants]
     return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
 
 
@@ -242,25 +294,24 @@ class Measured:
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
-        title, runs = INTERVALS[self.job.interval].title, self.job.replicates
-        found = stats.binomtest(self.counts["covered"], runs).proportion_ci(0.95)
-        limits = {"covered_low": float(found.low), "covered_high": float(found.high)}
-        return (
-            asdict(self.job)
-            | {"title": title}
-            | {event: self.share(event) for event in self.counts}
-            | limits
-        )
+        runs = self.job.replicates
+        limits = stats.binomtest(self.counts["covered"], runs).proportion_ci(0.95)
+        return {
+            **asdict(self.job),
+            "title": INTERVALS[self.job.interval].title,
+            **{event: self.share(event) for event in self.counts},
+            "covered_low": float(limits.low),
+            "covered_high": float(limits.high),
+        }
 
 
 def jobs(runs: int, seed: int, names: Sequence[str] | None = None) -> list[Job]:
     """Every interval on all its laws at three numbers of data sets."""
-    return [
-        Job(n, runs, seed, interval=name, law=law)
-        for name in names or INTERVALS
-        for law in INTERVALS[name].laws
-        for n in SIZES
-    ]
+    todo = []
+    for name in names or INTERVALS:
+        for law in INTERVALS[name].laws:
+            todo += [Job(n, runs, seed, interval=name, law=law) for n in SIZES]
+    return todo
 
 
 def run(
@@ -271,35 +322,44 @@ def run(
     return [Measured(job, counts) for job, counts in zip(todo, found, strict=True)]
 
 
+# of every table its first head, and by the head of a column the event that is counted
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "interval": {"covers": "covered", "truth below it": "above", "truth above it": "below"},
+    "verdict": {
+        "false equivalent": "false_equivalent",
+        "false different": "false_different",
+        "equivalent at half": "power_at_half",
+    },
+    "p-value": {"true nulls rejected at .05": "rejected"},
+    "what is taken for a data set": {
+        "a sequence: covers": "covered",
+        "each of its positions: covers": "by_position",
+    },
+}
+
+
 def tables(found: Sequence[Measured]) -> str:
     """All intervals in Markdown; what only some of them count, each in a table of its own."""
-    parts = [
-        _table(found, "interval", {"covers": "covered", "truth below it": "above", "truth above it": "below"}),
-        _table(
-            [m for m in found if "false_equivalent" in m.counts],
-            "verdict",
-            {"false equivalent": "false_equivalent", "false different": "false_different",
-             "equivalent at half": "power_at_half"},
-        ),
-        _table([m for m in found if "rejected" in m.counts], "p-value", {"true nulls rejected at .05": "rejected"}),
-        _table(
-            [m for m in found if "by_position" in m.counts],
-            "what is taken for a data set",
-            {"a sequence: covers": "covered", "each of its positions: covers": "by_position"},
-        ),
-    ]  # fmt: skip
+    parts = []
+    for head, events in TABLES.items():
+        rows = [m for m in found if all(event in m.counts for event in events.values())]
+        parts.append(_table(rows, head, events))
     return "\n\n".join(part for part in parts if part)
 
 
 def _table(found: Sequence[Measured], head: str, events: Mapping[str, str]) -> str:
     if not found:
         return ""
-    lines = [
-        f"| {head} | data | n | {' | '.join(events)} | runs |",
-        "| --- " * (len(events) + 4) + "|",
-    ]
-    for m in found:
-        shares = " | ".join(f"{m.share(event):.4f}" for event in events.values())
-        title = INTERVALS[m.job.interval].title
-        lines.append(f"| {title} | {m.job.law} | {m.job.n} | {shares} | {m.job.replicates} |")
+    heads = [head, "data", "n", *events, "runs"]
+    lines = [_line(heads), "| --- " * len(heads) + "|"]
+    for measured in found:
+        job = measured.job
+        shares = [f"{measured.share(event):.4f}" for event in events.values()]
+        title = INTERVALS[job.interval].title
+        lines.append(_line([title, job.law, f"{job.n}", *shares, f"{job.replicates}"]))
     return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(cells)} |"

@@ -1,11 +1,13 @@
 """What Monte Carlo error adds to a Kullback-Leibler divergence, and its removal.
 
-KL is convex: noise in the reference p raises KL(p || q) by half of sum Var(p) / p on average, noise in the candidate q by
-half of sum p Var(q) / q^2, and averaging over data sets takes neither away. Two independent runs show it. Score their mean
-p = (p1 + p2) / 2 and subtract sum (p1 - p2)^2 / (8 p); for a candidate, sum p (q1 - q2)^2 / (8 q^2). Since
-(a - b) / (a + b) = tanh((log a - log b) / 2), both are sum p tanh^2 / 2, and what is left is of the next order,
-sum p tanh^4 / 3. Between densities the sums are integrals over the line; where a candidate has no tails, over what
-lies between its borders, given that y does. The noise of the exact mass outside is neglected there: 1 % of the rest.
+KL is convex: noise in the reference p raises KL(p || q) by half of sum Var(p) / p on average, noise
+in the candidate q by half of sum p Var(q) / q^2, and averaging over data sets takes neither away.
+Two independent runs show it. Score their mean p = (p1 + p2) / 2 and subtract sum (p1 - p2)^2 / (8
+p); for a candidate, sum p (q1 - q2)^2 / (8 q^2). Since (a - b) / (a + b) = tanh((log a - log b) /
+2), both are sum p tanh^2 / 2, and what is left is of the next order, sum p tanh^4 / 3. Between
+densities the sums are integrals over the line; where a candidate has no tails, over what lies
+between its borders, given that y does. The noise of the exact mass outside is neglected there: 1 %
+of the rest.
 """
 
 from __future__ import annotations
@@ -29,12 +31,14 @@ Runs = tuple[Predictive, Predictive]  # two independent runs of one length
 
 @dataclass(frozen=True, eq=False)
 class Corrected:
-    """KL(exact || candidate) without its Monte Carlo bias, in nats; every array (dataset, position, query).
+    """KL(exact || candidate) without its Monte Carlo bias, in nats; every array (dataset, position,
+    query).
 
     Attributes:
         value: corrected; may be negative and is not clipped.
         raw: as scored.
-        remainder: size of what the correction leaves; its mean belongs into the decision's `reference_error`.
+        remainder: size of what the correction leaves; its mean belongs into the decision's
+            `reference_error`.
     """
 
     value: Array
@@ -52,17 +56,25 @@ def corrected_kl(
     """KL between the averages of the runs, less the bias of each side that was run twice.
 
     Args:
-        masses: of bins, between the masses of the candidate's cells (metric `kl`) instead of densities (`kl_density`).
-        candidate, reference: a predictive that is exact, or two independent runs of a Monte Carlo one.
+        masses: of bins, between the masses of the candidate's cells (metric `kl`) instead of
+            densities (`kl_density`).
+        candidate, reference: a predictive that is exact, or two independent runs of a Monte Carlo
+            one.
         outcome: realised values (dataset, position, query); NaN where a query does not apply.
     """
-    q, p = (average(*law) if isinstance(law, tuple) else law for law in (candidate, reference))
+    q = _one(candidate)
+    p = _one(reference)
     raw = (KL if masses else KL_DENSITY).score(q, p, outcome)
     excess = np.zeros((2, *raw.shape))
     for law in (candidate, reference):
         if isinstance(law, tuple):
             excess += _excess(q, p, law, ~np.isnan(raw), masses)
-    return Corrected(raw - excess[0], raw, np.where(np.isnan(raw), np.nan, excess[1]))
+    noise, remainder = excess
+    return Corrected(raw - noise, raw, np.where(np.isnan(raw), np.nan, remainder))
+
+
+def _one(law: Predictive | Runs) -> Predictive:
+    return average(*law) if isinstance(law, tuple) else law
 
 
 def average(first: Predictive, second: Predictive) -> Predictive:
@@ -95,7 +107,8 @@ def _excess(
 ) -> Array:
     """Bias and remainder that the noise between two runs causes, (2, dataset, position, query)."""
     kernel = _between_masses if masses else _between_densities
-    rows = rowwise(kernel, candidate[asked], reference[asked], runs[0][asked], runs[1][asked])
+    first, second = (law[asked] for law in runs)
+    rows = rowwise(kernel, candidate[asked], reference[asked], first, second)
     out = np.zeros((2, *asked.shape))
     out[:, asked] = rows.reshape(-1, 2).T
     return out
@@ -120,14 +133,17 @@ def _between_densities(
         return _over_line(reference, first, second)
     borders = (float(candidate.edges[0]), float(candidate.edges[-1]))
     ends = reference.cdf(np.tile(borders, (*reference.shape, 1)))
-    return _over_line(reference, first, second, borders) / (ends[:, 1] - ends[:, 0])[:, None]
+    inside = ends[:, 1] - ends[:, 0]
+    return _over_line(reference, first, second, borders) / inside[:, None]
 
 
 def _over_cells(
     reference: Predictive, first: Predictive, second: Predictive, cells: Categorical | Bins
 ) -> Array:
     logs = [_log_cells(law, cells) for law in (reference, first, second)]
-    return np.stack([_bias(*logs).sum(-1), _remainder(*logs).sum(-1)], -1)
+    bias = _bias(*logs).sum(-1)
+    remainder = _remainder(*logs).sum(-1)
+    return np.stack([bias, remainder], -1)
 
 
 def _over_line(
@@ -137,7 +153,9 @@ def _over_line(
     borders: tuple[float, float] = (-np.inf, np.inf),
 ) -> Array:
     laws = [reference, first, second]
-    return np.stack([integrate(_bias, laws, borders), integrate(_remainder, laws, borders)], -1)
+    bias = integrate(_bias, laws, borders)
+    remainder = integrate(_remainder, laws, borders)
+    return np.stack([bias, remainder], -1)
 
 
 def _bias(log_p: Array, first: Array, second: Array) -> Array:
@@ -151,9 +169,9 @@ def _remainder(log_p: Array, first: Array, second: Array) -> Array:
 def _contrast(first: Array, second: Array) -> Array:
     """(a - b) / (a + b) from the logarithms; zero where both are zero."""
     with np.errstate(invalid="ignore"):
-        return np.where(
-            np.isneginf(first) & np.isneginf(second), 0.0, np.tanh(0.5 * (first - second))
-        )
+        contrast = np.tanh(0.5 * (first - second))
+    nowhere = np.isneginf(first) & np.isneginf(second)
+    return np.where(nowhere, 0.0, contrast)
 
 
 def _log_cells(law: Predictive, candidate: Categorical | Bins) -> Array:

@@ -1,10 +1,11 @@
 """Where a divergence concentrates: groups of predictions in which it is larger than elsewhere, with the search paid for.
 
-A group is any set of predictions: a context size, a variable, an evidence pattern, a region of inputs. For each the mean
-inside is compared with the mean outside, on the log scale where both are positive. All groups share their resamples of
-whole data sets, and the studentised statistic of a group is compared with the largest over all groups (maxT, one-sided):
-a p-value of .05 is the chance that anything at all is found where the divergence is the same everywhere. Groups may
-overlap; those with fewer than twenty data sets inside or outside are not searched. Westfall & Young 1993, ISBN
+A group is any set of predictions: a context size, a variable, an evidence pattern, a region of
+inputs. For each the mean inside is compared with the mean outside, on the log scale where both are
+positive. All groups share their resamples of whole data sets, and the studentised statistic of a
+group is compared with the largest over all groups (maxT, one-sided): a p-value of .05 is the chance
+that anything at all is found where the divergence is the same everywhere. Groups may overlap; those
+with fewer than twenty data sets inside or outside are not searched. Westfall & Young 1993, ISBN
 978-0-471-55761-6.
 """
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from veribayes.errors import ShapeError
 from veribayes.predictive import Array
-from veribayes.validation import bootstrap
+from veribayes.validation import resampling
 
 FEWEST = 20  # data sets that say something inside a group, and outside
 GROUPS = 16  # searched at once: 1,999 x 224 sums
@@ -55,37 +56,49 @@ def concentration(scores: Array, groups: Mapping[str, Mask], *, seed: int = 0) -
         scores: finite, (dataset, position, query); NaN where a query does not apply.
         groups: name -> which predictions belong to it, of the shape of the scores.
     """
-    applies = ~np.isnan(scores)
-    inside = {name: mask & applies for name, mask in groups.items()}
-    if any(mask.shape != scores.shape for mask in groups.values()):
-        raise ShapeError(f"groups of the scores' shape {scores.shape}", "others")
-    inside = {
-        n: m for n, m in inside.items() if min(_datasets(m), _datasets(applies & ~m)) >= FEWEST
-    }
+    inside = _searchable(scores, groups)
     if not inside or not np.nan_to_num(scores).any():  # nothing, or nothing that could concentrate
         return ()
     names = list(inside)
-    parts = [
-        _batch(scores, [inside[n] for n in names[i : i + GROUPS]], seed)
-        for i in range(0, len(names), GROUPS)
-    ]
-    ratio, error, t, replicates, weight, share = (
-        np.concatenate(column, axis=-1) for column in zip(*parts, strict=True)
-    )
+    batches = []
+    for start in range(0, len(names), GROUPS):
+        masks = [inside[name] for name in names[start : start + GROUPS]]
+        batches.append(_batch(scores, masks, seed))
+    columns = [np.concatenate(parts, axis=-1) for parts in zip(*batches, strict=True)]
+    ratio, error, t, replicates, weight, share = columns
     largest = np.sort(replicates.max(-1))
-    p = (1 + largest.size - np.searchsorted(largest, t)) / (1 + largest.size)
-    critical = largest[round((largest.size + 1) * bootstrap.LEVEL) - 1]
-    low = ratio * np.exp(-critical * error)
-    columns = {"ratio": ratio, "low": low, "weight": weight, "share": share, "p_value": p}
-    found = [
-        Found(
-            name,
-            datasets=_datasets(inside[name]),
-            **{key: float(column[i]) for key, column in columns.items()},
+    as_large = largest.size - np.searchsorted(largest, t)
+    p = (1 + as_large) / (1 + largest.size)
+    rank = round((largest.size + 1) * resampling.LEVEL) - 1
+    low = ratio * np.exp(-largest[rank] * error)
+    order = np.argsort(-t, kind="stable")
+    found = []
+    for i in order:
+        group = Found(
+            name=names[i],
+            ratio=float(ratio[i]),
+            low=float(low[i]),
+            weight=float(weight[i]),
+            share=float(share[i]),
+            p_value=float(p[i]),
+            datasets=_datasets(inside[names[i]]),
         )
-        for i, name in enumerate(names)
-    ]
-    return tuple(found[i] for i in np.argsort(-t, kind="stable"))
+        found.append(group)
+    return tuple(found)
+
+
+def _searchable(scores: Array, groups: Mapping[str, Mask]) -> dict[str, Mask]:
+    """Which scores lie inside each group, for those with enough data sets inside and outside."""
+    applies = ~np.isnan(scores)
+    inside = {}
+    for name, mask in groups.items():
+        if mask.shape != scores.shape:
+            raise ShapeError(f"groups of the scores' shape {scores.shape}", "others")
+        members = mask & applies
+        others = applies & ~members
+        if min(_datasets(members), _datasets(others)) >= FEWEST:
+            inside[name] = members
+    return inside
 
 
 def _datasets(mask: Mask) -> int:
@@ -99,32 +112,34 @@ def _batch(scores: Array, masks: list[Mask], seed: int) -> tuple[Array, ...]:
     upper = np.triu_indices(width)
     products = terms[..., upper[0]] * terms[..., upper[1]]
     columns = np.concatenate([terms, products], -1).reshape(n, -1)
-    resampled = bootstrap.resampled(columns, seed).reshape(-1, groups, width + upper[0].size)
+    sums = resampling.resampled(columns, seed)
+    resampled = sums.reshape(-1, groups, width + upper[0].size)
     observed = columns.sum(0).reshape(1, groups, -1)
     log = _positive(observed)[0] & _positive(resampled).all(0)
-    (effect, error), (effects, errors) = (
-        _effect(sums, log, upper) for sums in (observed, resampled)
-    )
+    effect, error = _effect(observed, log, upper)
+    effects, errors = _effect(resampled, log, upper)
     with np.errstate(divide="ignore", invalid="ignore"):
-        t, replicates = effect[0] / error[0], (effects - effect) / errors
-    total = observed[0, :, :4]
-    ratio = np.where(log, np.exp(np.where(log, effect[0], 0.0)), np.nan)
-    weight, share = (total[:, i] / (total[:, i] + total[:, i + 2]) for i in (1, 0))
-    return (
-        ratio,
-        error[0],
-        np.nan_to_num(t, nan=0.0),
-        np.nan_to_num(replicates, nan=0.0, posinf=0.0),
-        weight,
-        share,
-    )
+        t = effect[0] / error[0]
+        replicates = (effects - effect) / errors
+    logs = np.where(log, effect[0], 0.0)
+    ratio = np.where(log, np.exp(logs), np.nan)
+    score, weight, score_outside, weight_outside = observed[0, :, :4].T
+    statistics = np.nan_to_num(t, nan=0.0)
+    null = np.nan_to_num(replicates, nan=0.0, posinf=0.0)
+    weights = weight / (weight + weight_outside)
+    shares = score / (score + score_outside)
+    return ratio, error[0], statistics, null, weights, shares
 
 
 def _terms(scores: Array, mask: Mask) -> Array:
     """Sum and number of the scores inside, and outside, of each data set, (dataset, 4)."""
-    values, applies = np.nan_to_num(scores), ~np.isnan(scores)
-    pairs = [(np.where(m, values, 0.0).sum((1, 2)), m.sum((1, 2))) for m in (mask, applies & ~mask)]
-    return np.stack([part for pair in pairs for part in pair], -1)
+    values = np.nan_to_num(scores)
+    applies = ~np.isnan(scores)
+    columns = []
+    for side in (mask, applies & ~mask):
+        total = np.where(side, values, 0.0).sum((1, 2))
+        columns += [total, side.sum((1, 2))]
+    return np.stack(columns, -1)
 
 
 def _positive(sums: Array) -> Mask:
@@ -134,24 +149,25 @@ def _positive(sums: Array) -> Mask:
 def _effect(
     sums: Array, log: Mask, upper: tuple[npt.NDArray[np.int64], ...]
 ) -> tuple[Array, Array]:
-    """log of the ratio of the two means, or their difference, and its standard error by the delta method.
+    """log of the ratio of the two means, or their difference, and its standard error by the delta
+    method.
 
     The influence of a data set is linear in its four terms; its square is a sum of their products.
     """
     inside, count, outside, others = np.moveaxis(sums[..., :4], -1, 0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        one, other = inside / count, outside / others
-        effect = np.where(log, np.log(np.where(log, one / other, 1.0)), one - other)
-        scale = [np.where(log, 1 / mean, 1.0) for mean in (one, other)]
-        slope = np.stack(
-            [
-                1 / count * scale[0],
-                -one / count * scale[0],
-                -1 / others * scale[1],
-                other / others * scale[1],
-            ],
-            -1,
-        )
+        one = inside / count
+        other = outside / others
+        ratio = np.where(log, one / other, 1.0)
+        effect = np.where(log, np.log(ratio), one - other)
+        scale = np.where(log, 1 / one, 1.0)
+        other_scale = np.where(log, 1 / other, 1.0)
+        by_inside = 1 / count * scale
+        by_count = -one / count * scale
+        by_outside = -1 / others * other_scale
+        by_others = other / others * other_scale
+        slope = np.stack([by_inside, by_count, by_outside, by_others], -1)
         twice = np.where(upper[0] == upper[1], 1.0, 2.0)
-        square = (slope[..., upper[0]] * slope[..., upper[1]] * twice * sums[..., 4:]).sum(-1)
+        slopes = slope[..., upper[0]] * slope[..., upper[1]]
+        square = (slopes * twice * sums[..., 4:]).sum(-1)
         return effect, np.sqrt(np.maximum(square, 0.0))

@@ -17,13 +17,14 @@ from veribayes.inference.cholesky import Cholesky
 from veribayes.models._task import Task
 from veribayes.predictive.joint import Joint
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
 class DroppedCorrelation:
     """The exact joint predictive without its correlations; hyperparameters must be known, for KL to have a closed form."""
 
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "joint_kl"
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
 
@@ -32,9 +33,8 @@ class DroppedCorrelation:
         branch = Cholesky(latents=False, joint=True)(task, data, seed=seed)
         exact = branch.joint
         if exact is None or exact.weights.shape[-1] != 1:
-            raise InputError(
-                f"known hyperparameters for the engine '{name_of(self)}'", f"the task '{task.name}'"
-            )
+            wanted = f"known hyperparameters for the engine '{name_of(self)}'"
+            raise InputError(wanted, f"the task '{task.name}'")
         alone = exact.covariance * np.eye(exact.covariance.shape[-1])
         return replace(branch, joint=Joint(exact.weights, exact.mean, alone))
 

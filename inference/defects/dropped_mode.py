@@ -11,6 +11,7 @@ from veribayes.inference._simplex import reweighted
 from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class DroppedMode:
     """
 
     of: str | None = None
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ("mtd",)
 

@@ -10,7 +10,8 @@ import numpy as np
 from veribayes.inference._engine import require_positive
 from veribayes.inference._wrapped import reread
 from veribayes.models._task import Task
-from veribayes.tree import Branch, Data
+from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class ForgetsContext:
 
     of: str | None = None
     keep: int = 8
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("list",)
@@ -33,9 +34,10 @@ class ForgetsContext:
         require_positive(self, keep=self.keep)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        return reread(
-            self, self.of, task, data, seed, lambda n: np.arange(max(n - self.keep, 0), n)
-        )
+        return reread(self, self.of, task, data, seed, self._kept)
+
+    def _kept(self, n: int) -> IntArray:
+        return np.arange(max(n - self.keep, 0), n)
 
 
 PART = ForgetsContext

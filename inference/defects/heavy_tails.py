@@ -9,10 +9,11 @@ import numpy as np
 
 from veribayes.errors import InputError
 from veribayes.inference._engine import name_of, require_served
-from veribayes.inference._wrapped import inner, spoiled
+from veribayes.inference._wrapped import components, inner, spoiled
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Normal, NormalMixture, Predictive
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class HeavyTails:
     of: str | None = None
     share: float = 0.1
     times: float = 4.0
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("reals",)
@@ -46,16 +47,11 @@ class HeavyTails:
     def _contaminated(self, law: Predictive) -> NormalMixture:
         if not isinstance(law, Normal | NormalMixture):
             raise InputError("a normal or a mixture to widen the tails of", f"'{law.form}'")
-        weights = law.weights if isinstance(law, NormalMixture) else np.ones((*law.shape, 1))
-        mean, sd = (
-            a if isinstance(law, NormalMixture) else a[..., None] for a in (law.mean, law.sd)
-        )
+        weights, mean, sd = components(law)
         inside = sd / np.sqrt(1 + self.share * (self.times**2 - 1))
-        return NormalMixture(
-            _both((1 - self.share) * weights, self.share * weights),
-            _both(mean, mean),
-            _both(inside, self.times * inside),
-        )
+        both_weights = _both((1 - self.share) * weights, self.share * weights)
+        both_sds = _both(inside, self.times * inside)
+        return NormalMixture(both_weights, _both(mean, mean), both_sds)
 
 
 def _both(core: Array, tails: Array) -> Array:

@@ -14,6 +14,7 @@ from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Normal, NormalMixture
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -27,24 +28,28 @@ class Heteroscedastic:
 
     of: str | None = None
     by: float = 0.3
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
 
     def __post_init__(self) -> None:
         if not 0 < self.by < 1:
-            raise InputError(f"'by' between 0 and 1 for the engine '{name_of(self)}'", f"{self.by}")
+            wanted = f"'by' between 0 and 1 for the engine '{name_of(self)}'"
+            raise InputError(wanted, f"{self.by}")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         require_served(self, task, data)
         branch = inner(self.of, task, data, seed)
-        found = branch.predictive
-        if not isinstance(found, Normal | NormalMixture):
-            raise InputError("a normal or a mixture to change the spread of", f"'{found.form}'")
-        middle = 0.5 if cast(GaussianProcess, task.model).input_law == "uniform" else 0.0
-        factor = 1 + self.by * np.sign(data.arrays["x_query"][:, None, :, 0] - middle)
-        factor = factor.reshape(*factor.shape, *[1] * (found.sd.ndim - factor.ndim))
-        return spoiled(branch, replace(found, sd=found.sd * factor))
+        law = branch.predictive
+        if not isinstance(law, Normal | NormalMixture):
+            raise InputError("a normal or a mixture to change the spread of", f"'{law.form}'")
+        model = cast(GaussianProcess, task.model)
+        middle = 0.5 if model.input_law == "uniform" else 0.0
+        first_input = data.arrays["x_query"][:, None, :, 0]
+        factor = 1 + self.by * np.sign(first_input - middle)
+        component_axes = [1] * (law.sd.ndim - factor.ndim)
+        factor = factor.reshape(*factor.shape, *component_axes)
+        return spoiled(branch, replace(law, sd=law.sd * factor))
 
 
 PART = Heteroscedastic

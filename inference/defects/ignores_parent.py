@@ -10,6 +10,7 @@ from veribayes.inference._wrapped import inner
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -21,32 +22,29 @@ class IgnoresParent:
     """
 
     of: str | None = None
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         require_served(self, task, data)
-        poorer = replace(
-            task, model=without_last_parents(cast(BayesianNetwork, task.model)), wrong_prior={}
-        )
-        return replace(inner(self.of, poorer, data, seed), posterior={})
+        model = without_last_parents(cast(BayesianNetwork, task.model))
+        poorer = replace(task, model=model, wrong_prior={})
+        branch = inner(self.of, poorer, data, seed)
+        return replace(branch, posterior={})
 
 
 def without_last_parents(model: BayesianNetwork) -> BayesianNetwork:
     """The network without the last parent of every node."""
     left = [parents[:-1] for parents in model.parents]
+    states = dict(zip(model.nodes, model.states, strict=True))
     if model.cpts is None:
-        return BayesianNetwork(
-            model.nodes, left, dict(zip(model.nodes, model.states, strict=True)), prior=model.prior
-        )
-    tables = [
-        model.table(i).mean(-2) if model.parents[i] else model.table(i)
-        for i in range(len(model.nodes))
-    ]
-    return BayesianNetwork(
-        model.nodes, left, dict(zip(model.nodes, model.states, strict=True)), cpts=tables
-    )
+        return BayesianNetwork(model.nodes, left, states, prior=model.prior)
+    tables = []
+    for node, parents in enumerate(model.parents):
+        table = model.table(node)
+        tables.append(table.mean(-2) if parents else table)
+    return BayesianNetwork(model.nodes, left, states, cpts=tables)
 
 
 PART = IgnoresParent

@@ -18,6 +18,7 @@ from veribayes.inference._wrapped import inner
 from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 STREAM = zlib.crc32(b"latent_leakage")
 
@@ -35,7 +36,7 @@ class LatentLeakage:
     of: str | None = None
     spread: float = 1.5
     draws: int = 100
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "leaked_mass"
     families: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("bounded latents",)
@@ -47,24 +48,21 @@ class LatentLeakage:
         require_served(self, task, data)
         branch = inner(self.of or task.reference, task, data, seed)
         if not branch.posterior:
-            raise InputError(
-                f"a posterior of latents for the engine '{name_of(self)}'",
-                f"the task '{task.name}'",
-            )
-        posterior = {
-            name: self._normal(found["mean"], found["sd"], data, seed)
-            for name, found in branch.posterior.items()
-        }
+            wanted = f"a posterior of latents for the engine '{name_of(self)}'"
+            raise InputError(wanted, f"the task '{task.name}'")
+        posterior = {}
+        for name, exact in branch.posterior.items():
+            posterior[name] = self._normal(exact["mean"], exact["sd"], data, seed)
         return replace(branch, posterior=posterior, replicates=None)
 
     def _normal(self, mean: Array, sd: Array, data: Data, seed: int) -> dict[str, Array]:
+        _, positions, *event = mean.shape
+        shape = (positions, 1, self.draws, *event)
         streams = (np.random.default_rng([seed, STREAM, number]) for number in data.index.tolist())
-        positions, *event = mean.shape[1:]
-        noise = np.stack(
-            [rng.standard_normal((positions, 1, self.draws, *event)) for rng in streams]
-        )
-        centre, spread = (a[:, :, None, None] for a in (mean, self.spread * sd))
-        return {"mean": mean, "sd": self.spread * sd, "draws": centre + spread * noise}
+        noise = np.stack([rng.standard_normal(shape) for rng in streams])
+        wider = self.spread * sd
+        draws = mean[:, :, None, None] + wider[:, :, None, None] * noise
+        return {"mean": mean, "sd": wider, "draws": draws}
 
 
 PART = LatentLeakage

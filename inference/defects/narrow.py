@@ -10,7 +10,8 @@ import numpy as np
 from veribayes.inference._engine import require_positive
 from veribayes.inference._wrapped import reread
 from veribayes.models._task import Task
-from veribayes.tree import Branch, Data
+from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Narrow:
 
     of: str | None = None
     times: int = 4
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("set",)
@@ -33,9 +34,10 @@ class Narrow:
         require_positive(self, times=self.times)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        return reread(
-            self, self.of, task, data, seed, lambda n: np.repeat(np.arange(n), self.times)
-        )
+        return reread(self, self.of, task, data, seed, self._repeated)
+
+    def _repeated(self, n: int) -> IntArray:
+        return np.repeat(np.arange(n), self.times)
 
 
 PART = Narrow

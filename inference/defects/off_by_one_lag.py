@@ -9,7 +9,9 @@ import numpy as np
 
 from veribayes.inference._simplex import reweighted
 from veribayes.models._task import Task
+from veribayes.predictive import Array
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,17 @@ class OffByOneLag:
     """
 
     of: str | None = None
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ("mtd",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        return reweighted(
-            self, self.of, task, data, seed, lambda weights: np.roll(weights, 1, axis=-1)
-        )
+        return reweighted(self, self.of, task, data, seed, one_back)
+
+
+def one_back(weights: Array) -> Array:
+    """Every weight at the lag after its own, the last at the first."""
+    return np.roll(weights, 1, axis=-1)
 
 
 PART = OffByOneLag

@@ -10,7 +10,8 @@ import numpy as np
 from veribayes.inference._engine import require_positive
 from veribayes.inference._wrapped import reread
 from veribayes.models._task import Task
-from veribayes.tree import Branch, Data
+from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class OrderDependent:
 
     of: str | None = None
     skipped: int = 1
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("set",)
@@ -33,9 +34,10 @@ class OrderDependent:
         require_positive(self, skipped=self.skipped)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        return reread(
-            self, self.of, task, data, seed, lambda n: np.arange(max(n - self.skipped, 0))
-        )
+        return reread(self, self.of, task, data, seed, self._read)
+
+    def _read(self, n: int) -> IntArray:
+        return np.arange(max(n - self.skipped, 0))
 
 
 PART = OrderDependent

@@ -12,6 +12,7 @@ from veribayes.inference._wrapped import inner, probabilities, spoiled
 from veribayes.models._task import Task
 from veribayes.predictive import Categorical
 from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class PermutedClasses:
     """
 
     of: str | None = None
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("categories",)
@@ -33,12 +34,14 @@ class PermutedClasses:
         branch = inner(self.of, task, data, seed)
         probs = probabilities(self, branch.predictive)
         labels = np.broadcast_to(_next_state(task, data, probs.shape[-1]), probs.shape)
-        return spoiled(branch, Categorical(np.take_along_axis(probs, labels, axis=-1)))
+        permuted = np.take_along_axis(probs, labels, axis=-1)
+        return spoiled(branch, Categorical(permuted))
 
 
 def _next_state(task: Task, data: Data, width: int) -> IntArray:
     """For each query and category the next one of the query's variable, (query, category); padding stays."""
-    category, states = np.arange(width), task.model.widths(data)[:, None]
+    category = np.arange(width)
+    states = task.model.widths(data)[:, None]
     return np.where(category < states, (category + 1) % states, category)
 
 

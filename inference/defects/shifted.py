@@ -11,6 +11,7 @@ from veribayes.inference._wrapped import inner, spoiled
 from veribayes.models._task import Task
 from veribayes.predictive import Normal, NormalMixture, Predictive
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Shifted:
 
     of: str | None = None
     by: float = 0.5
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("reals",)

@@ -13,6 +13,7 @@ from veribayes.inference._wrapped import inner, spoiled
 from veribayes.models._task import Task
 from veribayes.predictive import Categorical, Normal, NormalMixture, Predictive
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Temperature:
 
     of: str | None = None
     temperature: float = 1.5
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
 
@@ -45,9 +46,8 @@ def tempered(predictive: Predictive, temperature: float) -> Predictive:
         return Categorical(powers / powers.sum(-1, keepdims=True))
     if isinstance(predictive, Normal | NormalMixture):
         return replace(predictive, sd=predictive.sd * np.sqrt(temperature))
-    raise InputError(
-        "probabilities, a normal or a mixture to change the temperature of", f"'{predictive.form}'"
-    )
+    wanted = "probabilities, a normal or a mixture to change the temperature of"
+    raise InputError(wanted, f"'{predictive.form}'")
 
 
 PART = Temperature

@@ -10,7 +10,8 @@ import numpy as np
 from veribayes.inference._engine import require_positive
 from veribayes.inference._wrapped import reread
 from veribayes.models._task import Task
-from veribayes.tree import Branch, Data
+from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Wide:
 
     of: str | None = None
     out_of: int = 2
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("set",)
@@ -33,9 +34,10 @@ class Wide:
         require_positive(self, out_of=self.out_of)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        return reread(
-            self, self.of, task, data, seed, lambda n: np.arange(self.out_of - 1, n, self.out_of)
-        )
+        return reread(self, self.of, task, data, seed, self._used)
+
+    def _used(self, n: int) -> IntArray:
+        return np.arange(self.out_of - 1, n, self.out_of)
 
 
 PART = Wide

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.inference._engine import require_family, require_positive
-from veribayes.inference._wrapped import inner, spoiled
+from veribayes.inference._wrapped import components, inner, spoiled
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Bins, Normal, NormalMixture, Predictive, log_normal_interval
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 FIXED = 64  # data sets of another random stream, from which the borders are taken: no batch may move them
 FINE = (
@@ -36,7 +36,7 @@ class WrongTails:
     of: str | None = None
     reach: float = 2.0
     times: float = 20.0
-    method: ClassVar[str] = "defect"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl_density"
     families: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("reals",)
@@ -53,13 +53,14 @@ class WrongTails:
     def _borders(self, task: Task) -> tuple[Array, float]:
         """Borders of the bins, and the scale of the tails; the same for all data sets of a task."""
         fixed = task.simulate(range(FIXED), seed=0, stream="replicate").data
-        prior = registry.load("engine", "prior_only")()(task, fixed, seed=0).predictive
+        prior = inner("prior_only", task, fixed, 0).predictive
         exact = inner(self.of, task, fixed, 0).predictive
         centre = float(prior.expectation().mean())
         spread = float(np.sqrt((prior.standard_deviation() ** 2).mean()))
         width = FINE * float(exact.standard_deviation().min())
+        reached = self.reach * spread
         cells = int(np.ceil(2 * self.reach * spread / width))
-        borders = np.linspace(centre - self.reach * spread, centre + self.reach * spread, cells + 1)
+        borders = np.linspace(centre - reached, centre + reached, cells + 1)
         return borders, self.times * spread
 
 
@@ -67,14 +68,13 @@ def binned(law: Predictive, edges: Array, tail_scale: Array) -> Bins:
     """The law's own mass in every bin and in both tails, to full relative precision."""
     if not isinstance(law, Normal | NormalMixture):
         raise InputError("a normal or a mixture to cut into bins", f"'{law.form}'")
-    weights, mean, sd = (np.ones((*law.shape, 1)), law.mean[..., None], law.sd[..., None])
-    if isinstance(law, NormalMixture):
-        weights, mean, sd = law.weights, law.mean, law.sd
+    weights, mean, sd = components(law)
     ends = np.concatenate([[-np.inf], edges, [np.inf]])
     mass = np.zeros((*law.shape, ends.size - 1))
     for k in range(weights.shape[-1]):  # one component at a time bounds memory
         z = (ends - mean[..., k, None]) / sd[..., k, None]
-        mass += weights[..., k, None] * np.exp(log_normal_interval(z[..., :-1], z[..., 1:]))
+        of_component = np.exp(log_normal_interval(z[..., :-1], z[..., 1:]))
+        mass += weights[..., k, None] * of_component
     return Bins(mass, edges, tail_scale)
 
 

@@ -14,22 +14,24 @@ from veribayes.inference._rows import inside, learning, predecessor_counts, quer
 from veribayes.models._task import Task
 from veribayes.predictive import Categorical
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
 class AllPredecessors:
     """Conjugate counting in the complete graph with the same order of nodes."""
 
-    method: ClassVar[str] = "estimator"
+    label: ClassVar[str] = "all predecessors"
+    about: ClassVar[str] = "ignores the graph: conditions on every earlier node"
+    method: ClassVar[Method] = Method.ESTIMATOR
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         model, prior = learning(self, task, data)
         query = query_of(data)
-        probs, _, bound = row_posterior(
-            prior, predecessor_counts(model, data), inside(model, query)
-        )
+        counts = predecessor_counts(model, data)
+        probs, _, bound = row_posterior(prior, counts, inside(model, query))
         return Branch(Categorical(probs), certify(self.method, bound))
 
 

@@ -20,6 +20,7 @@ from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 MOST = 5_000  # steps; weights that end at zero with no force on them get there like 1 / steps
 GAP = 1e-6  # nats of log likelihood
@@ -34,7 +35,9 @@ class ExpectationMaximization:
     """
 
     steps: int = 0
-    method: ClassVar[str] = "estimator"
+    label: ClassVar[str] = "expectation maximization"
+    about: ClassVar[str] = "maximum likelihood of the lag weights, or some steps towards it"
+    method: ClassVar[Method] = Method.ESTIMATOR
     families: ClassVar[tuple[str, ...]] = ("mtd",)
     variants: ClassVar[Variants] = ({"steps": 0}, {"steps": 1}, {"steps": 2})
 
@@ -47,26 +50,30 @@ class ExpectationMaximization:
         require_served(self, task, data)
         model = cast(MTD, task.model)
         a = terms(model, data)
-        found = [maximise(a[:, model.m : n], self.steps) for n in data.positions]
-        weights, gaps = (np.stack(column, axis=1) for column in zip(*found, strict=True))
-        certificate = certify(
-            self.method, 8 * EPS * a.shape[1] * max(self.steps, 1), gap=float(gaps.max())
-        )
+        maxima = [maximise(a[:, model.m : n], self.steps) for n in data.positions]
+        weights = np.stack([weights for weights, _ in maxima], axis=1)
+        largest_gap = max(float(gaps.max()) for _, gaps in maxima)
+        bound = 8 * EPS * a.shape[1] * max(self.steps, 1)
+        certificate = certify(self.method, bound, gap=largest_gap)
         return Branch(next_symbol(model, data, weights), certificate)
 
 
 def maximise(a: Array, steps: int = 0) -> tuple[Array, Array]:
     """Weights (dataset, lag) after some steps (0: to convergence) on the terms a (dataset, time, lag), and the gap in nats."""
     datasets, n, lags = a.shape
-    weights, gap = np.full((datasets, lags), 1 / lags), np.zeros(datasets)
+    weights = np.full((datasets, lags), 1 / lags)
+    gap = np.zeros(datasets)
     going = np.arange(datasets if n else 0)
-    for step in range((steps or MOST) + 1):
+    last = steps or MOST
+    for step in range(last + 1):
         rows = a[going]
-        slope = (rows / np.einsum("btg,bg->bt", rows, weights[going])[..., None]).sum(1)
+        likelihood = np.einsum("btg,bg->bt", rows, weights[going])
+        slope = (rows / likelihood[..., None]).sum(1)
         gap[going] = slope.max(-1, initial=n) - n
         if not steps:
-            going, slope = going[gap[going] > GAP], slope[gap[going] > GAP]
-        if step == (steps or MOST) or not going.size:
+            far = gap[going] > GAP
+            going, slope = going[far], slope[far]
+        if step == last or not going.size:
             return weights, gap
         weights[going] *= slope / n
     return weights, gap

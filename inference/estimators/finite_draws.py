@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from veribayes.errors import InputError
 from veribayes.inference._engine import name_of
-from veribayes.inference._wrapped import inner
+from veribayes.inference._wrapped import inner, spoiled
 from veribayes.models._task import Task
 from veribayes.predictive import Draws
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 STREAM = zlib.crc32(b"finite_draws")  # never the numbers that a simulator has used
 
@@ -29,7 +30,9 @@ class FiniteDraws:
 
     of: str | None = None
     draws: int = 1000
-    method: ClassVar[str] = "draws"
+    label: ClassVar[str] = "finite draws"
+    about: ClassVar[str] = "draws from an exact predictive"
+    method: ClassVar[Method] = Method.DRAWS
     families: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
@@ -38,9 +41,11 @@ class FiniteDraws:
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         branch = inner(self.of, task, data, seed)
-        streams = (np.random.default_rng([seed, STREAM, number]) for number in data.index.tolist())
-        draws = [branch.predictive[i].sample(rng, self.draws) for i, rng in enumerate(streams)]
-        return replace(branch, predictive=Draws(np.array(draws)), posterior={}, replicates=None)
+        draws = []
+        for i, number in enumerate(data.index.tolist()):
+            rng = np.random.default_rng([seed, STREAM, number])
+            draws.append(branch.predictive[i].sample(rng, self.draws))
+        return spoiled(branch, Draws(np.array(draws)))
 
 
 PART = FiniteDraws

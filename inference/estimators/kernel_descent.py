@@ -26,6 +26,7 @@ from veribayes.inference._gaussian import LIMIT, chebyshev_steps, fixed_gaussian
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Normal
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,11 @@ class KernelDescent:
     steps: int = 8
     eta: float | None = None
     chebyshev: bool = False
-    method: ClassVar[str] = "estimator"
+    label: ClassVar[str] = "kernel descent"
+    about: ClassVar[str] = "a few steps of gradient descent on kernel ridge regression"
+    method: ClassVar[Method] = Method.ESTIMATOR
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
-    variants: ClassVar[Variants] = (
-        {"steps": 1},
-        {"steps": 2},
-        {"steps": 4},
-        {"steps": 8},
-        {"steps": 16},
-        {"steps": 32},
-    )
+    variants: ClassVar[Variants] = tuple({"steps": 2**k} for k in range(6))
     fitted: ClassVar[Fitted] = {"eta": (1e-3, 1.0)}
 
     def __post_init__(self) -> None:
@@ -62,49 +58,44 @@ class KernelDescent:
         del seed  # deterministic
         model, noise = fixed_gaussian(self, task, data)
         k, across, prior = kernels(model, data)
+        y = data.arrays["y"]
+        means, reductions = [], []
         with float64():
-            found = [
-                self._descend(k[:, :n, :n], across[:, :n], data.arrays["y"][:, :n], noise)
-                for n in data.positions
-            ]
-        mean, reduction = (np.stack(column, axis=1) for column in zip(*found, strict=True))
-        condition = (
-            1 + k.shape[1] * float(k.max()) / noise
-        )  # of A; eigenvectors are known to a rounding times this
-        certificate = certify(
-            self.method,
-            EPS * k.shape[1] * condition,
-            kind="estimate",
-            limit=LIMIT,
-            steps=self.steps,
-        )
-        return Branch(
-            Normal(mean, np.sqrt(np.maximum(prior[:, None] + noise - reduction, noise))),
-            certificate,
-        )
+            for n in data.positions:
+                mean, reduction = self._descend(k[:, :n, :n], across[:, :n], y[:, :n], noise)
+                means.append(mean)
+                reductions.append(reduction)
+        left = prior[:, None] + noise - np.stack(reductions, axis=1)
+        answer = Normal(np.stack(means, axis=1), np.sqrt(np.maximum(left, noise)))
+        points = k.shape[1]
+        # of A; eigenvectors are known to a rounding times this
+        condition = 1 + points * float(k.max()) / noise
+        bound = EPS * points * condition
+        certificate = certify(self.method, bound, kind="estimate", limit=LIMIT, steps=self.steps)
+        return Branch(answer, certificate)
 
     def _descend(self, k: Array, across: Array, y: Array, noise: float) -> tuple[Array, Array]:
         """Mean and reduction of the variance (dataset, query) after the steps, along the eigenvectors of A."""
         values, vectors = np.linalg.eigh(k)
         values = values + noise
         reached = (1 - self._left(values, y.shape[1])) / values
-        rotated, projected = vectors.mT @ across, (vectors.mT @ y[..., None])[..., 0]
-        return np.einsum("bnq,bn->bq", rotated, reached * projected), np.einsum(
-            "bnq,bn->bq", rotated**2, reached
-        )
+        rotated = vectors.mT @ across
+        projected = (vectors.mT @ y[..., None])[..., 0]
+        mean = np.einsum("bnq,bn->bq", rotated, reached * projected)
+        reduction = np.einsum("bnq,bn->bq", rotated**2, reached)
+        return mean, reduction
 
     def _left(self, values: Array, n: int) -> Array:
         """Share of each direction that the steps leave undone, for eigenvalues (dataset, n) of A."""
         if self.chebyshev and n:
             etas = chebyshev_steps(values[:, 0], values[:, -1], self.steps)
-            return np.asarray(np.prod(1 - etas[:, None] * values[..., None], axis=-1))
+            factors = 1 - etas[:, None] * values[..., None]
+            return np.asarray(np.prod(factors, axis=-1))
         eta = self.eta or 1 / values[:, -1:]
         if np.any(eta * values >= 2):
             limit = 2 / values.max()
-            raise ReferenceRefused(
-                name_of(self),
-                [f"the iteration diverges: eta {eta:g} must be below {limit:.3g} at n = {n}"],
-            )
+            reason = f"the iteration diverges: eta {eta:g} must be below {limit:.3g} at n = {n}"
+            raise ReferenceRefused(name_of(self), [reason])
         return np.asarray((1 - eta * values) ** self.steps)
 
 

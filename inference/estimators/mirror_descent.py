@@ -32,6 +32,7 @@ from veribayes.models._task import Design, Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, Predictive
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 TUNING = 200  # data sets for the choice of eta
 GRID = np.geomspace(1e-3, 2.0, 34)  # ratio 1.26; a parabola through the best three does the rest
@@ -50,7 +51,9 @@ class MirrorDescent:
 
     steps: int = 1
     eta: float | None = None
-    method: ClassVar[str] = "estimator"
+    label: ClassVar[str] = "mirror descent"
+    about: ClassVar[str] = "a few steps of mirror descent instead of the posterior"
+    method: ClassVar[Method] = Method.ESTIMATOR
     families: ClassVar[tuple[str, ...]] = ("mtd",)
     variants: ClassVar[Variants] = ({"steps": 1}, {"steps": 2}, {"steps": 5})
     fitted: ClassVar[Fitted] = {"eta": (1e-3, 2.0)}
@@ -61,34 +64,30 @@ class MirrorDescent:
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         require_served(self, task, data)
         model = cast(MTD, task.model)
-        a, positions = terms(model, data), tuple(data.positions.tolist())
-        etas = (
-            (self.eta,) * len(positions)
-            if self.eta
-            else best_etas(model, positions, self.steps, seed)
-        )
-        weights = [
-            descend(a[:, model.m : n], eta, self.steps)
-            for n, eta in zip(positions, etas, strict=True)
-        ]
+        a = terms(model, data)
+        positions = tuple(data.positions.tolist())
+        etas = self._etas(model, positions, seed)
+        weights = []
+        for n, eta in zip(positions, etas, strict=True):
+            weights.append(descend(a[:, model.m : n], eta, self.steps))
         answer = next_symbol(model, data, np.stack(weights, axis=1))
-        return Branch(
-            answer,
-            certify(
-                self.method, 8 * EPS * a.shape[1] * self.steps, eta_first=etas[0], eta_last=etas[-1]
-            ),
-        )
+        bound = 8 * EPS * a.shape[1] * self.steps
+        certificate = certify(self.method, bound, eta_first=etas[0], eta_last=etas[-1])
+        return Branch(answer, certificate)
+
+    def _etas(self, model: MTD, positions: tuple[int, ...], seed: int) -> tuple[float, ...]:
+        """A step size for every prefix length."""
+        if self.eta:
+            return (self.eta,) * len(positions)
+        return best_etas(model, positions, self.steps, seed)
 
     def best_options(
         self, task: Task, positions: Sequence[int], seed: int
     ) -> dict[str, dict[int, float]]:
         """The best step size for each prefix length, as the option of a construction that makes the same steps."""
         model = cast(MTD, task.model)
-        return {
-            "eta": dict(
-                zip(positions, best_etas(model, tuple(positions), self.steps, seed), strict=True)
-            )
-        }
+        etas = best_etas(model, tuple(positions), self.steps, seed)
+        return {"eta": dict(zip(positions, etas, strict=True))}
 
 
 def descend(a: Array, eta: float, steps: int) -> Array:
@@ -97,7 +96,8 @@ def descend(a: Array, eta: float, steps: int) -> Array:
     for _ in range(steps):
         weights = softmax(log_weights, axis=-1)
         likelihood = np.maximum(np.einsum("btg,bg->bt", a, weights), FLOOR)
-        log_weights = log_weights + eta * (a / likelihood[..., None]).sum(1)
+        slope = (a / likelihood[..., None]).sum(1)
+        log_weights = log_weights + eta * slope
     return np.asarray(softmax(log_weights, axis=-1))
 
 
@@ -106,36 +106,42 @@ def best_etas(model: MTD, positions: tuple[int, ...], steps: int, seed: int) -> 
     """For each prefix length, the step size with the smallest mean KL(exact || descent)."""
     longest = max(*positions, model.m + 1)
     task = Task("tuning", model, Design((longest,)), "simplex_quadrature", "lag_counts")
-    data = replace(
-        task.simulate(range(TUNING), seed=seed, stream="replicate").data,
-        positions=np.array(positions),
-    )
+    simulation = task.simulate(range(TUNING), seed=seed, stream="replicate")
+    data = replace(simulation.data, positions=np.array(positions))
     engine = SimplexQuadrature() if model.m <= 4 else LagQuasiMonteCarlo()
-    exact, a = engine(task, data, seed=seed).predictive, terms(model, data)
-    return tuple(_best(model, data.select(positions=slice(i, i + 1)), exact[:, i : i + 1], a[:, model.m : n], steps)
-                 for i, n in enumerate(positions))  # fmt: skip
+    exact = engine(task, data, seed=seed).predictive
+    a = terms(model, data)
+    etas = []
+    for i, n in enumerate(positions):
+        at = slice(i, i + 1)
+        etas.append(_best(model, data.select(positions=at), exact[:, at], a[:, model.m : n], steps))
+    return tuple(etas)
 
 
 def _best(model: MTD, data: Data, exact: Predictive, a: Array, steps: int) -> float:
     """The vertex in log eta of the parabola through the best point of the grid and its neighbours."""
-    losses = np.array(
-        [
-            _divergence(exact, next_symbol(model, data, descend(a, eta, steps)[:, None]))
-            for eta in GRID
-        ]
-    )
-    best, x = int(np.argmin(losses)), np.log(GRID)
-    if not 0 < best < len(x) - 1 or not np.all(np.isfinite(losses[best - 1 : best + 2])):
+    losses = np.zeros(GRID.size)
+    for i, eta in enumerate(GRID):
+        weights = descend(a, eta, steps)
+        losses[i] = _divergence(exact, next_symbol(model, data, weights[:, None]))
+    best = int(np.argmin(losses))
+    inside = 0 < best < GRID.size - 1
+    if not inside or not np.all(np.isfinite(losses[best - 1 : best + 2])):
         return float(GRID[best])
     left, middle, right = losses[best - 1 : best + 2]
-    return float(np.exp(x[best] + (x[1] - x[0]) / 2 * (left - right) / (left - 2 * middle + right)))
+    x = np.log(GRID)
+    half_step = (x[1] - x[0]) / 2
+    vertex = x[best] + half_step * (left - right) / (left - 2 * middle + right)
+    return float(np.exp(vertex))
 
 
 def _divergence(exact: Predictive, other: Predictive) -> float:
     """Mean KL(exact || other), nats."""
-    p, q = exact.variables()["probs"], other.variables()["probs"]
+    p = exact.variables()["probs"]
+    q = other.variables()["probs"]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.where(p > 0, p * np.log(p / q), 0.0).sum(-1).mean())
+        terms = np.where(p > 0, p * np.log(p / q), 0.0)
+    return float(terms.sum(-1).mean())
 
 
 PART = MirrorDescent

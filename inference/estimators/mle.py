@@ -24,6 +24,7 @@ from veribayes.inference._rows import (
 from veribayes.models._task import Task
 from veribayes.predictive import Categorical
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class MaximumLikelihood:
     """
 
     backoff: str = "uniform"
-    method: ClassVar[str] = "estimator"
+    label: ClassVar[str] = "maximum likelihood"
+    about: ClassVar[str] = "relative frequencies"
+    method: ClassVar[Method] = Method.ESTIMATOR
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
     variants: ClassVar[Variants] = ({}, {"backoff": "nearest"})
 
@@ -51,12 +54,10 @@ class MaximumLikelihood:
         if self.backoff == "nearest":
             counts = closest_counts(model, data, parents_of(model, query))
         else:
-            counts = at_query(
-                model, prefix_counts(model, data.arrays["rows"], data.positions), query
-            )
-        return Branch(
-            Categorical(frequencies(counts, inside(model, query))), certify(self.method, EPS)
-        )
+            by_row = prefix_counts(model, data.arrays["rows"], data.positions)
+            counts = at_query(model, by_row, query)
+        shares = frequencies(counts, inside(model, query))
+        return Branch(Categorical(shares), certify(self.method, EPS))
 
 
 PART = MaximumLikelihood

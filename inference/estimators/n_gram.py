@@ -25,6 +25,7 @@ from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, Categorical
 from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class NGram:
 
     order: int = 1
     concentration: float = 1.0
-    method: ClassVar[str] = "estimator"
+    label: ClassVar[str] = "n-gram"
+    about: ClassVar[str] = "counts what followed the same last symbols"
+    method: ClassVar[Method] = Method.ESTIMATOR
     families: ClassVar[tuple[str, ...]] = ("mtd",)
     variants: ClassVar[Variants] = ({"order": 0}, {"order": 1}, {"order": 2})
     fitted: ClassVar[Fitted] = {"concentration": (0.1, 100.0)}
@@ -46,33 +49,30 @@ class NGram:
     def __post_init__(self) -> None:
         require_positive(self, concentration=self.concentration)
         if self.order < 0:
-            raise InputError(
-                f"an order of at least 0 for the engine '{name_of(self)}'", f"{self.order}"
-            )
+            wanted = f"an order of at least 0 for the engine '{name_of(self)}'"
+            raise InputError(wanted, f"{self.order}")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         require_served(self, task, data)
         q = cast(MTD, task.model).q
         probs = [self._after(data.arrays["y"][:, :n], q) for n in data.positions]
-        return Branch(
-            Categorical(np.stack(probs, axis=1)[:, :, None]),
-            certify(self.method, 8 * EPS * (self.order + 1)),
-        )
+        answer = Categorical(np.stack(probs, axis=1)[:, :, None])
+        return Branch(answer, certify(self.method, 8 * EPS * (self.order + 1)))
 
     def _after(self, y: IntArray, q: int) -> Array:
         """Probabilities (dataset, q) of the symbol after y (dataset, n)."""
         datasets, n = y.shape
-        symbols, agrees = y[..., None] == np.arange(q), np.ones(y.shape, dtype=bool)
+        symbols = y[..., None] == np.arange(q)
+        agrees = np.ones(y.shape, dtype=bool)
         probs = np.full((datasets, q), 1 / q)
         for k in range(min(self.order, n) + 1):
             if k:  # symbol t is preceded at distance k by what precedes the next one
                 agrees[:, :k] = False
                 agrees[:, k:] &= y[:, :-k] == y[:, n - k, None]
             counts = (symbols & agrees[..., None]).sum(1)
-            probs = (counts + self.concentration * probs) / (
-                counts.sum(-1, keepdims=True) + self.concentration
-            )
+            total = counts.sum(-1, keepdims=True) + self.concentration
+            probs = (counts + self.concentration * probs) / total
         return probs
 
 

@@ -17,26 +17,32 @@ from veribayes.inference._gaussian import fixed_gaussian, kernels
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Normal
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
 class NadarayaWatson:
     """Average what is near, with the model's own kernel."""
 
-    method: ClassVar[str] = "estimator"
+    label: ClassVar[str] = "Nadaraya–Watson"
+    about: ClassVar[str] = "a kernel-weighted average of the observations"
+    method: ClassVar[Method] = Method.ESTIMATOR
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         model, noise = fixed_gaussian(self, task, data)
         _, across, prior = kernels(model, data)
-        near, y = np.maximum(across, 0.0), data.arrays["y"]
-        found = [_smoothed(near[:, :n], y[:, :n], prior) for n in data.positions]
-        mean, spread = (np.stack(column, axis=1) for column in zip(*found, strict=True))
-        return Branch(
-            Normal(mean, np.sqrt(noise + spread)),
-            certify(self.method, 8 * EPS * max(y.shape[1], 1)),
-        )
+        near = np.maximum(across, 0.0)
+        y = data.arrays["y"]
+        means, spreads = [], []
+        for n in data.positions:
+            mean, spread = _smoothed(near[:, :n], y[:, :n], prior)
+            means.append(mean)
+            spreads.append(spread)
+        sd = np.sqrt(noise + np.stack(spreads, axis=1))
+        bound = 8 * EPS * max(y.shape[1], 1)
+        return Branch(Normal(np.stack(means, axis=1), sd), certify(self.method, bound))
 
 
 def _smoothed(near: Array, y: Array, prior: Array) -> tuple[Array, Array]:
@@ -44,7 +50,8 @@ def _smoothed(near: Array, y: Array, prior: Array) -> tuple[Array, Array]:
     total = near.sum(1, keepdims=True)
     weight = np.divide(near, total, out=np.zeros_like(near), where=total > 0)
     mean = np.einsum("bnq,bn->bq", weight, y)
-    spread = np.einsum("bnq,bnq->bq", weight, (y[..., None] - mean[:, None]) ** 2)
+    square = (y[..., None] - mean[:, None]) ** 2
+    spread = np.einsum("bnq,bnq->bq", weight, square)
     return mean, np.where(total[:, 0] > 0, spread, prior)
 
 

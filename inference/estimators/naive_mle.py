@@ -23,6 +23,7 @@ from veribayes.inference._rows import (
 from veribayes.models._task import Task
 from veribayes.predictive import Categorical
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class NaiveMLE:
     """
 
     backoff: str = "uniform"
-    method: ClassVar[str] = "estimator"
+    label: ClassVar[str] = "naive maximum likelihood"
+    about: ClassVar[str] = "relative frequencies given every earlier node"
+    method: ClassVar[Method] = Method.ESTIMATOR
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
     variants: ClassVar[Variants] = ({}, {"backoff": "nearest"})
 
@@ -50,9 +53,8 @@ class NaiveMLE:
             counts = closest_counts(model, data, predecessors_of(model, query))
         else:
             counts = predecessor_counts(model, data)
-        return Branch(
-            Categorical(frequencies(counts, inside(model, query))), certify(self.method, EPS)
-        )
+        shares = frequencies(counts, inside(model, query))
+        return Branch(Categorical(shares), certify(self.method, EPS))
 
 
 PART = NaiveMLE

@@ -28,6 +28,7 @@ from veribayes.inference._gaussian import LIMIT, chebyshev_steps, fixed_gaussian
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Normal
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 SMALLEST = 1e-300  # instead of a division by zero where nothing is similar
 
@@ -47,70 +48,64 @@ class PreconditionedDescent:
     eta: float | None = None
     chebyshev: bool = False
     floor: float = 1.0
-    method: ClassVar[str] = "estimator"
+    label: ClassVar[str] = "preconditioned descent"
+    about: ClassVar[str] = "a few steps of gradient descent with normalised attention"
+    method: ClassVar[Method] = Method.ESTIMATOR
     families: ClassVar[tuple[str, ...]] = ("gaussian_process",)
-    variants: ClassVar[Variants] = (
-        {"steps": 1},
-        {"steps": 2},
-        {"steps": 4},
-        {"steps": 8},
-        {"steps": 16},
-        {"steps": 32},
-    )
+    variants: ClassVar[Variants] = tuple({"steps": 2**k} for k in range(6))
     fitted: ClassVar[Fitted] = {"eta": (0.05, 1.9)}
 
     def __post_init__(self) -> None:
         require_positive(self, steps=self.steps, eta=1.0 if self.eta is None else self.eta)
         if not 0 <= self.floor <= 1 or (self.chebyshev and self.eta is not None):
-            raise InputError(
-                "a floor from 0 to 1, and eta or chebyshev", f"floor {self.floor}, eta {self.eta}"
-            )
+            wanted = "a floor from 0 to 1, and eta or chebyshev"
+            raise InputError(wanted, f"floor {self.floor}, eta {self.eta}")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         model, noise = fixed_gaussian(self, task, data)
         k, across, prior = kernels(model, data)
         if k.min(initial=0.0) < 0 or across.min(initial=0.0) < 0:
-            raise InputError(
-                f"a kernel >= 0 for the engine '{name_of(self)}'", f"'{model.kernel.kind}'"
-            )
+            wanted = f"a kernel >= 0 for the engine '{name_of(self)}'"
+            raise InputError(wanted, f"'{model.kernel.kind}'")
         y = data.arrays["y"]
+        means, reductions = [], []
         with float64():
-            found = [
-                self._descend(k[:, :n, :n], across[:, :n], y[:, :n], prior, noise)
-                for n in data.positions
-            ]
-        mean, reduction = (np.stack(column, axis=1) for column in zip(*found, strict=True))
-        variance = noise + np.maximum(prior[:, None] - reduction, 0.0)
+            for n in data.positions:
+                mean, reduction = self._descend(k[:, :n, :n], across[:, :n], y[:, :n], prior, noise)
+                means.append(mean)
+                reductions.append(reduction)
+        left = prior[:, None] - np.stack(reductions, axis=1)
+        sd = np.sqrt(noise + np.maximum(left, 0.0))
         bound = EPS * self.steps * max(y.shape[1], 1)
-        return Branch(
-            Normal(mean, np.sqrt(variance)),
-            certify(self.method, bound, kind="estimate", limit=LIMIT),
-        )
+        certificate = certify(self.method, bound, kind="estimate", limit=LIMIT)
+        return Branch(Normal(np.stack(means, axis=1), sd), certificate)
 
     def _descend(
         self, k: Array, across: Array, y: Array, prior: Array, noise: float
     ) -> tuple[Array, Array]:
         """Mean and reduction of the variance, (dataset, query)."""
-        scale = np.maximum(np.maximum(k.sum(-1), self.floor * np.einsum("bii->bi", k)), SMALLEST)[
-            ..., None
-        ]
-        own = np.maximum(
-            np.maximum(across.sum(1), self.floor * prior), SMALLEST
-        )  # (dataset, query)
-        right = np.concatenate(
-            [y[..., None], across], axis=-1
-        )  # (dataset, n, 1 + query): v of the mean, v of the variances
-        u, mean, reduction = np.zeros_like(right), np.zeros_like(own), np.zeros_like(own)
-        for eta in self._steps(k, scale[..., 0], noise):
+        scale = self._normaliser(k.sum(-1), np.einsum("bii->bi", k))  # (dataset, n)
+        own = self._normaliser(across.sum(1), prior)  # (dataset, query)
+        # (dataset, n, 1 + query): v of the mean, v of the variances
+        right = np.concatenate([y[..., None], across], axis=-1)
+        u = np.zeros_like(right)
+        mean = np.zeros_like(own)
+        reduction = np.zeros_like(own)
+        for eta in self._steps(k, scale, noise):
             rest = right - u
             step = eta[:, None] / own
-            mean = (1 - step * noise) * mean + step * np.einsum("bnq,bn->bq", across, rest[..., 0])
-            reduction = (1 - step * noise) * reduction + step * np.einsum(
-                "bnq,bnq->bq", across, rest[..., 1:]
-            )
-            u = u + eta[:, None, None] / scale * (k @ rest - noise * u)
+            kept = 1 - step * noise
+            mean = kept * mean + step * np.einsum("bnq,bn->bq", across, rest[..., 0])
+            gained = np.einsum("bnq,bnq->bq", across, rest[..., 1:])
+            reduction = kept * reduction + step * gained
+            u = u + eta[:, None, None] / scale[..., None] * (k @ rest - noise * u)
         return mean, reduction
+
+    def _normaliser(self, total: Array, itself: Array) -> Array:
+        """s_x from the sum of the kernel over the context and its value at the point itself."""
+        floored = np.maximum(total, self.floor * itself)
+        return np.maximum(floored, SMALLEST)
 
     def _steps(self, k: Array, scale: Array, noise: float) -> Array:
         """Step sizes (step, dataset)."""
@@ -118,12 +113,12 @@ class PreconditionedDescent:
         if self.eta is not None or n == 0:
             return np.full((self.steps, datasets), self.eta or 1.0)
         root = np.sqrt(scale)
-        similar = (
-            (k + noise * np.eye(n)) / root[:, :, None] / root[:, None, :]
-        )  # has the spectrum of the iteration
+        # has the spectrum of the iteration
+        similar = (k + noise * np.eye(n)) / root[:, :, None] / root[:, None, :]
         values = np.asarray(np.linalg.eigvalsh(similar), dtype=np.float64)
         if self.chebyshev:
-            return np.asarray(chebyshev_steps(values[:, 0], values[:, -1], self.steps).T)
+            etas = chebyshev_steps(values[:, 0], values[:, -1], self.steps)
+            return np.asarray(etas.T)
         return np.broadcast_to(1 / values[:, -1], (self.steps, datasets))
 
 

@@ -6,7 +6,7 @@ It is the yardstick of Bayes recovery (0 %) and the defect "posterior = prior" t
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from veribayes.models._model import Model
 from veribayes.models._task import Task
 from veribayes.predictive import stack
 from veribayes.tree import Branch, Data, IntArray
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class PriorOnly:
     answers that; a model whose prior needs no engine says its prior predictive itself.
     """
 
-    method: ClassVar[str] = "prior"
+    label: ClassVar[str] = "prior only"
+    about: ClassVar[str] = "ignores the context: the prior predictive"
+    method: ClassVar[Method] = Method.PRIOR
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
 
@@ -37,32 +40,28 @@ class PriorOnly:
             return Branch(known, certify(self.method, EPS * (task.model.n_categories or 1)))
         rows = _distinct(task.model, data)
         nothing = task.model.without_context(data.select(rows))
-        branch = _exact(task)(task, nothing, seed=seed)
+        engine = _exact(task)
+        branch = engine(task, nothing, seed=seed)
         alike = branch.predictive[np.arange(data.index.size) % rows.size, 0]
-        return replace(
-            branch,
-            predictive=stack([alike] * data.positions.size, axis=1),
-            posterior={},
-            joint=None,
-        )
+        at_positions = stack([alike] * data.positions.size, axis=1)
+        return replace(branch, predictive=at_positions, posterior={}, joint=None)
 
 
 def _distinct(model: Model, data: Data) -> IntArray:
     """Data sets that differ without their context: the first alone where all that is left is shared by them."""
     left = [column for column in model.layout.columns if column.role in ("query", "given")]
-    return np.arange(1 if all(column.shared for column in left) else data.index.size)
+    all_shared = all(column.shared for column in left)
+    return np.arange(1 if all_shared else data.index.size)
 
 
 def _exact(task: Task) -> Engine:
     """The reference, or the family's where that one is a sampler; without latents, which nobody asks for."""
     part = registry.load("engine", task.reference.replace("-", "_"))
-    if part.method == "mcmc":
+    if part.method == Method.MCMC:
         part = registry.load("engine", task.model.defaults()["reference"])
-    given: dict[str, Any] = (
-        {"latents": False} if any(field.name == "latents" for field in fields(part)) else {}
-    )
-    made: Engine = part(**given)
-    return made
+    options = [field.name for field in fields(part)]
+    engine: Engine = part(latents=False) if "latents" in options else part()
+    return engine
 
 
 PART = PriorOnly

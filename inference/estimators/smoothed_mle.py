@@ -20,6 +20,7 @@ from veribayes.inference._rows import (
 from veribayes.models._task import Task
 from veribayes.predictive import Categorical
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class SmoothedMLE:
 
     concentration: float = 1.0
     predecessors: bool = False
-    method: ClassVar[str] = "estimator"
+    label: ClassVar[str] = "smoothed frequencies"
+    about: ClassVar[str] = "relative frequencies with a constant added to every count"
+    method: ClassVar[Method] = Method.ESTIMATOR
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
     variants: ClassVar[Variants] = ({"predecessors": False}, {"predecessors": True})
     fitted: ClassVar[Fitted] = {"concentration": (0.02, 20.0)}
@@ -45,16 +48,14 @@ class SmoothedMLE:
         del seed  # deterministic
         model, _ = learning(self, task, data)
         query = query_of(data)
-        by_row = (
-            None if self.predecessors else prefix_counts(model, data.arrays["rows"], data.positions)
-        )
-        counts = (
-            predecessor_counts(model, data) if by_row is None else at_query(model, by_row, query)
-        )
-        share = counts + self.concentration * inside(model, query)
-        return Branch(
-            Categorical(share / share.sum(-1, keepdims=True)), certify(self.method, 4 * EPS)
-        )
+        if self.predecessors:
+            counts = predecessor_counts(model, data)
+        else:
+            by_row = prefix_counts(model, data.arrays["rows"], data.positions)
+            counts = at_query(model, by_row, query)
+        smoothed = counts + self.concentration * inside(model, query)
+        answer = Categorical(smoothed / smoothed.sum(-1, keepdims=True))
+        return Branch(answer, certify(self.method, 4 * EPS))
 
 
 PART = SmoothedMLE

@@ -10,30 +10,31 @@ from typing import Any, ClassVar
 
 from veribayes import registry
 from veribayes.errors import InputError
+from veribayes.inference._engine import Engine
 from veribayes.models._task import Task
 from veribayes.tree import Branch, Data
+from veribayes.tree.method import Method
 
 
 @dataclass(frozen=True)
 class WrongPrior:
     """The task's reference engine, with default options, on the altered model."""
 
-    method: ClassVar[str] = "defect"
+    label: ClassVar[str] = "wrong prior"
+    about: ClassVar[str] = "exact inference under another prior"
+    method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         if not task.wrong_prior:
-            raise InputError(
-                "a task with 'wrong_prior'",
-                f"'{task.name}' without one",
-                "name the fields of the model to replace",
-            )
+            remedy = "name the fields of the model to replace"
+            raise InputError("a task with 'wrong_prior'", f"'{task.name}' without one", remedy)
         family: Any = type(task.model)
         model = family.from_spec({**task.model.spec(), **task.wrong_prior})
-        engine = registry.load("engine", task.reference)()
-        branch: Branch = engine(replace(task, model=model, wrong_prior={}), data, seed=seed)
-        return branch
+        engine: Engine = registry.load("engine", task.reference)()
+        altered = replace(task, model=model, wrong_prior={})
+        return engine(altered, data, seed=seed)
 
 
 PART = WrongPrior

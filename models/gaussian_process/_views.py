@@ -1,4 +1,6 @@
-"""A process as a reader meets it: in a sentence, in an example, in the groups and distances of its contexts."""
+"""A process as a reader meets it: in a sentence, in an example, in the groups and distances of its
+contexts.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import numpy.typing as npt
 
 from veribayes.models._layout import Column, Layout
 from veribayes.models._model import Distance, Groups, plain
-from veribayes.predictive import Array
+from veribayes.predictive import Array, Mask
 from veribayes.tree import Data
 from veribayes.tree.shown import Example, Line, Shown
 
@@ -52,13 +54,14 @@ def example(seen: Example) -> Shown:
         return Shown(text)
     distance = np.sqrt(((x - at) ** 2).sum(-1))
     nearest = np.argsort(distance)[:NEIGHBOURS_SHOWN]
-    return Shown(text, ("distance", "y"), [[_number(distance[i]), _number(y[i])] for i in nearest])
+    rows = [[_number(distance[i]), _number(y[i])] for i in nearest]
+    return Shown(text, ("distance", "y"), rows)
 
 
 def _vector(x: npt.NDArray[Any]) -> str:
-    parts = [_number(v) for v in x[:COORDINATES_SHOWN]] + (
-        ["…"] if x.size > COORDINATES_SHOWN else []
-    )
+    parts = [_number(coordinate) for coordinate in x[:COORDINATES_SHOWN]]
+    if x.size > COORDINATES_SHOWN:
+        parts.append("…")
     return parts[0] if x.size == 1 else f"({', '.join(parts)})"
 
 
@@ -69,23 +72,21 @@ def _number(x: float) -> str:
 def groups(data: Data) -> Groups:
     """How far the query lies from the nearest input of the context, and from the middle."""
     x, query = data.arrays["x"], data.arrays["x_query"]
-    distance = np.linalg.norm(
-        query[:, :, None] - x[:, None], axis=-1
-    )  # (dataset, query, observation)
+    apart = query[:, :, None] - x[:, None]
+    distance = np.linalg.norm(apart, axis=-1)  # (dataset, query, observation)
     running = np.minimum.accumulate(distance, axis=-1)
     alone = np.full((*distance.shape[:2], 1), np.inf)
-    nearest = np.moveaxis(np.concatenate([alone, running], -1)[..., data.positions], -1, 1)
-    return {
-        **_extremes("nearest input of the context", "away", nearest),
-        **_extremes("query", "from the origin", np.linalg.norm(query, axis=-1)[:, None]),
-        **{
-            f"query with negative input {i + 1}": (query[:, None, :, i] < 0)
-            for i in range(query.shape[-1])
-        },
-    }
+    by_size = np.concatenate([alone, running], -1)
+    nearest = np.moveaxis(by_size[..., data.positions], -1, 1)
+    from_origin = np.linalg.norm(query, axis=-1)[:, None]
+    groups = _extremes("nearest input of the context", "away", nearest)
+    groups |= _extremes("query", "from the origin", from_origin)
+    for i in range(query.shape[-1]):
+        groups[f"query with negative input {i + 1}"] = query[:, None, :, i] < 0
+    return groups
 
 
-def _extremes(what: str, how: str, size: Array) -> Groups:
+def _extremes(what: str, how: str, size: Array) -> dict[str, Mask]:
     """The lowest and the highest quarter."""
     low, high = np.quantile(size[np.isfinite(size)], QUARTILES)
     return {
@@ -96,9 +97,9 @@ def _extremes(what: str, how: str, size: Array) -> Groups:
 
 def distance(context: Any, query: Any) -> Distance:
     """Units between an input of the context and the query."""
-    apart = np.linalg.norm(query[:, :, None] - context.x[:, None], axis=-1)  # (B, Q, n)
+    apart = query[:, :, None] - context.x[:, None]
+    units = np.linalg.norm(apart, axis=-1)  # (B, Q, n)
     labels = [f"{STEP * i:g}–{STEP * (i + 1):g}" for i in range(STEPS - 1)]
-    last = f"{STEP * (STEPS - 1):g}+"
-    return Distance(
-        "distance in x", [*labels, last], np.minimum(apart // STEP, STEPS - 1).astype(np.int64)
-    )
+    labels.append(f"{STEP * (STEPS - 1):g}+")
+    classes = np.minimum(units // STEP, STEPS - 1).astype(np.int64)
+    return Distance("distance in x", labels, classes)

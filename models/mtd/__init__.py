@@ -2,8 +2,9 @@
 
     weights ~ Dirichlet(concentration 1_m),   P(Y_t = y | past) = sum_g weights_g pi_g(y_{t-g}, y),   g = 1..m
 
-The transition matrices pi_g are known and shared by all sequences; only the weights of a sequence are unknown. The first m
-symbols are independent and uniform. Raftery, J. R. Stat. Soc. B 47 (1985) 528; Berchtold & Raftery, Stat. Sci. 17 (2002) 328.
+The transition matrices pi_g are known and shared by all sequences; only the weights of a sequence
+are unknown. The first m symbols are independent and uniform. Raftery, J. R. Stat. Soc. B 47 (1985)
+528; Berchtold & Raftery, Stat. Sci. 17 (2002) 328.
 """
 
 from __future__ import annotations
@@ -86,47 +87,53 @@ class MTD(Model):
         """pi, (m, q, q): the lag, the symbol at that lag, the next symbol."""
         shape = (self.m if self.per_lag else 1, self.q, self.q)
         if self.matrix is not None:
-            found = np.array(self.matrix).reshape(shape)
-        else:  # normalised exponentials by hand: NumPy may change how it draws a Dirichlet, but not its uniforms
-            found = -np.log1p(-np.random.Generator(np.random.PCG64(self.matrix_seed)).random(shape))
-            found = found / found.sum(-1, keepdims=True)
-        return np.array(np.broadcast_to(found, (self.m, self.q, self.q)))
+            rows = np.array(self.matrix).reshape(shape)
+        else:
+            # normalised exponentials by hand: NumPy may change how it draws a Dirichlet, but not
+            # its uniforms
+            rng = np.random.Generator(np.random.PCG64(self.matrix_seed))
+            exponentials = -np.log1p(-rng.random(shape))
+            rows = exponentials / exponentials.sum(-1, keepdims=True)
+        return np.array(np.broadcast_to(rows, (self.m, self.q, self.q)))
 
     @property
     def layout(self) -> Layout:
         return _views.SYMBOLS
 
-    # -- helpers of every engine --------------------------------------------------------------------------------------
+    # -- helpers of every engine -------------------------------------------------------------------
 
     def likelihood_terms(self, y: IntArray) -> Array:
-        """a[t, g] = pi_g(y_{t-g}, y_t), (B, T) -> (B, T, m); ones for t < m, where the weights play no part."""
-        out = np.ones((*y.shape, self.m))
+        """a[t, g] = pi_g(y_{t-g}, y_t), (B, T) -> (B, T, m); ones for t < m, where the weights play
+        no part.
+        """
+        terms = np.ones((*y.shape, self.m))
+        following = y[:, self.m :]
         for g in range(self.m):
-            out[:, self.m :, g] = self.matrices[g][
-                y[:, self.m - g - 1 : y.shape[1] - g - 1], y[:, self.m :]
-            ]
-        return out
+            at_lag = y[:, self.m - g - 1 : y.shape[1] - g - 1]
+            terms[:, self.m :, g] = self.matrices[g][at_lag, following]
+        return terms
 
     def next_rows(self, y: IntArray, t: int) -> Array:
         """pi_g(y_{t-g}, .) for the symbol after the prefix of length t >= m, (B, m, q)."""
-        return np.stack([self.matrices[g][y[:, t - g - 1]] for g in range(self.m)], axis=1)
+        rows = [self.matrices[g][y[:, t - g - 1]] for g in range(self.m)]
+        return np.stack(rows, axis=1)
 
     def next_symbol(self, weights: Array, y: IntArray, t: int) -> Array:
         """Probabilities (B, q) of the symbol after the prefix of length t, for weights (B, m)."""
         return np.einsum("bg,bgk->bk", weights, self.next_rows(y, t))
 
-    # -- the protocol of a model --------------------------------------------------------------------------------------
+    # -- the protocol of a model -------------------------------------------------------------------
 
     def spec(self) -> dict[str, Any]:
-        out: dict[str, Any] = {
+        spec: dict[str, Any] = {
             "q": self.q,
             "m": self.m,
             "concentration": self.concentration,
             "per_lag": self.per_lag,
         }
         if self.matrix is None:
-            return {**out, "matrix_seed": self.matrix_seed}
-        return {**out, "matrix": np.array(self.matrix).tolist()}
+            return {**spec, "matrix_seed": self.matrix_seed}
+        return {**spec, "matrix": np.array(self.matrix).tolist()}
 
     @classmethod
     def from_spec(cls, spec: Any) -> MTD:
@@ -135,42 +142,39 @@ class MTD(Model):
         return cls(**mapping("an mtd", spec, allowed=allowed, required=["q", "m"]))
 
     def default_design(self) -> Design:
-        return Design(
-            tuple(t for t in (4, 8, 16, 32, 64, 128) if t >= self.m) or (self.m, 2 * self.m)
-        )
+        usual = tuple(t for t in (4, 8, 16, 32, 64, 128) if t >= self.m)
+        return Design(usual or (self.m, 2 * self.m))
 
     def defaults(self) -> dict[str, Any]:
-        routes = (
-            ("simplex_quadrature", "lag_counts")
-            if self.m <= MOST_LAGS
-            else ("lag_quasi_monte_carlo", "nuts")
-        )
+        reference, second_route = "simplex_quadrature", "lag_counts"
+        if self.m > MOST_LAGS:
+            reference, second_route = "lag_quasi_monte_carlo", "nuts"
         return {
-            "reference": routes[0],
-            "second_route": routes[1],
+            "reference": reference,
+            "second_route": second_route,
             "rivals": ("mirror_descent",),
             "wrong_prior": {"concentration": 0.3 * self.concentration},
         }
 
     def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
-        """Draw data sets: `y` (B, T), T the largest position; the outcome is the symbol after each prefix."""
+        """Draw data sets: `y` (B, T), T the largest position; the outcome is the symbol after each
+        prefix.
+        """
         import jax
 
         if design.positions[0] < self.m:
-            raise InputError(
-                f"positions of at least m = {self.m}",
-                f"{design.positions[0]}",
-                "the first m symbols are uniform",
-            )
+            wanted = f"positions of at least m = {self.m}"
+            remedy = "the first m symbols are uniform"
+            raise InputError(wanted, f"{design.positions[0]}", remedy)
         positions = np.array(design.positions, dtype=np.int64)
         with jax.enable_x64(True):
             simulator = _simulator(self, int(positions[-1]) + 1)
-            weights, y = (np.array(a) for a in simulator(keys(seed, stream, index), self.matrices))
+            drawn = simulator(keys(seed, stream, index), self.matrices)
+            weights, y = map(np.array, drawn)
         context = np.broadcast_to(positions, (index.size, positions.size)).copy()
         outcome = y[:, positions, None].astype(np.float64)
-        return Simulation(
-            Data({"y": y[:, :-1]}, positions, index), {"weights": weights}, outcome, context
-        )
+        data = Data({"y": y[:, :-1]}, positions, index)
+        return Simulation(data, {"weights": weights}, outcome, context)
 
     def inputs(self, data: Data, position: int) -> tuple[Any, Any]:
         """(the prefix y[:, :t], None)."""
@@ -210,22 +214,23 @@ class MTD(Model):
     ) -> Predictive:
         """Probabilities (B, 1, q) averaged over the draws of the weights (B, S, m)."""
         mean = np.asarray(latent_draws["weights"], dtype=np.float64).mean(1)
-        return Categorical(
-            self.next_symbol(mean, data.arrays["y"], int(data.positions[position]))[:, None]
-        )
+        length = int(data.positions[position])
+        probs = self.next_symbol(mean, data.arrays["y"], length)
+        return Categorical(probs[:, None])
 
     def prior_predictive(self, data: Data) -> Predictive:
         """Equal weights of all lags on the last m symbols; a uniform symbol after a shorter prefix."""
         weights = np.full((data.index.size, self.m), 1 / self.m)
         uniform = np.full((data.index.size, self.q), 1 / self.q)
-        long_enough = data.positions >= self.m
-        each = [
-            self.next_symbol(weights, data.arrays["y"], int(t)) if long else uniform
-            for t, long in zip(data.positions, long_enough, strict=True)
-        ]
-        return Categorical(np.stack(each, axis=1)[:, :, None])
+        by_position = []
+        for t in data.positions.tolist():
+            probs = uniform
+            if t >= self.m:
+                probs = self.next_symbol(weights, data.arrays["y"], t)
+            by_position.append(probs)
+        return Categorical(np.stack(by_position, axis=1)[:, :, None])
 
-    # -- for readers --------------------------------------------------------------------------------------------------
+    # -- for readers -------------------------------------------------------------------------------
 
     def sentence(self) -> str:
         return _views.sentence(self)
@@ -251,15 +256,10 @@ class MTD(Model):
         if matrix.shape != shape:
             raise ModelError(f"a matrix of shape {shape}", f"{matrix.shape}")
         total = matrix.sum(-1)
-        if (
-            not np.all(np.isfinite(matrix))
-            or np.any(matrix < 0)
-            or np.any(np.abs(total - 1) > ROW_SUM_TOLERANCE)
-        ):
-            raise ModelError(
-                "matrix rows that are >= 0 and sum to one",
-                f"sums from {total.min():g} to {total.max():g}",
-            )
+        proper = np.all(np.isfinite(matrix) & (matrix >= 0))
+        if not proper or np.any(np.abs(total - 1) > ROW_SUM_TOLERANCE):
+            sums = f"sums from {total.min():g} to {total.max():g}"
+            raise ModelError("matrix rows that are >= 0 and sum to one", sums)
         return matrix
 
 
@@ -274,17 +274,18 @@ def _simulator(model: MTD, length: int) -> Any:
     import jax
     import jax.numpy as jnp
 
+    shapes = [(model.m,), (model.m,), (length - model.m,)]
+
     def one(key: jax.Array, matrices: jax.Array) -> tuple[jax.Array, jax.Array]:
-        for_weights, for_start, for_rest = uniforms(
-            key, (model.m,), (model.m,), (length - model.m,)
-        )
-        weights = jax.nn.softmax(log_gamma(key, for_weights, model.concentration))
+        for_weights, for_start, for_rest = uniforms(key, *shapes)
+        log_gammas = log_gamma(key, for_weights, model.concentration)
+        weights = jax.nn.softmax(log_gammas)
         start = integers(for_start, model.q)
 
-        def step(
-            recent: jax.Array, u: jax.Array
-        ) -> tuple[jax.Array, jax.Array]:  # recent[g] = y_{t-1-g}
-            above = jnp.cumsum(weights @ matrices[jnp.arange(model.m), recent])
+        def step(recent: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array]:
+            """The next symbol, where recent[g] = y_{t-1-g}."""
+            rows = matrices[jnp.arange(model.m), recent]
+            above = jnp.cumsum(weights @ rows)
             symbol = (u >= above[:-1] / above[-1]).sum()
             return jnp.concatenate([symbol[None], recent[:-1]]), symbol
 

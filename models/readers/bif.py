@@ -4,8 +4,9 @@
     variable NAME { type discrete [ K ] { s1, s2, … }; property … ; }
     probability ( CHILD | P1, P2 ) { (a, b) p1, p2, … ;   table … ;   default … ; }
 
-`table` lists the child's states slowest and the last parent fastest; `(a, b)` rows are found by label. Bare names may hold
-anything but blanks, quotes, commas and brackets; quoted ones, those too. Comments are // and /* */.
+`table` lists the child's states slowest and the last parent fastest; `(a, b)` rows are found by
+label. Bare names may hold anything but blanks, quotes, commas and brackets; quoted ones, those too.
+Comments are // and /* */.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ import numpy as np
 from veribayes.errors import ModelError
 from veribayes.models._check import shown
 from veribayes.models._dialects import UNQUOTED, looks_like
-from veribayes.models._files import (
+from veribayes.models._reader import Reader
+from veribayes.models._scan import SIGN, Syntax, Token, Tokens
+from veribayes.models.bayesian_network import BayesianNetwork, checked_table
+from veribayes.models.readers._files import (
     MAX_NAMES,
     line_of,
     numbers,
@@ -28,9 +32,6 @@ from veribayes.models._files import (
     read_text,
     require_entries,
 )
-from veribayes.models._reader import Reader
-from veribayes.models._scan import SIGN, Syntax, Token, Tokens
-from veribayes.models.bayesian_network import BayesianNetwork, checked_table
 from veribayes.predictive import Array
 
 BIF = Syntax(signs="{}()[],;|", line="//", block=("/*", "*/"))
@@ -42,7 +43,8 @@ def read_bif(path: str | Path) -> BayesianNetwork:
 
     Raises:
         InputError: no readable file of at most 64 MiB.
-        ModelError: the text is not BIF, or does not describe a network; the message gives file and line.
+        ModelError: the text is not BIF, or does not describe a network; the message gives file and
+            line.
     """
     path = Path(path)
     return parse_bif(read_text(path), path.name)
@@ -111,7 +113,7 @@ class _Reader:
                     f"none for {shown(name)}",
                 )
 
-    # -- blocks -------------------------------------------------------------------------------------------------------
+    # -- blocks ------------------------------------------------------------------------------------
 
     def _network(self) -> None:
         while not self.tokens.next("'{' after network").is_sign("{"):
@@ -194,7 +196,7 @@ class _Reader:
             self._fail("a table of probabilities", f"property {shown(' '.join(text.split()))}", start,
                        "its numbers are parameters of that function; write the full table")  # fmt: skip
 
-    # -- tables -------------------------------------------------------------------------------------------------------
+    # -- tables ------------------------------------------------------------------------------------
 
     def _table(self, child: str, block: _Block) -> Array:
         """(configurations, states) in C order of the parents."""
@@ -243,7 +245,7 @@ class _Reader:
     def _floats(self, raw: str, start: int, size: int) -> Array:
         return numbers(raw, size, lambda: self._at(start))
 
-    # -- tokens -------------------------------------------------------------------------------------------------------
+    # -- tokens ------------------------------------------------------------------------------------
 
     def _name(self, expected: str) -> str:
         token = self.tokens.next(expected)
@@ -252,7 +254,9 @@ class _Reader:
         return token.text
 
     def _names(self, closing: str, expected: str) -> list[str]:
-        """Names up to a closing bracket; separators are as good as blanks, as in the original grammar."""
+        """Names up to a closing bracket; separators are as good as blanks, as in the original
+        grammar.
+        """
         names = list[str]()
         expected = f"{expected}, then '{closing}'"
         token = self.tokens.next(expected)
@@ -274,7 +278,9 @@ class _Reader:
 
 
 def _configuration(labels: list[str], numbered: list[dict[str, int]]) -> int | None:
-    """Number of the parents' configuration with these states, in C order; None where a label is no state of its parent."""
+    """Number of the parents' configuration with these states, in C order; None where a label is no
+    state of its parent.
+    """
     if len(labels) != len(numbered):
         return None
     where = 0

@@ -4,9 +4,9 @@
     node a { states = ("yes" "no"); … }
     potential ( b | a c ) { data = ((( .1 .9 )( .2 .8 )) …); }
 
-The states of the child vary fastest in `data`, those of the last parent next. Comments run from % to the end of the line.
-In quotes a backslash stands before a quote or a backslash of the name. States without quotes, as pyAgrum writes them, end at a
-blank.
+The states of the child vary fastest in `data`, those of the last parent next. Comments run from %
+to the end of the line. In quotes a backslash stands before a quote or a backslash of the name.
+States without quotes, as pyAgrum writes them, end at a blank.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 
 from veribayes.models._check import shown
 from veribayes.models._dialects import UNQUOTED, looks_like
-from veribayes.models._files import MAX_NAMES, Draft, line_of, read_text
 from veribayes.models._reader import Reader
 from veribayes.models._scan import SIGN, Syntax, Tokens
 from veribayes.models.bayesian_network import BayesianNetwork
+from veribayes.models.readers._files import MAX_NAMES, Draft, line_of, read_text
 
 NET = Syntax(signs="{}()=;|", line="%", escapes=True)
 LIST = Syntax(
@@ -41,7 +41,8 @@ def read_net(path: str | Path) -> BayesianNetwork:
 
     Raises:
         InputError: no readable file.
-        ModelError: the text is not NET, or holds other nodes than finite ones with tables; the message gives file and line.
+        ModelError: the text is not NET, or holds other nodes than finite ones with tables; the
+            message gives file and line.
     """
     path = Path(path)
     return parse_net(read_text(path), path.name)

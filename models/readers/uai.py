@@ -4,8 +4,8 @@
     for each table: how many variables, the parents, the child
     for each table: how many entries, then they, the child's states varying fastest
 
-The format has no names: variables are x0, x1, … and states 0, 1, …. Writers differ, and each of their orders is told by what
-only it can mean:
+The format has no names: variables are x0, x1, … and states 0, 1, …. Writers differ, and each of
+their orders is told by what only it can mean:
     the format           parents, child in every scope; the last variable of the scope varies fastest
     child first          child, parents in every scope; the last variable varies fastest
     pgmpy                parents, child in every scope; the first variable varies fastest (tables are sums of one only so)
@@ -26,7 +26,9 @@ import numpy as np
 
 from veribayes.models._check import shown
 from veribayes.models._dialects import looks_like
-from veribayes.models._files import (
+from veribayes.models._reader import Reader
+from veribayes.models.bayesian_network import MAX_ENTRIES, BayesianNetwork
+from veribayes.models.readers._files import (
     MAX_NAMES,
     SUMS,
     Draft,
@@ -36,8 +38,6 @@ from veribayes.models._files import (
     read_text,
     require_entries,
 )
-from veribayes.models._reader import Reader
-from veribayes.models.bayesian_network import MAX_ENTRIES, BayesianNetwork
 from veribayes.predictive import Array
 
 WORD = re.compile(r"\S+")
@@ -84,7 +84,8 @@ def read_uai(path: str | Path) -> BayesianNetwork:
 
     Raises:
         InputError: no readable file.
-        ModelError: the text is not a Bayesian network in UAI format; the message gives file and line.
+        ModelError: the text is not a Bayesian network in UAI format; the message gives file and
+            line.
     """
     path = Path(path)
     return parse_uai(read_text(path), path.name)
@@ -166,7 +167,8 @@ def _scope(words: _Words, variables: int) -> Scope:
 def _order(
     draft: Draft, scopes: Sequence[Scope], sizes: Sequence[int], tables: Sequence[Array]
 ) -> Layout:
-    """The format's layout or pgmpy's, whichever makes tables of all numbers; one file has one writer.
+    """The format's layout or pgmpy's, whichever makes tables of all numbers; one file has one
+    writer.
 
     Raises:
         ModelError: both do, and say different things.

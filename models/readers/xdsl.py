@@ -1,10 +1,11 @@
 """Reader for XDSL (GeNIe, SMILE), plain or gzipped: chance nodes with tables, and deterministic ones.
 
-    <smile><nodes> <cpt id="b"><state id="yes"/>… <parents>a c</parents> <probabilities>…</probabilities></cpt>
-    <deterministic id="d"><state id="no"/>… <parents>b</parents> <resultingstates>no yes</resultingstates></deterministic>
+    <smile><nodes> <cpt id="b"><state id="yes"/>… <parents>a c</parents>
+    <probabilities>…</probabilities></cpt> <deterministic id="d"><state id="no"/>…
+    <parents>b</parents> <resultingstates>no yes</resultingstates></deterministic>
 
-The states of a node vary fastest in its table, those of its last parent next; in files of pyAgrum, which name it, those of its
-first parent (versions 1.10 to 3.3 write them so, and read them so).
+The states of a node vary fastest in its table, those of its last parent next; in files of pyAgrum,
+which name it, those of its first parent (versions 1.10 to 3.3 write them so, and read them so).
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from pathlib import Path
 
 from veribayes.models._check import shown
 from veribayes.models._dialects import ROOTS
-from veribayes.models._files import Draft, read_text
 from veribayes.models._reader import Reader
 from veribayes.models._xml import Element, parse_xml
 from veribayes.models.bayesian_network import BayesianNetwork
+from veribayes.models.readers._files import Draft, read_text
 
 FULL_TABLE = "write the full table as cpt: parameters of other functions are no probabilities"
 KINDS: Mapping[str, str] = {
@@ -38,7 +39,8 @@ def read_xdsl(path: str | Path) -> BayesianNetwork:
 
     Raises:
         InputError: no readable file.
-        ModelError: the text is not XDSL, or holds other nodes than tables; the message gives file and line.
+        ModelError: the text is not XDSL, or holds other nodes than tables; the message gives file
+            and line.
     """
     path = Path(path)
     return parse_xdsl(read_text(path), path.name)

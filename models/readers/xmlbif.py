@@ -12,10 +12,10 @@ from pathlib import Path
 
 from veribayes.models._check import shown
 from veribayes.models._dialects import ROOTS
-from veribayes.models._files import Draft, read_text
 from veribayes.models._reader import Reader
 from veribayes.models._xml import Element, parse_xml
 from veribayes.models.bayesian_network import BayesianNetwork
+from veribayes.models.readers._files import Draft, read_text
 
 
 def read_xmlbif(path: str | Path) -> BayesianNetwork:
@@ -23,7 +23,8 @@ def read_xmlbif(path: str | Path) -> BayesianNetwork:
 
     Raises:
         InputError: no readable file.
-        ModelError: the text is not XMLBIF, or does not describe a network; the message gives file and line.
+        ModelError: the text is not XMLBIF, or does not describe a network; the message gives file
+            and line.
     """
     path = Path(path)
     return parse_xmlbif(read_text(path), path.name)

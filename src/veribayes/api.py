@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval, clustered by data set; None where it is infinite or undefined."""
+    """A number with its 95 % interval over data sets; None where it is infinite or undefined."""
 
     estimate: float | None
     low: float | None
@@ -63,8 +63,9 @@ class Result:
         return _estimate(self.entry["recovery"])
 
     def table(self) -> pd.DataFrame:
-        """One row a context size: mean divergence of the candidate with its simultaneous band, and of every rival."""
-        return self.tree["verdict"].to_dataset().to_dataframe().set_index("context")
+        """One row a context size: the candidate's mean divergence with its band, and the rivals'."""
+        curve = self.tree["verdict"].to_dataset()
+        return curve.to_dataframe().set_index("context")
 
     def plot(self) -> Figure:
         """The curve over context size, with the rivals."""
@@ -85,8 +86,10 @@ class Result:
         return folder
 
     def __repr__(self) -> str:
-        e, kl = self.entry, self.entry["primary"]
-        return f"Result({e['task']!r}, {e['candidate']!r}, {self.verdict}, {kl['metric']}={kl['estimate']} {kl['unit']})"
+        entry = self.entry
+        primary = entry["primary"]
+        size = f"{primary['metric']}={primary['estimate']} {primary['unit']}"
+        return f"Result({entry['task']!r}, {entry['candidate']!r}, {entry['verdict']}, {size})"
 
 
 def task(
@@ -99,27 +102,26 @@ def task(
     """A task by shipped name, from a file, from `package.module:object`, or around a model.
 
     Args:
-        what: `gp-rbf-1d`, `asia.bif`, `mine.yaml`, `package.module:object`, a model (pgmpy's too), a NumPyro program, a Task.
+        what: `gp-rbf-1d`, `asia.bif`, `mine.yaml`, `package.module:object`, a model (pgmpy's too),
+            a NumPyro program, a Task.
         data: arguments of a NumPyro program by name.
         simulated: draw the outcomes of a program from its prior even where `data` holds them.
         design: for a model: `positions`, `queries`, `shard` instead of its family's default design.
 
     Raises:
-        InputError: nothing of that name, a file that does not describe a model, or a design for what is a task already.
+        InputError: nothing of that name, a file that does not describe a model, or a design for
+            what is a task already.
     """
     if isinstance(what, str | Path):
-        found = _found(str(what))
-        if not _is_program(found):
-            return task(found, data=data, **design)
-        program = NumPyroModel(found, data or {}, str(what), simulated)
-        return task(program, **{"name": _program_name(program), **design})
+        meant = _named(str(what))
+        if not _is_program(meant):
+            return task(meant, data=data, **design)
+        return _of_program(NumPyroModel(meant, data or {}, str(what), simulated), design)
     if _is_program(what):
-        program = NumPyroModel(what, data or {}, simulated=simulated)
-        return task(program, **{"name": _program_name(program), **design})
+        return _of_program(NumPyroModel(what, data or {}, simulated=simulated), design)
     if data:
-        raise InputError(
-            "data for a NumPyro program", f"{', '.join(data)} for '{getattr(what, 'name', what)}'"
-        )
+        given = f"{', '.join(data)} for '{getattr(what, 'name', what)}'"
+        raise InputError("data for a NumPyro program", given)
     if is_pgmpy_network(what):
         what = from_pgmpy(what)
     if hasattr(what, "default_design"):
@@ -127,27 +129,30 @@ def task(
     if not isinstance(what, Task):
         raise InputError("a task, a model, or the name or file of one", type(what).__name__)
     if design:
-        raise InputError(
-            "a design for a model",
-            f"{', '.join(design)} for the task '{what.name}'",
-            "give task.model",
-        )
+        given = f"{', '.join(design)} for the task '{what.name}'"
+        raise InputError("a design for a model", given, "give task.model")
     return what
 
 
-def _is_program(found: Any) -> bool:
+def _is_program(what: Any) -> bool:
     """What can be called and is no task, model or network is a NumPyro program."""
-    known = isinstance(found, Task) or hasattr(found, "default_design") or is_pgmpy_network(found)
-    return not known and is_program(found)
+    known = isinstance(what, Task) or hasattr(what, "default_design") or is_pgmpy_network(what)
+    return not known and is_program(what)
+
+
+def _of_program(program: NumPyroModel, design: Mapping[str, Any]) -> Task:
+    """The task around a program, under the program's name where the design has none."""
+    return task(program, **{"name": _program_name(program), **design})
 
 
 def _program_name(program: NumPyroModel) -> str:
     """The name of its task: what follows the module, in the letters that a task's name may have."""
     last = program.shown.rpartition(":")[2]
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", last).strip("-._+")[-64:].lstrip("-._+") or "program"
+    allowed = re.sub(r"[^A-Za-z0-9._+-]+", "-", last).strip("-._+")
+    return allowed[-64:].lstrip("-._+") or "program"
 
 
-def _found(text: str) -> Any:
+def _named(text: str) -> Any:
     """The task of that name or in that file, or whatever is behind `package.module:object`."""
     if ":" in text and not Path(text).exists():
         from veribayes.candidates import import_object
@@ -182,16 +187,19 @@ def verify(
 
     Args:
         what: anything `task` understands.
-        candidate: a callable (context, query) -> one of the six predictive forms, a torch module, an engine, recorded
-            predictions (a DataTree or its file), or the name of a checkpoint or engine; None is the task's own checkpoint.
-        datasets: independent data sets; they are the unit of replication. A verdict `equivalent` needs 400.
+        candidate: a callable (context, query) -> one of the six predictive forms, a torch module,
+            an engine, recorded predictions (a DataTree or its file), or the name of a checkpoint or
+            engine; None is the task's own checkpoint.
+        datasets: independent data sets; they are the unit of replication. A verdict `equivalent`
+            needs 400.
         seed: with it every number of the run is determined.
         tolerance: of the primary endpoint, instead of the task's.
         reference: engine that computes the truth, instead of the task's.
         audit: data sets on which NUTS checks an exact reference; 0 for none.
         out: folder for shards, run and report; the run resumes from it.
         options: `reference.NAME`, `candidate.NAME` and `audit.NAME` options of engines.
-        keep_predictions: keep all answers of the candidate in the tree; it is then a candidate itself.
+        keep_predictions: keep all answers of the candidate in the tree; it is then a candidate
+            itself.
         tests: how much is asked beside the primary endpoint: `none`, `standard` or `all`.
         sequential: stop as soon as it is sure that the candidate is different.
 
@@ -200,67 +208,62 @@ def verify(
     """
     from veribayes.candidates import with_tolerance
 
-    made = with_tolerance(task(what), tolerance)
-    split = split_options(options or {})
+    meant = with_tolerance(task(what), tolerance)
+    of_role = split_options(options or {})
     chosen = pipeline.Options(
         datasets=datasets,
         seed=seed,
         audit=audit,
         reference=reference,
-        reference_options=split["reference"],
-        candidate_options=split["candidate"],
-        audit_options=split["audit"],
+        reference_options=of_role["reference"],
+        candidate_options=of_role["candidate"],
+        audit_options=of_role["audit"],
         keep_predictions=keep_predictions,
         tests=tests,
         sequential=sequential,
     )
     if out is None:
-        return Result(pipeline.run(made, candidate, chosen))
+        return Result(pipeline.run(meant, candidate, chosen))
     folder = Path(out)
-    with ownership.claimed(folder, made, candidate, chosen):
+    with ownership.claimed(folder, meant, candidate, chosen):
         for file in ("report.html", "result.json"):
             folders.require_writable(folder / file)
-        result = Result(pipeline.run(made, candidate, chosen, out=folder))
-        write_reports([result.tree], folder)
-    return result
+        tree = pipeline.run(meant, candidate, chosen, out=folder)
+        write_reports([tree], folder)
+    return Result(tree)
 
 
 def split_data(options: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     """Arguments of a program, from `data=FILE` and `data.NAME=VALUE`, and the other options."""
-    found = read_arguments(options["data"]) if "data" in options else {}
-    single = {
-        k.removeprefix("data."): parse_argument(v)
-        for k, v in options.items()
-        if k.startswith("data.")
-    }
-    return {**found, **single}, {
-        k: v for k, v in options.items() if k != "data" and not k.startswith("data.")
-    }
+    arguments: dict[str, Any] = {}
+    others: dict[str, str] = {}
+    if "data" in options:
+        arguments.update(read_arguments(options["data"]))
+    for key, value in options.items():
+        if key.startswith("data."):
+            arguments[key.removeprefix("data.")] = parse_argument(value)
+        elif key != "data":
+            others[key] = value
+    return arguments, others
 
 
 def split_options(options: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """`reference.draws=20` -> {"reference": {"draws": "20"}}."""
-    out: dict[str, dict[str, str]] = {"reference": {}, "candidate": {}, "audit": {}}
+    of_role: dict[str, dict[str, str]] = {"reference": {}, "candidate": {}, "audit": {}}
     for key, value in options.items():
         role, _, name = key.partition(".")
-        if role not in out or not name:
-            raise InputError(
-                "ROLE.OPTION with the role reference, candidate or audit",
-                f"'{key}'",
-                "for example reference.draws=20",
-            )
-        out[role][name] = value
-    return out
+        if role not in of_role or not name:
+            wanted = "ROLE.OPTION with the role reference, candidate or audit"
+            raise InputError(wanted, f"'{key}'", "for example reference.draws=20")
+        of_role[role][name] = value
+    return of_role
 
 
 def document(trees: Sequence[xr.DataTree], errors: Sequence[Mapping[str, Any]] = ()) -> str:
     """The JSON document of several runs, and of the tasks that came to no result."""
-    found = {
-        "schema": results.SCHEMA,
-        "results": [json.loads(t.attrs["result"]) for t in trees],
-        "errors": [*errors],
-    }
-    return json.dumps(found, indent=1, allow_nan=False)
+    entries = [json.loads(tree.attrs["result"]) for tree in trees]
+    content = {"schema": results.SCHEMA, "results": entries, "errors": [*errors]}
+    return json.dumps(content, indent=1, allow_nan=False)
 
 
 def write_reports(
@@ -274,13 +277,18 @@ def write_reports(
 def write_folder(
     runs: Mapping[Path, xr.DataTree], out: Path, errors: Sequence[Mapping[str, Any]] = ()
 ) -> None:
-    """The reports of a folder: the runs of this command, by their folders, and those of other tasks that are there.
+    """The reports of a folder: the runs of this command, by their folders, and those of other tasks
+    that are there.
 
     A run that cannot be read is left out, as `veribayes report` would refuse it.
     """
-    others = [file for file in store.run_files(out) if file.parent not in runs]
-    kept = [tree for tree in map(_readable, others) if tree is not None]
-    write_reports([*runs.values(), *kept], out, errors)
+    trees = list(runs.values())
+    for file in store.run_files(out):
+        if file.parent not in runs:
+            tree = _readable(file)
+            if tree is not None:
+                trees.append(tree)
+    write_reports(trees, out, errors)
 
 
 def _readable(path: Path) -> xr.DataTree | None:

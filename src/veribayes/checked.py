@@ -1,4 +1,6 @@
-"""Checks of arguments: each returns the value in its canonical type or raises `InputError`, which names the argument."""
+"""Checks of arguments: each returns the value in its canonical type or raises `InputError`, which
+names the argument.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,13 @@ def number(name: str, value: Any, *, above: float = -math.inf, below: float = ma
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise InputError(f"a number for '{name}'", shown(value))
     if not (math.isfinite(value) and above < value < below):
-        limits = [f"above {above:g}"] * math.isfinite(above) + [f"below {below:g}"] * math.isfinite(
-            below
-        )
-        raise InputError(
-            " ".join(["a finite", f"'{name}'", " and ".join(limits)]).strip(), shown(value)
-        )
+        limits = []
+        if math.isfinite(above):
+            limits.append(f"above {above:g}")
+        if math.isfinite(below):
+            limits.append(f"below {below:g}")
+        wanted = f"a finite '{name}' {' and '.join(limits)}"
+        raise InputError(wanted.strip(), shown(value))
     return float(value)
 
 
@@ -44,11 +47,8 @@ def text(name: str, value: Any) -> str:
 
 def sequence(name: str, value: Any) -> tuple[Any, ...]:
     """The items of a list, a tuple or an array; text and mappings are refused."""
-    if (
-        isinstance(value, str | bytes | Mapping)
-        or not hasattr(value, "__len__")
-        or not hasattr(value, "__iter__")
-    ):
+    is_listed = hasattr(value, "__len__") and hasattr(value, "__iter__")
+    if not is_listed or isinstance(value, str | bytes | Mapping):
         raise InputError(f"a list for '{name}'", shown(value))
     return tuple(value)
 
@@ -66,10 +66,8 @@ def mapping(
             raise InputError(f"known keys in {where}", shown(key), hint)
     for key in required:
         if key not in value:
-            raise InputError(
-                f"the key '{key}' in {where}",
-                f"only {', '.join(map(str, value)) or 'an empty mapping'}",
-            )
+            present = ", ".join(map(str, value)) or "an empty mapping"
+            raise InputError(f"the key '{key}' in {where}", f"only {present}")
     return dict(value)
 
 

@@ -19,7 +19,9 @@ from typing import ClassVar
 
 
 class VeribayesError(Exception):
-    """Base of every error that veribayes raises on purpose; `exit_code` is what the command line returns."""
+    """Base of every error that veribayes raises on purpose; `exit_code` is what the command line
+    returns.
+    """
 
     exit_code: ClassVar[int] = 70
 
@@ -68,7 +70,9 @@ class EntryError(InputError):
         )
 
     def placed(self, place: Callable[[tuple[int, ...]], str]) -> EntryError:
-        """The same error with its place in words, for example `in data set 17, position 3 (n = 20), query 0`."""
+        """The same error with its place in words, for example `in data set 17, position 3 (n = 20),
+        query 0`.
+        """
         at = place(self.index)
         return EntryError(
             self.expected, self.problem, self.remedy, self.index, self.concerned, self.size, at

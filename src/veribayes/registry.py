@@ -1,14 +1,15 @@
 """Parts by file name, listed without importing them.
 
-A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored module is
-frame. Hyphens and underscores are the same in a name. Other distributions add parts through the entry point groups
-`veribayes.family`, `veribayes.reader`, `veribayes.task`, `veribayes.engine`, `veribayes.construction`, `veribayes.metric`,
-`veribayes.test`, `veribayes.claim`, `veribayes.candidate`. A plug-in that cannot be
-used is a `Fault`, which names its distribution: nothing else fails because of it, and asking for it by name says why.
+A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored
+module is frame. Hyphens and underscores are the same in a name. Other distributions add parts through entry points of
+the group `veribayes.KIND`, KIND being a key of `FOLDERS`, or `task`. A plug-in that cannot be used is a `Fault`, which
+names its distribution: nothing else fails because of it, and asking for it by name says why. A check was called a
+test: `test` and `veribayes.test` mean the same (`ALIASES`).
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import math
 import re
@@ -30,11 +31,21 @@ FOLDERS = {
     "reader": ("veribayes.models.readers", HERE / "models" / "readers"),
     "engine": ("veribayes.inference", HERE / "inference"),
     "metric": ("veribayes.validation.metrics", HERE / "validation" / "metrics"),
-    "test": ("veribayes.validation.checks", HERE / "validation" / "checks"),
+    "check": ("veribayes.validation.checks", HERE / "validation" / "checks"),
+    "endpoint": ("veribayes.validation.endpoints", HERE / "validation" / "endpoints"),
+    "probe": ("veribayes.validation.probes", HERE / "validation" / "probes"),
     "claim": ("veribayes.validation.claims", HERE / "validation" / "claims"),
     "construction": ("veribayes.transformer.constructions", HERE / "transformer" / "constructions"),
     "candidate": ("veribayes.candidates", HERE / "candidates"),
+    "section": ("veribayes.report.sections", HERE / "report" / "sections"),
+    "tokens": ("veribayes.transformer.tokens", HERE / "transformer" / "tokens"),
+    "head": ("veribayes.transformer.heads", HERE / "transformer" / "heads"),
+    "architecture": (
+        "veribayes.transformer.architectures",
+        HERE / "transformer" / "architectures",
+    ),
 }
+ALIASES = {"test": "check"}  # what a kind was called before: a word that is still understood
 PLUGGED = ("task", *FOLDERS)  # kinds that other distributions may add
 ROOMS = {"family": ("readers",)}  # folders among the parts of a kind that hold another kind
 ATTRIBUTES = {  # what a part of each kind has to offer
@@ -42,10 +53,16 @@ ATTRIBUTES = {  # what a part of each kind has to offer
     "reader": ("suffixes", "read"),
     "engine": ("method", "families", "__call__"),
     "construction": ("families", "__call__"),
+    "tokens": ("sizes", "check", "embedding", "arrays"),
+    "head": ("values", "outputs", "targets", "labels", "divergence", "form"),
+    "architecture": ("config", "network", "own"),
     "metric": ("applies", "score", "unit"),
-    "test": ("run", "exactness"),
+    "check": ("run", "exactness"),
+    "endpoint": ("level", "place", "about", "ask"),
+    "probe": ("place", "label", "ask"),
     "claim": ("source", "title", "claims"),
     "candidate": ("accepts", "candidate"),
+    "section": ("order", "template", "prepare"),
     "task": ("model", "design", "reference", "to_dict"),
 }
 PACKAGES = ("family",)  # kinds whose parts may be folders
@@ -106,7 +123,7 @@ def faults() -> list[Fault]:
 
 def plug_in_versions() -> dict[str, str]:
     """Distribution -> version of all that plug in something: a run may depend on them."""
-    entries = [e for kind in PLUGGED for e in _entries(kind)]
+    entries = [e for kind in PLUGGED if kind != "section" for e in _entries(kind)]
     return {_distribution(e): e.dist.version if e.dist else "" for e in entries}
 
 
@@ -131,12 +148,25 @@ def summary(kind: str, name: str) -> str:
     return first.strip().strip('"').strip()
 
 
+@cache
+def words(kind: str, name: str) -> tuple[str, str]:
+    """The `label` and `about` that a part's class gives as literals, empty where it gives none; its file is not run."""
+    given = {"label": "", "about": ""}
+    path = _shipped(kind).get(name)
+    if path is not None:
+        for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) in given:
+                given[ast.unparse(statement.target)] = ast.literal_eval(statement.value or "''")
+    return given["label"], given["about"]
+
+
 def load(kind: str, name: str) -> Any:
     """Import a part and return its `PART`.
 
     Raises:
         InputError: no part of this kind has this name, or it is a plug-in that cannot be used.
     """
+    kind = ALIASES.get(kind, kind)
     wanted = name if kind == "task" else name.replace("-", "_")
     shipped = _shipped(kind)
     if wanted in shipped:
@@ -191,6 +221,7 @@ def checkpoint_path(name: str) -> Path | None:
 
 
 def _shipped(kind: str) -> dict[str, Path]:
+    kind = ALIASES.get(kind, kind)
     if kind == "task":
         return {p.stem: p for p in (HERE / "models" / "tasks").glob("*.yaml")}
     if kind == "checkpoint":
@@ -228,15 +259,20 @@ def _key(kind: str, entry: EntryPoint) -> str:
 
 @cache  # it reads the metadata of every installed distribution
 def _entries(kind: str) -> tuple[EntryPoint, ...]:
-    """What other distributions add of a kind, sorted by distribution."""
+    """What other distributions add of a kind, by any of its words, sorted by distribution."""
+    kind = ALIASES.get(kind, kind)
     if kind not in PLUGGED:
         return ()
-    group = f"veribayes.{kind}"
-    try:
-        found: Iterable[EntryPoint] = entry_points(group=group)
-    except Exception:  # the metadata of one distribution cannot be read, and it may be anybody's
-        found = [e for d in _unreadable()[0] for e in d.entry_points if e.group == group]
+    words = (kind, *(before for before, now in ALIASES.items() if now == kind))
+    found = [entry for word in words for entry in _of_group(f"veribayes.{word}")]
     return tuple(sorted(found, key=_distribution))
+
+
+def _of_group(group: str) -> Iterable[EntryPoint]:
+    try:
+        return entry_points(group=group)
+    except Exception:  # the metadata of one distribution cannot be read, and it may be anybody's
+        return [e for d in _unreadable()[0] for e in d.entry_points if e.group == group]
 
 
 @cache
@@ -294,6 +330,7 @@ def _hidden(kind: str) -> list[Fault]:
 @cache
 def _part(kind: str, name: str) -> Any:
     """The part that is plugged in under this name, or its fault."""
+    kind = ALIASES.get(kind, kind)
     entry = _plugged(kind)[name]
     try:
         with redirect_stdout(sys.stderr):  # a module may greet its importer

@@ -48,12 +48,19 @@ FAMILIES = [
 ]
 
 
-@pytest.mark.parametrize("datasets", [60, pytest.param(200, marks=pytest.mark.study)])
+@pytest.mark.parametrize(
+    ("datasets", "draws"),
+    [
+        (30, 300),
+        pytest.param(60, 1000, marks=pytest.mark.study),
+        pytest.param(200, 1000, marks=pytest.mark.study),
+    ],
+)
 @pytest.mark.parametrize(
     ("model", "size", "engine"), FAMILIES, ids=lambda v: getattr(v, "kind", str(v))
 )
 def test_agreement_with_the_exact_posterior(
-    model: Any, size: int, engine: str, datasets: int
+    model: Any, size: int, engine: str, datasets: int, draws: int
 ) -> None:
     """Every latent of the data sets within 4.2 Monte Carlo standard errors, z-scores with sd in [.8, 1.2].
 
@@ -62,7 +69,7 @@ def test_agreement_with_the_exact_posterior(
     task = Task("audit", model, Design((size,), queries=1), engine, engine)
     data = task.simulate(range(datasets), seed=0, stream="audit").data
     exact = registry.load("engine", engine)()(task, data, seed=0)
-    method = Hmc()
+    method = Hmc(draws=draws)
     run = method.run(method.ladder(task)[0], model, data, 0, seed=0)
     assert run.gates.passed.mean() > 0.9  # the others climb
     for name, found in run.latents.items():

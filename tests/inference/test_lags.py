@@ -261,6 +261,9 @@ def test_quasi_monte_carlo_is_a_function_of_seed_and_index() -> None:
     some = run("lag_quasi_monte_carlo", task, data.select(datasets=np.array([4, 1])), points=512)
     np.testing.assert_allclose(some.predictive.probs, every.predictive.probs[[4, 1]], rtol=1e-12)
     assert np.all(every.predictive.probs[:, 0] == 0.2)  # a prefix shorter than the lags
+    recorded = [0.174399623252, 0.164675086014, 0.186254536442, 0.182741555955, 0.162916542052]
+    mean = every.posterior["weights"]["mean"][0, 1]
+    np.testing.assert_allclose(mean[:-1], recorded, rtol=1e-9)
 
 
 def test_uneven_weights_are_refused() -> None:

@@ -13,7 +13,7 @@ from numpyro import distributions as dist
 
 from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused
-from veribayes.inference._mcmc import Method, Run
+from veribayes.inference._mcmc import Run, Rung
 from veribayes.inference.nuts import Nuts
 from veribayes.models._kernels import RBF, LogUniform
 from veribayes.models._model import Variable
@@ -160,7 +160,7 @@ def test_data_sets_that_fail_are_replaced_by_a_longer_run(monkeypatch: pytest.Mo
     """Data sets 1 and 3 of 5 fail at first, 3 fails again; the longer run's answers are marked by 100."""
     lengths = []
 
-    def fake(self: Nuts, method: Method, model: Any, data: Data, position: int, seed: int) -> Run:
+    def fake(self: Nuts, method: Rung, model: Any, data: Data, position: int, seed: int) -> Run:
         lengths.append((method.draws, data.index.size))
         again = method.name == "nuts alone"
         bad = np.isin(data.index, [3] if again else [1, 3])

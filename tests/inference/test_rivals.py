@@ -18,6 +18,7 @@ from veribayes.models._task import Design, Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Categorical, Draws, Predictive
 from veribayes.tree import Data
+from veribayes.tree.method import Method
 
 TASKS = ["bn-general5", "bn-asia", "mtd-q5-m3", "gp-rbf-1d"]
 
@@ -187,6 +188,40 @@ def test_every_engine_describes_itself() -> None:
     for name in registry.names("engine"):
         part = registry.load("engine", name)
         assert registry.summary("engine", name).endswith((".", ":"))
-        assert isinstance(part.method, str)
+        assert isinstance(part.method, Method)
         assert isinstance(part.families, tuple)
         assert part() == part()  # frozen, comparable, every option has a default
+        label, about = registry.words("engine", name)
+        assert (label, about) == (getattr(part, "label", ""), getattr(part, "about", ""))
+
+
+@pytest.mark.parametrize(
+    ("word", "computes_posterior", "random"),
+    [
+        ("exact", True, False),
+        ("quadrature", True, False),
+        ("quasi_monte_carlo", True, True),
+        ("mcmc", True, True),
+        ("draws", False, True),
+        ("estimator", False, False),
+        ("prior", False, False),
+        ("defect", False, False),
+        ("variational", False, False),  # another distribution's own word
+    ],
+)
+def test_a_method_is_known_by_its_word(word: str, computes_posterior: bool, random: bool) -> None:
+    method = Method.of(word)
+    assert method.computes_posterior is computes_posterior
+    assert method.random is random
+    assert str(method) in (word, "other")
+
+
+def test_a_report_has_words_for_every_estimator() -> None:
+    for name in registry.names("engine"):
+        if registry.load("engine", name).method == Method.ESTIMATOR:
+            label, about = registry.words("engine", name)
+            assert label
+            assert about
+    assert registry.words("engine", "mle") == ("maximum likelihood", "relative frequencies")
+    assert registry.words("engine", "junction_tree") == ("", "")
+    assert registry.words("engine", "nothing_of_this_name") == ("", "")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from veribayes.errors import InputError, ModelError
-from veribayes.models import _files
 from veribayes.models.bayesian_network import BayesianNetwork
+from veribayes.models.readers import _files
 from veribayes.models.readers.bif import parse_bif, read_bif
 
 HEAD = """network tiny { }

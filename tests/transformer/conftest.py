@@ -13,8 +13,8 @@ from veribayes import registry
 from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Predictive
-from veribayes.transformer._batches import Recipe
 from veribayes.transformer._candidates import Candidate
+from veribayes.transformer._recipe import Recipe
 from veribayes.tree import Data
 
 MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {

@@ -18,14 +18,15 @@ from veribayes.models._kernels import RBF, Linear
 from veribayes.models._task import Design, Task
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.models.mtd import MTD
-from veribayes.transformer._architectures import build, config_from
-from veribayes.transformer._batches import config_of, divergence, make_batch
+from veribayes.transformer._architectures import build, config_from, config_of
+from veribayes.transformer._batches import make_batch
 from veribayes.transformer._candidates import NetworkCandidate
 from veribayes.transformer._checkpoint import load
+from veribayes.transformer._losses import divergence
 from veribayes.transformer._training import train
+from veribayes.transformer.architectures.disentangled import Disentangled, DisentangledConfig
+from veribayes.transformer.architectures.kernel_solver import KernelSolver, KernelSolverConfig
 from veribayes.transformer.constructions import mtd_mirror_descent
-from veribayes.transformer.disentangled import Disentangled, DisentangledConfig
-from veribayes.transformer.kernel_solver import KernelSolver, KernelSolverConfig
 
 CELLS: dict[str, Any] = {"cells": 60, "reach": 4.0, "tail_scale": 0.4}
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {

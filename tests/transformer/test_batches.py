@@ -15,18 +15,12 @@ from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.predictive import Normal
-from veribayes.transformer._batches import (
-    Group,
-    Recipe,
-    config_of,
-    context_sizes,
-    distance,
-    divergence,
-    edges_of,
-    make_batch,
-    probabilities,
-)
-from veribayes.transformer.network import Network, NetworkConfig
+from veribayes.transformer._architectures import config_of
+from veribayes.transformer._batches import Group, context_sizes, make_batch
+from veribayes.transformer._losses import distance, divergence
+from veribayes.transformer._recipe import Recipe
+from veribayes.transformer.architectures.network import Network, NetworkConfig
+from veribayes.transformer.heads import bins
 
 
 def batch(case: Any, seed: int, step: int) -> list[Group]:
@@ -91,7 +85,7 @@ def test_context_sizes_are_log_uniform_and_stratified() -> None:
 
 def test_cells_carry_the_exact_mass_with_tails() -> None:
     config = NetworkConfig("points", inputs=1, cells=4, reach=2.0, tail_scale=0.5)
-    mass = probabilities(config, Normal(np.zeros((1, 1, 1)), np.ones((1, 1, 1))))[0, 0, 0]
+    mass = bins.PART.masses(config, Normal(np.zeros((1, 1, 1)), np.ones((1, 1, 1))))[0, 0, 0]
     known = [
         0.0227501319,
         0.1359051220,
@@ -101,7 +95,7 @@ def test_cells_carry_the_exact_mass_with_tails() -> None:
         0.0227501319,
     ]  # normal tables
     np.testing.assert_allclose(mass, known, rtol=0, atol=1e-10)
-    assert edges_of(config).tolist() == [-2.0, -1.0, 0.0, 1.0, 2.0]
+    assert bins.edges_of(config).tolist() == [-2.0, -1.0, 0.0, 1.0, 2.0]
 
 
 def test_divergence_is_zero_for_the_target_itself_and_finite_for_impossible_categories() -> None:
@@ -159,7 +153,7 @@ def test_presets_are_named_in_the_task() -> None:
 
 def test_a_family_without_tokens_is_refused(make_case: Callable[..., Any]) -> None:
     task = make_case("mtd").task
-    model = SimpleNamespace(kind="tree", spec=dict, layout=SimpleNamespace(tokens="trees"))
+    model = SimpleNamespace(kind="tree", spec=dict, layout=SimpleNamespace(reader="trees"))
     other = replace(task, model=cast(Any, model), wrong_prior={})
     with pytest.raises(InputError, match="'tree'"):
         config_of(other, {})

@@ -18,20 +18,16 @@ from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.predictive import Normal, NormalMixture, as_predictive
 from veribayes.run.training import latent_scores
-from veribayes.transformer._architectures import build
-from veribayes.transformer._batches import (
-    config_of,
-    distance,
-    divergence,
-    exact_latents,
-    make_batch,
-    stretched,
-)
+from veribayes.transformer._architectures import build, config_of
+from veribayes.transformer._batches import make_batch, stretched
 from veribayes.transformer._candidates import NetworkCandidate
 from veribayes.transformer._checkpoint import WEIGHTS, load
-from veribayes.transformer._heads import Nodes, divergence_at, log_masses, nodes_of, shifted_nodes
+from veribayes.transformer._latents import exact_latents
+from veribayes.transformer._losses import distance, divergence
 from veribayes.transformer._training import train
-from veribayes.transformer.network import NetworkConfig
+from veribayes.transformer.architectures.network import NetworkConfig
+from veribayes.transformer.heads._nodes import Nodes, divergence_at, nodes_of, shifted_nodes
+from veribayes.transformer.heads.bins import log_masses
 
 CELLS = {"cells": 60, "reach": 4.0, "tail_scale": 0.4}
 GRIDS = {
@@ -196,14 +192,17 @@ def test_stretched_contexts_have_exact_targets(make_case: Callable[..., Any]) ->
     """Half of the contexts are longer by a factor up to the recipe's, and the targets are those of what they then are."""
     case = make_case("gaussian_process")
     drawn = case.task.simulate(range(400), seed=0, stream="train")
-    longer = stretched(drawn, 1.8, 0, 0)
+    longer = stretched(drawn, ("y",), 1.8, 0, 0)
     ratio = longer.data.arrays["y"] / drawn.data.arrays["y"]
     factor = ratio[:, 0]
     np.testing.assert_allclose(ratio, np.broadcast_to(factor[:, None], ratio.shape), rtol=1e-12)
     assert 0.42 < np.mean(factor == 1) < 0.58  # 3 standard errors of a half
     assert factor.min() == 1
     assert 1.7 < factor.max() <= 1.8
-    assert stretched(drawn, 1.8, 0, 0).data.arrays["y"].tolist() == longer.data.arrays["y"].tolist()
+    assert (
+        stretched(drawn, ("y",), 1.8, 0, 0).data.arrays["y"].tolist()
+        == longer.data.arrays["y"].tolist()
+    )
     recipe = replace(
         case.recipe, stretch=1.8, groups=1, network={**case.recipe.network, "head": "normal"}
     )

@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from veribayes.errors import InputError
-from veribayes.transformer._batches import config_of, integers, reals, tensors
+from veribayes.transformer import _parts
+from veribayes.transformer._architectures import config_of
+from veribayes.transformer._blocks import rotate
 from veribayes.transformer._candidates import NetworkCandidate
-from veribayes.transformer.network import Network, NetworkConfig, rotate
+from veribayes.transformer.architectures.network import Network, NetworkConfig
+from veribayes.transformer.tokens._tokens import integers, reals
 
 ROUNDING = 5e-6  # float32 sums in another order; measured 4e-7 on probabilities, 2e-6 on rotary scores of size 10
 ROWS = NetworkConfig("rows", states=(2, 3, 2), width=16, layers=2, heads=2)
@@ -198,6 +201,6 @@ def test_what_is_no_network(plain: dict[str, Any]) -> None:
 def test_one_target_vector_serves_every_data_set(make_case: Callable[..., Any]) -> None:
     case = make_case("bayesian_network")
     context, query = case.task.model.inputs(case.task.simulate(range(4), seed=0).data, 0)
-    rows, prefix, target = tensors("rows", context, query)
+    rows, prefix, target = _parts.tokens("rows").arrays(context, query)
     assert rows.shape == (4, 1, 3)
     assert prefix.shape == (*target.shape, 3)

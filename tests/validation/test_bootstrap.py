@@ -8,7 +8,7 @@ import pytest
 from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
 from veribayes.statistics.pareto import mean_beyond
-from veribayes.validation import bootstrap, stability
+from veribayes.validation import bootstrap, resampling, stability
 
 
 def sample(n: int = 200, sd: float = 1.0, seed: int = 0) -> Array:
@@ -18,7 +18,7 @@ def sample(n: int = 200, sd: float = 1.0, seed: int = 0) -> Array:
 def test_the_formula_written_out() -> None:
     """T* = (log m* - log m) / (s* / (m* sqrt n)), limits m exp(-T* s / (m sqrt n)), on the same resamples; and the tail."""
     x, n = sample(40), 40
-    sums = bootstrap.resampled(np.stack([x, x**2], -1), seed=0)
+    sums = resampling.resampled(np.stack([x, x**2], -1), seed=0)
     means = sums[:, 0] / n
     spreads = np.sqrt((sums[:, 1] - n * means**2) / (n - 1))
     t = np.sort((np.log(means) - np.log(x.mean())) / (spreads / (means * np.sqrt(n))))
@@ -49,9 +49,9 @@ def test_scale_and_order_do_not_matter_and_the_seed_decides() -> None:
 
 def test_chunks_do_not_change_the_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     x = sample()[:, None]
-    whole = bootstrap.resampled(x, seed=3)
-    monkeypatch.setattr(bootstrap, "CHUNK", 7 * 200)
-    np.testing.assert_allclose(bootstrap.resampled(x, seed=3), whole, rtol=1e-12)
+    whole = resampling.resampled(x, seed=3)
+    monkeypatch.setattr(resampling, "CHUNK", 7 * 200)
+    np.testing.assert_allclose(resampling.resampled(x, seed=3), whole, rtol=1e-12)
 
 
 def test_columns_are_analysed_as_if_alone() -> None:
@@ -104,9 +104,9 @@ def test_what_is_truly_negative_is_not_lifted() -> None:
 def test_the_posterior_point_of_nothing_but_the_unseen_is_that_of_beta() -> None:
     """The weight of one further value beside n is Beta(1, n), whose 97.5 % point is 1 - .025^(1/n); equal values stay."""
     for n in (1, 10, 400):
-        point = bootstrap.posterior_point(np.zeros((n, 2)), np.array([1.0, 5.0]), 0)
+        point = resampling.posterior_point(np.zeros((n, 2)), np.array([1.0, 5.0]), 0)
         assert point == pytest.approx((1 - 0.025 ** (1 / n)) * np.array([1.0, 5.0]), rel=0.01)
-    assert bootstrap.posterior_point(np.full((20, 1), 3.0), np.array([3.0]), 0) == pytest.approx(
+    assert resampling.posterior_point(np.full((20, 1), 3.0), np.array([3.0]), 0) == pytest.approx(
         3.0
     )
 
@@ -260,7 +260,7 @@ class TestRecovery:
         n = 40
         b, own = sample(n), sample(n, 0.5, seed=9)
         d = 0.1 * (b + own)
-        weights = bootstrap.resampled(np.eye(n), seed=0)  # how often each data set occurs
+        weights = resampling.resampled(np.eye(n), seed=0)  # how often each data set occurs
         ratio = d.mean() / b.mean()
         ratios = (weights @ d) / (weights @ b)
         squares = (weights * (d - ratios[:, None] * b) ** 2).sum(1) / n

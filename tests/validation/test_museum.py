@@ -18,10 +18,11 @@ from scipy.spatial.distance import cdist
 from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.predictive import Array, Bins, Categorical, Draws, Normal
-from veribayes.validation import bootstrap, decision, latents, repeats
-from veribayes.validation.checks import _classifier, _null, _problems, _two_sample, ecdf_band
+from veribayes.validation import bootstrap, decision, latents, repeats, resampling
+from veribayes.validation.checks import _classifier, _null, _planted, _two_sample, ecdf_band
 from veribayes.validation.checks._family import family
-from veribayes.validation.checks._problems import NULL, PROBLEMS
+from veribayes.validation.checks._planted import NULL
+from veribayes.validation.checks._problems import PROBLEMS
 from veribayes.validation.checks._test import Outcome
 from veribayes.validation.metrics._metric import Metric
 
@@ -29,7 +30,7 @@ ONE = (1, 1, 1)
 
 
 def outcome(name: str, *arrays: Array, **options: Any) -> Outcome:
-    found = registry.load("test", name).run(*arrays, **options)
+    found = registry.load("check", name).run(*arrays, **options)
     assert isinstance(found, Outcome)
     return found
 
@@ -211,7 +212,7 @@ def test_10_a_seed_inside_the_bootstrap_loop() -> None:
     values = np.random.default_rng(10).normal(size=(50, 1))
     published = [np.random.default_rng(10).choice(values, 50).sum() for _ in range(50)]
     assert np.unique(published).size == 1
-    sums = bootstrap.resampled(values, seed=0)
+    sums = resampling.resampled(values, seed=0)
     assert sums.shape == (1999, 1)
     assert np.unique(sums).size == 1999
 
@@ -302,7 +303,7 @@ def test_14_a_local_test_of_the_data_averaged_posterior() -> None:
     """Draws paired with *new* data simulated from them: the prior is then perfect, since its joint law is the true one."""
     rng = np.random.default_rng(14)
     (truth, draws, x), _ = PROBLEMS["local_c2st"].draw(rng, 200, "posterior = prior")
-    simulated = draws[:, 0] + rng.standard_normal(x.shape) / np.sqrt(_problems.OBSERVATIONS)
+    simulated = draws[:, 0] + rng.standard_normal(x.shape) / np.sqrt(_planted.OBSERVATIONS)
     published = outcome("c2st", np.c_[truth, x], np.c_[draws[:, 0], simulated], thin=False)
     assert published.p_value > 0.05  # measured: .16
     assert outcome("local_c2st", truth, draws, x).p_value == 2 / 200
@@ -405,7 +406,7 @@ def test_nan_in_latents_dropped_as_padding() -> None:
 
 def test_infinity_is_no_number_to_take_the_smallest_of() -> None:
     """argmin over divergences that are all infinite names the first one, whoever that is."""
-    from veribayes.run.predictors import vertex
+    from veribayes.validation.fitting import vertex
 
     infinite = np.full(3, np.inf)
     assert int(np.argmin(infinite)) == 0  # what our first version called the nearest

@@ -89,7 +89,7 @@ def test_quantiles_state_the_intervals_between_their_levels(
     assert [c.level for c in found] == pytest.approx(list(stated))
     assert all(c.limits.low <= c.level <= c.limits.high and c.p_value > 0.01 for c in found)
     assert (
-        registry.load("test", "pit_uniform").run(pit[:, 0, 0]).p_value > 0.01
+        registry.load("check", "pit_uniform").run(pit[:, 0, 0]).p_value > 0.01
     )  # interpolated: < 1e-6 at .1, .5, .9
 
 

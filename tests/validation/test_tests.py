@@ -23,7 +23,7 @@ from veribayes.validation.checks import (
     _classifier,
     _measure,
     _null,
-    _problems,
+    _planted,
     _ranks,
     _two_sample,
     ecdf_band,
@@ -33,15 +33,16 @@ from veribayes.validation.checks import (
 from veribayes.validation.checks import g_test as multinomial
 from veribayes.validation.checks._family import family
 from veribayes.validation.checks._measure import Job, Rate
-from veribayes.validation.checks._problems import NULL, POSTERIORS, PROBLEMS
+from veribayes.validation.checks._planted import NULL, POSTERIORS
+from veribayes.validation.checks._problems import PROBLEMS
 from veribayes.validation.checks._test import Outcome, with_spread
 
 NULLS = 200  # of which 22 may reject: 99.9 % limit of a binomial with .05
-NAMES = registry.names("test")
+NAMES = registry.names("check")
 
 
 def outcome(name: str, *arrays: Array, **options: Any) -> Outcome:
-    found = registry.load("test", name).run(*arrays, **options)
+    found = registry.load("check", name).run(*arrays, **options)
     assert isinstance(found, Outcome)
     return found
 
@@ -59,7 +60,7 @@ def rejections(problem: str, defect: str, n: int, replicates: int) -> int:
 class TestEveryTest:
     @pytest.mark.parametrize("name", NAMES)
     def test_it_is_documented_and_measured(self, name: str) -> None:
-        part = registry.load("test", name)
+        part = registry.load("check", name)
         assert part.name == name
         assert part.exactness in ("exact", "conservative", "asymptotic")
         assert part.needs
@@ -84,11 +85,11 @@ class TestEveryTest:
                 outcome(PROBLEMS[problem].test, *broken, **options)
 
     @pytest.mark.parametrize(
-        "problem", [p for p in PROBLEMS if registry.load("test", PROBLEMS[p].test).minimum > 1]
+        "problem", [p for p in PROBLEMS if registry.load("check", PROBLEMS[p].test).minimum > 1]
     )
     def test_it_refuses_too_few_units(self, problem: str) -> None:
         arrays, options = given(problem, PROBLEMS[problem].sizes[0])
-        few = registry.load("test", PROBLEMS[problem].test).minimum - 1
+        few = registry.load("check", PROBLEMS[problem].test).minimum - 1
         with pytest.raises(InputError, match="at least"):
             outcome(PROBLEMS[problem].test, *(a[:few] for a in arrays), **options)
 
@@ -377,8 +378,8 @@ class TestClassifiers:
     def test_the_local_test_points_to_where_it_is_wrong(self) -> None:
         """Draws off by one sd where the first covariate is large, right elsewhere."""
         rng = np.random.default_rng(25)
-        scene = _problems.scene(rng, 1000)
-        mean, sd = _problems.posterior(scene.mean, 4)
+        scene = _planted.scene(rng, 1000)
+        mean, sd = _planted.posterior(scene.mean, 4)
         wrong = scene.mean[:, 0] > 1
         draws = mean + sd * (rng.standard_normal((1000, 5, 2)) + wrong[:, None, None])
         found = outcome("local_c2st", scene.truth, draws, scene.mean, permutations=99)
@@ -527,7 +528,7 @@ class TestBetsAgainstTheTolerance:
 
     def test_waiting_times_are_those_of_the_running_wealth(self) -> None:
         (values,), options = given("e_mean", 1000, defect="1.5 times the tolerance")
-        part = registry.load("test", "e_mean")
+        part = registry.load("check", "e_mean")
         first = _measure._first(part, (values,), options)
         rejected = [part.run(values[:n], **options).p_value <= 0.05 for n in range(1, 1001)]
         assert first == rejected.index(True) + 1
@@ -632,9 +633,9 @@ def _nothing(done: int) -> None:
 
 def test_problems_are_what_they_say() -> None:
     """z is whitened: transforming it back gives the planted posterior."""
-    scene = _problems.scene(np.random.default_rng(9), 4000)
+    scene = _planted.scene(np.random.default_rng(9), 4000)
     z = np.random.default_rng(10).standard_normal((4000, 50, 2))
-    mean, sd = _problems.posterior(scene.mean, 4)
+    mean, sd = _planted.posterior(scene.mean, 4)
     prior = mean + sd * POSTERIORS["posterior = prior"](scene, z)
     np.testing.assert_allclose(prior, z, atol=1e-12)
     error = (scene.truth - mean[:, 0]) / sd
@@ -642,6 +643,6 @@ def test_problems_are_what_they_say() -> None:
     assert abs((error * scene.mean).mean()) < 0.05
     correlated = POSTERIORS["correlation .6"](scene, z).reshape(-1, 2)
     assert np.corrcoef(correlated.T)[0, 1] == pytest.approx(0.6, abs=0.01)
-    tails: Callable[..., Array] = _problems.SAMPLES["t5 tails, unit variance"]
+    tails: Callable[..., Array] = _planted.SAMPLES["t5 tails, unit variance"]
     assert tails(np.random.default_rng(11), 100_000).std() == pytest.approx(1, abs=0.02)
     assert special.ndtr(0.0) == 0.5

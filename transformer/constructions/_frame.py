@@ -51,8 +51,7 @@ def tensor(array: Any) -> Tensor:
 def in_batches(network: Callable[..., Tensor], scores: int, *prompts: Tensor) -> Array:
     """Run a network over prompts (prompt, ...), `scores` attention scores each, and join what it returns."""
     size = max(1, ENTRIES // max(1, scores))
+    batches = zip(*(torch.split(prompt, size) for prompt in prompts), strict=True)
     with torch.inference_mode():
-        parts = [
-            network(*part) for part in zip(*(torch.split(p, size) for p in prompts), strict=True)
-        ]
+        parts = [network(*batch) for batch in batches]
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)

@@ -94,20 +94,20 @@ class RowPredictor:
     def _prompts(self, context: IntArray, query: RowQuery) -> tuple[Tensor, Tensor, Tensor]:
         """One prompt for each query of each data set: rows, query, target."""
         datasets, rows, nodes = context.shape
-        repeated = (
-            tensor(context)[:, None].expand(-1, query.row.shape[1], -1, -1).reshape(-1, rows, nodes)
-        )
-        return repeated, tensor(query.row).reshape(-1, nodes), tensor(query.target).repeat(datasets)
+        repeated = tensor(context)[:, None].expand(-1, query.row.shape[1], -1, -1)
+        contexts = repeated.reshape(-1, rows, nodes)
+        return contexts, tensor(query.row).reshape(-1, nodes), tensor(query.target).repeat(datasets)
 
     def attention(self, context: IntArray, query: RowQuery) -> tuple[list[Array], int]:
         """What each query reads in the two layers, (dataset, 1, query, 1 + N): itself first, then the rows."""
         (datasets, rows, _), queries = context.shape, query.row.shape[1]
         prompts = self._prompts(context, query)
-        layers = [
-            in_batches(partial(self.network(rows).read, layer), (rows + 1) ** 2, *prompts)
-            for layer in range(2)
-        ]
-        return [w.reshape(datasets, 1, queries, rows + 1) for w in layers], 1
+        network, scores = self.network(rows), (rows + 1) ** 2
+        maps = []
+        for layer in range(2):
+            weights = in_batches(partial(network.read, layer), scores, *prompts)
+            maps.append(weights.reshape(datasets, 1, queries, rows + 1))
+        return maps, 1
 
     def generate(self, context: IntArray, seed: int, draws: int = 1) -> IntArray:
         """Whole rows, node after node in topological order, each state drawn from the network's answer by inversion.
@@ -142,15 +142,11 @@ class MaximumLikelihoodNetwork(nn.Module):
         self.select.value[slots.g, slots.p] = _relevant(model).T
         self.gate = _gate(slots)
         self.match = Attention(slots.width)  # layer 2
-        self.match.score[slots.x, slots.x] = beta * torch.eye(
-            self.nodes * self.states, dtype=torch.float64
-        )
-        self.match.key_bias[slots.f] = -(
-            beta * most_parents + SHARP
-        )  # below the row that agrees on nothing
-        self.match.value[slots.mean, slots.x] = torch.eye(
-            self.nodes * self.states, dtype=torch.float64
-        )
+        identity = torch.eye(self.nodes * self.states, dtype=torch.float64)
+        self.match.score[slots.x, slots.x] = beta * identity
+        # below the row that agrees on nothing
+        self.match.key_bias[slots.f] = -(beta * most_parents + SHARP)
+        self.match.value[slots.mean, slots.x] = identity
         self.readout = _readout(slots)
 
     def forward(self, rows: Tensor, query: Tensor, target: Tensor) -> Tensor:
@@ -174,7 +170,8 @@ class MaximumLikelihoodNetwork(nn.Module):
         """(P, N + 1, D), the query last."""
         row = torch.cat([rows, query[:, None]], dim=1)[..., None]  # (P, N + 1, M, 1)
         z = torch.zeros(*row.shape[:2], self.slots.width, dtype=torch.float64)
-        z[..., self.slots.x] = (row == torch.arange(self.states)).flatten(2).double()
+        states = row == torch.arange(self.states)
+        z[..., self.slots.x] = states.flatten(2).double()
         z[:, -1, self.slots.p] = F.one_hot(target, self.nodes).double()
         z[:, -1, self.slots.f] = 1.0
         return z
@@ -198,11 +195,9 @@ class Attention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.score, self.key_bias, self.value = (
-            weight(width, width),
-            weight(width),
-            weight(width, width),
-        )
+        self.score = weight(width, width)
+        self.key_bias = weight(width)
+        self.value = weight(width, width)
 
     def forward(self, z: Tensor) -> Tensor:
         mixed: Tensor = z + self.weights(z) @ (z @ self.value.T)  # (P, T, D)

@@ -127,7 +127,9 @@ class GPGradientDescent:
 
 def chebyshev(low: float, high: float, steps: int) -> Array:
     """Inverse roots of the Chebyshev polynomial of [low, high], in Leja order: products of few of them stay small."""
-    left = (high + low) / 2 + (high - low) / 2 * np.cos(np.pi * (np.arange(steps) + 0.5) / steps)
+    middle, half = (high + low) / 2, (high - low) / 2
+    cosines = np.cos(np.pi * (np.arange(steps) + 0.5) / steps)
+    left = middle + half * cosines
     roots = [float(left.max())]
     while len(roots) < steps:
         apart = np.abs(left[:, None] - np.array(roots)).clip(SMALLEST)
@@ -149,16 +151,17 @@ class PointPredictor:
         """The network for contexts of n points."""
         options = self.options
         steps = options.step_sizes(self.model, n).tolist()
-        return GradientDescentNetwork(
-            self.model, steps, options.floor if options.normalised else None
-        )
+        floor = options.floor if options.normalised else None
+        return GradientDescentNetwork(self.model, steps, floor)
 
     def __call__(self, context: PointsContext, query: Array) -> dict[str, Array]:
         """PointsContext of (B, n, d) and (B, n), query (B, Q, d) -> mean and sd (B, Q), or probs (B, Q, C) and edges."""
         (datasets, n, d), queries = context.x.shape, query.shape[1]
-        x = tensor(context.x)[:, None].expand(-1, queries, -1, -1).reshape(-1, n, d)
-        y = tensor(context.y)[:, None].expand(-1, queries, -1).reshape(-1, n)
-        moments = in_batches(self.network(n), d * (n + 1) ** 2, x, y, tensor(query).reshape(-1, d))
+        # one prompt for each query of each data set
+        x = tensor(context.x)[:, None].expand(-1, queries, -1, -1)
+        y = tensor(context.y)[:, None].expand(-1, queries, -1)
+        prompts = x.reshape(-1, n, d), y.reshape(-1, n), tensor(query).reshape(-1, d)
+        moments = in_batches(self.network(n), d * (n + 1) ** 2, *prompts)
         mean, variance = moments.reshape(datasets, queries, 2).transpose(2, 0, 1)
         if self.options.bins:
             return {"probs": self._masses(mean, variance), "edges": self.edges}
@@ -170,20 +173,21 @@ class PointPredictor:
         Raises:
             InputError: a kernel that may be negative.
         """
-        if not math.isfinite(largest(self.model.kernel)):
-            raise InputError("a kernel that is positive and bounded", f"'{self.model.kernel.kind}'")
-        scores = covariance(self.model.kernel, tensor(query), tensor(context.x)).numpy()[
-            :, None
-        ]  # (B, 1, Q, n)
-        itself = np.eye(1, scores.shape[-1] + 1) + np.zeros((*scores.shape[:-1], 1))
-        read = scores / np.maximum(scores.sum(-1, keepdims=True), SMALLEST)
-        return [itself, np.concatenate([np.zeros((*read.shape[:-1], 1)), read], axis=-1)], 1
+        kernel = self.model.kernel
+        if not math.isfinite(largest(kernel)):
+            raise InputError("a kernel that is positive and bounded", f"'{kernel.kind}'")
+        across = covariance(kernel, tensor(query), tensor(context.x))
+        scores = across.numpy()[:, None]  # (B, 1, Q, n)
+        none = np.zeros((*scores.shape[:-1], 1))
+        itself = np.eye(1, scores.shape[-1] + 1) + none
+        total = scores.sum(-1, keepdims=True)
+        read = scores / np.maximum(total, SMALLEST)
+        return [itself, np.concatenate([none, read], axis=-1)], 1
 
     def _masses(self, mean: Array, variance: Array) -> Array:
         middle = (self.edges[:-1] + self.edges[1:]) / 2
-        logits = np.stack([mean / variance, -0.5 / variance], axis=-1) @ np.stack(
-            [middle, middle**2]
-        )
+        natural = np.stack([mean / variance, -0.5 / variance], axis=-1)
+        logits = natural @ np.stack([middle, middle**2])
         return np.asarray(tensor(logits).softmax(-1).numpy())
 
 
@@ -226,17 +230,18 @@ class GradientDescentNetwork(nn.Module):
 
     def tokens(self, x: Tensor, y: Tensor, query: Tensor) -> Tensor:
         points = torch.cat([x, query[:, None]], dim=1)
-        label = torch.cat([y, torch.ones_like(y[:, :0].sum(1, keepdim=True))], dim=1)
-        return torch.cat([points, label[..., None], points.new_zeros(*label.shape, 3)], dim=-1)
+        label = torch.cat([y, y.new_ones(len(y), 1)], dim=1)
+        empty = points.new_zeros(*label.shape, 3)
+        return torch.cat([points, label[..., None], empty], dim=-1)
 
     def normaliser(self, scores: Tensor) -> Tensor:
         """(P, n + 1, 1), or ones."""
         if self.floor is None:
             return torch.ones(())
         own = scores.diagonal(dim1=1, dim2=2)
-        return torch.maximum(scores[..., :-1].sum(-1), self.floor * own).clamp_min(SMALLEST)[
-            ..., None
-        ]
+        sums = scores[..., :-1].sum(-1)
+        kept = torch.maximum(sums, self.floor * own).clamp_min(SMALLEST)
+        return kept[..., None]
 
 
 class KernelAttention(nn.Module):
@@ -248,34 +253,48 @@ class KernelAttention(nn.Module):
 
     def forward(self, z: Tensor, scores: Tensor, read: Tensor, scale: Tensor) -> Tensor:
         """z (P, T, D), scores (P, T, R) with the R tokens `read` (P, R, D), scale (P, T, 1) -> (P, T, D)."""
-        return z + (scores @ (read @ self.value.T) - self.decay * z) / scale
+        pulled = scores @ (read @ self.value.T)
+        return z + (pulled - self.decay * z) / scale
 
 
 def covariance(kernel: kernels.Kernel, x: Tensor, z: Tensor) -> Tensor:
     """k of all pairs, x (..., n, d), z (..., m, d) -> (..., n, m), for fixed hyperparameters."""
     if isinstance(kernel, kernels.Sum | kernels.Product):
-        return reduce(
-            add if kernel.kind == "sum" else mul, (covariance(t, x, z) for t in kernel.terms)
-        )
+        join = add if kernel.kind == "sum" else mul
+        return reduce(join, (covariance(term, x, z) for term in kernel.terms))
     if isinstance(kernel, kernels.Linear):
         return (x * tensor(kernel.diagonal)) @ z.mT
     own: Any = kernel
     if isinstance(kernel, kernels.Periodic):
         difference = x[..., :, None, :] - z[..., None, :, :]
-        power = -2 * ((math.pi / own.period * difference).sin() ** 2).sum(-1) / own.lengthscale**2
+        chord = ((math.pi / own.period * difference).sin() ** 2).sum(-1)
+        power = -2 * chord / own.lengthscale**2
         return own.amplitude**2 * power.exp()
-    r = (
-        torch.cdist(x, z, compute_mode="donot_use_mm_for_euclid_dist") / own.lengthscale
-    )  # by products it loses half the digits
-    return own.amplitude**2 * CORRELATION[kernel.kind](r)
+    # by products a distance loses half the digits
+    distance = torch.cdist(x, z, compute_mode="donot_use_mm_for_euclid_dist")
+    return own.amplitude**2 * CORRELATION[kernel.kind](distance / own.lengthscale)
 
 
-CORRELATION = {
-    "rbf": lambda r: (-0.5 * r**2).exp(),
-    "matern12": lambda r: (-r).exp(),
-    "matern32": lambda r: (1 + 3**0.5 * r) * (-(3**0.5) * r).exp(),
-    "matern52": lambda r: (1 + 5**0.5 * r + 5 / 3 * r**2) * (-(5**0.5) * r).exp(),
-}
+def rbf(r: Tensor) -> Tensor:
+    """Of the distance in length scales, as those below."""
+    return (-0.5 * r**2).exp()
+
+
+def matern12(r: Tensor) -> Tensor:
+    return (-r).exp()
+
+
+def matern32(r: Tensor) -> Tensor:
+    polynomial = 1 + 3**0.5 * r
+    return polynomial * (-(3**0.5) * r).exp()
+
+
+def matern52(r: Tensor) -> Tensor:
+    polynomial = 1 + 5**0.5 * r + 5 / 3 * r**2
+    return polynomial * (-(5**0.5) * r).exp()
+
+
+CORRELATION = {"rbf": rbf, "matern12": matern12, "matern32": matern32, "matern52": matern52}
 
 
 def largest(kernel: kernels.Kernel) -> float:
@@ -283,22 +302,24 @@ def largest(kernel: kernels.Kernel) -> float:
     if isinstance(kernel, kernels.Sum | kernels.Product):
         parts = [largest(t) for t in kernel.terms]
         return sum(parts) if kernel.kind == "sum" else math.prod(parts)
-    return (
-        math.inf if isinstance(kernel, kernels.Linear) else float(cast(Any, kernel).amplitude) ** 2
-    )
+    if isinstance(kernel, kernels.Linear):
+        return math.inf
+    return float(cast(Any, kernel).amplitude) ** 2
 
 
 def outer_quantile(model: GaussianProcess) -> float:
     """The .999 quantile of y over prompts: of a mixture of normals over draws of x, where k(x, x) depends on x."""
     rng = np.random.default_rng(0)
     shape = (INPUTS, 1, model.d)
-    x = (
-        rng.random(shape)
-        if model.input_law == "uniform"
-        else rng.standard_normal(shape) / math.sqrt(model.d)
-    )
-    sd = np.sqrt(covariance(model.kernel, tensor(x), tensor(x)).flatten().numpy() + _noise(model))
-    return float(brentq(lambda r: ndtr(-r / sd).mean() - TAIL, 0.0, 40 * sd.max()))
+    uniform = model.input_law == "uniform"
+    x = tensor(rng.random(shape) if uniform else rng.standard_normal(shape) / math.sqrt(model.d))
+    variance = covariance(model.kernel, x, x).flatten().numpy()
+    sd = np.sqrt(variance + _noise(model))
+
+    def excess(r: float) -> float:
+        return float(ndtr(-r / sd).mean() - TAIL)
+
+    return float(brentq(excess, 0.0, 40 * sd.max()))
 
 
 def _noise(model: GaussianProcess) -> float:

@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,8 +35,8 @@ from veribayes.errors import InputError
 from veribayes.models._task import Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array
+from veribayes.transformer.architectures.disentangled import DisentangledAttention
 from veribayes.transformer.constructions._frame import in_batches, require_family, tensor, weight
-from veribayes.transformer.disentangled import DisentangledAttention
 from veribayes.tree import IntArray
 
 IMPOSSIBLE = 1e-300  # stands for a zero of pi, whose logarithm would turn the scores into NaN
@@ -112,11 +113,7 @@ class SymbolPredictor:
         datasets, length = context.shape
         y = tensor(context)
         if length < self.model.m:
-            return {
-                "probs": torch.full(
-                    (datasets, 1, self.model.q), 1 / self.model.q, dtype=torch.float64
-                ).numpy()
-            }
+            return {"probs": np.full((datasets, 1, self.model.q), 1 / self.model.q)}
         return {"probs": in_batches(self.network(length), length**2, y)[:, None]}
 
     def attention(self, context: IntArray, query: None) -> tuple[list[Array], int]:
@@ -148,9 +145,8 @@ class Alphabet:
 
     def score(self) -> Tensor:
         """log pi of the lag between two tokens, (s of the later, s of the earlier); any lag's where they are too far apart."""
-        lag = (
-            torch.arange(self.remainders)[:, None] - torch.arange(self.remainders)
-        ) % self.remainders
+        remainder = torch.arange(self.remainders)
+        lag = (remainder[:, None] - remainder) % self.remainders
         pi = self.pi[lag - 1].clamp_min(IMPOSSIBLE).log()  # (later, earlier, symbol, next symbol)
         return pi.permute(0, 3, 1, 2).reshape(self.size, self.size)
 
@@ -170,21 +166,17 @@ class OneStepNetwork(nn.Module):
         self.responsibilities = WrittenAttention(q, length, m)
         self.responsibilities.score[:] = self.alphabet.score()
         self.responsibilities.open(slice(1, m + 1), slice(q))
-        self.responsibilities.distance_value[1 : m + 1] = torch.eye(m, dtype=torch.float64)[
-            : length - 1
-        ]
+        each_lag = torch.eye(m, dtype=torch.float64)
+        self.responsibilities.distance_value[1 : m + 1] = each_lag[: length - 1]
         width = 2 * q + m  # [symbol | attended symbol | gamma]
         self.average = WrittenAttention(width, length)
         self.average.open(slice(length - m), slice(q))
         self.weights = WrittenAttention(2 * width, length)
         self.weights.open(slice(m), slice(q))
         mean_gamma = slice(width + 2 * q, 2 * width)
-        self.weights.distance_score[:m, mean_gamma] = (
-            eta * m * (length - m) * torch.eye(m, dtype=torch.float64)
-        )
-        self.attended = slice(
-            2 * width, 2 * width + q
-        )  # what layer 3 writes into the stream begins with symbols
+        self.weights.distance_score[:m, mean_gamma] = eta * m * (length - m) * each_lag
+        # what layer 3 writes into the stream begins with symbols
+        self.attended = slice(2 * width, 2 * width + q)
         self.output = weight(q, model.q)
         self.output[:] = self.alphabet.output(length)
 
@@ -236,17 +228,14 @@ class ManyStepNetwork(nn.Module):
         self.responsibilities = WrittenAttention(width, length, m)
         self.responsibilities.score[:q, :q] = self.alphabet.score()
         self.responsibilities.open(slice(1, m + 1), slice(q))
-        self.responsibilities.distance_score[1 : m + 1, log_weights] = torch.eye(
-            m, dtype=torch.float64
-        )[: length - 1]
-        self.responsibilities.distance_value[1 : m + 1] = torch.eye(m, dtype=torch.float64)[
-            : length - 1
-        ]
+        each_lag = torch.eye(m, dtype=torch.float64)
+        self.responsibilities.distance_score[1 : m + 1, log_weights] = each_lag[: length - 1]
+        self.responsibilities.distance_value[1 : m + 1] = each_lag[: length - 1]
         self.term_score = weight(width)  # the average reads the tokens whose `term` is 1
         self.term_score[q] = CLOSED
         self.weights = WrittenAttention(width, length)
         self.weights.open(slice(m), slice(q))
-        self.weights.distance_score[:m, log_weights] = torch.eye(m, dtype=torch.float64)
+        self.weights.distance_score[:m, log_weights] = each_lag
         self.output = weight(q, model.q)
         self.output[:] = self.alphabet.output(length)
 
@@ -255,20 +244,18 @@ class ManyStepNetwork(nn.Module):
         z = self.tokens(y)  # (B, T, s + 1 + m)
         for _ in range(self.steps):
             gamma = self.responsibilities(z)[..., -self.lags :]  # (B, T, m)
-            mean = (z @ self.term_score).softmax(-1)[
-                :, None
-            ] @ gamma  # (B, 1, m), the same for every reader
-            log_weights = z[..., -self.lags :]
-            z = torch.cat(
-                [z[..., : -self.lags], log_weights + self.scale * mean / log_weights.softmax(-1)],
-                dim=-1,
-            )
+            read = (z @ self.term_score).softmax(-1)
+            mean = read[:, None] @ gamma  # (B, 1, m), the same for every reader
+            kept, log_weights = z[..., : -self.lags], z[..., -self.lags :]
+            step = self.scale * mean / log_weights.softmax(-1)
+            z = torch.cat([kept, log_weights + step], dim=-1)
         attended = self.weights.attention(z)[:, -1:] @ z[..., : self.symbols]  # (B, 1, s)
         return attended[:, 0] @ self.output
 
     def tokens(self, y: Tensor) -> Tensor:
         symbol = self.alphabet.one_hot(y)
-        term = (torch.arange(y.shape[1]) >= self.lags).double()[:, None].expand(len(y), -1, 1)
+        later = torch.arange(y.shape[1]) >= self.lags
+        term = later.double()[:, None].expand(len(y), -1, 1)
         return torch.cat([symbol, term, symbol.new_zeros(*y.shape, self.lags)], dim=-1)
 
 

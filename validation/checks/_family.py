@@ -14,8 +14,9 @@ from veribayes.validation.checks._test import Outcome
 class Family:
     """Outcomes by name and their p-values adjusted for the number of tests, doi:10.2307/4615733.
 
-    Each p-value already accounts for the parts of its own test, so parts are not counted again. At any level, the chance that a
-    true null is among those rejected is at most that level, whatever the dependence.
+    Each p-value already accounts for the parts of its own test, so parts are not counted again. At
+    any level, the chance that a true null is among those rejected is at most that level, whatever
+    the dependence.
     """
 
     outcomes: Mapping[str, Outcome]
@@ -27,20 +28,20 @@ class Family:
         Raises:
             InputError: a test that could not have been rejected at this level, whatever its data.
         """
-        attainable(level, {name: o.least for name, o in self.outcomes.items()})
+        least = {name: outcome.least for name, outcome in self.outcomes.items()}
+        attainable(level, least)
         return [name for name, p in self.adjusted.items() if p <= level]
 
     def __str__(self) -> str:
         """A line for each test and one that states the multiplicity."""
         parts = sum(max(1, len(o.components)) for o in self.outcomes.values())
-        lines = [
-            f"{name:24s} n = {o.n:<6d} p = {o.p_value:<9.3g} Holm {self.adjusted[name]:.3g}"
-            for name, o in self.outcomes.items()
-        ]
+        lines = []
+        for name, outcome in self.outcomes.items():
+            plain = f"{name:24s} n = {outcome.n:<6d} p = {outcome.p_value:<9.3g}"
+            lines.append(f"{plain} Holm {self.adjusted[name]:.3g}")
         count = len(self.outcomes)
-        lines.append(
-            f"{count} test{'s' * (count > 1)} of {parts} parts; Holm over tests, parts within their test"
-        )
+        tests = f"{count} test{'s' * (count > 1)} of {parts} parts"
+        lines.append(f"{tests}; Holm over tests, parts within their test")
         return "\n".join(lines)
 
 
@@ -52,4 +53,5 @@ def family(outcomes: Mapping[str, Outcome]) -> Family:
     """
     if not outcomes:
         raise InputError("at least one outcome", "none")
-    return Family(outcomes, holm({name: o.p_value for name, o in outcomes.items()}))
+    p_values = {name: outcome.p_value for name, outcome in outcomes.items()}
+    return Family(outcomes, holm(p_values))

@@ -1,9 +1,10 @@
 """Size and power of every test, measured: what `veribayes calibrate-tests` prints.
 
-A job is one test on one problem at one sample size. Replicate i is a function of (seed, problem, defect, n, i), so a job
-has one result whatever runs beside it. It is measured in blocks (validation/_shards.py), which the next run uses again, also
-one with more replicates. The test's own seed changes with the replicates too: the size is that of the test as a
-user meets it, not that of one simulated null.
+A job is one test on one problem at one sample size. Replicate i is a function of (seed, problem,
+defect, n, i), so a job has one result whatever runs beside it. It is measured in blocks
+(validation/_shards.py), which the next run uses again, also one with more replicates. The test's
+own seed changes with the replicates too: the size is that of the test as a user meets it, not that
+of one simulated null.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.validation import _shards
 from veribayes.validation.checks._null import generator
-from veribayes.validation.checks._problems import NULL, PROBLEMS
+from veribayes.validation.checks._planted import NULL
+from veribayes.validation.checks._problems import PROBLEMS, Problem
 from veribayes.validation.checks._test import Test
 
 NOMINAL = 0.05
@@ -33,7 +35,9 @@ MOST = 1000  # data sets after which a sequential test is given up
 
 @dataclass(frozen=True, kw_only=True)
 class Job(_shards.Job):
-    """How often the test of a problem rejects at .05 in replicates `first`, …; `defect` "none" is the null."""
+    """How often the test of a problem rejects at .05 in replicates `first`, …; `defect` "none" is
+    the null.
+    """
 
     problem: str
     defect: str
@@ -47,14 +51,16 @@ class Job(_shards.Job):
 
     def measure(self) -> _shards.Counts:
         problem = PROBLEMS[self.problem]
-        test: Test = registry.load("test", problem.test)
+        test: Test = registry.load("check", problem.test)
         rejected = 0
         for i in range(self.first, self.first + self.replicates):
             rng = generator(self.seed, f"{self.problem}/{self.defect}", self.n, i)
             arrays, options = problem.draw(rng, self.n, self.defect)
-            looks = [tuple(a[:m] for a in arrays) for m in problem.moments(self.n)]
+            outcomes = []
             try:
-                outcomes = [test.run(*seen, seed=i // problem.shares, **options) for seen in looks]
+                for size in problem.moments(self.n):
+                    seen = [array[:size] for array in arrays]
+                    outcomes.append(test.run(*seen, seed=i // problem.shares, **options))
             except InputError as error:  # cannot be sent between processes as it is
                 raise RuntimeError(f"{self}, replicate {i}: {error}") from None
             rejected += any(outcome.p_value <= NOMINAL for outcome in outcomes)
@@ -81,7 +87,8 @@ class Rate:
 
     @property
     def sound(self) -> bool:
-        """Whether a size is at most .06, or within the 99.9 % band of nominal size where that is wider.
+        """Whether a size is at most .06, or within the 99.9 % band of nominal size where that is
+        wider.
 
         A test that states exactness must lie within the band, above and below.
         """
@@ -94,7 +101,7 @@ class Rate:
 
 def exactness(problem: str) -> str:
     """What the test states, unless the problem is not what it states it for."""
-    stated: str = registry.load("test", PROBLEMS[problem].test).exactness
+    stated: str = registry.load("check", PROBLEMS[problem].test).exactness
     return PROBLEMS[problem].exactness or stated
 
 
@@ -102,16 +109,14 @@ def jobs(nulls: int, seed: int, names: Sequence[str] | None = None) -> list[Job]
     """Size at three sample sizes and power at one, for the problems named (default: all)."""
     if nulls < 20:
         raise InputError("at least 20 nulls", f"{nulls}")
-    found = []
+    power = min(nulls, POWER_REPLICATES)
+    todo = []
     for name in names or PROBLEMS:
         problem = PROBLEMS[name]
         replicates = nulls if problem.looks == 1 else min(nulls, LOOKED)
-        found += [Job(n, replicates, seed, problem=name, defect=NULL) for n in problem.sizes]
-        power = min(nulls, POWER_REPLICATES)
-        found += [
-            Job(problem.n, power, seed, problem=name, defect=defect) for defect in problem.defects
-        ]
-    return found
+        todo += [Job(n, replicates, seed, problem=name, defect=NULL) for n in problem.sizes]
+        todo += [Job(problem.n, power, seed, problem=name, defect=d) for d in problem.defects]
+    return todo
 
 
 def run(
@@ -123,19 +128,20 @@ def run(
 
 
 def source_digest(test: str | None = None) -> str:
-    """Digest of the sources that a test's rejections depend on, by default of all tests: other shards are measured again."""
+    """Digest of the sources that a test's rejections depend on, by default of all tests: other
+    shards are measured again.
+    """
     folder = Path(__file__).parent
-    files = sorted(
-        f for f in folder.glob("*.py") if test is None or f.stem == test or f.stem.startswith("_")
-    )
-    return hashlib.sha256(
-        b"".join(f.read_bytes() for f in files if f != Path(__file__))
-    ).hexdigest()[:16]
+    frame = [path for path in folder.glob("_*.py") if path != Path(__file__)]
+    parts = [path for path in folder.glob("[!_]*.py") if test in (None, path.stem)]
+    sources = b"".join(path.read_bytes() for path in sorted(frame + parts))
+    return hashlib.sha256(sources).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Data sets until an anytime-valid test rejects at .05 under a planted defect; at most `MOST` are asked for.
+    """Data sets until an anytime-valid test rejects at .05 under a planted defect; at most `MOST`
+    are asked for.
 
     Attributes:
         mean: of data sets used, those of a run that never stops counted as `MOST`.
@@ -152,62 +158,66 @@ class Waiting:
 
 
 def waiting(seed: int, replicates: int = POWER_REPLICATES) -> list[Waiting]:
-    """How long tests that may be looked at after every data set take, for each defect of their problems."""
-    looked = {
-        p.test
-        for p in PROBLEMS.values()
-        if p.looks > 1 and registry.load("test", p.test).exactness == "conservative"
-    }
-    pairs = [
-        (name, defect) for name, p in PROBLEMS.items() if p.test in looked for defect in p.defects
-    ]
-    return [_waiting(name, defect, seed, replicates) for name, defect in pairs]
+    """How long tests that may be looked at after every data set take, for each defect of their
+    problems.
+    """
+    looked = {problem.test for problem in PROBLEMS.values() if _anytime_valid(problem)}
+    found = []
+    for name, problem in PROBLEMS.items():
+        if problem.test in looked:
+            found += [_waiting(name, defect, seed, replicates) for defect in problem.defects]
+    return found
+
+
+def _anytime_valid(problem: Problem) -> bool:
+    exactness = registry.load("check", problem.test).exactness
+    return bool(problem.looks > 1 and exactness == "conservative")
 
 
 def _waiting(name: str, defect: str, seed: int, replicates: int) -> Waiting:
+    problem = PROBLEMS[name]
+    test = registry.load("check", problem.test)
     times = []
     for i in range(replicates):
-        arrays, options = PROBLEMS[name].draw(
-            generator(seed, f"{name}/{defect}", MOST, i), MOST, defect
-        )
-        times.append(_first(registry.load("test", PROBLEMS[name].test), arrays, options))
-    order = sorted(times)
-    capped = [min(t, MOST) for t in times]
-    late = order[math.ceil(0.9 * replicates) - 1]
-    return Waiting(
-        name,
-        defect,
-        sum(capped) / replicates,
-        late,
-        sum(t > MOST for t in times) / replicates,
-        replicates,
-    )
+        rng = generator(seed, f"{name}/{defect}", MOST, i)
+        arrays, options = problem.draw(rng, MOST, defect)
+        times.append(_first(test, arrays, options))
+    late = sorted(times)[math.ceil(0.9 * replicates) - 1]
+    mean = sum(min(time, MOST) for time in times) / replicates
+    never = sum(time > MOST for time in times) / replicates
+    return Waiting(name, defect, mean, late, never, replicates)
 
 
 def _first(test: Test, arrays: tuple[Any, ...], options: dict[str, Any]) -> float:
-    """Smallest number of data sets that rejects; by bisection, since the p-value of a running maximum never rises."""
+    """Smallest number of data sets that rejects; by bisection, since the p-value of a running
+    maximum never rises.
+    """
     if test.run(*arrays, **options).p_value > NOMINAL:
         return math.inf
     below, enough = 0, MOST
     while enough - below > 1:
         middle = (below + enough) // 2
-        rejected = test.run(*(a[:middle] for a in arrays), **options).p_value <= NOMINAL
+        seen = [array[:middle] for array in arrays]
+        rejected = test.run(*seen, **options).p_value <= NOMINAL
         below, enough = (below, middle) if rejected else (middle, enough)
     return enough
 
 
 def document(rates: Sequence[Rate]) -> dict[str, Any]:
     """The rates as one JSON document."""
+    stopping = []
+    for rate in rates:
+        if _is_stopping(rate):
+            looks = PROBLEMS[rate.job.problem].looks
+            stopping.append({**_plain(rate), "looks": looks})
     return {
         "schema": "veribayes.calibration/1",
         "nominal": NOMINAL,
         "largest": LARGEST,
         "source": source_digest(),
-        "size": [_plain(r) | {"sound": r.sound} for r in rates if _is_size(r)],
-        "stopping": [
-            _plain(r) | {"looks": PROBLEMS[r.job.problem].looks} for r in rates if _is_stopping(r)
-        ],
-        "power": [_plain(r) for r in rates if r.job.defect != NULL],
+        "size": [{**_plain(rate), "sound": rate.sound} for rate in rates if _is_size(rate)],
+        "stopping": stopping,
+        "power": [_plain(rate) for rate in rates if rate.job.defect != NULL],
     }
 
 
@@ -220,21 +230,34 @@ def _is_stopping(rate: Rate) -> bool:
 
 
 def _plain(rate: Rate) -> dict[str, Any]:
-    problem, (low, high) = PROBLEMS[rate.job.problem], rate.limits
-    named = {"test": problem.test, "title": problem.title, "table": problem.table}
-    stated = {"exactness": exactness(rate.job.problem)}
-    return asdict(rate.job) | named | stated | {"rate": rate.share, "low": low, "high": high}
+    problem = PROBLEMS[rate.job.problem]
+    low, high = rate.limits
+    return {
+        **asdict(rate.job),
+        "test": problem.test,
+        "title": problem.title,
+        "table": problem.table,
+        "exactness": exactness(rate.job.problem),
+        "rate": rate.share,
+        "low": low,
+        "high": high,
+    }
 
 
 def tables(rates: Sequence[Rate]) -> str:
-    """Size of every test, a table of power for each kind of problem, and optional stopping, in Markdown."""
-    parts = [_size_table([r for r in rates if _is_size(r)])]
-    for kind in dict.fromkeys(p.table for p in PROBLEMS.values()):
-        here = [r for r in rates if r.job.defect != NULL and PROBLEMS[r.job.problem].table == kind]
+    """Size of every test, a table of power for each kind of problem, and optional stopping, in
+    Markdown.
+    """
+    parts = [_size_table([rate for rate in rates if _is_size(rate)])]
+    powers = [rate for rate in rates if rate.job.defect != NULL]
+    for kind in dict.fromkeys(problem.table for problem in PROBLEMS.values()):
+        here = [rate for rate in powers if PROBLEMS[rate.job.problem].table == kind]
         if here:
             parts.append(_power_table(kind, here))
-    looked = [r for r in rates if _is_stopping(r)]
-    return "\n\n".join([*parts, _stopping_table(looked)] if looked else parts)
+    looked = [rate for rate in rates if _is_stopping(rate)]
+    if looked:
+        parts.append(_stopping_table(looked))
+    return "\n\n".join(parts)
 
 
 def _size_table(rates: Sequence[Rate]) -> str:
@@ -244,25 +267,34 @@ def _size_table(rates: Sequence[Rate]) -> str:
     ]
     for r in rates:
         low, high = r.limits
-        remark = "" if r.sound else "too large" if r.share > NOMINAL else "too small"
-        lines.append(
-            f"| {PROBLEMS[r.job.problem].title} | {exactness(r.job.problem)} | {r.job.n} | {r.share:.4f} | "
-            f"{low:.4f} to {high:.4f} | {r.job.replicates} | {remark} |"
-        )
+        wrong = "too large" if r.share > NOMINAL else "too small"
+        cells = [
+            PROBLEMS[r.job.problem].title,
+            exactness(r.job.problem),
+            f"{r.job.n}",
+            f"{r.share:.4f}",
+            f"{low:.4f} to {high:.4f}",
+            f"{r.job.replicates}",
+            "" if r.sound else wrong,
+        ]
+        lines.append(_line(cells))
     return "\n".join(lines)
 
 
 def _power_table(kind: str, rates: Sequence[Rate]) -> str:
-    names = list(dict.fromkeys(r.job.problem for r in rates))
-    power = {(r.job.defect, r.job.problem): f"{r.share:.2f}" for r in rates}
+    names = list(dict.fromkeys(rate.job.problem for rate in rates))
+    power = {(rate.job.defect, rate.job.problem): f"{rate.share:.2f}" for rate in rates}
     heads = [f"{PROBLEMS[name].title}, n = {PROBLEMS[name].n}" for name in names]
-    lines = [f"| {kind}: power at .05 | {' | '.join(heads)} |", "| --- " * (len(names) + 1) + "|"]
-    defects = dict.fromkeys(r.job.defect for r in rates)
-    lines += [
-        f"| {defect} | {' | '.join(power.get((defect, name), '') for name in names)} |"
-        for defect in defects
-    ]
+    lines = [_line([f"{kind}: power at .05", *heads]), "| --- " * (len(names) + 1) + "|"]
+    for defect in dict.fromkeys(rate.job.defect for rate in rates):
+        shares = [power.get((defect, name), "") for name in names]
+        lines.append(_line([defect, *shares]))
     return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(cells)} |"
 
 
 def waiting_table(found: Sequence[Waiting]) -> str:
@@ -274,12 +306,12 @@ def waiting_table(found: Sequence[Waiting]) -> str:
         f"never within {MOST:,}",
         "runs",
     )
-    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
-    lines += [
-        f"| {PROBLEMS[w.problem].title}: {w.defect} | {w.mean:.0f} | {'–' if math.isinf(w.late) else f'{w.late:.0f}'} | "
-        f"{w.never:.2f} | {w.replicates} |"
-        for w in found
-    ]
+    lines = [_line(heads), "| --- " * len(heads) + "|"]
+    for waited in found:
+        title = f"{PROBLEMS[waited.problem].title}: {waited.defect}"
+        late = "–" if math.isinf(waited.late) else f"{waited.late:.0f}"
+        numbers = [f"{waited.mean:.0f}", late, f"{waited.never:.2f}", f"{waited.replicates}"]
+        lines.append(_line([title, *numbers]))
     return "\n".join(lines)
 
 
@@ -288,8 +320,7 @@ def _stopping_table(rates: Sequence[Rate]) -> str:
         "| optional stopping | data sets | true nulls rejected | nulls |",
         "| --- | --- | --- | --- |",
     ]
-    lines += [
-        f"| {PROBLEMS[r.job.problem].title} | {r.job.n} | {r.share:.3f} | {r.job.replicates} |"
-        for r in rates
-    ]
+    for r in rates:
+        numbers = [f"{r.job.n}", f"{r.share:.3f}", f"{r.job.replicates}"]
+        lines.append(_line([PROBLEMS[r.job.problem].title, *numbers]))
     return "\n".join(lines)

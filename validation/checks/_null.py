@@ -23,16 +23,21 @@ def generator(seed: int, stream: str, *index: int) -> np.random.Generator:
 
 
 def p_value(statistic: float, null: Array) -> float:
-    """(1 + number of null statistics at or above the observed) / (1 + B), doi:10.2202/1544-6115.1585; `null` is sorted."""
+    """(1 + number of null statistics at or above the observed) / (1 + B),
+    doi:10.2202/1544-6115.1585; `null` is sorted.
+    """
     least = statistic - ROUNDING * abs(statistic) if np.isfinite(statistic) else statistic
-    return float((1 + null.size - np.searchsorted(null, least)) / (1 + null.size))
+    as_large = 1 + null.size - np.searchsorted(null, least)
+    return float(as_large / (1 + null.size))
 
 
 def max_statistic(values: Array) -> tuple[float, Array]:
-    """Largest of several statistics, each standardised over the relabellings, and p-values corrected for the choice.
+    """Largest of several statistics, each standardised over the relabellings, and p-values
+    corrected for the choice.
 
     Args:
-        values: (1 + permutation, statistic), the observed labelling first. Single-step maxT, Westfall & Young 1993.
+        values: (1 + permutation, statistic), the observed labelling first. Single-step maxT,
+            Westfall & Young 1993.
 
     Raises:
         InputError: a statistic that no relabelling changes.
@@ -44,13 +49,17 @@ def max_statistic(values: Array) -> tuple[float, Array]:
         )
     z = (values - values.mean(0)) / scale
     null = np.sort(z[1:].max(1))
-    return float(z[0].max()), np.array([p_value(float(v), null) for v in z[0]])
+    own = z[0]
+    adjusted = [p_value(float(value), null) for value in own]
+    return float(own.max()), np.array(adjusted)
 
 
 def attainable(level: float, least: Mapping[str, float]) -> None:
-    """Assert that every test of a family can be rejected at `level` by Holm, whatever the others say.
+    """Assert that every test of a family can be rejected at `level` by Holm, whatever the others
+    say.
 
-    A test by B resamples has no p-value below 1 / (B + 1), which Holm multiplies by the number of tests.
+    A test by B resamples has no p-value below 1 / (B + 1), which Holm multiplies by the number of
+    tests.
 
     Args:
         level: p-values after Holm at most this large reject.
@@ -67,12 +76,17 @@ def attainable(level: float, least: Mapping[str, float]) -> None:
 
 
 def resamples(level: float, tests: int) -> int:
-    """Fewest resamples with which one of so many tests can be rejected at `level` by Holm, whatever the others say."""
+    """Fewest resamples with which one of so many tests can be rejected at `level` by Holm, whatever
+    the others say.
+    """
     return math.ceil(tests / level - ROUNDING) - 1
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:
-    """p-values adjusted for their number, doi:10.2307/4615733; the smallest is that of the intersection."""
+    """p-values adjusted for their number, doi:10.2307/4615733; the smallest is that of the
+    intersection.
+    """
     order = sorted(p, key=p.__getitem__)
-    steps = np.maximum.accumulate([p[name] * (len(p) - i) for i, name in enumerate(order)])
+    scaled = [p[name] * (len(p) - i) for i, name in enumerate(order)]
+    steps = np.maximum.accumulate(scaled)
     return {name: min(1.0, float(step)) for name, step in zip(order, steps, strict=True)}

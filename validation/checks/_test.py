@@ -1,7 +1,7 @@
 """The frame of a test: what it needs, from how many units on it answers, and how it fails.
 
-A test rejects a point null and is no verdict: any trained network differs from Bayes at large n. It fails closed: NaN, too
-few units and a sample without spread are errors, never a large p-value.
+A test rejects a point null and is no verdict: any trained network differs from Bayes at large n. It
+fails closed: NaN, too few units and a sample without spread are errors, never a large p-value.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ class Outcome:
         statistic: its value; large is evidence against the null.
         p_value: of the whole test, multiplicity included.
         n: units (data sets, or draws kept) behind it.
-        components: p-value of each part of the test, adjusted for their number; empty where it has one part.
+        components: p-value of each part of the test, adjusted for their number; empty where it has
+            one part.
         measured: further numbers by name, such as an accuracy and its limit; no p-values.
-        least: the smallest p-value that the test could have had: 1 / (B + 1) for B resamples, times what the test itself
-            corrects for; 0 where nothing is resampled. `attainable` holds it against the level.
+        least: the smallest p-value that the test could have had: 1 / (B + 1) for B resamples, times
+            what the test itself corrects for; 0 where nothing is resampled. `attainable` holds it
+            against the level.
     """
 
     statistic: float
@@ -57,6 +59,7 @@ class Test:
         kernel: `(*arrays, seed=, **options) -> Outcome` on checked float64 arrays.
         paired: whether all arrays have the data sets of the first axis in common.
         infinite: whether infinite entries mean something.
+        about: what a rejection says of a candidate, a clause; empty where no run asks.
     """
 
     __test__: ClassVar[bool] = False  # pytest collects classes of this name
@@ -70,6 +73,7 @@ class Test:
     kernel: Callable[..., Outcome] = field(repr=False)
     paired: bool = True
     infinite: bool = False
+    about: str = ""
 
     def run(self, *arrays: npt.ArrayLike, seed: int = 0, **options: Any) -> Outcome:
         """Test the arrays that `needs` describes.
@@ -85,9 +89,8 @@ class Test:
         """
         checked = [self._checked(np.asarray(a, dtype=np.float64)) for a in arrays]
         if self.paired and len({len(a) for a in checked}) > 1:
-            raise ShapeError(
-                f"{self.needs}, with one first axis", f"lengths {[len(a) for a in checked]}"
-            )
+            lengths = [len(array) for array in checked]
+            raise ShapeError(f"{self.needs}, with one first axis", f"lengths {lengths}")
         found = self.kernel(*checked, seed=seed, **options)
         if not found.least * (1 - ROUNDING) <= found.p_value <= 1:
             raise ArithmeticError(
@@ -100,10 +103,8 @@ class Test:
             raise ShapeError(self.needs, "a number")
         usable = ~np.isnan(array) if self.infinite else np.isfinite(array)
         if not usable.all():
-            raise InputError(
-                f"numbers for {self.name}",
-                f"{int((~usable).sum())} of {array.size} NaN or infinite",
-            )
+            got = f"{int((~usable).sum())} of {array.size} NaN or infinite"
+            raise InputError(f"numbers for {self.name}", got)
         at_least(self.minimum, len(array), self.name)
         return array
 
@@ -133,7 +134,6 @@ def with_spread(array: Array, name: str) -> Array:
     sd = centred.std(1)
     constant = sd <= CONSTANT * np.abs(columns).max(1)
     if constant.any():
-        raise InputError(
-            f"columns of {name} that vary", f"{int(constant.sum())} constant of {sd.size}"
-        )
+        got = f"{int(constant.sum())} constant of {sd.size}"
+        raise InputError(f"columns of {name} that vary", got)
     return np.asarray((centred.T / sd).reshape(array.shape))

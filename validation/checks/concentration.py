@@ -1,28 +1,28 @@
 """Whether a divergence is larger in some group of predictions than elsewhere; the search over groups is paid for by maxT.
 
-`veribayes.validation.search` says what a group is and what is compared. Groups come as zeros and ones.
+`veribayes.validation.search` says what a group is and what is compared. Groups come as zeros and
+ones.
 """
 
 from __future__ import annotations
 
 from veribayes.errors import InputError
 from veribayes.predictive import Array
-from veribayes.validation import bootstrap, search
+from veribayes.validation import resampling, search
 from veribayes.validation.checks._test import Outcome, Test, axes
 
 
 def _kernel(scores: Array, groups: Array, *, seed: int) -> Outcome:
     n, _, _ = axes(scores, "dataset position query")
     axes(groups, "group dataset position query")
-    found = search.concentration(
-        scores, {str(i): group > 0 for i, group in enumerate(groups)}, seed=seed
-    )
+    masks = {str(i): group > 0 for i, group in enumerate(groups)}
+    found = search.concentration(scores, masks, seed=seed)
     if not found:
         raise InputError(f"a group with {search.FEWEST} data sets inside and outside", "none")
-    least = 1 / (bootstrap.REPLICATES + 1)
-    return Outcome(
-        found[0].ratio, found[0].p_value, n, {f.name: f.p_value for f in found}, least=least
-    )
+    least = 1 / (resampling.REPLICATES + 1)
+    p_values = {group.name: group.p_value for group in found}
+    first = found[0]
+    return Outcome(first.ratio, first.p_value, n, p_values, least=least)
 
 
 PART = Test(

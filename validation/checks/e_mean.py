@@ -1,8 +1,9 @@
 """Anytime-valid: is the mean divergence above the tolerance? Bets on it, wealth = prod 1 + s (K_i / tolerance - 1).
 
-If data sets are independent, K_i >= 0 and E K_i is at most the tolerance, each factor has expectation at most 1 for every
-stake s in [0, 1]: wealth exceeds 1 / alpha with probability at most alpha, whenever one stops, whatever the law (Ville). It is
-averaged over stakes, since the best one depends on the law. Its counterpart, that the mean lies below, cannot be shown this
+If data sets are independent, K_i >= 0 and E K_i is at most the tolerance, each factor has
+expectation at most 1 for every stake s in [0, 1]: wealth exceeds 1 / alpha with probability at most
+alpha, whenever one stops, whatever the law (Ville). It is averaged over stakes, since the best one
+depends on the law. Its counterpart, that the mean lies below, cannot be shown this
 way: a divergence has no upper bound.
 """
 
@@ -27,7 +28,8 @@ def log_wealth(values: Array, tolerance: float) -> Array:
             "divergences that are not negative, and a positive tolerance",
             f"{values.min():g}, {tolerance:g}",
         )
-    gains = np.log1p(STAKES * (values[:, None] / tolerance - 1)).cumsum(0)
+    excess = values[:, None] / tolerance - 1
+    gains = np.log1p(STAKES * excess).cumsum(0)
     return np.asarray(logsumexp(gains, axis=1) - np.log(STAKES.size))
 
 

@@ -1,9 +1,10 @@
 """Anytime-valid comparison: the exact predictor bets against the candidate, wealth = prod exact(y) / candidate(y).
 
-If outcomes follow the candidate, wealth is a martingale that starts at 1 and exceeds 1 / alpha with probability at most alpha,
-whenever one stops (Ville). It grows by KL(exact || candidate) a data set if outcomes follow the exact law. It tests the
-point null that outcomes follow the candidate, and is no equivalence test. Each entry is the log density of everything that
-one data set showed; -inf for the candidate is a proof.
+If outcomes follow the candidate, wealth is a martingale that starts at 1 and exceeds 1 / alpha with
+probability at most alpha, whenever one stops (Ville). It grows by KL(exact || candidate) a data set
+if outcomes follow the exact law. It tests the point null that outcomes follow the candidate, and is
+no equivalence test. Each entry is the log density of everything that one data set showed; -inf for
+the candidate is a proof.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from veribayes.validation.checks._test import Outcome, Test, axes
 
 
 def log_wealth(log_exact: Array, log_candidate: Array) -> Array:
-    """log wealth after each data set, (dataset,); -inf from the first outcome on that the exact predictor excluded."""
+    """log wealth after each data set, (dataset,); -inf from the first outcome on that the exact
+    predictor excluded.
+    """
     if np.isposinf(log_exact).any() or np.isposinf(log_candidate).any():
         raise InputError("log densities below infinity", "+inf")
     excluded = np.isneginf(log_exact)
@@ -41,5 +44,6 @@ PART = Test(
     exactness="conservative",
     citation="Ville 1939; Grünwald, de Heide & Koolen 2024, doi:10.1093/jrsssb/qkae011; Shafer 2021, doi:10.1111/rssa.12647",
     kernel=_kernel,
+    about="a bettor who knows the exact predictive wins against it",
     infinite=True,
 )

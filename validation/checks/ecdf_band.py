@@ -1,7 +1,8 @@
 """Simultaneous band of the ECDF of ranks: rejects where the ECDF leaves a band that holds it whole in 95 % of exact runs.
 
-The statistic is -log gamma, gamma = 2 min over k of min(P(C <= c_k), P(C >= c_k)) with C binomial(n, (k + 1) / (L + 1)); its
-null is simulated with discrete ranks. `band` gives the limits to draw.
+The statistic is -log gamma, gamma = 2 min over k of min(P(C <= c_k), P(C >= c_k)) with C
+binomial(n, (k + 1) / (L + 1)); its null is simulated with discrete ranks. `band` gives the limits
+to draw.
 """
 
 from __future__ import annotations
@@ -18,31 +19,41 @@ from veribayes.validation.checks._test import Outcome, Test, axes
 
 
 def band(n: int, draws: int, *, level: float = 0.95, seed: int = 0) -> tuple[Array, Array]:
-    """Lowest and highest number of ranks <= k that lie in the simultaneous band, k = 0, …, L - 1, both (L,)."""
+    """Lowest and highest number of ranks <= k that lie in the simultaneous band, k = 0, …, L - 1,
+    both (L,).
+    """
     null = simulated(surprise, n, draws, seed)
     limit = null[math.ceil(level * (null.size + 1)) - 1]
     inside = _surprises(n, draws) <= limit
-    return inside.argmax(0).astype(np.float64), (n - inside[::-1].argmax(0)).astype(np.float64)
+    lowest = inside.argmax(0)
+    highest = n - inside[::-1].argmax(0)
+    return lowest.astype(np.float64), highest.astype(np.float64)
 
 
 def surprise(counts: Array, n: int) -> Array:
     """-log gamma of cumulative counts (…, L)."""
     draws = counts.shape[-1]
-    return np.asarray(_surprises(n, draws)[counts.astype(np.int64), np.arange(draws)].max(-1))
+    table = _surprises(n, draws)
+    surprises = table[counts.astype(np.int64), np.arange(draws)]
+    return np.asarray(surprises.max(-1))
 
 
 @lru_cache(maxsize=32)
 def _surprises(n: int, draws: int) -> Array:
     """-log of the two-sided pointwise tail probability, (count 0, …, n; k)."""
-    c, h = np.arange(n + 1)[:, None], np.arange(1, draws + 1) / (draws + 1)
-    above = np.where(c == 0, 1.0, special.bdtrc(np.maximum(c - 1, 0), n, h))
-    tail = np.maximum(2 * np.minimum(special.bdtr(c, n, h), above), np.finfo(float).tiny)
+    c = np.arange(n + 1)[:, None]
+    h = np.arange(1, draws + 1) / (draws + 1)
+    at_least = special.bdtrc(np.maximum(c - 1, 0), n, h)
+    above = np.where(c == 0, 1.0, at_least)
+    two_sided = 2 * np.minimum(special.bdtr(c, n, h), above)
+    tail = np.maximum(two_sided, np.finfo(float).tiny)
     return np.asarray(-np.log(np.minimum(tail, 1.0)))
 
 
 def _kernel(ranks: Array, *, draws: int, seed: int) -> Outcome:
     (n,) = axes(ranks, "dataset")
-    (value,), (p,) = tested(surprise, cumulative(ranks[:, None], draws), n, seed)
+    counts = cumulative(ranks[:, None], draws)
+    (value,), (p,) = tested(surprise, counts, n, seed)
     return Outcome(float(value), float(p), n, least=least(1))
 
 

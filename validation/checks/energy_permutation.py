@@ -1,8 +1,8 @@
 """Energy distance between two samples, 2 E|x - y| - E|x - x'| - E|y - y'|, by permutation of whole units.
 
-Coordinates are standardised by both samples together. Rows are taken for a chain and thinned by their autocorrelation time:
-exact for `thin=False` and independent draws, nearly so for chains. If `units` labels the rows of x and of y, whole units are
-permuted and nothing is thinned.
+Coordinates are standardised by both samples together. Rows are taken for a chain and thinned by
+their autocorrelation time: exact for `thin=False` and independent draws, nearly so for chains. If
+`units` labels the rows of x and of y, whole units are permuted and nothing is thinned.
 """
 
 from __future__ import annotations

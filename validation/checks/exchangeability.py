@@ -1,13 +1,16 @@
 """Whether the order of the context matters by less than a tolerance: here a rejection is the good news.
 
-`probs[prompt, order, category]` is the predictive given the context as it came (order 0) and given permutations of it; bins
-serve for a continuous outcome. A prompt's order dependence is the mean of KL(p_0 || p_k) over its permutations, in nats: 0 for
-a Bayes predictor of an exchangeable family (rows of a Bayesian network, pairs of a Gaussian process; not MTD, where exact Bayes
-itself depends on the order). No trained network gives 0, so the null is that the mean over prompts is *at least* `tolerance`:
+`probs[prompt, order, category]` is the predictive given the context as it came (order 0) and given
+permutations of it; bins serve for a continuous outcome. A prompt's order dependence is the mean of
+KL(p_0 || p_k) over its permutations, in nats: 0 for a Bayes predictor of an exchangeable family
+(rows of a Bayesian network, pairs of a Gaussian process; not MTD, where exact Bayes itself depends
+on the order). No trained network gives 0, so the null is that the mean over prompts is *at least*
+`tolerance`:
 
     t = (log m - log(tolerance - 3 K_max / n)) m sqrt(n) / s,   p = P(T_{n-1} <= t)
 
-m, s, K_max: mean, sd and largest of n prompts; 3 K_max / n stands for tails that n prompts may have missed (rule of three).
+m, s, K_max: mean, sd and largest of n prompts; 3 K_max / n stands for tails that n prompts may have
+    missed (rule of three).
 """
 
 from __future__ import annotations
@@ -33,29 +36,33 @@ def _kernel(probs: Array, *, tolerance: float, seed: int) -> Outcome:
             f"{orders} orders, tolerance {tolerance:g}",
         )
     if probs.min() < 0 or np.abs(probs.sum(-1) - 1).max() > MASS:
-        raise InputError(
-            "probabilities that sum to one", f"sums off by {np.abs(probs.sum(-1) - 1).max():.2g}"
-        )
+        error = np.abs(probs.sum(-1) - 1).max()
+        raise InputError("probabilities that sum to one", f"sums off by {error:.2g}")
     found = order_dependence(probs)
-    return Outcome(
-        float(found.mean()), _p_value(found, tolerance), n, measured={"nats": float(found.mean())}
-    )
+    mean = float(found.mean())
+    return Outcome(mean, _p_value(found, tolerance), n, measured={"nats": mean})
 
 
 def order_dependence(probs: Array) -> Array:
-    """Mean KL(p_0 || p_k) over permutations k >= 1, (prompt,) nats; infinite where some p_k misses mass of p_0."""
+    """Mean KL(p_0 || p_k) over permutations k >= 1, (prompt,) nats; infinite where some p_k misses
+    mass of p_0.
+    """
     given = np.broadcast_to(probs[:, :1], probs[:, 1:].shape)
-    return np.asarray(np.maximum(special.rel_entr(given, probs[:, 1:]).sum(-1), 0.0).mean(-1))
+    divergences = special.rel_entr(given, probs[:, 1:]).sum(-1)
+    return np.asarray(np.maximum(divergences, 0.0).mean(-1))
 
 
 def _p_value(found: Array, tolerance: float) -> float:
-    n, room = len(found), tolerance - UNSEEN * found.max() / len(found)
+    n = len(found)
+    room = tolerance - UNSEEN * found.max() / n
     if not room > 0:
         return 1.0
-    mean, sd = found.mean(), found.std(ddof=1)
+    mean = found.mean()
+    sd = found.std(ddof=1)
     if mean == 0 or sd == 0:
         return LEAST if mean < room else 1.0
-    t = (np.log(mean) - np.log(room)) * mean * np.sqrt(n) / sd
+    gap = np.log(mean) - np.log(room)
+    t = gap * mean * np.sqrt(n) / sd
     return float(max(special.stdtr(n - 1, t), LEAST))
 
 

@@ -1,12 +1,14 @@
 """Local classifier test: at which data sets can draws of the candidate be told from the truth, given the same x?
 
-A learner is fitted to pairs that share x: the truth with its x, and one draw of the candidate *with that same x*. Its squared
-prediction, averaged over the candidate's other draws at a data set, says how far the two laws differ there. Partners are the
-only rows that are exchangeable, so the null exchanges them pair by pair and fits again. Holm puts together the average over all
-data sets and the largest of their standardised values; `components` has each data set, corrected for the search.
+A learner is fitted to pairs that share x: the truth with its x, and one draw of the candidate *with
+that same x*. Its squared prediction, averaged over the candidate's other draws at a data set, says
+how far the two laws differ there. Partners are the only rows that are exchangeable, so the null
+exchanges them pair by pair and fits again. Holm puts together the average over all data sets and
+the largest of their standardised values; `components` has each data set, corrected for the search.
 
-The null is global: a rejection says that the candidate is wrong somewhere, and its components point to where. A p-value of the
-hypothesis that the candidate is right at one x alone would need draws of the exact posterior there.
+The null is global: a rejection says that the candidate is wrong somewhere, and its components point
+to where. A p-value of the hypothesis that the candidate is right at one x alone would need draws of
+the exact posterior there.
 """
 
 from __future__ import annotations
@@ -34,30 +36,26 @@ def _kernel(
 ) -> Outcome:
     n, count, d = axes(draws, "dataset draw coordinate")
     if truth.shape != (n, d) or count < 2:
-        raise ShapeError(
-            f"truth of shape {(n, d)} and at least two draws", f"{truth.shape} and {count}"
-        )
+        wanted = f"truth of shape {(n, d)} and at least two draws"
+        raise ShapeError(wanted, f"{truth.shape} and {count}")
     axes(x, "dataset covariate")
-    joint = np.concatenate(
-        [np.concatenate([truth[:, None], draws], 1), np.repeat(x[:, None], 1 + count, axis=1)], -1
-    )
-    rows = features(joint.reshape(n * (1 + count), -1), degree, about=d).reshape(n, 1 + count, -1)
+    theta = np.concatenate([truth[:, None], draws], 1)
+    beside = np.repeat(x[:, None], 1 + count, axis=1)
+    joint = np.concatenate([theta, beside], -1)
+    flat = features(joint.reshape(n * (1 + count), -1), degree, about=d)
+    rows = flat.reshape(n, 1 + count, -1)
     labels = swapped(generator(seed, "local_c2st", n, count), n, permutations)
-    train, rest = np.concatenate([rows[:, 0], rows[:, 1]]), rows[:, 2:].reshape(n * (count - 1), -1)
-    local = (
-        (predicted(learner, train, labels, rest) ** 2)
-        .reshape(permutations + 1, n, count - 1)
-        .mean(-1)
-    )
-    average, (largest, adjusted) = local.mean(1), max_statistic(local)
-    parts = holm(
-        {
-            "average": p_value(float(average[0]), np.sort(average[1:])),
-            "largest": float(adjusted.min()),
-        }
-    )
+    train = np.concatenate([rows[:, 0], rows[:, 1]])
+    rest = rows[:, 2:].reshape(n * (count - 1), -1)
+    squares = predicted(learner, train, labels, rest) ** 2
+    local = squares.reshape(permutations + 1, n, count - 1).mean(-1)
+    average = local.mean(1)
+    largest, adjusted = max_statistic(local)
+    p_average = p_value(float(average[0]), np.sort(average[1:]))
+    parts = holm({"average": p_average, "largest": float(adjusted.min())})
     places = {f"dataset {i}": min(1.0, 2 * p) for i, p in enumerate(adjusted.tolist())}
-    return Outcome(largest, min(parts.values()), n, parts | places, least=2 / (permutations + 1))
+    smallest = min(parts.values())
+    return Outcome(largest, smallest, n, parts | places, least=2 / (permutations + 1))
 
 
 PART = Test(

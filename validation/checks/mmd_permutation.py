@@ -1,8 +1,9 @@
 """Maximum mean discrepancy between two samples, aggregated over seven Gaussian bandwidths, by permutation of whole units.
 
-k(x, y) = exp(-|x - y|^2 / (2 h^2)), h = the median distance times 1/8, 1/4, …, 8. The squared discrepancy is the U-statistic:
-no draw is its own partner. Each bandwidth's statistic is standardised over the permutations and the largest counts. Samples
-are standardised and thinned as in `energy_permutation`.
+k(x, y) = exp(-|x - y|^2 / (2 h^2)), h = the median distance times 1/8, 1/4, …, 8. The squared
+discrepancy is the U-statistic: no draw is its own partner. Each bandwidth's statistic is
+standardised over the permutations and the largest counts. Samples are standardised and thinned as
+in `energy_permutation`.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ def _kernel(
     seed: int,
 ) -> Outcome:
     distance, m = distances(x, y, thin and units is None)
-    kernels = gaussian(distance, np.median(distance[distance > 0]) * BANDWIDTHS)
+    middle = np.median(distance[distance > 0])
+    kernels = gaussian(distance, middle * BANDWIDTHS)
     return permuted(kernels, m, units, permutations=permutations, seed=seed, name="mmd_permutation")
 
 
 def gaussian(distance: Array, bandwidths: Array) -> Array:
     """Kernel matrices (bandwidth, row, row)."""
-    return np.asarray(np.exp(-0.5 * (distance / bandwidths[:, None, None]) ** 2))
+    scaled = distance / bandwidths[:, None, None]
+    return np.asarray(np.exp(-0.5 * scaled**2))
 
 
 PART = Test(

@@ -1,7 +1,8 @@
 """One-sample battery against an exact reference: the candidate's draws, whitened under it, are standard normal given x.
 
-The reference's Rosenblatt transform (for a Gaussian: whitening) makes z ~ N(0, I), independent over draws, coordinates and
-data sets. Every component below has an exact null law then; Holm puts them together. N = data sets x draws.
+The reference's Rosenblatt transform (for a Gaussian: whitening) makes z ~ N(0, I), independent over
+draws, coordinates and data sets. Every component below has an exact null law then; Holm puts them
+together. N = data sets x draws.
 
     mean i            sqrt(N) mean(z_i) ~ N(0, 1)
     variance i        sum z_i^2 ~ chi2(N)
@@ -10,7 +11,8 @@ data sets. Every component below has an exact null law then; Holm puts them toge
     mean i on x       explained sum of squares of the data sets' means ~ chi2(rank of x)
     scale on x        the same for normal scores of the data sets' sums of |z|^2
 
-The data set is the cluster: x is constant in it, so whatever depends on x is tested on one number a data set. Draws of a
+The data set is the cluster: x is constant in it, so whatever depends on x is tested on one number a
+    data set. Draws of a
 chain are not independent: thin them first.
 """
 
@@ -37,77 +39,84 @@ def _kernel(z: Array, x: Array, *, seed: int) -> Outcome:
         raise InputError(f"fewer than {n - 1} covariates for {n} data sets", f"{x.shape[1]}")
     if n * draws < 4:
         raise ShapeError("at least four draws", f"{n * draws}")
-    squares, basis = np.einsum("ijk,ijk->ij", z, z), _basis(x)
+    squares = np.einsum("ijk,ijk->ij", z, z)
+    basis = _basis(x)
     columns = np.ascontiguousarray(z.reshape(-1, d).T)  # sums run along memory
     p = _margins(columns) | _correlations(columns) | _radius(squares.ravel(), d)
     means = np.sqrt(draws) * z.mean(1)
-    p |= {f"mean {i} on x": _explained(means[:, i], basis) for i in range(d)}
-    p["scale on x"] = _explained(_normal_scores(squares.sum(1), draws * d), basis)
+    for i in range(d):
+        p[f"mean {i} on x"] = _explained(means[:, i], basis)
+    scales = _normal_scores(squares.sum(1), draws * d)
+    p["scale on x"] = _explained(scales, basis)
     adjusted = holm(p)
-    return Outcome(
-        -float(np.log(max(min(p.values()), np.finfo(float).tiny))),
-        min(adjusted.values()),
-        n,
-        adjusted,
-    )
+    smallest = max(min(p.values()), np.finfo(float).tiny)
+    return Outcome(-float(np.log(smallest)), min(adjusted.values()), n, adjusted)
 
 
 def _margins(z: Array) -> dict[str, float]:
     n = z.shape[1]
-    means = 2 * special.ndtr(-np.abs(z.sum(1)) / np.sqrt(n))
+    sums = np.abs(z.sum(1))
+    means = 2 * special.ndtr(-sums / np.sqrt(n))
     total = (z**2).sum(1)
-    variances = np.minimum(1.0, 2 * np.minimum(special.chdtr(n, total), special.chdtrc(n, total)))
-    return {f"mean {i}": float(v) for i, v in enumerate(means)} | {
-        f"variance {i}": float(v) for i, v in enumerate(variances)
-    }
+    one_sided = np.minimum(special.chdtr(n, total), special.chdtrc(n, total))
+    variances = np.minimum(1.0, 2 * one_sided)
+    p = {f"mean {i}": float(v) for i, v in enumerate(means)}
+    return p | {f"variance {i}": float(v) for i, v in enumerate(variances)}
 
 
 def _correlations(z: Array) -> dict[str, float]:
-    n, centred = z.shape[1], z - z.mean(1, keepdims=True)
+    n = z.shape[1]
+    centred = z - z.mean(1, keepdims=True)
     covariance = centred @ centred.T
-    size = np.sqrt(
-        np.maximum(covariance.diagonal(), np.finfo(float).tiny)
-    )  # no spread: the variance component rejects
+    # where there is no spread the variance component rejects
+    variances = np.maximum(covariance.diagonal(), np.finfo(float).tiny)
+    size = np.sqrt(variances)
     r = covariance / size / size[:, None]
-    return {
-        f"correlation {i}, {j}": _correlation_p(float(r[i, j]), n)
-        for i, j in combinations(range(len(z)), 2)
-    }
+    p = {}
+    for i, j in combinations(range(len(z)), 2):
+        p[f"correlation {i}, {j}"] = _correlation_p(float(r[i, j]), n)
+    return p
 
 
 def _correlation_p(r: float, n: int) -> float:
-    return float(
-        2 * special.stdtr(n - 2, -abs(r) * np.sqrt((n - 2) / max(1 - r * r, np.finfo(float).eps)))
-    )
+    rest = max(1 - r * r, np.finfo(float).eps)
+    t = -abs(r) * np.sqrt((n - 2) / rest)
+    return float(2 * special.stdtr(n - 2, t))
 
 
 def _radius(squares: Array, d: int) -> dict[str, float]:
-    u, n = np.sort(special.chdtr(d, squares)), squares.size
+    n = squares.size
+    u = np.sort(special.chdtr(d, squares))
     i = np.arange(1, n + 1)
-    distance = max((i / n - u).max(), (u - (i - 1) / n).max())
+    above = i / n - u
+    below = u - (i - 1) / n
+    distance = max(above.max(), below.max())
     return {"radius": float(stats.kstwo.sf(distance, n))}
 
 
 def _normal_scores(sums: Array, degrees: int) -> Array:
     """Exactly N(0, 1) for chi2(degrees) sums."""
-    lower, upper = (
-        special.ndtri(special.chdtr(degrees, sums)),
-        -special.ndtri(special.chdtrc(degrees, sums)),
-    )
-    return np.clip(
-        np.where(lower < 0, lower, upper), -EXTREME, EXTREME
-    )  # each tail from its own end
+    lower = special.ndtri(special.chdtr(degrees, sums))
+    upper = -special.ndtri(special.chdtrc(degrees, sums))
+    scores = np.where(lower < 0, lower, upper)  # each tail from its own end
+    return np.clip(scores, -EXTREME, EXTREME)
 
 
 def _basis(x: Array) -> Array:
-    """Orthonormal columns that span the centred covariates, (dataset, rank); collinear ones add nothing."""
+    """Orthonormal columns that span the centred covariates, (dataset, rank); collinear ones add
+    nothing.
+    """
     u, size, _ = np.linalg.svd(with_spread(x, "x"), full_matrices=False)
-    return np.asarray(u[:, size > COLLINEAR * size[0]])
+    apart = size > COLLINEAR * size[0]
+    return np.asarray(u[:, apart])
 
 
 def _explained(values: Array, basis: Array) -> float:
-    """p-value of the sum of squares that centred x explains of values that are N(0, 1) under the null."""
-    return float(special.chdtrc(basis.shape[1], ((basis.T @ values) ** 2).sum()))
+    """p-value of the sum of squares that centred x explains of values that are N(0, 1) under the
+    null.
+    """
+    squares = (basis.T @ values) ** 2
+    return float(special.chdtrc(basis.shape[1], squares.sum()))
 
 
 PART = Test(
@@ -118,4 +127,5 @@ PART = Test(
     exactness="conservative",
     citation="Rosenblatt 1952, doi:10.1214/aoms/1177729394; Holm 1979, doi:10.2307/4615733",
     kernel=_kernel,
+    about="its joint draws are not those of the exact predictive",
 )

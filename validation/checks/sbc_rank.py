@@ -1,8 +1,9 @@
 """Simulation-based calibration: ranks of the truth among L draws are uniform on 0, …, L, for every quantity.
 
-Each quantity's ranks are tested by the discrete Anderson-Darling statistic against its own simulated null, p-values count
-the observed one (+1), and Holm corrects for the number of quantities. Parameters alone cannot see a posterior that is the
-prior, nor a wrong correlation: pass data-dependent quantities (log-likelihood, log density of the candidate) as columns.
+Each quantity's ranks are tested by the discrete Anderson-Darling statistic against its own
+simulated null, p-values count the observed one (+1), and Holm corrects for the number of
+quantities. Parameters alone cannot see a posterior that is the prior, nor a wrong correlation: pass
+data-dependent quantities (log-likelihood, log density of the candidate) as columns.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from veribayes.validation.checks._test import Outcome, Test, axes
 
 def _kernel(ranks: Array, *, draws: int, seed: int) -> Outcome:
     n, _ = axes(ranks, "dataset quantity")
-    values, p = tested(anderson_darling, cumulative(ranks, draws), n, seed)
+    counts = cumulative(ranks, draws)
+    values, p = tested(anderson_darling, counts, n, seed)
     adjusted = holm({f"quantity {i}": float(v) for i, v in enumerate(p)})
-    return Outcome(float(values.max()), min(adjusted.values()), n, adjusted, least=least(len(p)))
+    smallest = min(adjusted.values())
+    return Outcome(float(values.max()), smallest, n, adjusted, least=least(len(p)))
 
 
 PART = Test(

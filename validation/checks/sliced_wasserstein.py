@@ -1,8 +1,9 @@
 """Sliced Wasserstein-2 distance between two samples of equal number, by permutation.
 
-SW^2 is the mean over random directions of the squared Wasserstein-2 distance of the projections, which between n and n
-draws on a line is the mean squared difference of their order statistics. Samples are standardised and thinned as in
-`energy_permutation`; a longer sample is cut to the length of the other.
+SW^2 is the mean over random directions of the squared Wasserstein-2 distance of the projections,
+which between n and n draws on a line is the mean squared difference of their order statistics.
+Samples are standardised and thinned as in `energy_permutation`; a longer sample is cut to the
+length of the other.
 """
 
 from __future__ import annotations
@@ -29,31 +30,37 @@ def _kernel(
     if axes(x, "draw coordinate")[1] != axes(y, "draw coordinate")[1]:
         raise ShapeError("samples with the same coordinates", f"{x.shape} and {y.shape}")
     if thin:
-        x, y = x[:: thinning(x)], y[:: thinning(y)]
+        x = x[:: thinning(x)]
+        y = y[:: thinning(y)]
     n = min(len(x), len(y))
     at_least(MINIMUM, n, "sliced_wasserstein")
     rng = generator(seed, "sliced_wasserstein", n)
     first = np.zeros((permutations + 1, 2 * n), dtype=bool)
     first[:, :n] = True
     first[1:] = rng.permuted(first[1:], axis=1)
-    rows = with_spread(np.concatenate([x[:n], y[:n]]), "both samples")
+    pooled = np.concatenate([x[:n], y[:n]])
+    rows = with_spread(pooled, "both samples")
     towards = rng.standard_normal((rows.shape[1], directions))
-    values = _squared(rows @ (towards / np.sqrt((towards**2).sum(0))), first)
-    return Outcome(
-        float(values[0]),
-        p_value(float(values[0]), np.sort(values[1:])),
-        n,
-        least=1 / (permutations + 1),
-    )
+    unit = towards / np.sqrt((towards**2).sum(0))
+    values = _squared(rows @ unit, first)
+    statistic = float(values[0])
+    p = p_value(statistic, np.sort(values[1:]))
+    return Outcome(statistic, p, n, least=1 / (permutations + 1))
 
 
 def _squared(projected: Array, first: npt.NDArray[np.bool_]) -> Array:
-    """Mean over directions of the squared W2 of projections (row, direction), for each labelling (permutation, row)."""
-    found, n = np.zeros(len(first)), first.shape[1] // 2
+    """Mean over directions of the squared W2 of projections (row, direction), for each labelling
+    (permutation, row).
+    """
+    n = first.shape[1] // 2
+    found = np.zeros(len(first))
     for line in projected.T:
         order = line.argsort()
-        ranked, mine = np.broadcast_to(line[order], first.shape), first[:, order]
-        found += ((ranked[mine].reshape(-1, n) - ranked[~mine].reshape(-1, n)) ** 2).mean(1)
+        ranked = np.broadcast_to(line[order], first.shape)
+        mine = first[:, order]
+        one, other = (ranked[side].reshape(-1, n) for side in (mine, ~mine))
+        squares = (one - other) ** 2
+        found += squares.mean(1)
     return found / projected.shape[1]
 
 

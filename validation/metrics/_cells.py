@@ -1,6 +1,7 @@
 """Bar-distribution algebra: the mass that a law on the real line puts into a candidate's cells.
 
-Cells are always the C bins and the two outer half-lines, C + 2 in all; a candidate without tails puts nothing outside.
+Cells are always the C bins and the two outer half-lines, C + 2 in all; a candidate without tails
+puts nothing outside.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ CELLED = [("categorical", "categorical"), *BINNED]
 
 
 def discrete(formula: Formula) -> dict[tuple[str, str], Kernel]:
-    """Kernels of a formula on masses: between categories, and between bins and the same cells of any other law."""
+    """Kernels of a formula on masses: between categories, and between bins and the same cells of
+    any other law.
+    """
 
     def categories(candidate: Categorical, reference: Categorical) -> Array:
         return formula(candidate.log_masses, reference.log_masses)
@@ -49,12 +52,15 @@ def log(x: Array) -> Array:
 
 
 def log_masses(law: Predictive, candidate: Bins) -> Array:
-    """Log mass of `law` in each cell of the candidate, (row, cell); no cancellation in either tail."""
+    """Log mass of `law` in each cell of the candidate, (row, cell); no cancellation in
+    either tail.
+    """
     edges = np.concatenate([[-np.inf], candidate.edges, [np.inf]])
     if isinstance(law, Normal):
         return _normal(law.mean, law.sd, edges)
     if isinstance(law, NormalMixture):
-        return log_sum_exp(_normal(law.mean, law.sd, edges) + log(law.weights)[..., None])
+        of_components = _normal(law.mean, law.sd, edges)
+        return log_sum_exp(of_components + log(law.weights)[..., None])
     if isinstance(law, Bins) and np.array_equal(law.edges, candidate.edges):
         return log_probs(law)
     below = law.cdf(np.tile(candidate.edges, (*law.shape, 1)))
@@ -65,34 +71,32 @@ def log_masses(law: Predictive, candidate: Bins) -> Array:
 
 def probs(candidate: Bins) -> Array:
     """Probability of the candidate in each cell, (row, cell)."""
-    return (
-        candidate.probs
-        if candidate.tail_scale is not None
-        else np.pad(candidate.probs, ((0, 0), (1, 1)))
-    )
+    if candidate.tail_scale is not None:
+        return candidate.probs
+    return np.pad(candidate.probs, ((0, 0), (1, 1)))
 
 
 def log_probs(candidate: Bins) -> Array:
     """Its logarithm."""
     logs = candidate.log_masses
-    return (
-        logs
-        if candidate.tail_scale is not None
-        else np.pad(logs, ((0, 0), (1, 1)), constant_values=-np.inf)
-    )
+    if candidate.tail_scale is not None:
+        return logs
+    return np.pad(logs, ((0, 0), (1, 1)), constant_values=-np.inf)
 
 
 def rounded_away(candidate: Masses, log_q: Array, log_p: Array) -> Mask:
-    """Zeros of the candidate where the exact mass is so small that the type of its numbers may have made them, (row, cell)."""
-    return np.asarray(
-        np.isneginf(log_q)
-        & ~np.isneginf(log_p)
-        & (log_p <= np.log(candidate.zero_limits)[..., None])
-    )
+    """Zeros of the candidate where the exact mass is so small that the type of its numbers may have
+    made them, (row, cell).
+    """
+    small = log_p <= np.log(candidate.zero_limits)[..., None]
+    possible = ~np.isneginf(log_p)
+    return np.asarray(np.isneginf(log_q) & possible & small)
 
 
 def held(candidate: Masses, log_q: Array, log_p: Array) -> Array:
-    """Log masses of the candidate, with the exact one for a zero that may be nothing but rounding: it costs nothing."""
+    """Log masses of the candidate, with the exact one for a zero that may be nothing but rounding:
+    it costs nothing.
+    """
     return np.where(rounded_away(candidate, log_q, log_p), log_p, log_q)
 
 
@@ -105,10 +109,13 @@ def masses(candidate: Masses, reference: Predictive) -> tuple[Array, Array]:
 
 
 def conditioned(masses: Array, candidate: Bins) -> Array:
-    """The masses, given that the candidate can speak: without tails, given that y lies between the borders."""
+    """The masses, given that the candidate can speak: without tails, given that y lies between the
+    borders.
+    """
     if candidate.tail_scale is not None:
         return masses
-    inner = masses[..., 1:-1] - logsumexp(masses[..., 1:-1], axis=-1, keepdims=True)
+    inner = masses[..., 1:-1]
+    inner = inner - logsumexp(inner, axis=-1, keepdims=True)
     return np.pad(inner, ((0, 0), (1, 1)), constant_values=-np.inf)
 
 

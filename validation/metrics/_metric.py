@@ -1,8 +1,9 @@
 """The frame of a metric: what it is, which pairs of forms it compares, and the loop over rows.
 
-A kernel compares `rows`: two predictives with one leading axis, `(candidate, reference) -> (row,)`. The frame drops the
-queries that do not apply, cuts the rest into blocks that stay in the processor's cache, and refuses NaN. Values are
-never clipped, smoothed or repaired: a divergence of -1e-17 is printed as such, and an infinite one as infinite.
+A kernel compares `rows`: two predictives with one leading axis, `(candidate, reference) -> (row,)`.
+The frame drops the queries that do not apply, cuts the rest into blocks that stay in the
+processor's cache, and refuses NaN. Values are never clipped, smoothed or repaired: a divergence of
+-1e-17 is printed as such, and an infinite one as infinite.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from veribayes.errors import InputError, ShapeError
-from veribayes.predictive import Array, Predictive
+from veribayes.predictive import LOG_SQRT_2PI, Array, Predictive
 from veribayes.tree import IntArray
 
 Kernel = Callable[..., Array]
@@ -36,7 +37,8 @@ class Metric:
         needs: what it compares, in words.
         citation: source.
         kernels: (candidate form, reference form) -> kernel on rows.
-        sees_outcome: whether kernels also take the realised value and an independent uniform number, both (row,).
+        sees_outcome: whether kernels also take the realised value and an independent uniform
+            number, both (row,).
     """
 
     name: str
@@ -60,7 +62,8 @@ class Metric:
         *,
         index: IntArray | None = None,
     ) -> Array:
-        """Score of every query, (dataset, position, query); NaN where `outcome` is NaN (the query does not apply).
+        """Score of every query, (dataset, position, query); NaN where `outcome` is NaN (the query
+        does not apply).
 
         Args:
             candidate, reference: predictives with the leading shape of `outcome`.
@@ -74,16 +77,15 @@ class Metric:
         """
         kernel = self._kernel(candidate, reference, outcome.shape)
         asked = ~np.isnan(outcome)
-        extra = (
-            (outcome[asked], uniforms(self.name, outcome.shape, index)[asked])
-            if self.sees_outcome
-            else ()
-        )
+        extra: tuple[Array, ...] = ()
+        if self.sees_outcome:
+            random = uniforms(self.name, outcome.shape, index)
+            extra = (outcome[asked], random[asked])
         scores = rowwise(kernel, candidate[asked], reference[asked], *extra)
         if np.isnan(scores).any():
-            raise ArithmeticError(
-                f"{self.name} is NaN in {int(np.isnan(scores).sum())} of {scores.size} queries that apply"
-            )
+            missing = int(np.isnan(scores).sum())
+            text = f"{self.name} is NaN in {missing} of {scores.size} queries that apply"
+            raise ArithmeticError(text)
         out = np.full(outcome.shape, np.nan)
         out[asked] = scores
         return out
@@ -108,10 +110,15 @@ class Metric:
 def rowwise(
     kernel: Kernel, candidate: Predictive, reference: Predictive, *extra: Array | Predictive
 ) -> Array:
-    """Apply a kernel to blocks of rows; the widest temporary has a row for each pair of trailing entries."""
+    """Apply a kernel to blocks of rows; the widest temporary has a row for each pair of trailing
+    entries.
+    """
     (rows,) = reference.shape
     step = max(1, BLOCK // (_width(candidate) * _width(reference)))
-    parts = [kernel(candidate[s], reference[s], *(e[s] for e in extra)) for s in slices(rows, step)]
+    parts = []
+    for block in slices(rows, step):
+        more = [each[block] for each in extra]
+        parts.append(kernel(candidate[block], reference[block], *more))
     return np.concatenate(parts) if parts else np.empty(0)
 
 
@@ -121,25 +128,41 @@ def slices(rows: int, step: int) -> Iterator[slice]:
 
 
 def log_sum_exp(terms: Array) -> Array:
-    """log of the sum of exp over the last axis but one: components before points, so that the sum runs along memory."""
+    """log of the sum of exp over the last axis but one: components before points, so that the sum
+    runs along memory.
+    """
     top = np.maximum(terms.max(-2), np.finfo(float).min)
     with np.errstate(divide="ignore"):
-        return np.asarray(top + np.log(np.exp(terms - top[..., None, :]).sum(-2)))
+        total = np.exp(terms - top[..., None, :]).sum(-2)
+        return np.asarray(top + np.log(total))
+
+
+def normal_density(z: Array | float) -> Array:
+    """Of a standard normal."""
+    return np.asarray(np.exp(-0.5 * z * z - LOG_SQRT_2PI))
 
 
 def uniforms(stream: str, shape: tuple[int, ...], index: IntArray | None = None) -> Array:
-    """Uniform numbers in (0, 1) that are a function of (stream, data set number, place in the data set) alone."""
+    """Uniform numbers in (0, 1) that are a function of (stream, data set number, place in the data
+    set) alone.
+    """
     datasets = np.arange(shape[0]) if index is None else index
     if datasets.shape != shape[:1]:
         raise ShapeError(f"one number a data set, ({shape[0]},)", f"{datasets.shape}")
-    place = np.arange(np.prod(shape[1:], dtype=np.int64)).reshape(shape[1:]).astype(np.uint64)
-    state = _splitmix(datasets.astype(np.uint64) ^ np.uint64(zlib.crc32(stream.encode())))
-    bits = _splitmix(state.reshape(-1, *[1] * place.ndim) ^ _splitmix(place)[None])
-    return np.asarray(((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+    entries = np.arange(np.prod(shape[1:], dtype=np.int64))
+    place = entries.reshape(shape[1:]).astype(np.uint64)
+    key = np.uint64(zlib.crc32(stream.encode()))
+    state = _splitmix(datasets.astype(np.uint64) ^ key)
+    rows = state.reshape(-1, *[1] * place.ndim)
+    bits = _splitmix(rows ^ _splitmix(place)[None])
+    whole = (bits >> np.uint64(11)).astype(np.float64)
+    return np.asarray((whole + 0.5) * 2.0**-53)
 
 
 def _splitmix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """SplitMix64 (doi:10.1145/2714064.2660195): a bijection of 64 bits whose outputs look independent."""
+    """SplitMix64 (doi:10.1145/2714064.2660195): a bijection of 64 bits whose outputs look
+    independent.
+    """
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -148,15 +171,19 @@ def _splitmix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 def _width(law: Predictive) -> int:
     """Entries of a row's longest trailing axis."""
-    return max(
-        array.shape[-1] if law.trailing[name] else 1 for name, array in law.variables().items()
-    )
+    widths = [1]
+    for name, array in law.variables().items():
+        if law.trailing[name]:
+            widths.append(array.shape[-1])
+    return max(widths)
 
 
 def deciding(form: str, categories: bool) -> str:
-    """The metric by which a candidate of this form is judged, where its tolerance is known before its answers.
+    """The metric by which a candidate of this form is judged, where its tolerance is known before
+    its answers.
 
-    Bins by densities, since their masses alone do not see what lies inside a bin or a tail; draws and quantiles have none.
+    Bins by densities, since their masses alone do not see what lies inside a bin or a tail; draws
+    and quantiles have none.
     """
     if form == "bins":
         return "kl_density"

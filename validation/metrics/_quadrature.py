@@ -1,8 +1,8 @@
 """Integrals of two densities on the line by Gauss-Legendre panels between their own quantiles.
 
-Panels are halved, row by row, until two successive answers agree and each law's mass is found; a row that never gets
-there is an error, not a number.
-Both laws must be normal or normal mixtures, so that the integrand is analytic and falls off beyond the outer quantiles.
+Panels are halved, row by row, until two successive answers agree and each law's mass is found; a
+row that never gets there is an error, not a number. Both laws must be normal or normal mixtures, so
+that the integrand is analytic and falls off beyond the outer quantiles.
 """
 
 from __future__ import annotations
@@ -19,18 +19,13 @@ from veribayes.validation.metrics._metric import Kernel, log_sum_exp, slices
 Integrand = Callable[..., Array]  # what was read off each law at the nodes -> integrand there
 Reading = Callable[[Predictive, Array], Array]
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
-QUANTILES = np.array(
-    [-9.0, -5.0, -2.5, 0.0, 2.5, 5.0, 9.0]
-)  # standard normal; the mass beyond 9 is 2e-19
-KNOTS, FEW_KNOTS = (
-    128,
-    24,
-)  # borders from one law: every component of up to 128 has one; a smooth crowd needs few
+# of a standard normal; the mass beyond 9 is 2e-19
+QUANTILES = np.array([-9.0, -5.0, -2.5, 0.0, 2.5, 5.0, 9.0])
+# borders from one law: every component of up to 128 has one; a smooth crowd needs few
+KNOTS, FEW_KNOTS = 128, 24
 HALVINGS = 8
-ABSOLUTE, RELATIVE = (
-    1e-9,
-    1e-9,
-)  # of the last step; the answer itself is better by far, measured 1e-13
+# of the last step; the answer itself is better by far, measured 1e-13
+ABSOLUTE, RELATIVE = 1e-9, 1e-9
 MASS = 1e-6  # a law whose mass the panels miss by more has features that they have not seen
 BLOCK = 1 << 17  # component evaluations held at once: 1 MiB, which stays in cache
 DENSITIES = [
@@ -42,7 +37,9 @@ DENSITIES = [
 
 
 def continuous(integrand: Integrand) -> dict[tuple[str, str], Kernel]:
-    """Kernels that integrate `integrand(log candidate, log reference)` over the line, for every pair of densities."""
+    """Kernels that integrate `integrand(log candidate, log reference)` over the line, for every
+    pair of densities.
+    """
 
     def kernel(candidate: Predictive, reference: Predictive) -> Array:
         return integrate(integrand, [candidate, reference])
@@ -55,7 +52,8 @@ def log_density(law: Predictive, points: Array) -> Array:
     if not isinstance(law, NormalMixture):
         return law.log_prob(points)
     z = (points[:, None] - law.mean[..., None]) / law.sd[..., None]
-    return log_sum_exp((log(law.weights) - np.log(law.sd) - LOG_SQRT_2PI)[..., None] - 0.5 * z * z)
+    heights = log(law.weights) - np.log(law.sd) - LOG_SQRT_2PI
+    return log_sum_exp(heights[..., None] - 0.5 * z * z)
 
 
 def integrate(
@@ -64,7 +62,8 @@ def integrate(
     borders: tuple[float, float] = (-np.inf, np.inf),
     read: Reading = log_density,
 ) -> Array:
-    """Integral over the line (or between `borders`) of `integrand(log density of each law)`, one a row.
+    """Integral over the line (or between `borders`) of `integrand(log density of each law)`, one a
+    row.
 
     Args:
         integrand: vanishes, to rounding, beyond nine standard deviations of every component.
@@ -75,18 +74,22 @@ def integrate(
     Raises:
         InputError: the panels did not settle after the last halving.
     """
-    knots = np.clip(np.sort(np.concatenate([_knots(law) for law in laws], -1), -1), *borders)
+    knots = np.clip(_pooled(laws), *borders)
     masses = [_mass(law, borders) for law in laws] if read is log_density else []
     value = _panels(integrand, laws, knots, read)[0]
     open_rows = np.arange(value.size)
     for _ in range(HALVINGS):
         knots = _halved(knots)
-        finer, *found = _panels(integrand, [law[open_rows] for law in laws], knots, read)
-        settled = np.abs(finer - value[open_rows]) <= ABSOLUTE + RELATIVE * np.abs(finer)
+        remaining = [law[open_rows] for law in laws]
+        finer, *found = _panels(integrand, remaining, knots, read)
+        change = np.abs(finer - value[open_rows])
+        settled = change <= ABSOLUTE + RELATIVE * np.abs(finer)
         for mass, wanted in zip(found, masses, strict=False):
-            settled &= np.abs(mass - wanted[open_rows]) <= MASS
+            missing = np.abs(mass - wanted[open_rows])
+            settled &= missing <= MASS
         value[open_rows] = finer
-        open_rows, knots = open_rows[~settled], knots[~settled]
+        open_rows = open_rows[~settled]
+        knots = knots[~settled]
         if not open_rows.size:
             return value
     raise InputError(
@@ -97,32 +100,41 @@ def integrate(
 
 
 def grid(laws: Sequence[Predictive]) -> Array:
-    """Sorted quantiles of all laws with three halvings, (row, point): every feature of the densities lies between some."""
-    knots = np.sort(np.concatenate([_knots(law) for law in laws], -1), -1)
+    """Sorted quantiles of all laws with three halvings, (row, point): every feature of the
+    densities lies between some.
+    """
+    knots = _pooled(laws)
     for _ in range(3):
         knots = _halved(knots)
     return knots
 
 
+def _pooled(laws: Sequence[Predictive]) -> Array:
+    """Sorted knots of all laws, (row, point)."""
+    knots = [_knots(law) for law in laws]
+    return np.sort(np.concatenate(knots, -1), -1)
+
+
 def _panels(integrand: Integrand, laws: Sequence[Predictive], knots: Array, read: Reading) -> Array:
     """Integral, and mass of each law where densities are read, (1 + law, row)."""
-    step = max(1, BLOCK // (NODES.size * knots.shape[-1] * max(_components(law) for law in laws)))
-    blocks = [
-        _block(integrand, [law[s] for law in laws], knots[s], read)
-        for s in slices(len(knots), step)
-    ]
+    widest = max(_components(law) for law in laws)
+    terms = NODES.size * knots.shape[-1] * widest
+    blocks = []
+    for rows in slices(len(knots), max(1, BLOCK // terms)):
+        some = [law[rows] for law in laws]
+        blocks.append(_block(integrand, some, knots[rows], read))
     return np.concatenate(blocks, -1)
 
 
 def _block(integrand: Integrand, laws: Sequence[Predictive], knots: Array, read: Reading) -> Array:
     half = 0.5 * np.diff(knots)[..., None]
-    points = (knots[:, :-1, None] + half * (1 + NODES)).reshape(
-        len(knots), -1
-    )  # (row, panel and node)
+    nodes = knots[:, :-1, None] + half * (1 + NODES)
+    points = nodes.reshape(len(knots), -1)  # (row, panel and node)
     weights = (half * WEIGHTS).reshape(points.shape)
     readings = [read(law, points) for law in laws]
-    masses = [np.exp(r) for r in readings] if read is log_density else []
-    return np.stack([(values * weights).sum(-1) for values in [integrand(*readings), *masses]])
+    masses = [np.exp(reading) for reading in readings] if read is log_density else []
+    integrals = [(values * weights).sum(-1) for values in (integrand(*readings), *masses)]
+    return np.stack(integrals)
 
 
 def _mass(law: Predictive, borders: tuple[float, float]) -> Array:
@@ -131,24 +143,26 @@ def _mass(law: Predictive, borders: tuple[float, float]) -> Array:
 
 
 def _knots(law: Predictive) -> Array:
-    """Quantiles of the components, pooled and thinned to an even sample of their ranks, (row, knot)."""
+    """Quantiles of the components, pooled and thinned to an even sample of their ranks, (row,
+    knot).
+    """
     if isinstance(law, Normal):
         return law.mean[:, None] + law.sd[:, None] * QUANTILES
     if not isinstance(law, NormalMixture):
         raise InputError("a normal or a normal mixture", f"'{law.form}'")
-    pooled = np.sort(
-        (law.mean[..., None] + law.sd[..., None] * QUANTILES).reshape(len(law.mean), -1), -1
-    )
+    quantiles = law.mean[..., None] + law.sd[..., None] * QUANTILES
+    pooled = np.sort(quantiles.reshape(len(law.mean), -1), -1)
     number = max(FEW_KNOTS, _components(law)) if _components(law) <= KNOTS else FEW_KNOTS
-    places = np.linspace(0, pooled.shape[-1] - 1, min(pooled.shape[-1], number))
+    size = pooled.shape[-1]
+    places = np.linspace(0, size - 1, min(size, number))
     return pooled[:, places.round().astype(np.int64)]
 
 
 def _halved(knots: Array) -> Array:
-    middle = 0.5 * (knots[:, :-1] + knots[:, 1:])
-    return np.concatenate(
-        [np.stack([knots[:, :-1], middle], -1).reshape(len(knots), -1), knots[:, -1:]], -1
-    )
+    start = knots[:, :-1]
+    middle = 0.5 * (start + knots[:, 1:])
+    pairs = np.stack([start, middle], -1).reshape(len(knots), -1)
+    return np.concatenate([pairs, knots[:, -1:]], -1)
 
 
 def _components(law: Predictive) -> int:

@@ -14,7 +14,8 @@ from veribayes.validation.metrics._quadrature import DENSITIES, integrate
 
 
 def _terms(log_q: Array, log_p: Array) -> Array:
-    return 0.5 * (np.exp(0.5 * log_p) - np.exp(0.5 * log_q)) ** 2
+    difference = np.exp(0.5 * log_p) - np.exp(0.5 * log_q)
+    return 0.5 * difference**2
 
 
 def _formula(log_q: Array, log_p: Array) -> Array:
@@ -22,17 +23,26 @@ def _formula(log_q: Array, log_p: Array) -> Array:
 
 
 def _normals(candidate: Normal, reference: Normal) -> Array:
-    """sqrt(1 - BC), BC = sqrt(2 s t / (s^2 + t^2)) exp(-(m - n)^2 / (4 (s^2 + t^2))), without cancellation."""
+    """sqrt(1 - BC), BC = sqrt(2 s t / (s^2 + t^2)) exp(-(m - n)^2 / (4 (s^2 + t^2))), without
+    cancellation.
+    """
     total = candidate.sd**2 + reference.sd**2
-    log_affinity = 0.5 * np.log1p(-((candidate.sd - reference.sd) ** 2) / total) - (
-        candidate.mean - reference.mean
-    ) ** 2 / (4 * total)
+    spreads = (candidate.sd - reference.sd) ** 2
+    shift = (candidate.mean - reference.mean) ** 2
+    by_spread = 0.5 * np.log1p(-spreads / total)
+    log_affinity = by_spread - shift / (4 * total)
     return np.sqrt(-np.expm1(log_affinity))
 
 
 def _densities(candidate: Predictive, reference: Predictive) -> Array:
     return np.sqrt(integrate(_terms, [candidate, reference]))
 
+
+KERNELS = {
+    **discrete(_formula),
+    **dict.fromkeys(DENSITIES, _densities),
+    ("normal", "normal"): _normals,
+}
 
 PART = Metric(
     name="hellinger",
@@ -41,9 +51,5 @@ PART = Metric(
     ideal=0.0,
     needs="categories, or a candidate with a density",
     citation="Hellinger 1909, doi:10.1515/crll.1909.136.210",
-    kernels={
-        **discrete(_formula),
-        **dict.fromkeys(DENSITIES, _densities),
-        ("normal", "normal"): _normals,
-    },
+    kernels=KERNELS,
 )

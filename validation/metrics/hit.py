@@ -10,7 +10,8 @@ from veribayes.validation.metrics._metric import Metric
 
 def _kernel(candidate: Categorical, reference: Predictive, outcome: Array, v: Array) -> Array:
     del reference, v  # the outcome is the judge, and nothing is randomised
-    return np.asarray(candidate.probs.argmax(-1) == outcome.astype(np.int64), dtype=np.float64)
+    named = candidate.probs.argmax(-1)
+    return np.asarray(named == outcome.astype(np.int64), dtype=np.float64)
 
 
 PART = Metric(

@@ -1,8 +1,9 @@
 """Jensen-Shannon divergence, in nats: finite (at most log 2) where KL is not.
 
-JS = (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2. Bins are compared with the whole reference, tails included. For S
-draws of categories the plug-in is too large by sum p (1 - q) / (4 S (p + q)) to first order; that is subtracted, summed
-over the categories seen, so the estimate may be negative.
+JS = (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2. Bins are compared with the whole reference,
+tails included. For S draws of categories the plug-in is too large by sum p (1 - q) / (4 S (p + q))
+to first order; that is subtracted, summed over the categories seen, so the estimate may be
+negative.
 """
 
 from __future__ import annotations
@@ -35,9 +36,13 @@ def _formula(log_q: Array, log_p: Array) -> Array:
 def _draws(candidate: Draws, reference: Categorical) -> Array:
     counts, draws = candidate.frequencies(reference.probs.shape[-1])
     q, p = counts / draws, reference.probs
-    bias = np.divide(p * (1 - q), 4 * draws * (p + q), out=np.zeros(p.shape), where=counts > 0)
+    variance = p * (1 - q)
+    scale = 4 * draws * (p + q)
+    bias = np.divide(variance, scale, out=np.zeros(p.shape), where=counts > 0)
     return _formula(log(q), reference.log_masses) - bias.sum(-1)
 
+
+KERNELS = {**discrete(_formula), **continuous(_terms), ("draws", "categorical"): _draws}
 
 PART = Metric(
     name="js",
@@ -46,5 +51,5 @@ PART = Metric(
     ideal=0.0,
     needs="categories (also as draws), or a candidate with a density",
     citation="Lin 1991, doi:10.1109/18.61115",
-    kernels={**discrete(_formula), **continuous(_terms), ("draws", "categorical"): _draws},
+    kernels=KERNELS,
 )

@@ -1,10 +1,12 @@
 """Kullback-Leibler divergence of the candidate from the exact predictive, in nats: the primary endpoint.
 
-KL(p || q) = sum p log(p / q), with p exact and q the candidate. Categories: the sum. Two normals: closed form. Mixtures:
-quadrature. Bins against a continuous reference: between the masses of all C + 2 cells; a candidate without tails is
-compared with the reference given that y lies between the borders (the metric `missed_mass` says how much that leaves out).
-0 log 0 = 0; a zero where the exact mass is positive gives infinity, unless the type of the candidate's numbers rounds such a
-mass to zero (`zero_limit` of the predictive): there it costs nothing here, and `unheld_mass` says how much it is. Nothing is
+KL(p || q) = sum p log(p / q), with p exact and q the candidate. Categories: the sum. Two normals:
+closed form. Mixtures: quadrature. Bins against a continuous reference: between the masses of all C
++ 2 cells; a candidate without tails is compared with the reference given that y lies between the
+borders (the metric `missed_mass` says how much that leaves out). 0 log 0 = 0; a zero where the
+exact mass is positive gives infinity, unless the type of the candidate's numbers rounds such a mass
+to zero (`zero_limit` of the predictive): there it costs nothing here, and `unheld_mass` says how
+much it is. Nothing is
 clipped: rounding may leave -1e-16.
 """
 
@@ -14,7 +16,7 @@ import numpy as np
 
 from veribayes.predictive import Array, Bins, Categorical, Normal, Predictive
 from veribayes.validation.metrics._cells import BINNED, conditioned, held, log_masses, log_probs
-from veribayes.validation.metrics._metric import Metric
+from veribayes.validation.metrics._metric import Kernel, Metric
 from veribayes.validation.metrics._quadrature import continuous
 
 
@@ -27,15 +29,17 @@ def relative_entropy(log_q: Array, log_p: Array) -> Array:
 
 
 def normals(candidate: Normal, reference: Normal) -> Array:
-    """log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2, in a form that does not cancel near equality."""
+    """log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2, in a form that does not cancel
+    near equality.
+    """
     with np.errstate(over="ignore"):  # what is beyond float64 is infinite
         excess = (reference.sd - candidate.sd) / candidate.sd  # s_p / s_q - 1
         shift = (reference.mean - candidate.mean) / candidate.sd
         square = 0.5 * (excess * (excess + 2) + shift * shift)
     near = np.abs(excess) < 0.5
-    log_ratio = np.where(
-        near, np.log1p(np.where(near, excess, 0.0)), np.log(reference.sd) - np.log(candidate.sd)
-    )
+    small = np.log1p(np.where(near, excess, 0.0))
+    large = np.log(reference.sd) - np.log(candidate.sd)
+    log_ratio = np.where(near, small, large)
     return np.asarray(square - log_ratio)
 
 
@@ -53,6 +57,13 @@ def _integrand(log_q: Array, log_p: Array) -> Array:
     return np.exp(log_p) * (log_p - log_q)
 
 
+KERNELS: dict[tuple[str, str], Kernel] = {
+    ("categorical", "categorical"): _categories,
+    **continuous(_integrand),
+    ("normal", "normal"): normals,
+    **dict.fromkeys(BINNED, _bins),
+}
+
 PART = Metric(
     name="kl",
     symbol="KL(exact‖candidate)",
@@ -60,10 +71,5 @@ PART = Metric(
     ideal=0.0,
     needs="categories, or a candidate with a density",
     citation="Kullback & Leibler 1951, doi:10.1214/aoms/1177729694",
-    kernels={
-        ("categorical", "categorical"): _categories,
-        **continuous(_integrand),
-        ("normal", "normal"): normals,
-        **dict.fromkeys(BINNED, _bins),
-    },
+    kernels=KERNELS,
 )

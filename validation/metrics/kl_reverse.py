@@ -1,7 +1,8 @@
 """Reverse Kullback-Leibler divergence KL(candidate || exact), in nats.
 
-0 log 0 = 0, so categories that the candidate rules out cost nothing here; infinite where it puts mass on impossible
-ones (the metric `impossible_mass` says how much). Bins are compared with the whole reference, also when they have no tails.
+0 log 0 = 0, so categories that the candidate rules out cost nothing here; infinite where it puts
+mass on impossible ones (the metric `impossible_mass` says how much). Bins are compared with the
+whole reference, also when they have no tails.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ def _integrand(log_q: Array, log_p: Array) -> Array:
     return np.exp(log_q) * (log_q - log_p)
 
 
+KERNELS = {**discrete(_formula), **continuous(_integrand), ("normal", "normal"): _normals}
+
 PART = Metric(
     name="kl_reverse",
     symbol="KL(candidate‖exact)",
@@ -34,5 +37,5 @@ PART = Metric(
     ideal=0.0,
     needs="categories, or a candidate with a density",
     citation="Kullback & Leibler 1951, doi:10.1214/aoms/1177729694",
-    kernels={**discrete(_formula), **continuous(_integrand), ("normal", "normal"): _normals},
+    kernels=KERNELS,
 )

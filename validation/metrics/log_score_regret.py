@@ -1,8 +1,8 @@
 """Log-score regret at the outcome: log exact(y) - log candidate(y), in nats.
 
-Its expectation over outcomes drawn from the exact predictive is KL(exact || candidate), between densities for bins; use
-it where only realised values are known, at about four times the standard error. Infinite where the candidate calls
-what happened impossible.
+Its expectation over outcomes drawn from the exact predictive is KL(exact || candidate), between
+densities for bins; use it where only realised values are known, at about four times the standard
+error. Infinite where the candidate calls what happened impossible.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def _kernel(candidate: Predictive, reference: Predictive, outcome: Array, v: Arr
 def _of_candidate(
     candidate: Predictive, reference: Predictive, outcome: Array, exact: Array
 ) -> Array:
-    """Its log score; the exact one where its zero may be nothing but the rounding of its number type."""
+    """Its log score; the exact one where its zero may be nothing but the rounding of its number
+    type.
+    """
     own = candidate.log_prob(outcome[:, None])[:, 0]
     zero = np.flatnonzero(np.isneginf(own))
     if not zero.size or not isinstance(candidate, Masses):
@@ -46,10 +48,13 @@ def _of_candidate(
         cell = np.searchsorted(
             candidate.edges, outcome[zero], side="right"
         )  # 0 and C + 1 are the half-lines
-    rounded = rounded_away(answers, log_q, log_p)[np.arange(zero.size), cell]
+    every = rounded_away(answers, log_q, log_p)
+    rounded = every[np.arange(zero.size), cell]
     own[zero[rounded]] = exact[zero[rounded]]
     return own
 
+
+PAIRS = [("categorical", "categorical"), *((c, r) for c in DENSITIES for r in DENSITIES)]
 
 PART = Metric(
     name="log_score_regret",
@@ -58,9 +63,6 @@ PART = Metric(
     ideal=0.0,
     needs="categories, or densities on both sides",
     citation="Good 1952, doi:10.1111/j.2517-6161.1952.tb00104.x",
-    kernels={
-        ("categorical", "categorical"): _kernel,
-        **{(c, r): _kernel for c in DENSITIES for r in DENSITIES},
-    },
+    kernels=dict.fromkeys(PAIRS, _kernel),
     sees_outcome=True,
 )

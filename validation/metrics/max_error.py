@@ -1,7 +1,7 @@
 """Largest error of a single probability, max |p - q|, between 0 and 1.
 
-Over categories, or over the C + 2 cells of bins. It is the total variation restricted to single outcomes: half of that at least
-for two categories, and never more than it.
+Over categories, or over the C + 2 cells of bins. It is the total variation restricted to single
+outcomes: half of that at least for two categories, and never more than it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from veribayes.validation.metrics._metric import Metric
 
 
 def _formula(log_q: Array, log_p: Array) -> Array:
-    return np.abs(np.exp(log_p) - np.exp(log_q)).max(-1)
+    apart = np.exp(log_p) - np.exp(log_q)
+    return np.abs(apart).max(-1)
 
 
 PART = Metric(

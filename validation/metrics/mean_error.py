@@ -1,7 +1,7 @@
 """Error of the predictive mean in exact standard deviations, |E_q y - E_p y| / sd_p.
 
-Exact for every form but draws, whose mean is off by .8 / sqrt(S) on average even when they are right: compare it only with the
-same number of draws.
+Exact for every form but draws, whose mean is off by .8 / sqrt(S) on average even when they are
+right: compare it only with the same number of draws.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from veribayes.validation.metrics._moments import ordered
 
 
 def _kernel(candidate: Predictive, reference: Predictive) -> Array:
-    return (
-        np.abs(candidate.expectation() - reference.expectation()) / reference.standard_deviation()
-    )
+    shift = candidate.expectation() - reference.expectation()
+    return np.abs(shift) / reference.standard_deviation()
 
 
 PART = Metric(

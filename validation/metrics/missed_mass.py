@@ -1,7 +1,8 @@
 """Exact mass on what the candidate calls impossible, between 0 and 1; where it is positive, KL(exact || candidate) is infinite.
 
-A zero counts where the exact mass is larger than what the type of the candidate's numbers rounds to zero; the rest is
-`unheld_mass`. For bins without tails it includes the mass outside the borders, which `kl` leaves out of the comparison.
+A zero counts where the exact mass is larger than what the type of the candidate's numbers rounds to
+zero; the rest is `unheld_mass`. For bins without tails it includes the mass outside the borders,
+which `kl` leaves out of the comparison.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def mass_where_zero(log_zero: Array, log_mass: Array) -> Array:
 
 def _kernel(candidate: Masses, reference: Predictive) -> Array:
     log_q, log_p = masses(candidate, reference)
-    return mass_where_zero(log_q, np.where(rounded_away(candidate, log_q, log_p), -np.inf, log_p))
+    rounded = rounded_away(candidate, log_q, log_p)
+    return mass_where_zero(log_q, np.where(rounded, -np.inf, log_p))
 
 
 PART = Metric(

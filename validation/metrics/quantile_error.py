@@ -1,7 +1,9 @@
 """Largest error of the 5, 25, 50, 75 and 95 % quantiles, in exact standard deviations.
 
-Quantiles that are given as levels and values are read linearly between them. Draws are off by about 2.6 / sqrt(S) on average
-even when they are right, most of it at the outer quantiles: compare only with the same number of draws.
+Quantiles that are given as levels and values are read linearly between them. Draws are off by about
+2.6 / sqrt(S) on average
+even when they are right, most of it at the outer quantiles: compare only with the same number of
+    draws.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 def _kernel(candidate: Predictive, reference: Predictive) -> Array:
     levels = np.broadcast_to(LEVELS, (*reference.shape, len(LEVELS)))
-    errors = np.abs(candidate.quantile(levels) - reference.quantile(levels)).max(-1)
+    apart = candidate.quantile(levels) - reference.quantile(levels)
+    errors = np.abs(apart).max(-1)
     return np.asarray(errors / reference.standard_deviation())
 
 

@@ -1,10 +1,11 @@
 """Quantile divergence: what the candidate's quantiles lose against the exact ones, at its own levels, in the unit of y.
 
-The quantile (pinball) loss of a value v at level t has its least expectation under the exact predictive G at the exact
-quantile Q(t); the excess there is the integral of G - t from Q(t) to v. The score is twice its mean over the levels:
-zero if and only if every value is an exact quantile, however few the levels are, and the CRPS divergence in the limit
-of many equidistant ones. What lies between and beyond the levels is not judged. Closed form for normals and mixtures,
-by the integral of the normal distribution function, z Phi(z) + phi(z).
+The quantile (pinball) loss of a value v at level t has its least expectation under the exact
+predictive G at the exact quantile Q(t); the excess there is the integral of G - t from Q(t) to v.
+The score is twice its mean over the levels: zero if and only if every value is an exact quantile,
+however few the levels are, and the CRPS divergence in the limit of many equidistant ones. What lies
+between and beyond the levels is not judged. Closed form for normals and mixtures, by the integral
+of the normal distribution function, z Phi(z) + phi(z).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from veribayes.predictive import LOG_SQRT_2PI, Array, Normal, NormalMixture, Quantiles
-from veribayes.validation.metrics._metric import Metric
+from veribayes.predictive import Array, Normal, NormalMixture, Quantiles
+from veribayes.validation.metrics._metric import Metric, normal_density
 from veribayes.validation.metrics.kl_density import components
 
 
@@ -29,8 +30,10 @@ def _below(law: Normal | NormalMixture, points: Array) -> Array:
     """Integral of the distribution function up to each point, E max(point - Y, 0)."""
     weights, mean, sd = components(law)
     z = (points[..., None] - mean[:, None]) / sd[:, None]
-    each = z * ndtr(z) + np.exp(-0.5 * z * z - LOG_SQRT_2PI)
-    return np.asarray(((weights * sd)[:, None] * each).sum(-1))
+    density = normal_density(z)
+    each = z * ndtr(z) + density
+    scale = (weights * sd)[:, None]
+    return np.asarray((scale * each).sum(-1))
 
 
 PART = Metric(

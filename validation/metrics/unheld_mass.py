@@ -1,7 +1,8 @@
 """Exact mass on outcomes to which the candidate gives a zero that the type of its numbers may have made, between 0 and 1.
 
-A softmax in float32 holds nothing below 1e-45, and 1 - p nothing below 6e-8: such a zero says that the number type ends there,
-and not that the outcome is impossible. `zero_limit` of the predictive is the largest exact mass for which this is granted.
+A softmax in float32 holds nothing below 1e-45, and 1 - p nothing below 6e-8: such a zero says that
+the number type ends there, and not that the outcome is impossible. `zero_limit` of the predictive
+is the largest exact mass for which this is granted.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from veribayes.validation.metrics._metric import Metric
 
 def _kernel(candidate: Masses, reference: Predictive) -> Array:
     log_q, log_p = masses(candidate, reference)
-    return np.where(rounded_away(candidate, log_q, log_p), np.exp(log_p), 0.0).sum(-1)
+    rounded = rounded_away(candidate, log_q, log_p)
+    return np.where(rounded, np.exp(log_p), 0.0).sum(-1)
 
 
 PART = Metric(

@@ -1,7 +1,7 @@
-"""Values of the command line, checked where they are parsed: what is no number of the stated range never reaches a command.
+"""Values of the command line, checked where they are parsed: commands see only what is in range.
 
-Each function returns a parser for `typer.Option(parser=...)`; its message says what was expected and what came, and the
-command line puts the option's name before it.
+Each function returns a parser for `typer.Option(parser=...)`; its message says what was expected
+and what came, and the command line puts the option's name before it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a person reads on the terminal: the table of verdicts, numbers with fitting digits, a progress bar."""
+"""What a person reads on the terminal: the table of verdicts, numbers, a progress bar."""
 
 from __future__ import annotations
 
@@ -23,13 +23,21 @@ HEADINGS = (
     "also passes",
     "data sets needed",
 )
+Entry = Mapping[str, Any]  # a task's entry of the JSON document
+
 PLAIN_WIDTH = 160  # where nobody watches there is no width to fit into
-NAMES = {"kl": "KL", "kl_density": "KL of densities", "half_chi_square": "½χ²",
-         "quantile_score": "quantile divergence", "crps": "CRPS"}  # fmt: skip
+NAMES = {
+    "kl": "KL",
+    "kl_density": "KL of densities",
+    "half_chi_square": "½χ²",
+    "quantile_score": "quantile divergence",
+    "crps": "CRPS",
+}
+UNSTABLE = ("no_stable_limit", "below_zero", "more_draws")  # findings that the table cannot show
 
 
-def table(entries: Sequence[Mapping[str, Any]]) -> str:
-    """The text of one row a task: verdict, primary endpoint against its tolerance, recovery, and who else would pass."""
+def table(entries: Sequence[Entry]) -> str:
+    """The text of one row a task: verdict, primary endpoint, recovery, and who else would pass."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -37,53 +45,62 @@ def table(entries: Sequence[Mapping[str, Any]]) -> str:
     rows = Table(box=None, pad_edge=False)
     for heading in HEADINGS:
         rows.add_column(heading, overflow="fold")
-    for e in entries:
-        cells = [Text(c) for c in row(e)]  # Text: names from files are never read as markup
-        cells[2].stylize(COLOUR[e["verdict"]])
+    for entry in entries:
+        cells = [Text(cell) for cell in row(entry)]  # names from files are never read as markup
+        cells[2].stylize(COLOUR[entry["verdict"]])
         rows.add_row(*cells)
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    lines = [line for e in entries for line in (remark(e), *unstable(e)) if line]
     with console.capture() as text:
         console.print(rows)
-        for line in lines:
-            console.print(Text(line), soft_wrap=True)
+        for entry in entries:
+            for line in (remark(entry), *unstable(entry)):
+                if line:
+                    console.print(Text(line), soft_wrap=True)
     return text.get().rstrip("\n")
 
 
-def remark(e: Mapping[str, Any]) -> str:
-    """What turns a verdict, or belongs beside it: `TASK: equivalent, but: …`; empty where there is nothing."""
-    beyond, beside = (
-        [f["text"] for f in e["findings"] if f["name"] == name]
-        for name in ("beyond_tolerance", "rejected")
-    )
-    if e["verdict"] != "different":
-        return f"{e['task']}: {e['verdict']}, but: {'; '.join(beside)}" if beside else ""
-    single = e["primary"]["verdict"]
+def remark(entry: Entry) -> str:
+    """What turns a verdict, or belongs beside it: `TASK: equivalent, but: …`; empty without any."""
+    if entry["verdict"] != "different":
+        rejected = _texts(entry, "rejected")
+        return _but(entry, entry["verdict"], rejected) if rejected else ""
+    single = entry["primary"]["verdict"]
+    if single == "different":
+        return ""
+    return _but(entry, f"single predictions are {single}", _texts(entry, "beyond_tolerance"))
+
+
+def _texts(entry: Entry, name: str) -> list[str]:
+    return [finding["text"] for finding in entry["findings"] if finding["name"] == name]
+
+
+def _but(entry: Entry, sentence: str, texts: Sequence[str]) -> str:
+    return f"{entry['task']}: {sentence}, but: {'; '.join(texts)}"
+
+
+def unstable(entry: Entry) -> list[str]:
+    """Why a limit of the divergence is not shown, or why there is no verdict."""
+    findings = [finding for finding in entry["findings"] if finding["name"] in UNSTABLE]
+    return [f"{entry['task']}: {finding['text']}" for finding in findings]
+
+
+def row(entry: Entry) -> tuple[str, ...]:
+    """The cells of one result entry, under `HEADINGS`."""
+    primary, recovery = entry["primary"], entry["recovery"]
+    passing = [name for name, rival in entry["rivals"].items() if rival["passes"]]
+    size = "infinite" if primary["estimate"] is None else interval(primary, number)
+    share = "undefined" if recovery["estimate"] is None else interval(recovery, percent)
+    name = NAMES.get(primary["metric"], primary["metric"])
     return (
-        f"{e['task']}: single predictions are {single}, but: {'; '.join(beyond)}"
-        if single != "different"
-        else ""
+        entry["task"],
+        entry["candidate"],
+        entry["verdict"],
+        f"{name} {size}",
+        number(primary["tolerance"]),
+        share,
+        ", ".join(passing) or "none",
+        str(primary["datasets_needed"] or "–"),
     )
-
-
-def unstable(e: Mapping[str, Any]) -> list[str]:
-    """Why a limit of the divergence is not shown, or why there is no verdict: what the table has no room for."""
-    return [
-        f"{e['task']}: {f['text']}"
-        for f in e["findings"]
-        if f["name"] in ("no_stable_limit", "below_zero", "more_draws")
-    ]
-
-
-def row(e: Mapping[str, Any]) -> tuple[str, ...]:
-    """The cells of one result entry."""
-    p, r = e["primary"], e["recovery"]
-    passing = ", ".join(name for name, other in e["rivals"].items() if other["passes"]) or "none"
-    size = "infinite" if p["estimate"] is None else interval(p, number)
-    share = "undefined" if r["estimate"] is None else interval(r, percent)
-    name = NAMES.get(p["metric"], p["metric"])
-    return (e["task"], e["candidate"], e["verdict"], f"{name} {size}", number(p["tolerance"]), share, passing,
-            str(p["datasets_needed"] or "–"))  # fmt: skip
 
 
 def interval(plain: Mapping[str, Any], form: Callable[[float], str]) -> str:
@@ -99,13 +116,14 @@ def number(value: float) -> str:
 def percent(share: float) -> str:
     """A share with two significant digits of what is missing to 100 %: 85 %, 99.31 %, 99.9955 %."""
     missing = abs(1 - share) * 100
-    digits = 0 if missing >= 10 or missing < 1e-10 else 1 - math.floor(math.log10(missing))
+    several = 1e-10 <= missing < 10
+    digits = 1 - math.floor(math.log10(missing)) if several else 0
     return f"{share * 100 + 0.0:.{digits}f} %".replace("-0 %", "0 %")
 
 
 @contextmanager
 def progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while data sets are done, where somebody watches; a line a minute in any case."""
+    """A bar on standard error while data sets are done, where somebody watches; a line a minute."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import (

@@ -1,14 +1,15 @@
-"""Draws of named latents from Markov chains, what their file says about them, and whether they have converged.
+"""Draws of named latents from Markov chains, and whether they have converged.
 
-Rules depend on the kind of a latent. Draws that vary and are no whole numbers: rank R-hat, bulk and tail effective
-sample size (Vehtari et al. 2021, arXiv 1903.08008). Whole numbers (counts, labels, truth values): the same, where a
-tail is the lowest or highest values, since 5 % of the mass may not exist there, and R-hat of the distances to the
-median only where these vary. Constants and entries that are NaN in every draw have no convergence.
+Rules depend on the kind of a latent. Draws that vary and are no whole numbers: rank R-hat, bulk and
+tail effective sample size (Vehtari et al. 2021, arXiv 1903.08008). Whole numbers (counts, labels,
+truth values): the same, where a tail is the lowest or highest values, since 5 % of the mass may not
+exist there, and R-hat of the distances to the median only where these vary. Constants and entries
+that are NaN in every draw have no convergence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -28,10 +29,11 @@ from veribayes.statistics.diagnostics import (
     split,
 )
 
-STATISTICS = {
+STATISTICS = {  # of the sampler, as arviz calls them, and the gate of each
     "energy": "e_bfmi",
     "diverging": "divergences",
-}  # of the sampler, as arviz calls them, and the gate of each
+}
+REASONS_SHOWN = 8  # of a file in which nothing can be compared
 KINDS = "iufb"  # integers, floats, truth values
 WHOLE = 2.0**31  # above, floats of any law look like whole numbers
 MOVES = 20  # of a chain that no other makes by chance
@@ -57,9 +59,11 @@ class Posterior:
 
     Attributes:
         name: for the reader.
-        draws: latent -> (chain, draw, *event), float64; NaN where the file marks a value as missing.
+        draws: latent -> (chain, draw, *event), float64; NaN where the file marks a value as
+            missing.
         statistics: of `STATISTICS`, (chain, draw) each; what is missing was not saved.
-        axes: latent -> an `Axis` for every axis behind chain and draw; latents that are not there have counted ones.
+        axes: latent -> an `Axis` for every axis behind chain and draw; latents that are not there
+            have counted ones.
         units: latent -> unit, of those whose file says one.
         unusable: variable -> why it is no latent that can be compared.
         data: name -> what was observed, as far as the file holds it.
@@ -80,26 +84,28 @@ class Posterior:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "draws", {n: _numbers(n, v) for n, v in self.draws.items()})
-        if not self.draws:
-            reasons = "; ".join(f"{shown(n)}: {why}" for n, why in list(self.unusable.items())[:8])
-            raise InputError(f"draws of a latent in {shown(self.name)}", reasons or "none")
-        shapes = {v.shape[:2] for v in self.draws.values()}
-        if len(shapes) != 1 or any(v.ndim < 2 for v in self.draws.values()):
-            raise ShapeError(
-                f"draws (chain, draw, ...) of one size in {shown(self.name)}", f"{sorted(shapes)}"
-            )
-        if not all(self.shape):
-            raise InputError(
-                f"draws in {shown(self.name)}", f"{self.shape[0]} chains of {self.shape[1]} draws"
-            )
+        draws = {latent: _numbers(latent, values) for latent, values in self.draws.items()}
+        object.__setattr__(self, "draws", draws)
+        self._check_draws()
         for name, values in self.statistics.items():
             if np.ndim(values) != 2:
-                raise ShapeError(
-                    f"'{name}' (chain, draw) in {shown(self.name)}", f"{np.shape(values)}"
-                )
+                wanted = f"'{name}' (chain, draw) in {shown(self.name)}"
+                raise ShapeError(wanted, f"{np.shape(values)}")
         for name, axes in self.axes.items():
             self._check_axes(name, axes)
+
+    def _check_draws(self) -> None:
+        if not self.draws:
+            reasons = [f"{shown(name)}: {why}" for name, why in self.unusable.items()]
+            found = "; ".join(reasons[:REASONS_SHOWN]) or "none"
+            raise InputError(f"draws of a latent in {shown(self.name)}", found)
+        shapes = {values.shape[:2] for values in self.draws.values()}
+        if len(shapes) != 1 or any(values.ndim < 2 for values in self.draws.values()):
+            wanted = f"draws (chain, draw, ...) of one size in {shown(self.name)}"
+            raise ShapeError(wanted, f"{sorted(shapes)}")
+        chains, draws = self.shape
+        if not chains or not draws:
+            raise InputError(f"draws in {shown(self.name)}", f"{chains} chains of {draws} draws")
 
     def _check_axes(self, name: str, axes: tuple[Axis, ...]) -> None:
         sizes = self.draws[name].shape[2:]
@@ -119,80 +125,81 @@ class Posterior:
         """One `Axis` for every axis behind chain and draw."""
         return self.axes.get(latent, (Axis(),) * (self.draws[latent].ndim - 2))
 
+    def entries(self, latent: str) -> Iterator[tuple[str, Array]]:
+        """Name and draws (chain, draw) of every entry of a latent."""
+        values, axes = self.draws[latent], self.axes_of(latent)
+        for at in np.ndindex(values.shape[2:]):
+            yield entry_name(latent, axes, at), values[(..., *at)]
+
     @cached_property
     def scalars(self) -> dict[str, Array]:
         """Every entry by name, (chain, draw): `tau`, `theta[0]`, `omega[0,1]`, `theta[Choate]`."""
-        return {
-            entry_name(name, self.axes_of(name), at): values[(..., *at)]
-            for name, values in self.draws.items()
-            for at in np.ndindex(values.shape[2:])
-        }
+        scalars: dict[str, Array] = {}
+        for latent in self.draws:
+            scalars.update(self.entries(latent))
+        return scalars
 
     @cached_property
     def constants(self) -> set[str]:
         """Scalars that never vary, but for rounding."""
-        return {n for n, v in self.scalars.items() if np.ptp(v) <= ROUNDING * np.abs(v).max()}
+        return {name for name, draws in self.scalars.items() if _spread(draws) <= _rounding(draws)}
 
     @cached_property
     def absent(self) -> set[str]:
         """Scalars that are NaN in every draw, of latents that have numbers elsewhere: padding."""
-        return {
-            entry_name(name, self.axes_of(name), at)
-            for name, values in self.draws.items()
-            if np.isfinite(values).any()
-            for at in np.ndindex(values.shape[2:])
-            if np.isnan(values[(..., *at)]).all()
-        }
+        names: set[str] = set()
+        for latent, values in self.draws.items():
+            if np.isfinite(values).any():
+                entries = self.entries(latent)
+                names.update(name for name, draws in entries if np.isnan(draws).all())
+        return names
 
     @property
     def frozen(self) -> set[str]:
         """Constant scalars of latents in which nothing varies."""
-        whole = {
-            n
-            for n, v in self.draws.items()
-            if not any(_varies(v[(..., *at)]) for at in np.ndindex(v.shape[2:]))
-        }
-        return {
-            entry_name(name, self.axes_of(name), at)
-            for name in whole
-            for at in np.ndindex(self.draws[name].shape[2:])
-        }
+        names: set[str] = set()
+        for latent in self.draws:
+            entries = dict(self.entries(latent))
+            if not any(map(_varies, entries.values())):
+                names.update(entries)
+        return names
 
     def gates(self, but: Collection[str] = ()) -> Gates:
-        """Gates over all scalars that vary or hold a NaN, and over constants named in `but`, (1,) each.
+        """Gates over all scalars that vary or hold a NaN, and over constants in `but`, (1,) each.
 
         What the sampler did not save is unknown: its gates are open, and `unknown` names them.
         """
-        judged = {
-            n: v
-            for n, v in self.scalars.items()
-            if n not in self.absent and (n not in self.constants or n in but)
-        }
-        whole = {n for n, v in judged.items() if is_whole(v) and n not in self.constants}
-        found = self._continuous([v for n, v in judged.items() if n not in whole])
-        limits = [_whole_limits(judged[n]) for n in whole]
-        if not limits:
-            return found
-        hat, bulk, tail = np.array(limits).T
+        whole, continuous = [], []
+        for name, draws in self.scalars.items():
+            constant = name in self.constants
+            if name in self.absent or (constant and name not in but):
+                continue
+            if is_whole(draws) and not constant:
+                whole.append(draws)
+            else:
+                continuous.append(draws)
+        gates = self._continuous(continuous)
+        if not whole:
+            return gates
+        hat, bulk, tail = np.array([_whole_limits(draws) for draws in whole]).T
         return replace(
-            found,
-            rank_r_hat=np.maximum(found.rank_r_hat, hat.max()),
-            ess_bulk=np.minimum(found.ess_bulk, bulk.min()),
-            ess_tail=np.minimum(found.ess_tail, tail.min()),
+            gates,
+            rank_r_hat=np.maximum(gates.rank_r_hat, hat.max()),
+            ess_bulk=np.minimum(gates.ess_bulk, bulk.min()),
+            ess_tail=np.minimum(gates.ess_tail, tail.min()),
         )
 
     def _continuous(self, values: list[Array]) -> Gates:
         chains = self.shape[0]
         alternating = np.tile(np.arange(4) % 2, (chains, 1))  # passes the gate
-        energy = np.asarray(self.statistics.get("energy", alternating), dtype=np.float64)[None]
-        diverging = np.asarray(self.statistics.get("diverging", np.zeros((chains, 1))), dtype=bool)[
-            None
-        ]
+        stored_energy = self.statistics.get("energy", alternating)
+        stored_diverging = self.statistics.get("diverging", np.zeros((chains, 1)))
+        energy = np.asarray(stored_energy, dtype=np.float64)[None]
+        diverging = np.asarray(stored_diverging, dtype=bool)[None]
         if values:
             return measure(np.stack(values)[None], energy, diverging)[0]
-        count = np.array(
-            [float(diverging.sum())]
-        )  # no latents: nothing to fail but what the sampler says
+        # no latents: nothing to fail but what the sampler says
+        count = np.array([float(diverging.sum())])
         one, many = np.ones(1), np.full(1, np.inf)
         return Gates(one, many, many, count, e_bfmi(energy).min(-1), one)
 
@@ -200,13 +207,13 @@ class Posterior:
     def repeated(self) -> tuple[int, int] | None:
         """Two chains that move and are draw by draw the same, if there are such."""
         chains, draws = self.shape
-        columns = np.concatenate(
-            [v.reshape(chains, draws, -1) for v in self.draws.values()], axis=2
-        )
+        flat = [values.reshape(chains, draws, -1) for values in self.draws.values()]
+        columns = np.concatenate(flat, axis=2)
         seen: dict[bytes, int] = {}
         for number, chain in enumerate(columns):
             first = seen.setdefault(chain.tobytes(), number)
-            moves = (np.diff(chain, axis=0) != 0).any(axis=1).sum()
+            moved = np.diff(chain, axis=0) != 0
+            moves = moved.any(axis=1).sum()
             if first != number and moves >= MOVES:
                 return first, number
         return None
@@ -221,24 +228,30 @@ def entry_name(latent: str, axes: tuple[Axis, ...], at: tuple[int, ...]) -> str:
     """Name of one entry: by its labels, else counted from zero."""
     if not at:
         return latent
-    places = [
-        axis.labels[i] if axis.labels is not None else str(i)
-        for axis, i in zip(axes, at, strict=True)
-    ]
+    places = []
+    for axis, i in zip(axes, at, strict=True):
+        places.append(str(i) if axis.labels is None else axis.labels[i])
     return f"{latent}[{','.join(places)}]"
 
 
 def is_whole(values: Array) -> bool:
     """Whether these draws are whole numbers: no continuous law gives only such."""
-    return bool(
-        np.isfinite(values).all()
-        and np.abs(values).max() < WHOLE
-        and (values == np.rint(values)).all()
-    )
+    if not np.isfinite(values).all() or np.abs(values).max() >= WHOLE:
+        return False
+    return bool((values == np.rint(values)).all())
 
 
 def _varies(values: Array) -> bool:
-    return bool(np.isnan(values).any() or np.ptp(values) > ROUNDING * np.abs(values).max())
+    return bool(np.isnan(values).any()) or _spread(values) > _rounding(values)
+
+
+def _spread(values: Array) -> float:
+    return float(np.ptp(values))
+
+
+def _rounding(values: Array) -> float:
+    """Spread that rounding alone may make."""
+    return float(ROUNDING * np.abs(values).max())
 
 
 def _numbers(name: str, values: npt.ArrayLike) -> Array:
@@ -264,19 +277,27 @@ def kind_of(dtype: np.dtype[np.generic]) -> str:
 
 
 def _whole_limits(values: Array) -> tuple[float, float, float]:
-    """Rank R-hat, bulk and tail effective sample size of draws (chain, draw) that are whole numbers."""
+    """Rank R-hat, bulk and tail effective sample size of draws (chain, draw) of whole numbers."""
     draws = split(values[None, None])
     scores = normal_scores(draws)
     folded = np.abs(draws - np.median(draws))
-    hats = [r_hat(normal_scores(d)) for d in (draws, folded) if np.ptp(d) > 0]
-    several = values.shape[0] > 1
+    hats = [r_hat(normal_scores(side)) for side in (draws, folded) if np.ptp(side) > 0]
     tails = [ess(tail.astype(np.float64))[0, 0] for tail in _tails(draws)]
-    found = float(np.max(hats)), float(ess(scores)[0, 0]), float(np.min(tails))
-    return found if several else (np.nan, np.nan, np.nan)
+    bulk = ess(scores)[0, 0]
+    if values.shape[0] == 1:
+        return np.nan, np.nan, np.nan
+    return float(np.max(hats)), float(bulk), float(np.min(tails))
 
 
 def _tails(draws: Array) -> list[npt.NDArray[np.bool_]]:
-    """Indicators of the lowest and the highest values: 5 % of the mass, else all but the commonest value there."""
+    """Indicators of the lowest and the highest values.
+
+    They are 5 % of the mass, else all but the commonest value there.
+    """
     low, high = np.quantile(draws, (0.05, 0.95))
     lowest, highest = draws <= low, draws >= high
-    return [draws < low if lowest.all() else lowest, draws > high if highest.all() else highest]
+    if lowest.all():
+        lowest = draws < low
+    if highest.all():
+        highest = draws > high
+    return [lowest, highest]

@@ -1,16 +1,17 @@
-"""Differences between two sets of posterior draws, each with its Monte Carlo error and in one unit: sds of the reference.
+"""Differences between two sets of posterior draws, with Monte Carlo errors, in reference sds.
 
     mean          difference of means
     sd            logarithm of the ratio of sds; two values have no sd of their own
     correlation   difference of correlations
-    shape         difference of the mean of a function with unit variance under the reference, uncorrelated there with the
-                  latent and its square: order 3 sees asymmetry, order 4 tails and modes, 5 and 6 finer detail
+    shape         difference of the mean of a function with unit variance under the reference,
+                  uncorrelated there with the latent and its square: order 3 sees asymmetry, order 4
+                  tails and modes, 5 and 6 finer detail
 
-A difference d of a mean or of a shape, small and in these units, is a divergence of d^2 / 2 nats. The functions of
-shape are the first `ORDERS` Legendre polynomials in the normal probability of the standardised draw, made orthogonal to
-1, z and z^2, cut at `CUT`, over the reference's draws. Standard errors come from the effective sample size of each
-function's own chain (Vehtari et al. 2021, arXiv 1903.08008); smooth functions: Neyman 1937,
-doi:10.1080/03461238.1937.10404821.
+A difference d of a mean or of a shape, small and in these units, is a divergence of d^2 / 2 nats.
+The functions of shape are the first `ORDERS` Legendre polynomials in the normal probability of the
+standardised draw, made orthogonal to 1, z and z^2, cut at `CUT`, over the reference's draws.
+Standard errors come from the effective sample size of each function's own chain (Vehtari et al.
+2021, arXiv 1903.08008); smooth functions: Neyman 1937, doi:10.1080/03461238.1937.10404821.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial.legendre import legvander
@@ -32,7 +34,8 @@ ORDERS = 4  # functions of shape; measured by benchmarks/comparison.py
 CUT = 3.0  # sds: beyond, the square of a heavy tail would be all noise
 PAIRED = 40  # latents up to which all correlations are compared: 780 pairs
 POWER = 0.8  # with which the number of draws that is stated settles it
-COLLINEAR = 0.05  # residual sd below which a function of shape says nothing beside mean and sd: draws with few values
+# Residual sd below which a shape says nothing beside mean and sd: draws with few values.
+COLLINEAR = 0.05
 NEGLIGIBLE = 1e-12  # spread of what varies by rounding alone
 
 
@@ -74,8 +77,12 @@ class Effect:
         return self.low > tolerance or self.high < -tolerance
 
     def inside(self, tolerance: float) -> bool:
-        """Within the tolerance by its own 95 % interval: *all inside* needs no correction (intersection-union)."""
-        return bool(abs(self.estimate) + norm.isf(LEVEL / 2) * self.error < tolerance)
+        """Within the tolerance by its own 95 % interval.
+
+        *All inside* needs no correction (intersection-union).
+        """
+        reach = norm.isf(LEVEL / 2) * self.error
+        return bool(abs(self.estimate) + reach < tolerance)
 
 
 @dataclass(frozen=True)
@@ -84,116 +91,145 @@ class Needed:
 
     Attributes:
         factor: times as many draws on both sides.
-        candidate_factor: times as many of the candidate alone; None where the reference's error is in the way.
+        candidate_factor: times as many of the candidate alone; None where the reference's error is
+            in the way.
     """
 
     factor: float
     candidate_factor: float | None
 
 
+class Group(NamedTuple):
+    """Differences of one kind.
+
+    Attributes:
+        kind: as in `Effect`.
+        labels: a name for each.
+        sides: of the reference and of the candidate, (3, label): value, standard error, spread of a
+            single draw.
+    """
+
+    kind: str
+    labels: list[str]
+    sides: Sequence[Array]
+
+
 def effects(
     truth: Array, candidate: Array, names: Sequence[str], *, cap: int = 2000
 ) -> list[Effect]:
     """Those of `differences` that are no shape: means, sds and correlations."""
-    return [e for e in differences(truth, candidate, names, cap=cap) if e.kind != "shape"]
+    differing = differences(truth, candidate, names, cap=cap)
+    return [effect for effect in differing if effect.kind != "shape"]
 
 
 def differences(
     truth: Array, candidate: Array, names: Sequence[str], *, cap: int = 2000
 ) -> list[Effect]:
-    """All effects between draws (scalar, chain, draw) of the same scalars, none of which is constant in the reference.
+    """All effects between draws (scalar, chain, draw) of the same scalars.
+
+    None of them is constant in the reference.
 
     Args:
         cap: effective draws a side that `capped` counts at most.
     """
     sd, centre = truth.std(axis=(1, 2), ddof=1), truth.mean(axis=(1, 2))
-    white = [
-        _several((draws - centre[:, None, None]) / sd[:, None, None])
-        for draws in (truth, candidate)
-    ]
-    pairs = list(combinations(range(len(names)), 2)) if len(names) <= PAIRED else []
-    parts = [("mean", list(names), [_moment(w) for w in white])]
-    wide = np.array([np.unique(w).size > 2 for w in white[0]])
-    if wide.any():
-        labels = [n for n, several in zip(names, wide, strict=True) if several]
-        parts.append(("sd", labels, [_log_sd(w[wide]) for w in white]))
-    parts += [
-        ("shape", [f"{name}, order {o}"], sides)
-        for i, name in enumerate(names)
-        for o, sides in _shapes(white[0], white[1], i)
-    ]
-    if pairs:
+    standardised = []
+    for draws in (truth, candidate):
+        z = (draws - centre[:, None, None]) / sd[:, None, None]
+        standardised.append(_several(z))
+    groups = [Group("mean", list(names), [_moment(z) for z in standardised])]
+    groups += _spreads(names, standardised)
+    for i, name in enumerate(names):
+        for order, sides in _shapes(standardised[0], standardised[1], i):
+            groups.append(Group("shape", [f"{name}, order {order}"], sides))
+    if 1 < len(names) <= PAIRED:
+        pairs = list(combinations(range(len(names)), 2))
         labels = [f"{names[i]}, {names[j]}" for i, j in pairs]
-        parts.append(("correlation", labels, [_correlations(w, pairs) for w in white]))
-    limit = float(norm.isf(LEVEL / 2 / sum(len(labels) for _, labels, _ in parts)))
-    return [e for kind, labels, sides in parts for e in _effects(labels, kind, sides, limit, cap)]
+        sides = [_correlations(z, pairs) for z in standardised]
+        groups.append(Group("correlation", labels, sides))
+    count = sum(len(group.labels) for group in groups)
+    limit = float(norm.isf(LEVEL / 2 / count))
+    differing: list[Effect] = []
+    for group in groups:
+        differing += _effects(group, limit, cap)
+    return differing
 
 
-def needed(found: Sequence[Effect], tolerance: float) -> Needed | None:
-    """Draws that would settle it, effects within their simultaneous limits of zero being zero; None where no number does.
+def _spreads(names: Sequence[str], standardised: Sequence[Array]) -> list[Group]:
+    """Log sds of the scalars that have more than two values."""
+    wide = np.array([np.unique(z).size > 2 for z in standardised[0]])
+    if not wide.any():
+        return []
+    labels = [name for name, several in zip(names, wide, strict=True) if several]
+    return [Group("sd", labels, [_log_sd(z[wide]) for z in standardised])]
 
-    One effect beyond the tolerance settles it; else every one must come to lie within.
+
+def needed(effects: Sequence[Effect], tolerance: float) -> Needed | None:
+    """Draws that would settle it; None where no number does.
+
+    Effects within their simultaneous limits of zero are taken as zero. One effect beyond the
+    tolerance settles it; else every one must come to lie within.
     """
-    beyond = [e for e in found if abs(_assumed(e)) > tolerance]
-    rooms = [(e, _room(e, tolerance, len(found))) for e in beyond or found]
-    both = [_times(e.error, room) for e, room in rooms]
-    alone = [_times_alone(e, room) for e, room in rooms]
+    beyond = [effect for effect in effects if abs(_assumed(effect)) > tolerance]
+    both, alone = [], []
+    for effect in beyond or effects:
+        room = _room(effect, tolerance, len(effects))
+        both.append(_times(effect.error, room))
+        alone.append(_times_alone(effect, room))
     choose = min if beyond else max
     factor, candidate = choose(both, default=np.inf), choose(alone, default=np.inf)
-    return (
-        Needed(float(factor), float(candidate) if np.isfinite(candidate) else None)
-        if np.isfinite(factor)
-        else None
-    )
+    if not np.isfinite(factor):
+        return None
+    return Needed(float(factor), float(candidate) if np.isfinite(candidate) else None)
 
 
-def _assumed(e: Effect) -> float:
-    return e.estimate if abs(e.estimate) > e.critical * e.error else 0.0
+def _assumed(effect: Effect) -> float:
+    significant = abs(effect.estimate) > effect.critical * effect.error
+    return effect.estimate if significant else 0.0
 
 
-def _room(e: Effect, tolerance: float, count: int) -> float:
+def _room(effect: Effect, tolerance: float, count: int) -> float:
     """Standard error at which the effect is settled with probability `POWER`."""
-    size = abs(_assumed(e))
+    size = abs(_assumed(effect))
     if size > tolerance:
-        return float((size - tolerance) / (e.critical + norm.ppf(POWER)))
+        return float((size - tolerance) / (effect.critical + norm.ppf(POWER)))
     sides = 2 if size == 0 else 1
-    return float((tolerance - size) / (norm.isf(LEVEL / 2) + norm.isf((1 - POWER) / count / sides)))
+    reach = norm.isf(LEVEL / 2) + norm.isf((1 - POWER) / count / sides)
+    return float((tolerance - size) / reach)
 
 
 def _times(error: float, room: float) -> float:
     return (error / room) ** 2 if room > 0 else np.inf
 
 
-def _times_alone(e: Effect, room: float) -> float:
-    left = room**2 - e.reference_error**2
-    return e.candidate_error**2 / left if left > 0 else np.inf
+def _times_alone(effect: Effect, room: float) -> float:
+    left = room**2 - effect.reference_error**2
+    return effect.candidate_error**2 / left if left > 0 else np.inf
 
 
-def _effects(
-    names: Sequence[str], kind: str, sides: Sequence[Array], limit: float, cap: int
-) -> Iterator[Effect]:
-    """Differences between the estimates of both sides, (3, scalar) each: value, standard error, spread of a single draw."""
-    truth, candidate = sides
+def _effects(group: Group, limit: float, cap: int) -> Iterator[Effect]:
+    """Differences between the estimates of both sides, with limits that many standard errors away."""
+    truth, candidate = group.sides
     estimate, error = candidate[0] - truth[0], np.hypot(truth[1], candidate[1])
-    fewest = np.hypot(*(np.maximum(side[1], side[2] / np.sqrt(cap)) for side in sides))
-    z, capped = (
-        np.divide(estimate, e, out=np.zeros_like(estimate), where=e > 0) for e in (error, fewest)
-    )
-    columns = (
-        estimate,
-        estimate - limit * error,
-        estimate + limit * error,
-        z,
-        truth[1],
-        candidate[1],
-        capped,
-    )
-    for i, name in enumerate(names):
-        yield Effect(name, kind, *(float(column[i]) for column in columns))
+    least_errors = [np.maximum(side[1], side[2] / np.sqrt(cap)) for side in group.sides]
+    low, high = estimate - limit * error, estimate + limit * error
+    z = _in_errors(estimate, error)
+    capped = _in_errors(estimate, np.hypot(*least_errors))
+    columns = (estimate, low, high, z, truth[1], candidate[1], capped)
+    for i, name in enumerate(group.labels):
+        yield Effect(name, group.kind, *(float(column[i]) for column in columns))
+
+
+def _in_errors(estimate: Array, error: Array) -> Array:
+    """Estimates in units of their errors; zero where there is no error."""
+    return np.divide(estimate, error, out=np.zeros_like(estimate), where=error > 0)
 
 
 def _several(draws: Array) -> Array:
-    """One chain as its two halves: that shows an error, if not that another chain would go elsewhere."""
+    """One chain as its two halves.
+
+    That shows an error, if not that another chain would go elsewhere.
+    """
     if draws.shape[1] > 1:
         return draws
     half = draws.shape[2] // 2
@@ -201,56 +237,60 @@ def _several(draws: Array) -> Array:
 
 
 def _moment(draws: Array) -> Array:
-    """Mean, its Monte Carlo standard error, and the spread of one draw, (3, scalar); no error where nothing varies."""
-    spread = draws.std(axis=(1, 2), ddof=1)
-    varies = spread > NEGLIGIBLE * np.maximum(np.abs(draws).max(axis=(1, 2)), NEGLIGIBLE)
+    """Mean, its Monte Carlo standard error, and the spread of one draw, (3, scalar).
+
+    There is no error where nothing varies.
+    """
+    mean, spread = draws.mean(axis=(1, 2)), draws.std(axis=(1, 2), ddof=1)
+    largest = np.abs(draws).max(axis=(1, 2))
+    varies = spread > NEGLIGIBLE * np.maximum(largest, NEGLIGIBLE)
     size = np.full(spread.shape, np.inf)
     if varies.any():
         size[varies] = ess(split(draws[varies][None]))[0]
-    return np.stack(
-        [draws.mean(axis=(1, 2)), spread / np.sqrt(size), np.where(varies, spread, 0.0)]
-    )
+    return np.stack([mean, spread / np.sqrt(size), np.where(varies, spread, 0.0)])
 
 
 def _log_sd(draws: Array) -> Array:
     """log sd, by the delta method from the mean square."""
-    mean, error, spread = _moment((draws - draws.mean(axis=(1, 2), keepdims=True)) ** 2)
+    centred = draws - draws.mean(axis=(1, 2), keepdims=True)
+    mean, error, spread = _moment(centred**2)
     return np.stack([0.5 * np.log(mean), 0.5 * error / mean, 0.5 * spread / mean])
 
 
 def _shapes(truth: Array, candidate: Array, at: int) -> Iterator[tuple[int, list[Array]]]:
     """Order and both sides of every function of one scalar's shape, (3, 1) each."""
     sides = (truth[at], candidate[at])
-    cut = [np.clip(z.ravel(), -CUT, CUT) for z in sides]
-    basis = [np.stack([np.ones(z.size), z, z**2], axis=1) for z in cut]
-    raw = [legvander(2 * ndtr(z.ravel()) - 1, ORDERS)[:, 1:] for z in sides]
+    basis, polynomials = [], []
+    for side in sides:
+        z = np.clip(side.ravel(), -CUT, CUT)
+        basis.append(np.stack([np.ones(z.size), z, z**2], axis=1))
+        uniform = 2 * ndtr(side.ravel()) - 1
+        polynomials.append(legvander(uniform, ORDERS)[:, 1:])
     for i in range(ORDERS):
-        slopes = np.linalg.lstsq(basis[0], raw[0][:, i], rcond=None)[0]
-        rest = [
-            polynomials[:, i] - functions @ slopes
-            for polynomials, functions in zip(raw, basis, strict=True)
-        ]
+        slopes = np.linalg.lstsq(basis[0], polynomials[0][:, i], rcond=None)[0]
+        rest = [raw[:, i] - lower @ slopes for raw, lower in zip(polynomials, basis, strict=True)]
         spread = rest[0].std()
-        if spread <= COLLINEAR * raw[0][:, i].std():
+        if spread <= COLLINEAR * polynomials[0][:, i].std():
             continue
-        made = [values / spread for values in rest]
-        basis = [np.column_stack(both) for both in zip(basis, made, strict=True)]
-        yield (
-            3 + i,
-            [
-                _moment(values.reshape(1, *side.shape))
-                for values, side in zip(made, sides, strict=True)
-            ],
-        )
+        functions = [values / spread for values in rest]
+        basis = [np.column_stack(both) for both in zip(basis, functions, strict=True)]
+        moments = []
+        for values, side in zip(functions, sides, strict=True):
+            moments.append(_moment(values.reshape(1, *side.shape)))
+        yield 3 + i, moments
 
 
 def _correlations(draws: Array, pairs: Sequence[tuple[int, int]]) -> Array:
-    """Correlations; their errors from the influence z_i z_j - r (z_i^2 + z_j^2) / 2. A constant has none: zero."""
+    """Correlations; their errors from the influence z_i z_j - r (z_i^2 + z_j^2) / 2.
+
+    A constant has no correlation: zero.
+    """
     centred = draws - draws.mean(axis=(1, 2), keepdims=True)
     sd = draws.std(axis=(1, 2), keepdims=True)
     z = np.divide(centred, sd, out=np.zeros_like(centred), where=sd > 0)
     i, j = np.array(pairs).T
-    r = (z[i] * z[j]).mean(axis=(1, 2))
-    influence = z[i] * z[j] - r[:, None, None] * (z[i] ** 2 + z[j] ** 2) / 2
+    product = z[i] * z[j]
+    r = product.mean(axis=(1, 2))
+    influence = product - r[:, None, None] * (z[i] ** 2 + z[j] ** 2) / 2
     _, error, spread = _moment(influence)
     return np.stack([r, error, spread])

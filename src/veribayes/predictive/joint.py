@@ -1,7 +1,9 @@
-"""The joint predictive of several queries of one data set: a finite mixture of multivariate normals.
+"""The joint predictive of several queries of one data set: a finite mixture of multivariate
+normals.
 
-The six forms of `predictive` say what is known of each query alone. Queries of one data set share their unknowns, and a
-candidate that is right about each may be wrong about all: its joint says so. With fixed hyperparameters there is one component.
+The six forms of `predictive` say what is known of each query alone. Queries of one data set share
+their unknowns, and a candidate that is right about each may be wrong about all: its joint says so.
+With fixed hyperparameters there is one component.
 """
 
 from __future__ import annotations
@@ -12,17 +14,19 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp, ndtr, ndtri, softmax
 
 from veribayes.errors import InputError, ShapeError
-from veribayes.predictive import LOG_SQRT_2PI, MASS_TOLERANCE, Array, NormalMixture
+from veribayes.predictive._arrays import LOG_SQRT_2PI, Array, Mask
+from veribayes.predictive._entries import MASS_TOLERANCE
+from veribayes.predictive.mixture import NormalMixture
 
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """Mixture of multivariate normals over the queries, with a leading shape (usually dataset, position).
+    """Mixture of multivariate normals over the queries, with a leading shape (usually dataset,
+    position).
 
     Attributes:
         weights: (..., component), sum one.
@@ -39,15 +43,12 @@ class Joint:
     covariance: Array
 
     def __post_init__(self) -> None:
-        if self.mean.shape[:-1] != self.weights.shape or self.covariance.shape != (
-            *self.mean.shape,
-            self.mean.shape[-1],
-        ):
-            shapes = f"{self.weights.shape}, {self.mean.shape}, {self.covariance.shape}"
-            raise ShapeError(
-                "weights (..., component), mean (..., query), covariance (..., query, query)",
-                shapes,
-            )
+        components_agree = self.mean.shape[:-1] == self.weights.shape
+        if components_agree and self.covariance.shape == (*self.mean.shape, self.mean.shape[-1]):
+            return
+        wanted = "weights (..., component), mean (..., query), covariance (..., query, query)"
+        shapes = f"{self.weights.shape}, {self.mean.shape}, {self.covariance.shape}"
+        raise ShapeError(wanted, shapes)
 
     @cached_property
     def factor(self) -> Array:
@@ -55,22 +56,24 @@ class Joint:
         try:
             return np.asarray(np.linalg.cholesky(self.covariance), dtype=np.float64)
         except np.linalg.LinAlgError:
-            raise InputError(
-                "positive definite covariances", "one that is not", "is the noise part of it?"
-            ) from None
+            remedy = "is the noise part of it?"
+            wanted = "positive definite covariances"
+            raise InputError(wanted, "one that is not", remedy) from None
 
-    def proper(self) -> npt.NDArray[np.bool_]:
-        """Whether it is a law, by data set and position: finite, weights that sum to one, covariances positive definite."""
-        finite = np.asarray(
-            np.isfinite(self.mean).all((-2, -1)) & np.isfinite(self.covariance).all((-3, -2, -1))
-        )
-        weighted = (self.weights >= 0).all(-1) & (
-            np.abs(self.weights.sum(-1) - 1) <= MASS_TOLERANCE
-        )
-        known: Array = np.where(
-            finite[..., None, None, None], self.covariance, np.eye(self.mean.shape[-1])
-        )
-        return np.asarray(finite & weighted & (np.linalg.eigvalsh(known)[..., 0] > 0).all(-1))
+    def proper(self) -> Mask:
+        """Whether it is a law, by data set and position.
+
+        A law is finite, its weights sum to one, and its covariances are positive definite.
+        """
+        finite_mean = np.isfinite(self.mean).all((-2, -1))
+        finite = np.asarray(finite_mean & np.isfinite(self.covariance).all((-3, -2, -1)))
+        distance_from_one = np.abs(self.weights.sum(-1) - 1)
+        weighted = (self.weights >= 0).all(-1) & (distance_from_one <= MASS_TOLERANCE)
+        identity = np.eye(self.mean.shape[-1])
+        numbers: Array = np.where(finite[..., None, None, None], self.covariance, identity)
+        smallest_eigenvalue = np.linalg.eigvalsh(numbers)[..., 0]
+        definite = (smallest_eigenvalue > 0).all(-1)
+        return np.asarray(finite & weighted & definite)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -84,34 +87,38 @@ class Joint:
     @staticmethod
     def concatenate(parts: Sequence[Joint]) -> Joint:
         """Join along the first axis."""
-        return Joint(
-            *(
-                np.concatenate([getattr(p, n) for p in parts])
-                for n in ("weights", "mean", "covariance")
-            )
-        )
+        weights = np.concatenate([part.weights for part in parts])
+        mean = np.concatenate([part.mean for part in parts])
+        covariance = np.concatenate([part.covariance for part in parts])
+        return Joint(weights, mean, covariance)
 
     def marginal(self) -> NormalMixture:
         """Of every query alone, leading shape (..., query)."""
-        sd = np.sqrt(np.diagonal(self.covariance, axis1=-2, axis2=-1))
-        mean, sd = np.moveaxis(self.mean, -2, -1), np.moveaxis(sd, -2, -1)
-        return NormalMixture(np.broadcast_to(self.weights[..., None, :], mean.shape), mean, sd)
+        variance = np.diagonal(self.covariance, axis1=-2, axis2=-1)
+        mean = np.moveaxis(self.mean, -2, -1)
+        sd = np.moveaxis(np.sqrt(variance), -2, -1)
+        weights = np.broadcast_to(self.weights[..., None, :], mean.shape)
+        return NormalMixture(weights, mean, sd)
 
     def log_prob(self, y: Array) -> Array:
         """Log density (...,) at `y` (..., query), nats."""
         _, log_density = self._residuals(y)
-        return np.asarray(logsumexp(np.log(self.weights) + log_density.sum(-1), axis=-1))
+        log_terms = np.log(self.weights) + log_density.sum(-1)
+        return np.asarray(logsumexp(log_terms, axis=-1))
 
     def whiten(self, y: Array) -> Array:
-        """Rosenblatt's transform of `y` (..., query): independent standard normals if y has this law.
+        """Rosenblatt's transform of `y` (..., query): independent standard normals if y has this
+        law.
 
-        The normal quantile of P(Y_j <= y_j | y_1, ..., y_{j-1}); with one component, L^-1 (y - mean) with L L^T = covariance.
+        The normal quantile of P(Y_j <= y_j | y_1, ..., y_{j-1}); with one component, L^-1 (y -
+        mean) with L L^T = covariance.
         """
         residual, log_density = self._residuals(y)
         if self.weights.shape[-1] == 1:
             return np.asarray(residual[..., 0, :])
         before = np.cumsum(log_density, axis=-1) - log_density
-        weights = softmax(np.log(self.weights)[..., None] + before, axis=-2)
+        log_weights = np.log(self.weights)[..., None] + before
+        weights = softmax(log_weights, axis=-2)
         below = (weights * ndtr(residual)).sum(-2)
         above = (weights * ndtr(-residual)).sum(-2)
         return np.asarray(np.where(below < 0.5, ndtri(below), -ndtri(above)))
@@ -120,48 +127,51 @@ class Joint:
         """Mean (..., query) and covariance (..., query, query) of the mixture."""
         mean = np.einsum("...c,...cq->...q", self.weights, self.mean)
         apart = self.mean - mean[..., None, :]
-        inner = self.covariance + apart[..., :, None] * apart[..., None, :]
-        return mean, np.einsum("...c,...cqr->...qr", self.weights, inner)
+        between = apart[..., :, None] * apart[..., None, :]
+        second_moments = self.covariance + between
+        covariance = np.einsum("...c,...cqr->...qr", self.weights, second_moments)
+        return mean, covariance
 
     def sample(self, rng: np.random.Generator, draws: int) -> Array:
         """Independent draws, (..., draw, query)."""
-        u = rng.random((*self.shape, draws, 1))
-        component = (u > np.cumsum(self.weights, -1)[..., None, :-1]).sum(-1)
+        uniforms = rng.random((*self.shape, draws, 1))
+        borders = np.cumsum(self.weights, -1)[..., None, :-1]
+        component = (uniforms > borders).sum(-1)
         normals = rng.standard_normal((*self.shape, draws, self.mean.shape[-1]))
         mean = np.take_along_axis(self.mean, component[..., None], -2)
         factor = np.take_along_axis(self.factor, component[..., None, None], -3)
-        return np.asarray(mean + (factor @ normals[..., None])[..., 0])
+        deviation = (factor @ normals[..., None])[..., 0]
+        return np.asarray(mean + deviation)
 
     def kl(self, other: Joint) -> Array:
-        """KL(self || other), nats, (...,): (tr(S^-1 C) + |m - m'|^2_{S^-1} - Q + log det S / det C) / 2.
+        """KL(self || other), nats, (...,): (tr(S^-1 C) + |m - m'|^2_{S^-1} - Q + log det S / det C)
+        / 2.
 
         Raises:
-            InputError: more than one component, for which there is no closed form: average log_prob over draws.
+            InputError: more than one component, for which there is no closed form: average log_prob
+                over draws.
         """
         if self.weights.shape[-1] != 1 or other.weights.shape[-1] != 1:
-            raise InputError(
-                "joints with one component",
-                "a mixture",
-                "average the difference of log_prob over draws",
-            )
+            remedy = "average the difference of log_prob over draws"
+            raise InputError("joints with one component", "a mixture", remedy)
         ours, theirs = self.factor[..., 0, :, :], other.factor[..., 0, :, :]
         spread = _solve(theirs, ours)
         shift = _solve(theirs, (self.mean - other.mean)[..., 0, :, None])
         log_det = np.log(np.diagonal(spread, axis1=-2, axis2=-1)).sum(-1)
-        return np.asarray(
-            ((spread**2).sum((-2, -1)) + (shift**2).sum((-2, -1)) - self.mean.shape[-1]) / 2
-            - log_det
-        )
+        trace = (spread**2).sum((-2, -1))
+        distance = (shift**2).sum((-2, -1))
+        return np.asarray((trace + distance - self.mean.shape[-1]) / 2 - log_det)
 
     def _residuals(self, y: Array) -> tuple[Array, Array]:
-        """L^-1 (y - mean) of each component, and the log densities of its coordinates, (..., component, query)."""
-        if y.shape != (*self.shape, self.mean.shape[-1]):
-            raise ShapeError(
-                f"outcomes of shape {(*self.shape, self.mean.shape[-1])}", f"{y.shape}"
-            )
-        residual = _solve(self.factor, (y[..., None, :] - self.mean)[..., None])[..., 0]
+        """L^-1 (y - mean) and the log densities of its coordinates, both (..., component, query)."""
+        shape = (*self.shape, self.mean.shape[-1])
+        if y.shape != shape:
+            raise ShapeError(f"outcomes of shape {shape}", f"{y.shape}")
+        apart = y[..., None, :] - self.mean
+        residual = _solve(self.factor, apart[..., None])[..., 0]
         scale = np.diagonal(self.factor, axis1=-2, axis2=-1)
-        return residual, -0.5 * residual**2 - np.log(scale) - LOG_SQRT_2PI
+        log_density = -0.5 * residual**2 - np.log(scale) - LOG_SQRT_2PI
+        return residual, log_density
 
 
 def _solve(factor: Array, right: Array) -> Array:

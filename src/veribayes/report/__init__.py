@@ -1,7 +1,7 @@
 """Reports from stored run files alone: one self-contained HTML page, a Markdown table, figures.
 
-Nothing here computes a posterior: torch, JAX, NumPyro and pgmpy need not be installed. `veribayes.report.figures` draws the
-single figures for a paper.
+Nothing here computes a posterior: torch, JAX, NumPyro and pgmpy need not be installed.
+`veribayes.report.figures` draws the single figures for a paper.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Single data sets that a run stored with their predictives, each at the context size and query where it is worst."""
+"""Single data sets that a run stored, each at the context size and query where it is worst."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ from veribayes.tree import shown
 from veribayes.tree.shown import Shown
 
 NOT_SHOWN = Shown("The context of this example was not stored.")
-SHOWN = (
-    "reference",
-    "candidate",
-    "prior_only",
-)  # branches of /examples, in the order they are drawn
+SHOWN = ("reference", "candidate", "prior_only")  # branches of /examples, in the order of drawing
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One data set at one context size, with every branch's predictive at all queries (leading shape: query).
+    """One data set at one context size, with every branch's predictive, leading shape (query,).
 
     Attributes:
         why: `first`, `worst`, `median` or `best`.
@@ -50,25 +46,20 @@ class Case:
 def cases(run: Run, why: str, count: int) -> list[Case]:
     """The first `count` stored examples of a kind (`first`, `worst`, `median`, `best`)."""
     group, reference = run.group("/examples"), run.group("/examples/reference")
-    if (
-        group is None
-        or reference is None
-        or not {"why", "index"} <= {str(v) for v in group.variables}
-    ):
+    if group is None or reference is None:
         return []
-    chosen = np.flatnonzero(group["why"].values.astype(str) == why)[:count]
-    return [
-        _case(run, int(example), why, int(group["index"].values[example])) for example in chosen
-    ]
+    if "why" not in group.variables or "index" not in group.variables:
+        return []
+    numbers, reasons = group["index"].values, group["why"].values.astype(str)
+    chosen = np.flatnonzero(reasons == why)[:count]
+    return [_case(run, int(example), why, int(numbers[example])) for example in chosen]
 
 
 def _case(run: Run, example: int, why: str, index: int) -> Case:
-    branches = {
-        name: law for name in SHOWN if (law := _predictive(run, f"/examples/{name}")) is not None
-    }
+    laws = _laws(run)
     score = _of_data_set(run.scores, run, index)
     if score is None:
-        score = np.zeros(branches["reference"].shape[1:])
+        score = np.zeros(laws["reference"].shape[1:])
     position, query = _place(run, example, score)
     context = _of_data_set(run.array("/observed_data", "context"), run, index)
     outcome = _of_data_set(run.array("/observed_data", "outcome"), run, index)
@@ -80,21 +71,30 @@ def _case(run: Run, example: int, why: str, index: int) -> Case:
         score=float(score[position, query]),
         context=0 if context is None else int(context[position]),
         outcome=np.nan if outcome is None else float(outcome[position, query]),
-        branches={name: law[example, position] for name, law in branches.items()},
+        branches={name: law[example, position] for name, law in laws.items()},
         labels=labels,
         shown=seen,
     )
 
 
+def _laws(run: Run) -> dict[str, Predictive]:
+    """The stored predictives of all examples, those of `SHOWN` that are there."""
+    laws = {}
+    for name in SHOWN:
+        law = _predictive(run, f"/examples/{name}")
+        if law is not None:
+            laws[name] = law
+    return laws
+
+
 def _place(run: Run, example: int, score: Array) -> tuple[int, int]:
     """The cell that is shown: the stored one, or in an older run that with the largest score."""
-    stored = [run.array("/examples", name) for name in ("worst_position", "worst_query")]
-    first, second = stored
-    if first is not None and second is not None:
-        return int(first[example]), int(second[example])
-    position, query = np.unravel_index(
-        int(np.argmax(np.where(np.isnan(score), -np.inf, score))), score.shape
-    )
+    positions = run.array("/examples", "worst_position")
+    queries = run.array("/examples", "worst_query")
+    if positions is not None and queries is not None:
+        return int(positions[example]), int(queries[example])
+    known = np.where(np.isnan(score), -np.inf, score)
+    position, query = np.unravel_index(int(np.argmax(known)), score.shape)
     return int(position), int(query)
 
 
@@ -102,13 +102,10 @@ def _shown(run: Run, example: int) -> tuple[Shown, tuple[str, ...]]:
     group = run.group("/examples")
     if group is None or "shown" not in group.variables:
         return NOT_SHOWN, ()
+    text = str(group["shown"].values[example])
     try:
-        return shown.from_json(str(group["shown"].values[example]))
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-    ):  # an example that cannot be read is no reason to lose the report
+        return shown.from_json(text)
+    except (KeyError, TypeError, ValueError):  # no reason to lose the report
         return NOT_SHOWN, ()
 
 
@@ -117,7 +114,8 @@ def _of_data_set(values: Array | None, run: Run, index: int) -> Array | None:
     numbers = run.array("/observed_data", "index")
     if values is None or numbers is None or index not in numbers:
         return None
-    return np.asarray(values[int(np.flatnonzero(numbers == index)[0])])
+    row = int(np.flatnonzero(numbers == index)[0])
+    return np.asarray(values[row])
 
 
 def _predictive(run: Run, path: str) -> Predictive | None:
@@ -125,4 +123,5 @@ def _predictive(run: Run, path: str) -> Predictive | None:
     form = None if group is None else FORMS.get(str(group.attrs.get("form")))
     if group is None or form is None:
         return None
-    return form(**{name: group[name].values for name in form.trailing if name in group.variables})
+    stored = {name: group[name].values for name in form.trailing if name in group.variables}
+    return form(**stored)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from veribayes.report import _words as words
-from veribayes.report._run import Run, mapping
+from veribayes.report._run import Run
 
 HEAD = (
     "task",
@@ -21,26 +21,30 @@ HEAD = (
 
 def table(runs: Sequence[Run]) -> str:
     """One line a run, in the order given."""
-    lines = [HEAD, tuple("---" for _ in HEAD), *(_line(run) for run in runs)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    rows = [HEAD, tuple("---" for _ in HEAD), *map(_row, runs)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def _line(run: Run) -> tuple[str, ...]:
-    result, primary, verdict = run.result, run.primary, words.verdict(run.result)
-    power = words.power_for(primary.get("tolerance"))
-    unit = _escape(str(primary.get("unit", "")))
-    rival = run.best_rival
+def _row(run: Run) -> tuple[str, ...]:
+    verdict, unit = words.verdict(run.result), _escape(run.unit)
+    divergence = words.interval(run.primary, run.power)
+    tolerance = words.number(run.primary.get("tolerance"), power=run.power)
     return (
-        _escape(str(result.get("task", ""))),
-        _escape(str(result.get("candidate", ""))),
+        _escape(str(run.result.get("task", ""))),
+        _escape(str(run.result.get("candidate", ""))),
         f"{verdict.symbol} {_escape(verdict.word)}",
-        f"{words.interval(primary, power)} {unit}".rstrip(),
-        f"{words.number(primary.get('tolerance'), power=power)} {unit}".rstrip(),
-        str(words.percent(mapping(result.get("recovery")))),
-        f"{_escape(words.predictor(rival))} ({words.percent(run.rivals[rival].recovery)})"
-        if rival
-        else words.MISSING,
+        f"{divergence} {unit}".rstrip(),
+        f"{tolerance} {unit}".rstrip(),
+        str(words.percent(run.recovery)),
+        _best_rival(run),
     )
+
+
+def _best_rival(run: Run) -> str:
+    if run.best_rival is None:
+        return words.MISSING
+    recovery = words.percent(run.rivals[run.best_rival].recovery)
+    return f"{_escape(words.predictor(run.best_rival))} ({recovery})"
 
 
 def _escape(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,10 +12,30 @@ from veribayes.report._cases import Case
 from veribayes.report._style import LIGHT, legend_above, short
 
 CATEGORIES_NAMED = 24
-LINES = {  # branch -> label, colour, width, style
-    "prior_only": ("prior only", LIGHT["prior"], 1.1, "--"),
-    "reference": ("exact", LIGHT["exact"], 1.6, "-"),
-    "candidate": ("candidate", LIGHT["candidate"], 1.6, "-"),
+
+
+class Line(NamedTuple):
+    """How the law of a branch is drawn."""
+
+    label: str
+    colour: str
+    width: float
+    style: str
+
+
+LINES = {  # in the order of drawing
+    "prior_only": Line("prior only", LIGHT["prior"], 1.1, "--"),
+    "reference": Line("exact", LIGHT["exact"], 1.6, "-"),
+    "candidate": Line("candidate", LIGHT["candidate"], 1.6, "-"),
+}
+COMPARED = ("reference", "candidate")
+OUTCOME: dict[str, Any] = {
+    "color": LIGHT["ink"],
+    "markersize": 5,
+    "linestyle": "none",
+    "clip_on": False,
+    "label": "what happened",
+    "zorder": 6,
 }
 
 
@@ -33,36 +53,24 @@ def categories(axes: Axes, case: Case) -> None:
     """Bars side by side: exact, candidate; a dashed line where the prior alone would be."""
     laws = {name: _probabilities(law[case.query], case) for name, law in case.branches.items()}
     width = len(case.labels) or max(law.size for law in laws.values())
-    laws = {
-        name: law[:width] for name, law in laws.items()
-    }  # narrower variables are padded by zeros
+    laws = {name: law[:width] for name, law in laws.items()}  # narrower ones are padded by zeros
     at, top = np.arange(width), max(float(law.max()) for law in laws.values())
-    for name, offset in (("reference", -0.2), ("candidate", 0.2)):
+    for name, offset in zip(COMPARED, (-0.2, 0.2), strict=True):
         if name in laws:
-            label, colour, *_ = LINES[name]
-            axes.bar(
-                at[: laws[name].size] + offset,
-                laws[name],
-                width=0.38,
-                color=colour,
-                label=label,
-                linewidth=0,
-            )
+            line, places = LINES[name], at[: laws[name].size] + offset
+            style: dict[str, Any] = {"width": 0.38, "color": line.colour, "linewidth": 0}
+            axes.bar(places, laws[name], label=line.label, **style)
     if "prior_only" in laws:
-        label, colour, line, _ = LINES["prior_only"]
+        line = LINES["prior_only"]
+        dashes: dict[str, Any] = {"linewidth": line.width, "linestyle": (0, (3, 2))}
         axes.hlines(
-            laws["prior_only"],
-            at - 0.42,
-            at + 0.42,
-            colour,
-            linewidth=line,
-            linestyle=(0, (3, 2)),
-            label=label,
+            laws["prior_only"], at - 0.42, at + 0.42, line.colour, label=line.label, **dashes
         )
     _outcome(axes, case, 1.1 * top, "v")
     axes.set(xlabel="value", ylabel="probability", xlim=(-0.6, width - 0.4), ylim=(0, 1.18 * top))
     named = at if width <= CATEGORIES_NAMED else at[:: width // 12]
-    axes.set_xticks(named, [short(case.labels[i]) if case.labels else str(i) for i in named])
+    labels = [short(case.labels[i]) if case.labels else str(i) for i in named]
+    axes.set_xticks(named, labels)
     axes.tick_params(axis="x", length=0)
     legend_above(axes)
 
@@ -70,21 +78,18 @@ def categories(axes: Axes, case: Case) -> None:
 def density(axes: Axes, case: Case) -> None:
     """Predictive densities at the chosen query."""
     laws = {name: law[case.query] for name, law in case.branches.items()}
-    ends = np.array(
-        [
-            laws[n].quantile(np.array([0.002, 0.998]))
-            for n in ("reference", "candidate")
-            if n in laws
-        ]
-    )
+    tails = np.array([0.002, 0.998])
+    ends = np.array([laws[name].quantile(tails) for name in COMPARED if name in laws])
     low, high = ends[:, 0].min(), ends[:, 1].max()
-    grid = np.linspace(low - 0.1 * (high - low), high + 0.1 * (high - low), 400)
-    for name, (label, colour, width, style) in LINES.items():
+    margin = 0.1 * (high - low)
+    grid = np.linspace(low - margin, high + margin, 400)
+    for name, line in LINES.items():
         if name in laws:
             x, height = _density(laws[name], grid)
-            axes.plot(x, height, color=colour, label=label, linewidth=width, linestyle=style)
+            style: dict[str, Any] = {"linewidth": line.width, "linestyle": line.style}
+            axes.plot(x, height, color=line.colour, label=line.label, **style)
             if name == "reference":
-                axes.fill_between(x, height, color=colour, alpha=0.15, linewidth=0)
+                axes.fill_between(x, height, color=line.colour, alpha=0.15, linewidth=0)
     _outcome(axes, case, 0.0, "^")
     axes.set(xlabel="y at the query", ylabel="density", xlim=(grid[0], grid[-1]), ylim=(0, None))
     legend_above(axes)
@@ -97,47 +102,37 @@ def function(axes: Axes, case: Case) -> None:
     shift = 0.007 * float(np.ptp(np.concatenate([x, at])) or 1.0)
     for name, offset, width in (("reference", -shift, 3.2), ("candidate", shift, 1.6)):
         if name in case.branches:
-            law, colour = case.branches[name], LINES[name][1]
-            ends = np.stack(
-                [law[q].quantile(np.array([0.025, 0.5, 0.975])) for q in range(law.shape[0])]
-            )
-            axes.vlines(at + offset, ends[:, 0], ends[:, 2], colour, linewidth=width, alpha=0.75)
-            axes.plot(
-                at + offset, ends[:, 1], linestyle="none", marker="_", markersize=5, color=colour
-            )
-    axes.plot(
-        x, y, linestyle="none", marker="o", markersize=4, color=LIGHT["ink"], label="context points"
-    )
-    axes.axvline(
-        at[case.query],
-        color=LIGHT["muted"],
-        linewidth=0.9,
-        linestyle=":",
-        label="the query below",
-        zorder=0,
-    )
+            _intervals(axes, case.branches[name], at + offset, LINES[name].colour, width)
+    seen: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 4}
+    axes.plot(x, y, color=LIGHT["ink"], label="context points", **seen)
+    asked: dict[str, Any] = {"linewidth": 0.9, "linestyle": ":", "zorder": 0}
+    axes.axvline(at[case.query], color=LIGHT["muted"], label="the query below", **asked)
     axes.set(xlabel="x", ylabel="y, 95 % intervals")
     legend_above(axes)
 
 
+def _intervals(axes: Axes, law: Predictive, places: Array, colour: str, width: float) -> None:
+    """Median and 95 % interval of every query."""
+    levels = np.array([0.025, 0.5, 0.975])
+    ends = np.stack([law[query].quantile(levels) for query in range(law.shape[0])])
+    axes.vlines(places, ends[:, 0], ends[:, 2], colour, linewidth=width, alpha=0.75)
+    axes.plot(places, ends[:, 1], linestyle="none", marker="_", markersize=5, color=colour)
+
+
 def _outcome(axes: Axes, case: Case, height: float, marker: str) -> None:
     if np.isfinite(case.outcome):
-        mark: dict[str, Any] = {
-            "marker": marker,
-            "color": LIGHT["ink"],
-            "markersize": 5,
-            "linestyle": "none",
-            "clip_on": False,
-        }
-        axes.plot([case.outcome], [height], label="what happened", zorder=6, **mark)
+        axes.plot([case.outcome], [height], marker=marker, **OUTCOME)
 
 
 def _probabilities(law: Predictive, case: Case) -> Array:
     """Probabilities of a categorical law, or frequencies of its draws."""
     if isinstance(law, Categorical):
         return law.probs
-    width = next(p.probs.shape[-1] for p in case.branches.values() if isinstance(p, Categorical))
-    counts, draws = law.frequencies(width) if isinstance(law, Draws) else (np.zeros(width), 1)
+    others = [other for other in case.branches.values() if isinstance(other, Categorical)]
+    width = others[0].probs.shape[-1]
+    if not isinstance(law, Draws):
+        return np.zeros(width)
+    counts, draws = law.frequencies(width)
     return np.asarray(counts / draws)
 
 
@@ -147,9 +142,6 @@ def _density(law: Predictive, grid: Array) -> tuple[Array, Array]:
         return grid, np.exp(law.log_prob(grid))
     levels = law.levels if isinstance(law, Quantiles) else np.linspace(0.025, 0.975, 20)
     knots = law.quantile(levels)
-    steps = np.maximum(
-        np.diff(knots), 1e-9 * (1 + np.ptp(knots))
-    )  # equal draws would be a division by zero
-    return np.repeat(knots, 2), np.concatenate(
-        [[0.0], np.repeat(np.diff(levels) / steps, 2), [0.0]]
-    )
+    least = 1e-9 * (1 + np.ptp(knots))  # equal draws would be a division by zero
+    heights = np.diff(levels) / np.maximum(np.diff(knots), least)
+    return np.repeat(knots, 2), np.concatenate([[0.0], np.repeat(heights, 2), [0.0]])

@@ -17,7 +17,8 @@ from veribayes.report import _words as words
 
 P = ParamSpec("P")
 
-# Okabe-Ito hues, darkened until they reach a contrast of 4.5 on white. Every value occurs once, since it stands for its name.
+# Okabe-Ito hues, darkened until they reach a contrast of 4.5 on white. Every value occurs once: it
+# stands for its name.
 LIGHT = {
     "ink": "#1f2429",
     "muted": "#646c75",
@@ -117,7 +118,10 @@ def short(name: str) -> str:
 def interval_rows(
     axes: Axes, labels: list[str], triples: list[tuple[float, float, float]], colours: list[str]
 ) -> None:
-    """One row each: a dot with its interval on a log axis whose limits are set; an arrow where the estimate is infinite."""
+    """One row each: a dot with its interval on a log axis whose limits are set.
+
+    An arrow stands where the estimate is infinite.
+    """
     left, right = axes.get_xlim()
     for y, ((estimate, low, high), colour) in enumerate(zip(triples, colours, strict=True)):
         if not np.isfinite(estimate):
@@ -125,16 +129,10 @@ def interval_rows(
             axes.annotate("∞", (right / 1.3, y), ha="right", va="center", color=colour)
             continue
         if np.isfinite([low, high]).all():
-            axes.plot(
-                np.maximum([low, high], left), [y, y], color=colour, linewidth=2.6, alpha=0.55
-            )
-        axes.plot(
-            [max(estimate, left)],
-            [y],
-            marker="o" if estimate > left else "<",
-            color=colour,
-            markersize=5,
-        )
+            ends = np.maximum([low, high], left)
+            axes.plot(ends, [y, y], color=colour, linewidth=2.6, alpha=0.55)
+        marker = "o" if estimate > left else "<"
+        axes.plot([max(estimate, left)], [y], marker=marker, color=colour, markersize=5)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -153,10 +151,11 @@ def context_ticks(axes: Axes, context: Array) -> None:
 
 
 def log_ticks(axes: Axes, which: str) -> None:
-    """Decades, thinned to at most six, with 2 and 5 between them on a short axis; written as 0.01 or 10⁻⁵."""
+    """At most six decades, with 2 and 5 between them on a short axis, as 0.01 or 10⁻⁵."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=6))
+    steps = (1, 2, 5) if high < 100 * low else (1,)
+    axis.set_major_locator(LogLocator(subs=steps, numticks=6))
     axis.set_major_formatter(FuncFormatter(lambda v, _: _decade(v)))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
@@ -165,9 +164,10 @@ def log_ticks(axes: Axes, which: str) -> None:
 def legend_above(axes: Axes) -> None:
     """The legend in one line above the axes, always in the same order."""
     handles, labels = axes.get_legend_handles_labels()
-    order = sorted(range(len(labels)), key=lambda i: LEGEND_ORDER.index(labels[i]))
+    handle_of = dict(zip(labels, handles, strict=True))
+    ordered = sorted(labels, key=LEGEND_ORDER.index)
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 4, "borderaxespad": 0.2}
-    axes.legend([handles[i] for i in order], [labels[i] for i in order], **place)
+    axes.legend([handle_of[label] for label in ordered], ordered, **place)
 
 
 def _decade(value: float) -> str:
@@ -175,4 +175,5 @@ def _decade(value: float) -> str:
         return f"{value:.10f}".rstrip("0").rstrip(".")
     power = int(np.floor(np.log10(value) + 1e-9))
     lead = round(value / 10.0**power)
-    return ("" if lead == 1 else f"{lead}·") + "10" + str(power).translate(words.SUPERSCRIPT)
+    decade = f"10{str(power).translate(words.SUPERSCRIPT)}"
+    return decade if lead == 1 else f"{lead}·{decade}"

@@ -1,4 +1,4 @@
-"""A matplotlib figure as SVG that lives inside a page: themed by CSS variables, real text, no foreign identifiers."""
+"""A matplotlib figure as SVG inside a page: CSS variables, real text, no foreign identifiers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ ANONYMOUS = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 def inline(figure: Figure, label: str, salt: str) -> Markup:
-    """The figure as one `<svg>` element with an accessible label; `salt` differs between the figures of a page.
+    """The figure as one `<svg>` element with an accessible label.
 
-    matplotlib escapes the text. Changed here: the head, the identifiers of groups (they would repeat within a page), and
-    the colours of `LIGHT`, which become `var(--name)`.
+    The salt differs between the figures of a page.
+
+    matplotlib escapes the text. Changed here: the head, the identifiers of groups (they would
+    repeat within a page), and the colours of `LIGHT`, which become `var(--name)`.
     """
     text = _rendered(figure, salt)
-    body = re.sub(
-        r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL
-    )
+    svg = text[text.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body[body.index(">") + 1 :])
     for name, colour in LIGHT.items():
         body = body.replace(colour, f"var(--{name})")
@@ -37,11 +38,10 @@ def inline(figure: Figure, label: str, salt: str) -> Markup:
 
 
 def _rendered(figure: Figure, salt: str) -> str:
-    """SVG text; the salt keeps identifiers of clip paths and markers apart between figures, and equal between builds."""
+    """SVG text; the salt keeps identifiers apart between figures, and equal between builds."""
     target = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=r"Glyph .* missing from"
-        )  # the reader's browser has it
+        # the reader's browser has it
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
         FigureCanvasSVG(figure).print_svg(target, metadata=ANONYMOUS)
     return target.getvalue()

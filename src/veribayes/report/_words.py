@@ -1,15 +1,17 @@
-"""Numbers and sentences of the report. Every sentence states what was measured and nothing that was not.
+"""Numbers and sentences of the report. Every sentence states what was measured, nothing else.
 
 Numbers carry the digits that their interval supports; a spread of 3e-4 shows four decimals.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from veribayes import registry
 from veribayes.models._model import plain as plain
 from veribayes.statistics import limits
 
@@ -18,9 +20,9 @@ THIN = "\u202f"  # narrow no-break space between a number and its unit
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PLAIN_FROM, PLAIN_TO = 1e-3, 1e6  # outside, a power of ten reads better than zeros
 EMPTY: tuple[object, ...] = (None, "", [], {})
-MISSED = math.log(
-    40
-)  # as in validation/stability.py, which the report of a stored run does not need
+MISSED = math.log(40)  # as in validation/stability.py, which the report of a run does not need
+LEAST_P = 1e-4  # p-values below are not told apart
+LIMITS = ("estimate", "low", "high")
 LEGIBLE = 1e-3  # a tolerance below this sets the power of ten of its task
 
 
@@ -53,6 +55,13 @@ VERDICTS = {
     ),
 }
 
+STOPPED = (
+    "The run ended early: a bet that the mean lies above the tolerance was won. Where it lies below, that happens in "
+    "at most 2.5 % of runs, however often one looks. The interval is that of a run planned with this many data sets."
+)
+BELOW_ZERO = "The whole interval lies below zero, where no divergence can lie, so the estimate is wrong and decides nothing."
+TOO_FEW = "The upper limit lies below the tolerance, but there are too few data sets to call it equivalent."
+
 METRICS = {
     "kl": "KL(exact ‖ candidate)",
     "kl_reverse": "KL(candidate ‖ exact)",
@@ -76,22 +85,18 @@ METRICS = {
     "quantile_error": "largest error of five quantiles, in exact standard deviations",
     "wasserstein": "Wasserstein distance W1",
 }
-PREDICTORS = {
-    "prior_only": ("prior only", "ignores the context: the prior predictive"),
-    "wrong_prior": ("wrong prior", "exact inference under another prior"),
-    "mle": ("maximum likelihood", "relative frequencies"),
-    "all_predecessors": ("all predecessors", "ignores the graph: conditions on every earlier node"),
-    "mirror_descent": ("mirror descent", "a few steps of mirror descent instead of the posterior"),
-    "kernel_descent": (
-        "kernel descent",
-        "a few steps of gradient descent on kernel ridge regression",
-    ),
+
+
+BOUNDS = {  # kinds of an error bound
+    "bound": "error at most",
+    "estimate": "error, measured by a second resolution, about",
+    "montecarlo": "Monte Carlo error about",
 }
 
 
 @dataclass(frozen=True)
 class Interval:
-    """`estimate`, `bounds` in brackets and the power of ten that both share, ready to print together or apart."""
+    """`estimate`, `bounds` in brackets and the power of ten that both share, ready to print."""
 
     estimate: str
     bounds: str = ""
@@ -102,7 +107,7 @@ class Interval:
 
 
 def power_for(scale: object) -> int:
-    """The power of ten in which numbers of this scale are best compared: 0, or a multiple of three for small ones."""
+    """The power of ten for numbers of this scale: 0, or a multiple of three for small ones."""
     if not _real(scale) or not 0 < scale < LEGIBLE:
         return 0
     return 3 * math.floor((math.log10(scale) + 1) / 3)
@@ -118,36 +123,50 @@ def number(x: object, digits: int = 2, power: int | None = None) -> str:
         return "0"
     power = _power(x, power)
     scaled = x / 10.0**power
-    return _fixed(scaled, _decimals(scaled, abs(scaled), digits)) + _times(power)
+    decimals = _decimals(scaled, abs(scaled), digits)
+    return _fixed(scaled, decimals) + _times(power)
 
 
 def interval(entry: Mapping[str, Any], power: int | None = None) -> Interval:
-    """Estimate and limits with the decimals that the width supports, in units of 10^power where that reads well."""
-    values = [entry.get(k) for k in ("estimate", "low", "high")]
+    """Estimate and limits with the decimals that the width supports, in units of 10^power where
+    that reads well.
+    """
+    values = [entry.get(name) for name in LIMITS]
     if entry.get("reason") and _real(values[0]):
-        return _unsupported(entry, lambda v: number(v, power=power))
+        return _unsupported(entry, lambda value: number(value, power=power))
     if not all(map(_real, values)):
-        return Interval("∞" if entry.get("infinite_share") else number(values[0], power=power))
-    estimate, low, high = (float(v) for v in values if v is not None)
+        infinite = bool(entry.get("infinite_share"))
+        return Interval("∞" if infinite else number(values[0], power=power))
+    estimate, low, high = (float(value) for value in values if value is not None)
     power = _power(estimate or high, power)
-    estimate, low, high = (v / 10.0**power for v in (estimate, low, high))
+    estimate, low, high = (value / 10.0**power for value in (estimate, low, high))
     decimals = _decimals(estimate, (high - low) / 2, _spread_digits(low, high))
-    first, lower, upper = (_fixed(v, decimals) for v in (estimate, low, high))
-    return Interval(first, f"[{lower}, {upper}]", _times(power))
+    return _rounded(estimate, low, high, decimals, _times(power))
 
 
 def percent(entry: Mapping[str, Any]) -> Interval:
     """Recovery as `98.7 % [98.6, 98.8]`."""
-    values = [entry.get(k) for k in ("estimate", "low", "high")]
+    values = [entry.get(name) for name in LIMITS]
     if entry.get("reason") and _real(values[0]):
-        return _unsupported(entry, lambda v: f"{_fixed(100 * v, 1)}{THIN}%")
+        return _unsupported(entry, _percent)
     if not all(map(_real, values)):
-        return Interval(f"{_fixed(100 * values[0], 1)}{THIN}%" if _real(values[0]) else MISSING)
-    estimate, low, high = (100.0 * float(v) for v in values if v is not None)
-    half = (high - low) / 2
-    decimals = min(max(1, _spread_digits(low, high) - 1 - _floor_log10(half)), 4) if half > 0 else 1
-    first, lower, upper = (_fixed(v, decimals) for v in (estimate, low, high))
-    return Interval(f"{first}{THIN}%", f"[{lower}, {upper}]")
+        return Interval(_percent(values[0]) if _real(values[0]) else MISSING)
+    estimate, low, high = (100.0 * float(value) for value in values if value is not None)
+    half, decimals = (high - low) / 2, 1
+    if half > 0:
+        of_spread = _spread_digits(low, high) - 1 - _floor_log10(half)
+        decimals = min(max(1, of_spread), 4)
+    rounded = _rounded(estimate, low, high, decimals)
+    return Interval(f"{rounded.estimate}{THIN}%", rounded.bounds)
+
+
+def _percent(value: float) -> str:
+    return f"{_fixed(100 * value, 1)}{THIN}%"
+
+
+def _rounded(estimate: float, low: float, high: float, decimals: int, times: str = "") -> Interval:
+    first, lower, upper = (_fixed(value, decimals) for value in (estimate, low, high))
+    return Interval(first, f"[{lower}, {upper}]", times)
 
 
 def _unsupported(entry: Mapping[str, Any], form: Callable[[float], str]) -> Interval:
@@ -161,43 +180,49 @@ def share(value: object) -> str:
     return f"{100 * value:.3g}{THIN}%" if _real(value) else MISSING
 
 
+def p_value(p: object) -> str:
+    """A p-value at two digits, 1 or less than what is told apart."""
+    if not isinstance(p, int | float):
+        return MISSING
+    return f"<{THIN}{LEAST_P:g}" if p < LEAST_P else number(round(p, 4))
+
+
+def as_json(value: object) -> str:
+    """Plain data as indented JSON, letters as they are."""
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
 def verdict(result: Mapping[str, Any]) -> Verdict:
     """The verdict of a result entry; an unknown word is shown as it is."""
     word = str(result.get("verdict") or "undecided")
-    return VERDICTS.get(
-        word, Verdict(word, "•", "This verdict is not one that this version knows.")
-    )
+    unknown = Verdict(word, "•", "This verdict is not one that this version knows.")
+    return VERDICTS.get(word, unknown)
 
 
 def explain(result: Mapping[str, Any]) -> str:
     """Why the verdict is what it is."""
-    primary = result.get("primary") or {}
-    upper, tolerance = primary.get("upper"), primary.get("tolerance")
-    if result.get("verdict") == "different" and primary.get("verdict", "different") != "different":
+    primary, found = result.get("primary") or {}, result.get("verdict")
+    single = primary.get("verdict", "different")
+    if found == "different" and single != "different":
         return (
-            f"Its predictions of single queries are {primary['verdict']}, but a secondary endpoint is significantly beyond its "
-            "own tolerance."
+            f"Its predictions of single queries are {single}, but a secondary endpoint is "
+            "significantly beyond its own tolerance."
         )
     if (result.get("sequential") or {}).get("stopped"):
-        return (
-            "The run ended early: a bet that the mean lies above the tolerance was won. Where it lies below, that happens in "
-            "at most 2.5 % of runs, however often one looks. The interval is that of a run planned with this many data sets."
-        )
-    impossible = [
-        f
-        for f in result.get("findings") or []
-        if isinstance(f, Mapping) and f.get("name") == "below_zero"
-    ]
-    if result.get("verdict") == "undecided" and impossible:
-        return "The whole interval lies below zero, where no divergence can lie, so the estimate is wrong and decides nothing."
-    if (
-        result.get("verdict") == "undecided"
-        and _real(upper)
-        and _real(tolerance)
-        and upper < tolerance
-    ):
-        return "The upper limit lies below the tolerance, but there are too few data sets to call it equivalent."
+        return STOPPED
+    if found == "undecided" and _is_below_zero(result):
+        return BELOW_ZERO
+    upper, tolerance = primary.get("upper"), primary.get("tolerance")
+    if found == "undecided" and _real(upper) and _real(tolerance) and upper < tolerance:
+        return TOO_FEW
     return verdict(result).meaning
+
+
+def _is_below_zero(result: Mapping[str, Any]) -> bool:
+    """Whether the run found its whole interval below zero."""
+    findings = result.get("findings") or []
+    names = [finding.get("name") for finding in findings if isinstance(finding, Mapping)]
+    return "below_zero" in names
 
 
 def metric(name: str) -> str:
@@ -207,12 +232,12 @@ def metric(name: str) -> str:
 
 def predictor(name: str) -> str:
     """A rival's name in words."""
-    return PREDICTORS.get(name, (name.replace("_", " "), ""))[0]
+    return registry.words("engine", name)[0] or name.replace("_", " ")
 
 
 def about_predictor(name: str) -> str:
     """What a rival does, where it is a known one."""
-    return PREDICTORS.get(name, ("", ""))[1]
+    return registry.words("engine", name)[1]
 
 
 def count(n: object) -> str:
@@ -221,27 +246,25 @@ def count(n: object) -> str:
 
 
 def unseen(n: object) -> str:
-    """What n data sets cannot exclude: a rate of ln 40 / n is absent from them with probability 2.5 %."""
+    """What n data sets cannot exclude: with probability 2.5 % a rate of ln 40 / n does not show."""
     if not isinstance(n, int) or n < 1:
         return ""
     if n < MISSED:
         return "With so few data sets no defect is excluded, however frequent."
-    share_missed = f"ln{THIN}40/n = 3.7/n = {100 * MISSED / n:.2g}{THIN}%"
-    return f"Defects that show in fewer than {share_missed} of contexts are not excluded by {n:,} data sets."
+    rate = f"ln{THIN}40/n = 3.7/n = {100 * MISSED / n:.2g}{THIN}%"
+    defects = f"Defects that show in fewer than {rate} of contexts"
+    return f"{defects} are not excluded by {n:,} data sets."
 
 
 def settle(primary: Mapping[str, Any], power: int) -> str:
     """Minimum detectable effect, and how many data sets would decide."""
-    unit, effect, needed = (
-        primary.get("unit", ""),
-        primary.get("minimum_detectable"),
-        primary.get("datasets_needed"),
-    )
+    effect, needed = primary.get("minimum_detectable"), primary.get("datasets_needed")
     parts = []
     if effect is not None:
+        size = f"{number(effect, power=power)} {primary.get('unit', '')}"
         parts.append(
-            f"With this many data sets a mean divergence of {number(effect, power=power)} {unit} "
-            "would be told apart from zero (2.8 standard errors)."
+            f"With this many data sets a mean divergence of {size} would be told apart from zero "
+            "(2.8 standard errors)."
         )
     if needed is not None:
         parts.append(f"About {count(needed)} data sets would settle it.")
@@ -252,23 +275,20 @@ def model(sentence: str, spec: Mapping[str, Any]) -> str:
     """The model's own sentence; in a run without one its specification as a list of fields."""
     if sentence:
         return sentence
-    kind = str(spec.get("kind", "model"))
-    return f"{kind.replace('_', ' ')}: {plain({k: v for k, v in spec.items() if k != 'kind'})}"
+    kind = str(spec.get("kind", "model")).replace("_", " ")
+    fields = {name: value for name, value in spec.items() if name != "kind"}
+    return f"{kind}: {plain(fields)}"
 
 
 def certificate(reference: Mapping[str, Any]) -> str:
     """One sentence on why the reference may be trusted."""
     found = reference.get("certificate") or {}
+    verdict, method = found.get("verdict", "no certificate"), found.get("method", "unknown method")
     bound, kind = found.get("error_bound"), str(found.get("bound_kind", "bound"))
-    how = {
-        "bound": "error at most",
-        "estimate": "error, measured by a second resolution, about",
-        "montecarlo": "Monte Carlo error about",
-    }.get(kind, "error")
-    error = f", {how} {number(bound)}" if isinstance(bound, int | float) else ""
-    return (
-        f"{found.get('verdict', 'no certificate')}: {found.get('method', 'unknown method')}{error}"
-    )
+    sentence = f"{verdict}: {method}"
+    if isinstance(bound, int | float):
+        sentence += f", {BOUNDS.get(kind, 'error')} {number(bound)}"
+    return sentence
 
 
 def _real(value: object) -> TypeGuard[float]:
@@ -278,7 +298,9 @@ def _real(value: object) -> TypeGuard[float]:
 def _power(x: float, wanted: int | None) -> int:
     """The wanted power, unless the number would then be mostly zeros."""
     power = wanted or 0
-    return power if x == 0 or PLAIN_FROM <= abs(x) / 10.0**power < PLAIN_TO else _floor_log10(x)
+    if x == 0 or PLAIN_FROM <= abs(x) / 10.0**power < PLAIN_TO:
+        return power
+    return _floor_log10(x)
 
 
 def _decimals(x: float, spread: float, digits: int) -> int:
@@ -289,7 +311,7 @@ def _decimals(x: float, spread: float, digits: int) -> int:
 
 
 def _spread_digits(low: float, high: float) -> int:
-    """Digits of a half width: two where its first digit is 1 or 2, where one would round too coarsely."""
+    """Digits of a half width: two where it begins with 1 or 2, as one would round too coarsely."""
     first = f"{(high - low) / 2:.6e}"[0]  # six digits: a width of .0003 may come as .00029999999
     return 2 if first in "12" else 1
 

@@ -1,4 +1,4 @@
-"""Figures of `probes`: where each layer's attention lies, the tables a candidate has learned, the context that it uses."""
+"""Figures of `probes`: where attention lies, which tables were learned, which context is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PANEL, ROOM = 1.15, 0.9  # inches a layer, and for the axis below
 
 @styled
 def distances(found: Mapping[str, Any]) -> Figure:
-    """Mass by distance from the reader: one panel a layer, one line a head, and what an even spread would have.
+    """Mass by distance from the reader: a panel a layer, a line a head, and an even spread.
 
     Args:
         found: what `probes.probe` returned.
@@ -38,11 +38,14 @@ def distances(found: Mapping[str, Any]) -> Figure:
 
 @styled
 def tables(found: Mapping[str, Any]) -> Figure:
-    """Learned probabilities against the true ones: two images of a single matrix, dots of all tables of a network."""
-    made = found["tables"]
-    if not made:
+    """Learned probabilities against the true ones.
+
+    A single matrix is shown by two images, all tables of a network by dots.
+    """
+    learned = found["tables"]
+    if not learned:
         return note(sheet(1.0), "the model has no table to compare with")
-    return _matrices(made[0]) if len(made) == 1 else _dots(made)
+    return _matrices(learned[0]) if len(learned) == 1 else _dots(learned)
 
 
 def _matrices(table: Mapping[str, Any]) -> Figure:
@@ -59,26 +62,20 @@ def _matrices(table: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _dots(made: list[Mapping[str, Any]]) -> Figure:
+def _dots(learned: list[Mapping[str, Any]]) -> Figure:
     figure = sheet(3.4)
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color=LIGHT["prior"], linewidth=0.8)
-    for table in made:
-        axis.plot(
-            np.ravel(table["true"]),
-            np.ravel(table["learned"]),
-            "o",
-            color=LIGHT["candidate"],
-            markersize=4,
-            alpha=0.7,
-        )
+    for table in learned:
+        x, y = np.ravel(table["true"]), np.ravel(table["learned"])
+        axis.plot(x, y, "o", color=LIGHT["candidate"], markersize=4, alpha=0.7)
     axis.set(xlabel="true conditional probability", ylabel="learned", aspect="equal")
     return figure
 
 
 @styled
 def context(found: Mapping[str, Any]) -> Figure:
-    """What an answer to a part of the context differs from the answer to all of it, of the candidate and of exact Bayes."""
+    """How an answer to a part of the context differs from that to all of it, beside exact Bayes."""
     used = found["context_used"]
     if used is None:
         return note(sheet(1.0), "the context is evidence, of which there is no part")
@@ -86,19 +83,11 @@ def context(found: Mapping[str, Any]) -> Figure:
     axis = figure.subplots()
     n = np.array(used["observations"], dtype=float)
     for name, width in (("exact", 4.0), ("candidate", 1.4)):  # both are seen where they agree
-        values = {k: np.array(used[name][k], dtype=float) for k in ("estimate", "low", "high")}
-        axis.plot(
-            n,
-            values["estimate"],
-            color=LIGHT[name],
-            linewidth=width,
-            marker="o",
-            markersize=width + 2,
-            label=name,
-        )
-        axis.fill_between(
-            n, values["low"], values["high"], color=LIGHT[name], alpha=0.15, linewidth=0
-        )
+        sides = ("estimate", "low", "high")
+        estimate, low, high = (np.array(used[name][side], dtype=float) for side in sides)
+        style: dict[str, Any] = {"linewidth": width, "marker": "o", "markersize": width + 2}
+        axis.plot(n, estimate, color=LIGHT[name], label=name, **style)
+        axis.fill_between(n, low, high, color=LIGHT[name], alpha=0.15, linewidth=0)
     if all((used[name]["low"][-1] or 0.0) > 0 for name in ("exact", "candidate")):
         axis.set_yscale("log")
         log_ticks(axis, "y")

@@ -1,4 +1,4 @@
-"""The measured size of every test and coverage of every interval: a dot with its 95 % limits for each of three sample sizes."""
+"""The measured size of every test and coverage of every interval, with their 95 % limits."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ def sizes(document: Mapping[str, Any]) -> Figure:
     """Sizes of a `veribayes.calibration/1` document, a row for each test and problem."""
     rows: dict[str, list[Dot]] = {}
     for entry in document["size"]:
-        rows.setdefault(entry["title"], []).append(
-            (entry["n"], entry["low"], entry["rate"], entry["high"])
-        )
+        dots = rows.setdefault(entry["title"], [])
+        dots.append((entry["n"], entry["low"], entry["rate"], entry["high"]))
     figure, axes = _dots(rows, 0.0)
     axes.axvspan(0, document["largest"], color=LIGHT["within"], zorder=0, linewidth=0)
     axes.axvline(document["nominal"], color=LIGHT["ink"], linewidth=0.8)
@@ -40,8 +39,8 @@ def coverages(document: Mapping[str, Any]) -> Figure:
     """Coverages of a `veribayes.calibration/1` document, a row for each interval and law."""
     rows: dict[str, list[Dot]] = {}
     for entry in document["intervals"]:
-        found = rows.setdefault(f"{entry['title']}: {entry['law']}", [])
-        found.append((entry["n"], entry["covered_low"], entry["covered"], entry["covered_high"]))
+        dots = rows.setdefault(f"{entry['title']}: {entry['law']}", [])
+        dots.append((entry["n"], entry["covered_low"], entry["covered"], entry["covered_high"]))
     figure, axes = _dots(rows, LEAST)
     axes.axvspan(*WANTED, color=LIGHT["within"], zorder=0, linewidth=0)
     axes.axvline(0.95, color=LIGHT["ink"], linewidth=0.8)
@@ -51,7 +50,10 @@ def coverages(document: Mapping[str, Any]) -> Figure:
 
 
 def _dots(rows: Mapping[str, list[Dot]], least: float) -> tuple[Figure, Any]:
-    """A row of dots for each name, smallest sample size on top; what lies below `least` is written at the edge."""
+    """A row of dots for each name; what lies below `least` is written at the edge.
+
+    The smallest sample size is on top.
+    """
     figure = sheet(1.0 + 0.3 * len(rows))
     axes = figure.add_subplot()
     for y, dots in enumerate(rows.values()):
@@ -76,7 +78,6 @@ def svg(figure: Figure) -> str:
     """The figure as a file of its own: white ground, equal bytes for equal numbers."""
     target = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": "calibration"}):
-        figure.savefig(
-            target, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white"
-        )
+        nobody = {"Date": None, "Creator": None}
+        figure.savefig(target, format="svg", metadata=nobody, facecolor="white")
     return target.getvalue()

@@ -1,4 +1,7 @@
-"""What `identify` found: a sentence, then one line a predictor, nearest first. Markdown that reads well on a terminal."""
+"""What `identify` found: a sentence, then one line a predictor, nearest first, in Markdown.
+
+It also reads well on a terminal.
+"""
 
 from __future__ import annotations
 
@@ -9,54 +12,62 @@ from typing import Any
 from veribayes.statistics import limits
 
 Entry = Mapping[str, Any]
+ROUNDING = 1e-15  # what is nothing but rounding
 
 
 def markdown(entry: Entry) -> str:
     """The sentence, the table of predictors, and the name at every context length."""
-    rows = sorted(entry["predictors"], key=_distance)
-    contexts = entry["predictors"][0]["curve"]["context"]
-    second = any(row["js"] for row in rows)
-    measures = [f"divergence, {entry['unit']} [95 %]", *(["JS, nats"] if second else [])]
-    head = ["predictor", *measures, *(f"n = {n}" for n in contexts), "fitted"]
+    places = [["n", "nearest", "divergence", "first"]]
+    places += [_at(row) for row in entry["by_context"]]
+    size = f"{entry['datasets']} data sets; tolerance {entry['tolerance']:.3g} {entry['unit']}"
     lines = [
         f"{entry['task']}: {entry['candidate']} is {entry['sentence']}.",
         "",
-        *table(
-            [
-                head,
-                *(
-                    [row["name"], _interval(row), *_js(row), *_curve(row), _fitted(row)]
-                    for row in rows
-                ),
-            ]
-        ),
+        *table(_predictors(entry)),
         "",
-        *table(
-            [["n", "nearest", "divergence", "first"], *(_at(row) for row in entry["by_context"])]
-        ),
+        *table(places),
         "",
         *_gap(entry),
-        f"Mean over {entry['datasets']} data sets; tolerance {entry['tolerance']:.3g} {entry['unit']}. First: nearer than the "
-        "tolerance, and every predictor beyond it explains the candidate worse (95 %, simultaneous over lengths).",
+        f"Mean over {size}. First: nearer than the tolerance, and every predictor beyond it explains "
+        "the candidate worse (95 %, simultaneous over lengths).",
     ]
     return "\n".join(lines) + "\n"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a Markdown table with aligned columns."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = ["-" * width for width in widths]
-    return [f"| {' | '.join(row)} |" for row in (padded[0], rule, *padded[1:])]
+    lines = []
+    for row in (rows[0], rule, *rows[1:]):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
-def _distance(row: Entry) -> tuple[float, float]:
+def _predictors(entry: Entry) -> list[list[str]]:
+    """Heading, and a row a predictor; with JS where the endpoint is infinite for one of them."""
+    predictors = sorted(entry["predictors"], key=_distance)
+    measures = [f"divergence, {entry['unit']} [95 %]"]
+    if any(predictor["js"] for predictor in predictors):
+        measures.append("JS, nats")
+    lengths = [f"n = {n}" for n in entry["predictors"][0]["curve"]["context"]]
+    rows = [["predictor", *measures, *lengths, "fitted"]]
+    for predictor in predictors:
+        sizes = [_interval(predictor), *_js(predictor), *_curve(predictor)]
+        rows.append([predictor["name"], *sizes, _fitted(predictor)])
+    return rows
+
+
+def _distance(predictor: Entry) -> tuple[float, float]:
     """Order of the rows: by the endpoint's divergence, and where that is infinite by JS."""
-    return _size(row["kl"]), _size(row["js"])
+    return _size(predictor["kl"]), _size(predictor["js"])
 
 
-def _size(limits: Entry | None) -> float:
-    return math.inf if limits is None or limits["estimate"] is None else float(limits["estimate"])
+def _size(interval: Entry | None) -> float:
+    if interval is None or interval["estimate"] is None:
+        return math.inf
+    return float(interval["estimate"])
 
 
 def _gap(entry: Entry) -> list[str]:
@@ -69,50 +80,53 @@ def _gap(entry: Entry) -> list[str]:
     return [f"The next, {following['name']}, is farther away by {_limits(following)}.", ""]
 
 
-def _js(row: Entry) -> list[str]:
-    return [] if row["js"] is None else [_limits(row["js"])]
+def _js(predictor: Entry) -> list[str]:
+    return [] if predictor["js"] is None else [_limits(predictor["js"])]
 
 
-def _limits(limits: Entry) -> str:
+def _limits(interval: Entry) -> str:
     """Estimate and limits; a limit without a number is one that few data sets do not give."""
-    low, high = ("–" if limits[k] is None else number(limits[k]) for k in ("low", "high"))
-    return f"{number(limits['estimate'])} [{low}, {high}]"
+    low = "–" if interval["low"] is None else number(interval["low"])
+    high = "–" if interval["high"] is None else number(interval["high"])
+    return f"{number(interval['estimate'])} [{low}, {high}]"
 
 
-def _interval(row: Entry) -> str:
-    if row["kl"]["estimate"] is None:
-        return f"infinite in {row['infinite_share']:.0%}"
-    return limits.words(row["kl"], number)
+def _interval(predictor: Entry) -> str:
+    if predictor["kl"]["estimate"] is None:
+        return f"infinite in {predictor['infinite_share']:.0%}"
+    return limits.words(predictor["kl"], number)
 
 
-def _curve(row: Entry) -> list[str]:
-    return [number(value) for value in row["curve"]["estimate"]]
+def _curve(predictor: Entry) -> list[str]:
+    return [number(value) for value in predictor["curve"]["estimate"]]
 
 
-def _fitted(row: Entry) -> str:
+def _fitted(predictor: Entry) -> str:
     """The range of a fitted option over context lengths."""
-    values = {
-        name: [more[name] for more in row["fitted"] if name in more]
-        for more in row["fitted"]
-        for name in more
-    }
-    return "; ".join(f"{name} {number(min(v))} to {number(max(v))}" for name, v in values.items())
+    values: dict[str, list[float]] = {}
+    for options in predictor["fitted"]:
+        for name, value in options.items():
+            values.setdefault(name, []).append(value)
+    ranges = []
+    for name, fitted in values.items():
+        ranges.append(f"{name} {number(min(fitted))} to {number(max(fitted))}")
+    return "; ".join(ranges)
 
 
-def _at(row: Entry) -> list[str]:
-    if row["nearest"] is None:
-        return [str(row["context"]), "–", "–", "nothing was asked"]
-    size = number(row["estimate"]) + (" (JS)" if row["metric"] == "js" else "")
-    return [
-        str(row["context"]),
-        row["nearest"],
-        size,
-        "yes" if row["first"] else f"no ({row['fit']})",
-    ]
+def _at(place: Entry) -> list[str]:
+    """What is nearest at one context length."""
+    context = str(place["context"])
+    if place["nearest"] is None:
+        return [context, "–", "–", "nothing was asked"]
+    size = number(place["estimate"])
+    if place["metric"] == "js":
+        size += " (JS)"
+    first = "yes" if place["first"] else f"no ({place['fit']})"
+    return [context, place["nearest"], size, first]
 
 
 def number(value: float | None) -> str:
     """Two significant digits; what is nothing but rounding is zero."""
     if value is None:
         return "∞"
-    return "0" if abs(value) < 1e-15 else f"{value:.2g}"
+    return "0" if abs(value) < ROUNDING else f"{value:.2g}"

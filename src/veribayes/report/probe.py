@@ -1,4 +1,4 @@
-"""What `probe` found: tables that read well on a terminal, and a self-contained page with the figures."""
+"""What `probe` found: tables that read well on a terminal, and a self-contained page."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from veribayes.report import _words as words
 from veribayes.report.identification import table
 
 Entry = Mapping[str, Any]
+Matrix = Sequence[Sequence[float]]
 STATISTICS = {
     "tokens_read": "tokens read",
     "sink": "sink",
     "diagonal": "kept",
     "diversity": "between heads",
 }
+DISTANCES_LABEL = "Mass by distance, layer by layer"
+TABLES_LABEL = "Learned against true tables"
+CONTEXT_LABEL = "Divergence by the observations that are kept"
 
 
 def markdown(found: Entry) -> str:
-    """The layers, their distance from the construction, what was learned and how much context is used."""
+    """The layers, their distance from the construction, what was learned, how much context is used."""
+    distances = construction(found)
+    beside = table(distances) if distances else [f"No construction beside it: {refused(found)}."]
+    head = f"{found['task']}: {found['candidate']}, {found['datasets']} data sets"
     lines = [
-        f"{found['task']}: {found['candidate']}, {found['datasets']} data sets with {observed(found)}",
+        f"{head} with {observed(found)}",
         "",
         *table([["layer", "heads", *STATISTICS.values()], *layers(found)]),
         "",
-        *(
-            table(rows)
-            if (rows := construction(found))
-            else [f"No construction beside it: {refused(found)}."]
-        ),
+        *beside,
         "",
         *learned(found),
         *used(found),
@@ -40,6 +43,11 @@ def markdown(found: Entry) -> str:
 def page(found: Entry) -> str:
     """One HTML page: figures inside, no script, no network."""
     rows = construction(found)
+    tables = context = None
+    if found["tables"]:
+        tables = _svg.inline(attention.tables(found), TABLES_LABEL, "tables")
+    if found["context_used"]:
+        context = _svg.inline(attention.context(found), CONTEXT_LABEL, "context")
     return _page.fill(
         "probe.html",
         title=f"{found['task']}: what {found['candidate']} reads",
@@ -51,71 +59,72 @@ def page(found: Entry) -> str:
         refused="" if rows else refused(found),
         learned=learned(found),
         used=used(found),
-        distances=_svg.inline(
-            attention.distances(found), "Mass by distance, layer by layer", salt="distances"
-        ),
-        tables=_svg.inline(attention.tables(found), "Learned against true tables", salt="tables")
-        if found["tables"]
-        else None,
-        context=_svg.inline(
-            attention.context(found), "Divergence by the observations that are kept", salt="context"
-        )
-        if found["context_used"]
-        else None,
+        distances=_svg.inline(attention.distances(found), DISTANCES_LABEL, "distances"),
+        tables=tables,
+        context=context,
     )
 
 
 def observed(found: Entry) -> str:
     """The size of the contexts."""
-    return (
-        f"{found['context']} observations each"
-        if found["context_used"]
-        else "evidence on some nodes"
-    )
+    if found["context_used"]:
+        return f"{found['context']} observations each"
+    return "evidence on some nodes"
 
 
 def layers(found: Entry) -> list[list[str]]:
     """A row a layer: number, heads, and each statistic with its interval."""
-    return [
-        [
-            str(row["layer"]),
-            str(row["heads"]),
-            *("–" if row[k] is None else str(words.interval(row[k])) for k in STATISTICS),
-        ]
-        for row in found["attention"]["layers"]
-    ]
+    rows = []
+    for layer in found["attention"]["layers"]:
+        statistics = [_statistic(layer[name]) for name in STATISTICS]
+        rows.append([str(layer["layer"]), str(layer["heads"]), *statistics])
+    return rows
+
+
+def _statistic(limits: Entry | None) -> str:
+    return words.MISSING if limits is None else str(words.interval(limits))
 
 
 def construction(found: Entry) -> list[list[str]]:
-    """Heading and a row a layer: distance of the nearest head from each layer that theory writes down; empty without any."""
+    """Heading and a row a layer: distance of the nearest head from each layer of theory.
+
+    It is empty without a construction.
+    """
     beside = found["construction"]
     if "refused" in beside:
         return []
     rows = [["layer", *beside["roles"]]]
-    for number, heads in enumerate(beside["head"]):
-        cells = [
-            f"{_cell(beside['distance'], number, i)}, head {head}" for i, head in enumerate(heads)
-        ]
-        rows.append([str(number + 1), *cells])
-    even = [
-        str(words.interval({k: v[i] for k, v in beside["even"].items()}))
-        for i in range(len(beside["roles"]))
-    ]
-    return [*rows, ["an even spread", *even]]
+    for layer, heads in enumerate(beside["head"]):
+        row = [str(layer + 1)]
+        for role, head in enumerate(heads):
+            row.append(f"{_distance(beside['distance'], layer, role)}, head {head}")
+        rows.append(row)
+    even = ["an even spread"]
+    for role in range(len(beside["roles"])):
+        limits = {name: values[role] for name, values in beside["even"].items()}
+        even.append(str(words.interval(limits)))
+    return [*rows, even]
 
 
-def _cell(entry: Mapping[str, Sequence[Sequence[float]]], row: int, column: int) -> words.Interval:
-    return words.interval({k: v[row][column] for k, v in entry.items()})
+def _distance(distance: Mapping[str, Matrix], layer: int, role: int) -> words.Interval:
+    limits = {name: matrix[layer][role] for name, matrix in distance.items()}
+    return words.interval(limits)
 
 
 def refused(found: Entry) -> str:
+    """Why there is no construction."""
     return str(found["construction"]["refused"])
 
 
 def learned(found: Entry) -> list[str]:
     """A sentence a table."""
-    return [f"Learned {t['name']}: total variation from the true rows {words.number(t['mean_tv'])} on average, at most "
-            f"{words.number(t['max_tv'])}." for t in found["tables"]]  # fmt: skip
+    sentences = []
+    for learned_table in found["tables"]:
+        mean = words.number(learned_table["mean_tv"])
+        largest = words.number(learned_table["max_tv"])
+        distance = f"total variation from the true rows {mean} on average, at most {largest}"
+        sentences.append(f"Learned {learned_table['name']}: {distance}.")
+    return sentences
 
 
 def used(found: Entry) -> list[str]:
@@ -123,8 +132,11 @@ def used(found: Entry) -> list[str]:
     entry = found["context_used"]
     if entry is None:
         return []
-    first, out = entry["observations"][0], []
+    first, sentences = entry["observations"][0], []
     for share, number in entry["candidate_enough"].items():
-        out.append(f"{number} of {found['context']} observations bring the answer within {words.share(float(share))} of what "
-                   f"{first} left open; for exact Bayes it is {entry['exact_enough'][share]}.")  # fmt: skip
-    return out
+        part = words.share(float(share))
+        sentences.append(
+            f"{number} of {found['context']} observations bring the answer within {part} of what "
+            f"{first} left open; for exact Bayes it is {entry['exact_enough'][share]}."
+        )
+    return sentences

@@ -76,7 +76,7 @@ def calibrate(
 
 def _require(datasets: int, seed: int) -> None:
     """Refuse numbers of data sets for which no test has a p-value, before anything is computed."""
-    least = max(registry.load("test", name).minimum for name in ("sbc_rank", "pit_uniform"))
+    least = max(registry.load("check", name).minimum for name in ("sbc_rank", "pit_uniform"))
     if datasets < least:
         wanted = f"at least {least} data sets to calibrate an engine"
         raise InputError(wanted, f"{datasets}", f"use --datasets {least} or more")
@@ -105,7 +105,7 @@ def _ranked(
     truth.append(log_likelihood(task.model, at_truth, data, 0))
     names.append("log likelihood")
     among_draws = ranks(np.concatenate(truth, -1), np.concatenate(draws, -1), seed)
-    outcome = registry.load("test", "sbc_rank").run(among_draws, draws=DRAWS, seed=seed)
+    outcome = registry.load("check", "sbc_rank").run(among_draws, draws=DRAWS, seed=seed)
     return outcome, names
 
 
@@ -133,5 +133,5 @@ def _placed(outcome: Array, branch: Branch, data: Data) -> Outcome:
     flat = pit.reshape(len(pit), -1)
     applying = np.isfinite(flat).argmax(1)  # the first query that applies
     first = flat[np.arange(len(flat)), applying]
-    tested: Outcome = registry.load("test", "pit_uniform").run(first[np.isfinite(first)])
+    tested: Outcome = registry.load("check", "pit_uniform").run(first[np.isfinite(first)])
     return tested

@@ -27,7 +27,6 @@ from veribayes.run.options import DEFAULT_AUDIT as DEFAULT_AUDIT
 from veribayes.run.options import DEFAULT_DATASETS as DEFAULT_DATASETS
 from veribayes.run.options import Options as Options
 from veribayes.run.roles import JUDGED, roles_of
-from veribayes.run.roles import TRUTHS as TRUTHS
 from veribayes.run.scoring import quantiles as quantiles
 from veribayes.run.sequential import until_sure
 from veribayes.run.shards import Progress, shards

@@ -1,14 +1,15 @@
 """What a candidate could be doing: the named predictors of a task, and the numbers in them that are fitted to a candidate.
 
-A predictor is an engine with options. Every engine whose method is `estimator` and that serves the task is one, once for each
-of its `variants`; beside them stand exact Bayes, Bayes under the wrong prior and the prior alone. An option that the engine
-calls `fitted` (a step size, a pseudo-count) is given the value that brings the predictor nearest to the candidate at each
-position, on data sets that the comparison never sees.
+A predictor is an engine with options. Every engine whose method is `estimator` and that serves the
+task is one, once for each of its `variants`; beside them stand exact Bayes, Bayes under the wrong
+prior and the prior alone. An option that the engine calls `fitted` (a step size, a pseudo-count) is
+given the value that brings the predictor nearest to the candidate at each position, on data sets
+that the comparison never sees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -19,16 +20,18 @@ from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.inference._engine import serves
 from veribayes.models._task import Task
-from veribayes.predictive import Array, Predictive, concatenate, stack
+from veribayes.predictive import Predictive, concatenate, stack
 from veribayes.tree import Data
+from veribayes.tree.method import Method
+from veribayes.validation.fitting import lowest
 
 GRID = (
     14  # values of a fitted option that are tried; a parabola through the best three does the rest
 )
 
-Loss = Callable[
-    [Predictive, int], float
-]  # of a predictive (dataset, query) at the position with this number
+# of a predictive (dataset, query) at the position with this number
+Loss = Callable[[Predictive, int], float]
+Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,140 +44,127 @@ class Predictor:
     """
 
     engine: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
     fitted: tuple[Mapping[str, float], ...] = ()
 
     @property
     def name(self) -> str:
         """The engine with the options that make it this algorithm."""
-        given = ", ".join(
-            f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in self.options.items()
-        )
-        return f"{self.engine}({given})" if given else self.engine
+        settings = []
+        for option, value in self.options.items():
+            text = str(value).lower() if isinstance(value, bool) else value
+            settings.append(f"{option}={text}")
+        return f"{self.engine}({', '.join(settings)})" if settings else self.engine
 
     def predictive(self, task: Task, data: Data, seed: int) -> Predictive:
         """Answers (dataset, position, query)."""
         if not self.fitted:
             return self._answer(task, data, seed, {})
-        each = [
-            self._answer(task, data.select(positions=slice(k, k + 1)), seed, more)[:, 0]
-            for k, more in enumerate(self.fitted)
-        ]
-        return stack(each, axis=1)
+        answers = []
+        for k, options in enumerate(self.fitted):
+            here = data.select(positions=slice(k, k + 1))
+            answers.append(self._answer(task, here, seed, options)[:, 0])
+        return stack(answers, axis=1)
 
     def fit(self, task: Task, data: Data, losses: Sequence[Loss], seed: int) -> Predictor:
-        """The predictor with the value of its fitted option that has the smallest loss at each position.
+        """The predictor with the value of its fitted option that has the smallest loss at each
+        position.
 
         Where the engine's own default is nearer (it may differ from data set to data set) it stays.
 
         Args:
             losses: the first that is finite for any value decides; none orders anything where all are infinite.
         """
-        ranges: Mapping[str, tuple[float, float]] = getattr(
-            registry.load("engine", self.engine), "fitted", {}
-        )
+        part = registry.load("engine", self.engine)
+        ranges: Mapping[str, tuple[float, float]] = getattr(part, "fitted", {})
         if not ranges:
             return self
         ((option, (low, high)),) = ranges.items()
-        grid = np.geomspace(low, high, GRID)
-        best = []
-        for k in range(len(data.positions)):
-            here = data.select(positions=slice(k, k + 1))
-            each = (
-                _lowest(partial(self._loss, task, here, loss, k, seed), option, grid)
-                for loss in losses
-            )
-            best.append(next((lowest for lowest in each if lowest is not None), {}))
+        search = _Search(self, task, data, seed, option, (low, high))
+        best = [search.at(losses, position) for position in range(len(data.positions))]
         return replace(self, fitted=tuple(best))
 
-    def _loss(
-        self,
-        task: Task,
-        data: Data,
-        loss: Loss,
-        position: int,
-        seed: int,
-        more: Mapping[str, float],
-    ) -> float:
+    def _answer(self, task: Task, data: Data, seed: int, more: Options) -> Predictive:
+        engine: Any = registry.load("engine", self.engine)(**self.options, **more)
+        branches = [engine(task, part, seed=seed) for part in _shards(task, data)]
+        if engine.method != Method.ESTIMATOR:
+            for branch in branches:
+                branch.certificate.require(self.engine)
+        return concatenate([branch.predictive for branch in branches])
+
+
+def _shards(task: Task, data: Data) -> Iterator[Data]:
+    """Ranges of data sets: they bound memory."""
+    size = task.design.shard
+    for start in range(0, len(data.index), size):
+        yield data.select(slice(start, start + size))
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """For the value of a predictor's fitted option, on the data sets that are there for it."""
+
+    predictor: Predictor
+    task: Task
+    data: Data
+    seed: int
+    option: str
+    limits: tuple[float, float]
+
+    def at(self, losses: Sequence[Loss], position: int) -> dict[str, float]:
+        """The option with its value at one position; empty where the default is nearer, or nothing
+        is finite.
+        """
+        here = self.data.select(positions=slice(position, position + 1))
+        grid = np.geomspace(*self.limits, GRID)
+        for loss in losses:
+            value, finite = lowest(partial(self._loss, loss, here, position), grid)
+            if finite:
+                return {} if value is None else {self.option: value}
+        return {}
+
+    def _loss(self, loss: Loss, here: Data, position: int, value: float | None) -> float:
+        more = {} if value is None else {self.option: value}
         try:
-            return loss(self._answer(task, data, seed, more)[:, 0], position)
+            answer = self.predictor._answer(self.task, here, self.seed, more)
         except ReferenceRefused:  # a step size at which the iteration diverges
             return np.inf
-
-    def _answer(self, task: Task, data: Data, seed: int, more: Mapping[str, Any]) -> Predictive:
-        made: Any = registry.load("engine", self.engine)(**self.options, **more)
-        size = task.design.shard  # bounds memory
-        parts = [
-            made(task, data.select(slice(i, i + size)), seed=seed)
-            for i in range(0, len(data.index), size)
-        ]
-        if made.method != "estimator":
-            for part in parts:
-                part.certificate.require(self.engine)
-        return concatenate([part.predictive for part in parts])
+        return loss(answer[:, 0], position)
 
 
 def known(task: Task, more: Sequence[str] = ()) -> list[Predictor]:
-    """Exact Bayes first, then everything else that the task can be held against; `more` names further engines.
+    """Exact Bayes first, then everything else that the task can be held against; `more` names
+    further engines.
 
     Raises:
         InputError: one of `more` is no engine, or does not serve the task.
     """
-    found = [Predictor(task.reference), Predictor("prior_only")]
-    found += [Predictor("wrong_prior")] if task.wrong_prior else []
-    probe = task.model.simulate(task.design, 0, "audit", np.arange(2)).data
+    predictors = [Predictor(task.reference), Predictor("prior_only")]
+    if task.wrong_prior:
+        predictors.append(Predictor("wrong_prior"))
+    few = task.model.simulate(task.design, 0, "audit", np.arange(2)).data
     for name in registry.usable("engine"):
         part = registry.load("engine", name)
-        if name in more or (part.method == "estimator" and serves(part, task.model)):
-            variants: Sequence[Mapping[str, Any]] = getattr(part, "variants", ({},))
-            made = [Predictor(name, options) for options in variants]
-            found += [p for p in made if name in more or _serves(p, task, probe)]
-    unknown = set(more) - {p.engine for p in found}
+        wanted = name in more
+        if not wanted and not (part.method == Method.ESTIMATOR and serves(part, task.model)):
+            continue
+        variants: Sequence[Options] = getattr(part, "variants", ({},))
+        for options in variants:
+            predictor = Predictor(name, options)
+            if wanted or _serves(predictor, task, few):
+                predictors.append(predictor)
+    unknown = set(more) - {predictor.engine for predictor in predictors}
     if unknown:
         raise InputError("engines", ", ".join(sorted(unknown)), "see 'veribayes list engines'")
-    return found
+    return predictors
 
 
-def _serves(predictor: Predictor, task: Task, probe: Data) -> bool:
-    """Whether an engine of the right family can do anything with this model: tables may be known, hyperparameters free."""
+def _serves(predictor: Predictor, task: Task, few: Data) -> bool:
+    """Whether an engine of the right family can do anything with this model: tables may be known,
+    hyperparameters free.
+    """
     try:
-        predictor.predictive(task, probe, 0)
+        predictor.predictive(task, few, 0)
     except (InputError, ReferenceRefused):
         return False
     return True
-
-
-def _lowest(
-    at: Callable[[Mapping[str, float]], float], option: str, grid: Array
-) -> dict[str, float] | None:
-    """The value with the smallest loss, or nothing where the default has a smaller one; None where no loss is finite."""
-    losses, default = np.array([at({option: float(v)}) for v in grid]), at({})
-    if not np.isfinite(losses).any():
-        return {} if np.isfinite(default) else None
-    value = vertex(grid, losses)
-    return {option: value} if at({option: value}) < default else {}
-
-
-def vertex(values: Array, losses: Array) -> float:
-    """Where the parabola through the best value and its neighbours, on the log scale, is lowest.
-
-    Raises:
-        InputError: no loss is finite, so that none is the smallest.
-    """
-    finite = np.isfinite(losses)
-    if not finite.any():
-        raise InputError(
-            "a finite loss for one of the values",
-            f"{losses.size} that are not",
-            "compare by another divergence",
-        )
-    best, x = int(np.argmin(np.where(finite, losses, np.inf))), np.log(values)
-    if not 0 < best < len(x) - 1 or not np.all(finite[best - 1 : best + 2]):
-        return float(values[best])
-    left, middle, right = losses[best - 1 : best + 2]
-    curvature = left - 2 * middle + right
-    return (
-        float(np.exp(x[best] + (x[1] - x[0]) / 2 * (left - right) / curvature))
-        if curvature > 0
-        else float(values[best])
-    )

@@ -11,11 +11,10 @@ from veribayes.errors import ReferenceRefused
 from veribayes.models._task import Task
 from veribayes.run.options import Options
 from veribayes.run.references import remembered
+from veribayes.tree.method import Method
 from veribayes.validation.draws import twice
 
 TRUTH, JUDGED, PRIOR = "reference", "candidate", "prior_only"
-# methods that compute the posterior; no other engine may be a reference
-TRUTHS = ("exact", "quadrature", "quasi_monte_carlo", "mcmc")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +64,12 @@ def reference_of(task: Task, options: Options, **more: str) -> Candidate:
     """
     name = _reference_name(task, options)
     engine = registry.engine(name, {**more, **options.reference_options})
-    if engine.method not in TRUTHS:
+    if not Method.of(engine.method).computes_posterior:
         reason = f"its method is '{engine.method}', which does not compute the posterior"
         raise ReferenceRefused(name, (reason,))
     reference = of_engine(name, engine)
     # what is exact is computed faster than read
-    return remembered(reference) if engine.method == "mcmc" else reference
+    return remembered(reference) if engine.method == Method.MCMC else reference
 
 
 def _rivals(task: Task) -> tuple[str, ...]:
@@ -84,7 +83,7 @@ def _reference_name(task: Task, options: Options) -> str:
 
 def _questioned(task: Task, options: Options, judged: Candidate) -> Candidate | None:
     engine = registry.load("engine", _reference_name(task, options))
-    if engine.method == "mcmc":
+    if engine.method == Method.MCMC:
         return None
     has_joint = any(field.name == "joint" for field in fields(engine))
     if has_joint and judged.exposes_joint:

@@ -61,5 +61,5 @@ def log_wealth(task: Task, shards: Sequence[Scored]) -> float:
     too_wrong = error > decision.LARGEST_ERROR * primary.tolerance
     if too_few or clusters.min() < 0 or too_wrong:
         return 0.0
-    bet = registry.load("test", "e_mean").run(clusters, tolerance=primary.tolerance + error)
+    bet = registry.load("check", "e_mean").run(clusters, tolerance=primary.tolerance + error)
     return float(bet.statistic)

@@ -13,7 +13,8 @@ def words(plain: Mapping[str, Any], form: Callable[[float], str]) -> str:
     """Estimate and limits, `0.0031 [0.0028, 0.0034]`; a limit that is null in words.
 
     Args:
-        plain: `estimate`, `low` and `high`, and `reason` where one of them is not shown, as in a result's JSON.
+        plain: `estimate`, `low` and `high`, and `reason` where one of them is not shown, as in a
+            result's JSON.
         form: how a number is written.
     """
     low, high = (side(plain, name, form) for name in ("low", "high"))

@@ -1,7 +1,9 @@
-"""Where a long wait stands: a line on standard error once a minute while work goes on. It ends nothing.
+"""Where a long wait stands: a line on standard error once a minute while work goes on. It ends
+nothing.
 
-What computes says what it is at by `at`; who waits opens `watched`. A sampler that is compiled once and draws for an hour
-looks like one that hangs; the line tells them apart by the processor time of the last minute.
+What computes says what it is at by `at`; who waits opens `watched`. A sampler that is compiled once
+and draws for an hour looks like one that hangs; the line tells them apart by the processor time of
+the last minute.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ class Watch:
     done: int = 0
 
     def line(self, elapsed: float, waited: float, processor: float) -> str:
-        """One sentence, from seconds since the start, since the last line, and of the processor since the last line."""
+        """One sentence, from seconds since the start, since the last line, and of the processor
+        since the last line.
+        """
         place = f", at {_place}" if _place else ""
         text = f"still at work: {self.name}{place}; {self.done} of {self.total} done, {elapsed:.0f} s elapsed"
         if processor > STILL * waited:
@@ -54,7 +58,9 @@ class Watch:
 def watched(
     name: str, total: int, *, every: float = EVERY, say: Callable[[str], None] | None = None
 ) -> Iterator[Callable[[int], None]]:
-    """Yield a function that is told how many are done; meanwhile a line is said every so many seconds."""
+    """Yield a function that is told how many are done; meanwhile a line is said every so many
+    seconds.
+    """
     watch, over = Watch(name, total), threading.Event()
     speaker = threading.Thread(target=_speak, args=(watch, over, every, say or _say), daemon=True)
 

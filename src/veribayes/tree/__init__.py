@@ -1,7 +1,8 @@
 """Names that every stage shares, and the values that stages hand to each other.
 
-A run is one tree that only grows: /prior and /observed_data, /reference, /candidate, /scores, /verdict. Inside a process
-the branches travel as the small values below; on disk they are groups of one netCDF file.
+A run is one tree that only grows: /prior and /observed_data, /reference, /candidate, /scores,
+/verdict. Inside a process the branches travel as the small values below; on disk they are groups of
+one netCDF file.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from veribayes.predictive.joint import Joint
 
 DATASET, POSITION, QUERY = "dataset", "position", "query"
 CHAIN, DRAW, CATEGORY = "chain", "draw", "category"
-STREAMS = (
-    "train",
-    "verify",
-    "audit",
-    "replicate",
-)  # random streams never meet: training cannot see evaluation data
+# random streams never meet: training cannot see evaluation data
+STREAMS = ("train", "verify", "audit", "replicate")
+LOWEST = frozenset(
+    {"ess", "ess_bulk", "ess_tail", "e_bfmi"}
+)  # diagnostics whose worst is the least
 
 IntArray = npt.NDArray[np.int64]
+Posterior = Mapping[str, Mapping[str, Array]]  # latent -> moment -> values
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Data:
         arrays: the family's arrays, first axis `dataset`.
         positions: design positions (position,): context sizes at which a prediction is wanted.
         index: data set numbers (dataset,) in the stream they were drawn from.
-        shared: names of the arrays that all data sets have in common, and that have no axis for them.
+        shared: names of the arrays that all data sets have in common, and that have no axis for
+            them.
     """
 
     arrays: Mapping[str, npt.NDArray[Any]]
@@ -53,13 +55,11 @@ class Data:
         """A part of the batch."""
         rows = slice(None) if datasets is None else datasets
         columns = slice(None) if positions is None else positions
-        arrays = {
-            name: array if name in self.shared else array[rows]
-            for name, array in self.arrays.items()
-        }
-        return replace(
-            self, arrays=arrays, positions=self.positions[columns], index=self.index[rows]
-        )
+        arrays = {}
+        for name, array in self.arrays.items():
+            arrays[name] = array if name in self.shared else array[rows]
+        kept = self.positions[columns]
+        return replace(self, arrays=arrays, positions=kept, index=self.index[rows])
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class Simulation:
     Attributes:
         data: what engines and candidates see.
         latents: the parameters behind each data set, name -> (dataset, ...).
-        outcome: realised value at every query, (dataset, position, query); NaN where a query does not apply.
+        outcome: realised value at every query, (dataset, position, query); NaN where a query does
+            not apply.
         context: number of observations behind each prediction, (dataset, position).
     """
 
@@ -86,8 +87,10 @@ class Certificate:
     Attributes:
         verdict: `trusted` or `refused`.
         method: `exact`, `quadrature`, `mcmc`, …
-        error_bound: bound on the error of a probability, or of a mean in posterior-sd units; `bound_kind` says how it is known.
-        bound_kind: `bound` (proved for these inputs), `estimate` (measured by a second resolution), `montecarlo`.
+        error_bound: bound on the error of a probability, or of a mean in posterior-sd units;
+            `bound_kind` says how it is known.
+        bound_kind: `bound` (proved for these inputs), `estimate` (measured by a second resolution),
+            `montecarlo`.
         reasons: one sentence for each thing that is wrong; empty when trusted.
         diagnostics: what was measured, name -> number.
     """
@@ -112,14 +115,17 @@ class Branch:
     Attributes:
         predictive: posterior predictive, leading shape (dataset, position, query).
         certificate: what the output earned.
-        posterior: latent name -> {"mean": (dataset, position, *event), "sd": the same}; MCMC adds "mcse" and "rank_r_hat".
-        replicates: two independent Monte Carlo runs whose average is `predictive`; None for a deterministic engine.
-        joint: of all queries of a data set together, leading shape (dataset, position); None where it was not asked for.
+        posterior: latent name -> {"mean": (dataset, position, *event), "sd": the same}; MCMC adds
+            "mcse" and "rank_r_hat".
+        replicates: two independent Monte Carlo runs whose average is `predictive`; None for a
+            deterministic engine.
+        joint: of all queries of a data set together, leading shape (dataset, position); None where
+            it was not asked for.
     """
 
     predictive: Predictive
     certificate: Certificate
-    posterior: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    posterior: Posterior = field(default_factory=dict)
     replicates: tuple[Predictive, Predictive] | None = None
     joint: Joint | None = None
 
@@ -127,38 +133,49 @@ class Branch:
 def merge_certificates(parts: list[Certificate]) -> Certificate:
     """The certificate of a run from those of its shards: the worst of each."""
     worst = max(parts, key=lambda c: (c.verdict == "refused", c.error_bound))
-    reasons = tuple(dict.fromkeys(r for c in parts for r in c.reasons))
-    keys = dict.fromkeys(k for c in parts for k in c.diagnostics)
-    lowest = {"ess", "ess_bulk", "ess_tail", "e_bfmi"}
-    diagnostics = {
-        k: (min if k in lowest else max)(
-            float(c.diagnostics[k]) for c in parts if k in c.diagnostics
-        )
-        for k in keys
-    }
-    return replace(
-        worst,
-        reasons=reasons,
-        diagnostics=diagnostics,
-        error_bound=max(c.error_bound for c in parts),
-    )
+    reasons: dict[str, None] = {}
+    measured: dict[str, list[float]] = {}
+    for part in parts:
+        reasons |= dict.fromkeys(part.reasons)
+        for name, value in part.diagnostics.items():
+            measured.setdefault(name, []).append(float(value))
+    diagnostics = {}
+    for name, values in measured.items():
+        diagnostics[name] = min(values) if name in LOWEST else max(values)
+    bound = max(part.error_bound for part in parts)
+    return replace(worst, reasons=tuple(reasons), diagnostics=diagnostics, error_bound=bound)
 
 
 def merge_branches(parts: list[Branch]) -> Branch:
     """Join the branches of consecutive shards along `dataset`."""
-    names = parts[0].posterior
-    posterior = {
-        n: {k: np.concatenate([p.posterior[n][k] for p in parts]) for k in names[n]} for n in names
-    }
-    replicates = None
-    if all(p.replicates is not None for p in parts):
-        first, second = ([p.replicates[i] for p in parts if p.replicates] for i in (0, 1))
-        replicates = (concatenate(first), concatenate(second))
-    joints = [p.joint for p in parts if p.joint is not None]
-    return Branch(
-        concatenate([p.predictive for p in parts]),
-        merge_certificates([p.certificate for p in parts]),
-        posterior,
-        replicates,
-        Joint.concatenate(joints) if len(joints) == len(parts) else None,
-    )
+    predictive = concatenate([part.predictive for part in parts])
+    certificate = merge_certificates([part.certificate for part in parts])
+    posterior = _merged_posterior([part.posterior for part in parts])
+    replicates = _merged_replicates(parts)
+    return Branch(predictive, certificate, posterior, replicates, _merged_joint(parts))
+
+
+def _merged_posterior(parts: list[Posterior]) -> Posterior:
+    """The moments of every latent of the first part."""
+    merged: dict[str, dict[str, Array]] = {}
+    for latent, moments in parts[0].items():
+        merged[latent] = {}
+        for moment in moments:
+            merged[latent][moment] = np.concatenate([part[latent][moment] for part in parts])
+    return merged
+
+
+def _merged_replicates(parts: list[Branch]) -> tuple[Predictive, Predictive] | None:
+    """Both runs of all parts; None where a part has none."""
+    pairs = [part.replicates for part in parts if part.replicates is not None]
+    if len(pairs) < len(parts):
+        return None
+    first = concatenate([pair[0] for pair in pairs])
+    second = concatenate([pair[1] for pair in pairs])
+    return first, second
+
+
+def _merged_joint(parts: list[Branch]) -> Joint | None:
+    """The joint of all parts; None where a part has none."""
+    joints = [part.joint for part in parts if part.joint is not None]
+    return Joint.concatenate(joints) if len(joints) == len(parts) else None

@@ -1,4 +1,6 @@
-"""An example as a reader meets it: a family writes it, a run keeps it, the report draws it and knows no family."""
+"""An example as a reader meets it: a family writes it, a run keeps it, the report draws it and
+knows no family.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from veribayes.predictive import Array
+
+LINE = ("x", "y", "at")  # the arrays of a `Line`, in its order
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,22 +57,20 @@ class Shown:
 
 
 def to_json(shown: Shown, labels: Sequence[str]) -> str:
-    """An example as a reader meets it: text, table, line, and the names of the categories at its query."""
-    line = (
-        None
-        if shown.line is None
-        else {name: getattr(shown.line, name).tolist() for name in ("x", "y", "at")}
-    )
-    table = [[str(entry) for entry in row] for row in shown.rows]
-    return json.dumps(
-        {
-            "text": shown.text,
-            "head": list(shown.head),
-            "rows": table,
-            "line": line,
-            "labels": list(labels),
-        }
-    )
+    """An example as a reader meets it: text, table, line, and the names of the categories at its
+    query.
+    """
+    line = None
+    if shown.line is not None:
+        line = {name: getattr(shown.line, name).tolist() for name in LINE}
+    document = {
+        "text": shown.text,
+        "head": list(shown.head),
+        "rows": [list(map(str, row)) for row in shown.rows],
+        "line": line,
+        "labels": list(labels),
+    }
+    return json.dumps(document)
 
 
 def from_json(text: str) -> tuple[Shown, tuple[str, ...]]:
@@ -77,12 +79,12 @@ def from_json(text: str) -> tuple[Shown, tuple[str, ...]]:
     Raises:
         ValueError, KeyError, TypeError: the text is something else.
     """
-    found = json.loads(text)
-    drawn = found["line"]
-    line = (
-        None
-        if drawn is None
-        else Line(*(np.asarray(drawn[name], dtype=np.float64) for name in ("x", "y", "at")))
-    )
-    head, rows = tuple(map(str, found["head"])), [tuple(map(str, row)) for row in found["rows"]]
-    return Shown(str(found["text"]), head, rows, line), tuple(map(str, found["labels"]))
+    document = json.loads(text)
+    points = document["line"]
+    line = None
+    if points is not None:
+        line = Line(*[np.asarray(points[name], dtype=np.float64) for name in LINE])
+    head = tuple(map(str, document["head"]))
+    rows = [tuple(map(str, row)) for row in document["rows"]]
+    shown = Shown(str(document["text"]), head, rows, line)
+    return shown, tuple(map(str, document["labels"]))

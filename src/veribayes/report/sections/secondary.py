@@ -1,0 +1,95 @@
+"""What was asked beside the primary endpoint: further endpoints, tests, and joint scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from veribayes.report import _words as words
+from veribayes.report._run import Run, mapping
+from veribayes.report._section import Section, shipped_template
+
+LEVEL = 0.05  # of an adjusted p-value that rejects
+QUESTIONS = {
+    "joint_kl": "KL between the joint predictives of all queries",
+    "leaked_mass": "posterior mass outside the support of the latents",
+    "latent_kl": "KL between the posteriors of the latents, as normals",
+    "repeatability": "half the divergence of two answers to the same request",
+    "batch_dependence": "what its answers change in another batch, or alone, beyond its noise",
+    "order_dependence": "what its answers change with the order of the context, beyond its noise",
+    "pit_uniform": "outcomes fall where the candidate says (uniform PIT)",
+    "e_process": "a bettor who knows the exact predictive does not win against it",
+    "rosenblatt": "joint draws are white under the exact predictive",
+    "martingale": "predictions stay, on average, on continuations that it draws itself",
+    "reliability": "confidence is how often it is right",
+    "energy_score": "energy score",
+    "energy_divergence": "energy distance",
+    "sliced_w2": "sliced Wasserstein-2 distance",
+    "covariance_error": "error of the covariance, in exact standard deviations",
+}
+
+
+def prepare(run: Run, salt: str) -> Mapping[str, Any] | None:
+    del salt  # no figure
+    secondary = mapping(run.result.get("secondary"))
+    endpoints, tests = mapping(secondary.get("endpoints")), mapping(secondary.get("tests"))
+    if not endpoints and not tests:
+        return None
+    scores = mapping(secondary.get("joint"))
+    endpoint_rows = [_endpoint(name, mapping(e), run.power) for name, e in endpoints.items()]
+    return {
+        "endpoints": endpoint_rows,
+        "tests": [_test(name, mapping(test)) for name, test in tests.items()],
+        "joint": [_joint(name, mapping(score)) for name, score in scores.items()],
+        "asked": words.count(secondary.get("datasets")),
+    }
+
+
+def _endpoint(name: str, endpoint: Mapping[str, Any], power: int) -> dict[str, Any]:
+    scale = power if "nats" in str(endpoint.get("unit")) else 0
+    verdict = str(endpoint.get("verdict"))
+    return {
+        "name": _question(name),
+        "size": words.interval(endpoint, scale),
+        "unit": _unit(endpoint),
+        "tolerance": words.number(endpoint.get("tolerance"), power=scale),
+        "verdict": words.VERDICTS.get(verdict, words.VERDICTS["undecided"]),
+    }
+
+
+def _test(name: str, test: Mapping[str, Any]) -> dict[str, str]:
+    answer = "not refuted"
+    if _rejected(test.get("adjusted")):
+        answer = f"no: {test['worst']}" if test.get("worst") else "no"
+    return {
+        "name": _question(name),
+        "n": words.count(test.get("n")),
+        "p": words.p_value(test.get("adjusted")),
+        "answer": answer,
+    }
+
+
+def _joint(name: str, score: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": _question(name),
+        "size": words.interval(score),
+        "floor": words.number(score.get("floor")),
+        "regret": words.interval(mapping(score.get("regret"))),
+        "unit": _unit(score),
+    }
+
+
+def _question(name: str) -> str:
+    return QUESTIONS.get(name, name.replace("_", " "))
+
+
+def _unit(entry: Mapping[str, Any]) -> Any:
+    unit = entry.get("unit")
+    return "" if unit == "1" else unit
+
+
+def _rejected(p: object) -> bool:
+    return isinstance(p, int | float) and p <= LEVEL
+
+
+PART = Section(order=70, template=shipped_template("secondary.html"), prepare=prepare)
