@@ -102,7 +102,10 @@ def _audit(task: Task, truth: Candidate, options: Options) -> xr.Dataset | None:
     if not options.audit:
         return None
     if truth.name == "nuts" or not is_audited(task.model) or task.model.given:
-        wanted = "another engine than nuts, on data that are simulated, with latents that a sampler serves"
+        wanted = (
+            "another engine than nuts, on data that are simulated, "
+            "with latents that a sampler serves"
+        )
         raise InputError(wanted, f"'{truth.name}' on '{task.name}'", "leave out --audit")
     nuts_options = options.audit_options
     return audited(task, truth, options.audit, seed=options.seed, nuts_options=nuts_options)

@@ -251,7 +251,7 @@ def number(value: float | None) -> float | None:
 
 
 def provenance(**more: Any) -> dict[str, Any]:
-    """Where a run came from: versions, commit, source digest, platform, and whatever else is given."""
+    """Where a run came from: versions, commit, source digest, platform, and what else is given."""
     return {
         "packages": {p: _version(p) for p in PACKAGES},
         "python": platform.python_version(),
@@ -264,7 +264,7 @@ def provenance(**more: Any) -> dict[str, Any]:
 
 @cache
 def source_digest() -> str:
-    """SHA-256 over the package's own Python files: two runs with equal digests ran the same code."""
+    """SHA-256 over the package's Python files (`sources`): with equal ones the same code ran."""
     digest = hashlib.sha256()
     for path in sources():
         name = path.relative_to(PACKAGE).as_posix()

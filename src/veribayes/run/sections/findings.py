@@ -137,8 +137,8 @@ def _number_type(scored: Scored, hidden: float) -> Finding:
     """Zeros that the type of the candidate's numbers may have made."""
     mass, limit = unheld_mass(scored), zero_limit(scored)
     text = (
-        f"zeros of the candidate at outcomes of exact mass up to {limit:.2g} may be rounding of its "
-        f"number type and are not held against it; the exact mass concerned is {mass:.2g} on "
+        f"zeros of the candidate at outcomes of exact mass up to {limit:.2g} may be rounding of "
+        f"its number type and are not held against it; the exact mass concerned is {mass:.2g} on "
         f"average, and may hide {hidden:.2g} nats: return log_probs, which have no such limit"
     )
     return Finding("number_type", text, {"limit": limit, "mass": mass, "hidden": hidden})
