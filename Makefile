@@ -41,6 +41,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m benchmarks.house
 
 benchmarks: $(ENV)/.peers $(PFNS)/.ready
 	$(BIN)/python -m benchmarks

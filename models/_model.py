@@ -19,6 +19,7 @@ from veribayes.errors import InputError
 from veribayes.models._layout import Layout
 from veribayes.predictive import Array, Predictive
 from veribayes.tree import Data, IntArray, Simulation
+from veribayes.tree.plain import plain as plain
 from veribayes.tree.shown import Example, Shown
 
 if TYPE_CHECKING:
@@ -231,8 +232,8 @@ class Model(ABC):
 
     def sentence(self) -> str:
         """The model in a sentence, a noun phrase without a full stop."""
-        fields = [f"{_spaced(key)} {plain(value)}" for key, value in self.spec().items()]
-        return f"{_spaced(self.kind)}: {', '.join(fields)}"
+        fields = [f"{key.replace('_', ' ')} {plain(value)}" for key, value in self.spec().items()]
+        return f"{self.kind.replace('_', ' ')}: {', '.join(fields)}"
 
     def show(self, example: Example) -> Shown:
         """What one example's context is and what is asked: the arrays by name, and nothing made of
@@ -279,25 +280,6 @@ class Model(ABC):
             length: context size at which sequences are asked.
         """
         return ()
-
-
-def plain(value: object) -> str:
-    """Plain data in one line; an object with a `kind` as `kind (field value, …)`."""
-    if isinstance(value, Mapping):
-        entries = []
-        for key, entry in value.items():
-            if key != "kind" and entry not in (None, "", [], {}):
-                entries.append(f"{_spaced(key)} {plain(entry)}")
-        fields = ", ".join(entries)
-        kind = _spaced(value.get("kind", ""))
-        return f"{kind} ({fields})" if kind and fields else kind or fields
-    if isinstance(value, list | tuple):
-        return ", ".join(map(plain, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _spaced(name: object) -> str:
-    return str(name).replace("_", " ")
 
 
 def _type(values: npt.NDArray[Any]) -> str:

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from veribayes.predictive import Array
-from veribayes.storage import store
+from veribayes.tree.plain import number
 from veribayes.validation import bootstrap, nearness
 from veribayes.validation.nearness import Distances, Lead
 
@@ -89,10 +89,10 @@ def mean_limits(clusters: Array, seed: int) -> dict[str, Any]:
 def _lead_entry(names: Sequence[str], lead: Lead) -> dict[str, Any]:
     return {
         "name": names[lead.rival],
-        "estimate": store.number(lead.estimate),
-        "low": store.number(lead.low),
-        "high": store.number(lead.high),
-        "needed": store.number(lead.needed),
+        "estimate": number(lead.estimate),
+        "low": number(lead.low),
+        "high": number(lead.high),
+        "needed": number(lead.needed),
         "infinite": math.isinf(lead.estimate),
         "beaten": lead.beaten,
     }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from veribayes.predictive import Array, Mask
-from veribayes.storage import store
+from veribayes.tree.plain import number
 from veribayes.validation import bootstrap, nearness, stability
 from veribayes.validation.nearness import Distances
 
@@ -38,7 +38,7 @@ def curve(near: Array, seed: int) -> dict[str, list[float | None]]:
     columns = {"estimate": estimate, "low": low, "high": high}
     entry = {}
     for name, values in columns.items():
-        entry[name] = [store.number(float(value)) for value in values]
+        entry[name] = [number(float(value)) for value in values]
     return entry
 
 
@@ -94,7 +94,7 @@ class Lengths:
         beaten = all(self._beaten(best, rival, k) for rival in others)
         return {
             "nearest": names[best],
-            "estimate": store.number(float(self.means[best, k])),
+            "estimate": number(float(self.means[best, k])),
             "metric": self.distances.metric,
             "fit": fit,
             "first": beaten and fit == "near",

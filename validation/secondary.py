@@ -17,7 +17,7 @@ import numpy as np
 
 from veribayes import registry
 from veribayes.predictive import Array
-from veribayes.storage.store import number
+from veribayes.tree.plain import number
 from veribayes.validation import decision, resampling, search, summaries
 from veribayes.validation.checks._null import attainable, holm
 from veribayes.validation.checks._test import Outcome

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from veribayes.errors import InputError
+from veribayes.errors import shown as shown
 
 
 def number(name: str, value: Any, *, above: float = -math.inf, below: float = math.inf) -> float:
@@ -76,11 +77,3 @@ def choice(name: str, value: Any, options: Collection[str]) -> str:
     if not isinstance(value, str) or value not in options:
         raise InputError(f"'{name}' to be one of {', '.join(options)}", shown(value))
     return value
-
-
-def shown(value: object, limit: int = 60) -> str:
-    """A value as it appears in a one-line message."""
-    if isinstance(value, str):
-        value = value[:limit]  # a file may hold a word of 60 MB
-    text = repr(value.item() if isinstance(value, np.generic) else value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -101,3 +101,13 @@ class Interrupted(VeribayesError):
 
 class PluginWarning(UserWarning):
     """A plug-in cannot be used; the rest goes on without it."""
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """A value as it appears in a one-line message; a scalar of NumPy as Python's."""
+    if isinstance(value, str):
+        value = value[:limit]  # a file may hold a word of 60 MB
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        value = value.item()  # type: ignore[attr-defined]
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

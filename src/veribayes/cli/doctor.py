@@ -8,14 +8,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.storage import store
-
-if TYPE_CHECKING:
-    from veribayes.models._task import Task
 
 REQUIRED = (
     "numpy",
@@ -38,7 +35,7 @@ REQUIRED = (
     "threadpoolctl",
 )
 OPTIONAL = {"flint": "the ball engine", "tensorboard": "train --tensorboard"}
-KINDS = ("task", "engine", "metric", "test", "construction", "checkpoint")
+KINDS = ("task", "engine", "metric", "check", "construction", "checkpoint")
 ENGINES: dict[str, tuple[str, dict[str, str]]] = {  # one engine a library that does the work
     "exact engine (SciPy)": ("row_quadrature", {}),
     "exact engine (JAX)": ("sequential", {}),
@@ -127,10 +124,10 @@ def cheapest_of_family() -> dict[str, str]:
 
 
 @cache
-def _task(name: str) -> Task:
-    from veribayes.models import _spec
+def _task(name: str) -> Any:
+    from veribayes import api
 
-    return _spec.load_task(name)
+    return api.task(name)
 
 
 def _error_of(action: Callable[[], object]) -> str | None:

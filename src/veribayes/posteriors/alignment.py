@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from veribayes.checked import shown
-from veribayes.errors import InputError
+from veribayes.errors import InputError, shown
 from veribayes.posteriors.chains import Axis, Posterior, entry_name
 from veribayes.predictive import Array
 

@@ -16,8 +16,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from veribayes.checked import shown
-from veribayes.errors import InputError, ShapeError
+from veribayes.errors import InputError, ShapeError, shown
 from veribayes.predictive import Array
 from veribayes.statistics.diagnostics import (
     Gates,

@@ -21,8 +21,7 @@ import numpy as np
 from scipy.stats import norm
 
 from veribayes import registry
-from veribayes.checked import shown
-from veribayes.errors import InputError, ReferenceRefused
+from veribayes.errors import InputError, ReferenceRefused, shown
 from veribayes.posteriors import saved
 from veribayes.posteriors.alignment import Alignment, align
 from veribayes.posteriors.chains import Posterior
@@ -31,7 +30,7 @@ from veribayes.posteriors.effects import Effect, differences, effects, needed
 from veribayes.posteriors.summary import some, summary
 from veribayes.predictive import Array
 from veribayes.statistics.diagnostics import ESS, ess, split
-from veribayes.storage.store import number
+from veribayes.tree.plain import number
 from veribayes.validation.checks._null import attainable, holm
 from veribayes.validation.checks._test import Outcome
 

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from veribayes.checked import shown
-from veribayes.errors import InputError
+from veribayes.errors import InputError, shown
 from veribayes.posteriors import posteriordb
 from veribayes.posteriors.chains import KINDS, STATISTICS, Axis, Posterior, kind_of
 from veribayes.tree import CHAIN, DRAW

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from veribayes import registry
-from veribayes.models._model import plain as plain
 from veribayes.statistics import limits
+from veribayes.tree.plain import plain as plain
 
 MISSING = "–"
 THIN = "\u202f"  # narrow no-break space between a number and its unit

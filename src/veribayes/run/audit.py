@@ -19,6 +19,7 @@ from veribayes.predictive import Array
 from veribayes.run.options import Options
 from veribayes.storage import store
 from veribayes.tree import DATASET, Branch, Certificate, IntArray
+from veribayes.tree.plain import number
 
 FALSE_ALARM = 1e-4  # chance that a correct engine fails the audit, over all latents together
 LEAST_LIMIT = 4.0  # of |z|; Monte Carlo errors are estimates themselves
@@ -90,8 +91,8 @@ def audit_entry(audit: xr.Dataset | None) -> dict[str, Any] | None:
     return {
         "datasets": int(z.shape[0]),
         "latents": int(finite.size),
-        "max_abs_z": store.number(largest),
-        "sd_z": store.number(spread),
+        "max_abs_z": number(largest),
+        "sd_z": number(spread),
         "limit": float(audit.attrs["limit"]),
         "context": int(audit.attrs["context"]),
         "verdict": str(audit.attrs["verdict"]),

@@ -16,7 +16,7 @@ from veribayes.run.endpoint import clusters_of, endpoint, reference_error
 from veribayes.run.options import Options
 from veribayes.run.scored import Scored
 from veribayes.run.shards import Shard
-from veribayes.storage import store
+from veribayes.tree.plain import number
 from veribayes.validation import decision
 
 ALPHA = 0.025  # one-sided, as for the interval
@@ -36,7 +36,7 @@ class Sequential:
 
     def entry(self) -> dict[str, Any]:
         """For the result's JSON."""
-        wealth = store.number(self.log_wealth)
+        wealth = number(self.log_wealth)
         return {"level": ALPHA, "log_wealth": wealth, "stopped": self.stopped}
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
 
-from veribayes.predictive import Array
-from veribayes.predictive import Mask as Mask
+from veribayes.statistics.arrays import Array
+from veribayes.statistics.arrays import Mask as Mask
 
 R_HAT, ESS, E_BFMI = 1.01, 400.0, 0.3  # limits of the literature above; divergences: none
 APART = 5.0  # split R-hat of chains that share nothing

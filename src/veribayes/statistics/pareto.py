@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from veribayes.predictive import Array, Mask
+from veribayes.statistics.arrays import Array, Mask
 
 Counts = npt.NDArray[np.int64]
 

@@ -27,6 +27,7 @@ from veribayes.predictive import FORMS, Predictive
 from veribayes.storage.folders import require_room, whole
 from veribayes.storage.folders import write_text as write_text
 from veribayes.tree import DATASET, POSITION, QUERY, Certificate
+from veribayes.tree.plain import number
 
 SCHEMA = "veribayes.run/1"
 PACKAGES = (
@@ -243,11 +244,6 @@ def certificate_of(plain: Mapping[str, Any]) -> Certificate:
         tuple(plain["reasons"]),
         diagnostics,
     )
-
-
-def number(value: float | None) -> float | None:
-    """JSON knows no NaN and no infinity: both become null."""
-    return None if value is None or not np.isfinite(value) else float(value)
 
 
 def provenance(**more: Any) -> dict[str, Any]:

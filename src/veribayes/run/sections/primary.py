@@ -20,7 +20,7 @@ from veribayes.run.endpoint import (
     unheld,
     zero_mass,
 )
-from veribayes.storage import store
+from veribayes.tree.plain import number
 from veribayes.validation import decision, draws
 from veribayes.validation.decision import Decision
 from veribayes.validation.draws import Drawn
@@ -64,8 +64,8 @@ class Primary:
             "unit": self.endpoint.unit,
             "verdict": decided.verdict,
             **decided.plain(),
-            "upper": store.number(decided.upper),
-            "minimum_detectable": store.number(decided.minimum_detectable),
+            "upper": number(decided.upper),
+            "minimum_detectable": number(decided.minimum_detectable),
             "tolerance": self.endpoint.tolerance,
             "reference_error": self.reference_error,
             "datasets_needed": decided.datasets_needed,

@@ -16,8 +16,8 @@ from veribayes.run.comparison import Comparison
 from veribayes.run.endpoint import ranking
 from veribayes.run.roles import JUDGED
 from veribayes.run.sections.primary import Primary
-from veribayes.storage import store
 from veribayes.tree import IntArray
+from veribayes.tree.plain import number
 from veribayes.validation import profiles
 
 WORST = 8  # data sets in the entry
@@ -74,12 +74,12 @@ class Worst:
         named = len(self.names) > 1
         return {
             "index": worst.dataset,
-            "mean": store.number(worst.mean),
+            "mean": number(worst.mean),
             "context": int(self.context[worst.dataset, worst.position]),
             "position": worst.position,
             "query": self.names[self.labels[worst.query]] if named else worst.query,
             "query_index": worst.query,
-            "kl": store.number(worst.score),
+            "kl": number(worst.score),
         }
 
 
@@ -142,7 +142,7 @@ def _columns(profile: profiles.Profile, key: str) -> dict[str, list[Any]]:
     """Columns as JSON; `reason` beside them where a limit is not shown."""
     columns: dict[str, list[Any]] = {key: [int(k) for k in profile.key]}
     for name in COLUMNS:
-        columns[name] = [store.number(value) for value in getattr(profile, name)]
+        columns[name] = [number(value) for value in getattr(profile, name)]
     if any(profile.reasons):
         columns["reason"] = list(profile.reasons)
     return columns

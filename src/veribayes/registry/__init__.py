@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import math
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,8 +22,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from veribayes.errors import InputError, PluginWarning
+from veribayes.registry._options import typed
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 FOLDERS = {
     "family": ("veribayes.models", HERE / "models"),
     "reader": ("veribayes.models.readers", HERE / "models" / "readers"),
@@ -67,7 +66,6 @@ ATTRIBUTES = {  # what a part of each kind has to offer
 }
 PACKAGES = ("family",)  # kinds whose parts may be folders
 CONFIGURED = ("engine", "construction")  # classes whose fields are the options
-LARGEST = 2**31 - 1  # of an option that counts something
 T = TypeVar("T")
 
 
@@ -206,7 +204,7 @@ def configured(kind: str, name: str, options: Mapping[str, str] | None = None) -
             raise InputError(
                 f"an option of '{name}': {', '.join(known) or 'it has none'}", f"'{key}'"
             )
-        values[key] = _typed(text, known[key].type, f"{name}.{key}")
+        values[key] = typed(text, known[key].type, f"{name}.{key}")
     return part(**values)
 
 
@@ -372,50 +370,3 @@ def _warned(part: object) -> bool:
     if isinstance(part, Fault):
         warnings.warn(f"{part}; going on without it", PluginWarning, stacklevel=4)
     return isinstance(part, Fault)
-
-
-def _typed(text: object, declared: object, where: str) -> object:
-    """Option text as the type that the option's field declares: a bounded integer, a finite number, a truth value, or words."""
-    if not isinstance(text, str):
-        return text
-    kinds = set(re.findall(r"\w+", str(declared)))
-    if "bool" in kinds:
-        return _parsed(
-            lambda: {"true": True, "false": False}[text.lower()], "true or false", text, where
-        )
-    if "float" in kinds and "str" in kinds:
-        return _number_or_text(text, where)
-    if "float" in kinds:
-        return _parsed(lambda: _finite(text), "a finite number", text, where)
-    if "int" in kinds:
-        return _parsed(lambda: _bounded(text), f"a whole number of at most {LARGEST}", text, where)
-    return text
-
-
-def _parsed(parse: Callable[[], T], wanted: str, text: str, where: str) -> T:
-    try:
-        return parse()
-    except (ValueError, KeyError):
-        raise InputError(f"{wanted} for {where}", f"'{text[:60]}'") from None
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
-
-
-def _bounded(text: str) -> int:
-    value = int(text)
-    if abs(value) > LARGEST:
-        raise ValueError(text)
-    return value
-
-
-def _number_or_text(text: str, where: str) -> float | str:
-    try:
-        float(text)
-    except ValueError:
-        return text
-    return _parsed(lambda: _finite(text), "a finite number", text, where)
