@@ -17,7 +17,9 @@ from veribayes.tree import Branch, Certificate
 def test_an_exact_engine_is_calibrated_and_a_defect_is_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A predictive of twice the spread; the prior predictive would pass, since it is calibrated too."""
+    """A predictive of twice the spread; the prior predictive would pass, since it is calibrated
+    too.
+    """
     task = api.task("gp-rbf-1d")
     right = calibration.calibrate(task, "cholesky", datasets=300, seed=0)
     assert right["verdict"] == "calibrated"

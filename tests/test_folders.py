@@ -1,4 +1,6 @@
-"""A folder belongs to one request, has one writer, and keeps what is there; files appear whole or not at all."""
+"""A folder belongs to one request, has one writer, and keeps what is there; files appear whole or
+not at all.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,7 @@ def tasks_of(path: Path) -> list[str]:
     return [entry["task"] for entry in json.loads(path.read_text())["results"]]
 
 
-# -- whose folder it is -----------------------------------------------------------------------------------------------
+# -- whose folder it is ----------------------------------------------------------------------------
 
 OTHERS = {
     "candidate": ("--candidate", "prior_only"),
@@ -254,7 +256,7 @@ def test_a_run_of_an_older_version_is_not_overwritten(
     assert run(monkeypatch, *arguments, "--candidate", "prior_only") in (0, 1, 3)
 
 
-# -- one writer -------------------------------------------------------------------------------------------------------
+# -- one writer ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -304,7 +306,9 @@ def test_the_common_files_wait_for_another_writer(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two runs of different tasks at once: the second to end waits a moment, and both are in the report."""
+    """Two runs of different tasks at once: the second to end waits a moment, and both are in the
+    report.
+    """
     other = holder(tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(TOP / "src")}
     command = [sys.executable, "-c", WAIT, str(tmp_path)]
@@ -315,7 +319,7 @@ def test_the_common_files_wait_for_another_writer(
     assert waiting.communicate(timeout=60)[0] == "mine\n"
 
 
-# -- places that cannot be written ------------------------------------------------------------------------------------
+# -- places that cannot be written -----------------------------------------------------------------
 
 
 UNUSABLE = {  # places for --out that cannot hold a folder, for a reason that a root user meets too

@@ -280,7 +280,9 @@ def test_recorded_predictions_score_like_their_maker(tmp_path: Path) -> None:
 
 
 def test_recorded_predictions_go_by_their_labels(tmp_path: Path) -> None:
-    """Data sets and positions in another order, dimensions transposed: the same scores; contradictions are refused."""
+    """Data sets and positions in another order, dimensions transposed: the same scores;
+    contradictions are refused.
+    """
     task = small("bn-general5")
     made = pipeline.run(
         task, "all_predecessors", pipeline.Options(datasets=40, audit=0, keep_predictions=True)
@@ -362,7 +364,9 @@ def test_a_candidate_may_write_into_what_it_sees_and_use_its_buffers_again() -> 
 
 
 def test_bins_that_leave_the_truth_out_are_different() -> None:
-    """Inside a window of .02 every smooth density is flat: comparing there alone would call this Bayes."""
+    """Inside a window of .02 every smooth density is flat: comparing there alone would call this
+    Bayes.
+    """
 
     def window(context: Any, query: Any) -> dict[str, Any]:
         return {"probs": np.full((*query.shape[:2], 4), 0.25), "edges": np.linspace(-0.01, 0.01, 5)}
@@ -373,7 +377,9 @@ def test_bins_that_leave_the_truth_out_are_different() -> None:
 
 
 def cells(edges: np.ndarray, tails: bool) -> Any:
-    """A candidate with its mass even over bins, or nearly all between the borders where it has tails."""
+    """A candidate with its mass even over bins, or nearly all between the borders where it has
+    tails.
+    """
 
     def candidate(context: Any, query: Any) -> dict[str, Any]:
         count = edges.size - 1
@@ -393,7 +399,9 @@ def cells(edges: np.ndarray, tails: bool) -> Any:
 @pytest.mark.parametrize("tails", [False, True])
 @pytest.mark.parametrize("half", [1e6, 5.0])
 def test_one_bin_over_everything_is_different(half: float, tails: bool) -> None:
-    """Its masses are exact: the divergence between masses is nothing, the density within is flat over the whole range."""
+    """Its masses are exact: the divergence between masses is nothing, the density within is flat
+    over the whole range.
+    """
     entry = vb.verify(
         small("gp-rbf-1d"),
         cells(np.array([-half, half]), tails),
@@ -427,7 +435,9 @@ def test_one_bin_over_everything_is_different(half: float, tails: bool) -> None:
 def test_bins_that_leave_more_than_a_hundredth_out_say_too_little(
     outside: float, infinite: bool
 ) -> None:
-    """Up to 1 % the exact mass outside the borders is paid for by minus the logarithm of what lies inside."""
+    """Up to 1 % the exact mass outside the borders is paid for by minus the logarithm of what lies
+    inside.
+    """
     mass = np.full((60, 1, 1), outside)
     scores = {"kl_density": np.full((60, 1, 1), -np.log1p(-outside)), "missed_mass": mass}
     trusted = store.certificate_of(
@@ -462,7 +472,9 @@ def test_what_bins_leave_out_is_added() -> None:
 
 @pytest.mark.parametrize("name", ["gp-rbf-1d", "gp-hyper-1d"])
 def test_no_tolerance_moves_with_the_endpoint_of_bins(name: str) -> None:
-    """The prior predictive is a normal or a mixture, and so is the truth: for those both metrics are one."""
+    """The prior predictive is a normal or a mixture, and so is the truth: for those both metrics
+    are one.
+    """
     task = _spec.load_task(name)
     simulation = task.simulate(range(20), seed=0, stream="replicate")
     exact = registry.engine(task.reference)(task, simulation.data, seed=0).predictive

@@ -1,4 +1,6 @@
-"""The store of references: computed once, reused, verified on reading, safe under two writers and a kill."""
+"""The store of references: computed once, reused, verified on reading, safe under two writers and a
+kill.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ DATA = TASK.simulate(range(3), seed=0).data
 
 
 def branch(value: float = 0.0) -> Branch:
-    """A small answer with everything that a branch may hold, draws and site names with a slash included."""
+    """A small answer with everything that a branch may hold, draws and site names with a slash
+    included.
+    """
     ones = np.ones((3, 1, 2, 1))
     half = NormalMixture(ones, value * ones, ones)
     moments = {"mean": np.array([[[1.0, np.nan]]]), "draws": np.arange(12.0).reshape(1, 1, 2, 3, 2)}

@@ -1,6 +1,7 @@
 """The document of a run is what it was: six small runs against their stored `--json` output.
 
-`python tests/test_result_documents.py` writes the stored documents again, after a change that is meant to change them.
+`python tests/test_result_documents.py` writes the stored documents again, after a change that is
+meant to change them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from veribayes import api
 
 HERE = Path(__file__).resolve().parent / "documents"
 DATASETS = 200
-# Of numbers from float64 engines, and from networks in float32, whose divergences are a few rounding errors in size.
+# Of numbers from float64 engines, and from networks in float32, whose divergences are a few
+# rounding errors in size.
 CLOSE, NETWORK = 1e-6, 1e-2
 SEVERAL_DRAWS = 16
 # How many data sets a candidate is asked about one by one is a matter of time.
@@ -78,7 +80,9 @@ NETWORKS = ("bn-general5", "mtd-q5-m3", "gp-rbf-1d")
 
 
 def differences(stored: Any, found: Any, close: float, where: str = "") -> list[str]:
-    """Places at which two documents differ, as they are written: keys in their order, numbers up to `close`."""
+    """Places at which two documents differ, as they are written: keys in their order, numbers up to
+    `close`.
+    """
     if where.endswith(TIMED):
         return []
     if isinstance(stored, dict) and isinstance(found, dict):

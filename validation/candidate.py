@@ -1,4 +1,7 @@
-"""Who is judged: what the judge may ask of it, and how it is called. Nobody asks a candidate for its kind."""
+"""Who is judged: what the judge may ask of it, and how it is called.
+
+Nobody asks a candidate for its kind.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,14 @@ class Candidate:
 
     Attributes:
         name: shown to the reader.
-        identity: hash of everything its answers depend on, or None for a bare callable, whose run never resumes.
+        identity: hash of everything its answers depend on, or None for a bare callable, whose run
+            never resumes.
         infer: (task, data, seed) -> branch with leading shape (dataset, position, query).
-        kind: a word that is printed: engine, construction, checkpoint, callable, predictions, or a stranger's.
+        kind: a word that is printed: engine, construction, checkpoint, callable, predictions, or a
+            stranger's.
         card: a checkpoint's card.
-        takes_seed: whether `seed` is the only source of its randomness: the same seed and data give the same answer.
+        takes_seed: whether `seed` is the only source of its randomness: the same seed and data give
+            the same answer.
         exposes_latents: whether it may say something about latents, beside its predictions.
         exposes_joint: whether it may answer with the joint of the queries of a data set.
         generates: whether it can go on from a context by itself.

@@ -1,7 +1,9 @@
-"""What the questions beside the primary endpoint are about: one candidate beside the truth on the first data sets of a run.
+"""What the questions beside the primary endpoint are about: one candidate beside the truth on the
+first data sets of a run.
 
-Nothing is asked before a question needs it, and nothing twice. The comparison of a run is such a case: it answers `said` and
-`truth` with what was scored, so that nobody is asked a second time. A case by itself asks.
+Nothing is asked before a question needs it, and nothing twice. The comparison of a run is such a
+case: it answers `said` and `truth` with what was scored, so that nobody is asked a second time. A
+case by itself asks.
 """
 
 from __future__ import annotations
@@ -40,8 +42,10 @@ class Case:
     """What the questions are about.
 
     Attributes:
-        reference: the truth, with the joint of the queries where its engine has one; None where it would be sampled again.
-        primary: the endpoint that decides; answers that are asked again are measured in its unit, against its tolerance.
+        reference: the truth, with the joint of the queries where its engine has one; None where it
+            would be sampled again.
+        primary: the endpoint that decides; answers that are asked again are measured in its unit,
+            against its tolerance.
         scores: of the candidate on every data set of the run, by metric.
         simulation: the first data sets, on which both are asked again.
     """
@@ -73,13 +77,17 @@ class Case:
 
     @property
     def listed(self) -> tuple[str, ...]:
-        """Arrays of a context whose order means nothing; none where it cannot be asked about another order."""
+        """Arrays of a context whose order means nothing; none where it cannot be asked about
+        another order.
+        """
         layout = self.task.model.layout
         return layout.listed if layout.order == "set" and self.judged.askable else ()
 
     @cached_property
     def asked_positions(self) -> IntArray:
-        """The middle and the largest context size, of those at which an order can matter where there are such."""
+        """The middle and the largest context size, of those at which an order can matter where
+        there are such.
+        """
         positions = self.simulation.data.positions
         sizes = np.flatnonzero(positions >= LISTS_FROM)
         if not sizes.size:
@@ -102,7 +110,9 @@ class Case:
         return (requests, *changes)
 
     def _first_batch(self, datasets: int) -> int:
-        """Size of the batch in which the run scored its first data sets; 0 where they are not all among these."""
+        """Size of the batch in which the run scored its first data sets; 0 where they are not all
+        among these.
+        """
         batch = min(self.datasets, self.task.design.shard)
         return batch if batch <= datasets else 0
 

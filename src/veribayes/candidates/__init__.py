@@ -1,9 +1,11 @@
-"""Who is judged: an engine, a construction, a shipped checkpoint, a checkpoint folder, a callable, or recorded predictions.
+"""Who is judged: an engine, a construction, a shipped checkpoint, a checkpoint folder, a callable,
+or recorded predictions.
 
-Whatever it is, it becomes a `Candidate`: a name, an identity that a stored shard can bind to, what may be asked of it, and a
-function from a batch of data sets to predictives. A candidate sees `Data` or (context, query); neither holds outcomes, latents
-or references. A plain module of this folder is a kind of candidate (`_adapter`); other distributions add kinds through the
-entry point `veribayes.candidate`, an object with `accepts(thing)` and `candidate(thing, task)`.
+Whatever it is, it becomes a `Candidate`: a name, an identity that a stored shard can bind to, what
+may be asked of it, and a function from a batch of data sets to predictives. A candidate sees `Data`
+or (context, query); neither holds outcomes, latents or references. A plain module of this folder is
+a kind of candidate (`_adapter`); other distributions add kinds through the entry point
+`veribayes.candidate`, an object with `accepts(thing)` and `candidate(thing, task)`.
 """
 
 from __future__ import annotations

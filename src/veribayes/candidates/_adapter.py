@@ -25,7 +25,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def accepts(self, thing: object) -> bool:
-        """Whether this thing, a word of the command line or an object, is a candidate of this kind."""
+        """Whether this thing, a word of the command line or an object, is of this kind."""
 
     @abstractmethod
     def candidate(self, thing: object, task: Task) -> Candidate:

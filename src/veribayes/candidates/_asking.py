@@ -1,4 +1,6 @@
-"""How a callable is asked: once for every design position, with a seed where it takes one, and what it must answer."""
+"""How a callable is asked: once for every design position, with a seed where it takes one, and what
+it must answer.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ def predict(call: Callable[..., object], task: Task, data: Data, seed: int | Non
         seed: of the run, where the callable takes one; each request gets its own (`request_seed`).
 
     Raises:
-        InputError: the callable failed, or its answer is not one of the six forms in the expected shape.
+        InputError: the callable failed, or its answer is not one of the six forms in the expected
+            shape.
     """
     positions = range(len(data.positions))
     answers = [_answer(call, task, data, position, seed) for position in positions]
@@ -54,9 +57,11 @@ def accepts_seed(function: object) -> bool:
 
 
 def request_seed(seed: int, data: Data, position: int) -> int:
-    """The seed of one request, below 2^31: a function of the run's seed, the context size and the numbers of the data sets.
+    """The seed of one request, below 2^31: a function of the run's seed, the context size and the
+    numbers of the data sets.
 
-    One seed for all requests would give the first data sets of all batches the same noise, and they would not be independent.
+    One seed for all requests would give the first data sets of all batches the same noise, and they
+    would not be independent.
     """
     index = zlib.crc32(np.ascontiguousarray(data.index).tobytes())
     sequence = np.random.SeedSequence([seed, int(data.positions[position]), index])
@@ -89,7 +94,9 @@ def _answer(
 def _posterior(
     call: Callable[..., object], task: Task, data: Data, seed: int | None
 ) -> dict[str, dict[str, Array]]:
-    """What is said about latents at each position -> latent -> moment -> (dataset, position, *event)."""
+    """What is said about latents at each position -> latent -> moment -> (dataset, position,
+    *event).
+    """
     own_seed = seed if seed is not None and accepts_seed(call) else None
     positions = range(len(data.positions))
     parts = [_latents(call, task, data, position, own_seed) for position in positions]
@@ -107,7 +114,9 @@ def _posterior(
 def _latents(
     call: Callable[..., object], task: Task, data: Data, position: int, seed: int | None
 ) -> Latents:
-    """What is said at one position: (latent, moment) -> (dataset, *event); numbers that are not finite stay what they are."""
+    """What is said at one position: (latent, moment) -> (dataset, *event); numbers that are not
+    finite stay what they are.
+    """
     output = _called(call, task, data, position, seed, "the latents")
     moments_of = _mapping_of_mappings(output)
     latents: Latents = {}
@@ -156,7 +165,9 @@ def _failure(what: str, data: Data, position: int, error: BaseException) -> Inpu
 
 
 def _located(error: EntryError, axes: int, data: Data, position: int) -> EntryError:
-    """The error with the number of its data set and the context size, where its index has the axes (dataset, query)."""
+    """The error with the number of its data set and the context size, where its index has the axes
+    (dataset, query).
+    """
     if len(error.index) != axes:
         return error
     size = int(data.positions[position])

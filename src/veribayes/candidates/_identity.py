@@ -17,7 +17,9 @@ def part_identity(kind: str, name: str, part: object) -> str:
 
 
 def file_digest(thing: object) -> str | None:
-    """SHA-256 of the file that defines a function or the class of an object; None for what is in no file."""
+    """SHA-256 of the file that defines a function or the class of an object; None for what is in no
+    file.
+    """
     defined = thing if inspect.isfunction(thing) else type(thing)
     try:
         source = inspect.getsourcefile(defined)

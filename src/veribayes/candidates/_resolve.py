@@ -1,7 +1,8 @@
 """Who is judged: which kind of candidate a word of the command line or an object is.
 
-Kinds are parts (`registry`, kind `candidate`): the plain modules of this folder, and what other distributions add through the
-entry point `veribayes.candidate`. Names that somebody has listed come first, then strangers' kinds, then whatever looks right.
+Kinds are parts (`registry`, kind `candidate`): the plain modules of this folder, and what other
+distributions add through the entry point `veribayes.candidate`. Names that somebody has listed come
+first, then strangers' kinds, then whatever looks right.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def resolve(candidate: object, task: Task, options: Mapping[str, str] | None = N
     """Find out what `candidate` is; None means the checkpoint that is shipped for the task.
 
     Raises:
-        InputError: nothing of that name, a thing that cannot predict, or options for a thing that has none.
+        InputError: nothing of that name, a thing that cannot predict, or options for a thing that
+            has none.
     """
     if candidate is None:
         shipped = shipped_for(task)
@@ -40,7 +42,8 @@ def resolve(candidate: object, task: Task, options: Mapping[str, str] | None = N
 
 
 def of_thing(thing: object, task: Task, options: Mapping[str, str] | None = None) -> Candidate:
-    """The candidate that the first kind which accepts the thing makes of it; a candidate is one already.
+    """The candidate that the first kind which accepts the thing makes of it; a candidate is one
+    already.
 
     Raises:
         InputError: no kind accepts it, or options for a thing that has none.

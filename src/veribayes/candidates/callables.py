@@ -14,7 +14,8 @@ from veribayes.validation.candidate import Candidate
 
 
 def of_callable(function: object) -> Candidate:
-    """A callable (context, query) -> one of the six forms, or a torch module; either may take a keyword `seed`.
+    """A callable (context, query) -> one of the six forms, or a torch module; either may take a
+    keyword `seed`.
 
     Raises:
         InputError: nothing that can be called.

@@ -1,4 +1,4 @@
-"""A trained transformer as a candidate: a shipped checkpoint by its name, any other by its folder."""
+"""A trained transformer as a candidate: a shipped checkpoint by name, any other by its folder."""
 
 from __future__ import annotations
 

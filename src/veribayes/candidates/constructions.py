@@ -30,7 +30,8 @@ def searched(construction: Any, task: Task, positions: Sequence[int], seed: int)
     """A construction that lacks an option gets the best from the engine that makes the same steps.
 
     Args:
-        positions: context sizes: with several it is the best for each, with one alone the best there, for any size.
+        positions: context sizes: with several it is the best for each, with one alone the best
+            there, for any size.
     """
     name = getattr(construction, "searched_by", "")
     if not name or task.model.kind not in construction.families:

@@ -1,4 +1,4 @@
-"""`package.module:object` as a candidate: imported because it was named, and then whatever kind the object is."""
+"""`package.module:object` as a candidate: imported because it was named, whatever kind it is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ PROBE = np.arange(2)
 def of_object(reference: str, task: Task) -> Candidate:
     """`package.module:object`, imported because it was named explicitly.
 
-    The identity of a callable is its name, its file and what it answers to a probe: weights that it loads are in no source.
+    The identity of a callable is its name, its file and what it answers to a probe: weights that it
+    loads are in no source.
     """
     from veribayes.candidates._resolve import of_thing
 
@@ -57,7 +58,8 @@ def instance_of(thing: Any) -> Any:
 
 
 def import_object(reference: str) -> Any:
-    """The object behind `package.module:object`; modules in the working folder are found like installed ones.
+    """The object behind `package.module:object`; modules in the working folder are found like
+    installed ones.
 
     Raises:
         InputError: the module or the object is not there, or its import failed.

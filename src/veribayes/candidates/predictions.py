@@ -33,7 +33,8 @@ def recorded(tree: xr.DataTree, name: str) -> Candidate:
     """Predictions stored by `--keep-predictions`, matched to data sets by their number.
 
     Raises:
-        InputError: the tree holds no predictions, or (when they are asked for) holds them for other data sets.
+        InputError: the tree holds no predictions, or (when they are asked for) holds them for other
+            data sets.
     """
     if not set(tree.children) >= GROUPS or "index" not in tree["observed_data"]:
         wanted = "predictions with the groups 'candidate' and 'observed_data'"
@@ -57,7 +58,9 @@ def recorded(tree: xr.DataTree, name: str) -> Candidate:
 
 
 def _stored(tree: xr.DataTree, name: str, index: IntArray, answered: dict[str, Any]) -> Predictive:
-    """The recorded predictive, its data sets in the order of `index` and its positions in that of the design."""
+    """The recorded predictive, its data sets in the order of `index` and its positions in that of
+    the design.
+    """
     labels: dict[str, npt.ArrayLike] = {DATASET: index}
     if "positions" in answered:
         labels[POSITION] = answered["positions"]

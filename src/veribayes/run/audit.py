@@ -29,7 +29,9 @@ Posterior = Mapping[str, Mapping[str, Array]]
 
 
 def is_audited(model: Model) -> bool:
-    """Whether NUTS can say anything about it: known tables leave nothing to sample, values on a grid are summed."""
+    """Whether NUTS can say anything about it: known tables leave nothing to sample, values on a
+    grid are summed.
+    """
     return bool(model.latents) and not model.enumerated
 
 
@@ -54,11 +56,12 @@ def audited(
     seed: int,
     nuts_options: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
-    """Run NUTS beside an exact reference on a few data sets and compare the posterior mean of every latent.
+    """Run NUTS beside an exact reference on a few data sets and compare the posterior mean of every
+    latent.
 
-    z = (mean by NUTS - its mean) / Monte Carlo standard error, of both where the reference is Monte Carlo too. Disagreement
-    (a z that a correct engine shows with probability below 1e-4 over all latents) refuses the reference; a NUTS run that
-    fails its own gate is reported.
+    z = (mean by NUTS - its mean) / Monte Carlo standard error, of both where the reference is Monte
+    Carlo too. Disagreement (a z that a correct engine shows with probability below 1e-4 over all
+    latents) refuses the reference; a NUTS run that fails its own gate is reported.
 
     Raises:
         InputError: the reference says nothing about the latents.
@@ -106,7 +109,9 @@ def _require_latents(task: Task, truth: Candidate, exact: Branch) -> None:
 
 
 def _columns(sampled: Posterior, exact: Posterior) -> dict[str, Array]:
-    """What is stored of every latent, (dataset, latent): z, both means, the standard error, and how NUTS mixed."""
+    """What is stored of every latent, (dataset, latent): z, both means, the standard error, and how
+    NUTS mixed.
+    """
     measured = {name: _flat(sampled, name) for name in MEASURED}
     known = {name: exact[name] for name in sampled}
     means = _flat(known, "mean")

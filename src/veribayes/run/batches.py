@@ -1,7 +1,8 @@
 """Data sets of a run, a range at a time: simulated, inferred and asked once, whoever needs it.
 
-A request is always about a whole range. An answer that was dropped, because memory forbids to keep it, or because its shard was
-read back from a file, comes from the same request again: a candidate that keeps to its seed gives the same answer.
+A request is always about a whole range. An answer that was dropped, because memory forbids to keep
+it, or because its shard was read back from a file, comes from the same request again: a candidate
+that keeps to its seed gives the same answer.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from veribayes.tree import Branch, IntArray, Simulation, merge_branches
 from veribayes.tree.parts import merge_simulations, select_branch, select_simulation
 from veribayes.validation import questions
 
-SEARCHED = 2000  # data sets in which a concentration is looked for; they hold in memory what each group contains
+# data sets in which a concentration is looked for; they hold in memory what each group contains
+SEARCHED = 2000
 
 
 class Batch:
@@ -26,8 +28,8 @@ class Batch:
 
     Attributes:
         rows: numbers of the data sets.
-        is_first: whether questions beside the primary endpoint are about them: what the reference and the candidate say about
-            them is kept whole, with latents and joints.
+        is_first: whether questions beside the primary endpoint are about them: what the reference
+            and the candidate say about them is kept whole, with latents and joints.
     """
 
     def __init__(self, task: Task, roles: Roles, options: Options, rows: range) -> None:
@@ -110,7 +112,9 @@ def simulation_of(batches: Sequence[Batch], numbers: IntArray) -> Simulation:
 
 
 def predictive_of(batches: Sequence[Batch], role: str, numbers: IntArray) -> Predictive:
-    """What somebody predicts for the data sets with these numbers; asked again about the batches that hold them."""
+    """What somebody predicts for the data sets with these numbers; asked again about the batches
+    that hold them.
+    """
     parts, numbers_of_parts = [], []
     for batch in _holding(batches, numbers):
         inside = np.array([n for n in np.unique(numbers).tolist() if n in batch.rows])

@@ -1,10 +1,12 @@
-"""Simulation-based calibration of an engine: is the truth behind simulated data one more draw from its posteriors?
+"""Simulation-based calibration of an engine: is the truth behind simulated data one more draw from
+its posteriors?
 
-The rank of every latent among `DRAWS` thinned posterior draws is uniform for an engine that samples the posterior. Where its
-predictive is a law of outcomes, the outcome's position in it is uniform too; that can be asked of every engine.
-Ranks of parameters do not see a posterior that is the prior, or that ignores half of the data; the rank of the likelihood of
-the data does, and the predictive of a context that tells something.
-Talts et al. (2018), arXiv 1804.06788; Modrak et al. (2023), arXiv 2211.02383 (quantities that depend on the data).
+The rank of every latent among `DRAWS` thinned posterior draws is uniform for an engine that samples
+the posterior. Where its predictive is a law of outcomes, the outcome's position in it is uniform
+too; that can be asked of every engine. Ranks of parameters do not see a posterior that is the
+prior, or that ignores half of the data; the rank of the likelihood of the data does, and the
+predictive of a context that tells something. Talts et al. (2018), arXiv 1804.06788; Modrak et al.
+(2023), arXiv 2211.02383 (quantities that depend on the data).
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ LEVEL = 0.01  # below which an engine is called miscalibrated
 def calibrate(
     task: Task, engine: str, *, datasets: int, seed: int, options: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """The JSON document of a calibration, schema `veribayes.calibration/1`; the middle design position is used.
+    """The JSON document of a calibration, schema `veribayes.calibration/1`; the middle design
+    position is used.
 
     Raises:
-        InputError: an engine that neither draws latents nor predicts outcomes, or fewer data sets than a test needs.
+        InputError: an engine that neither draws latents nor predicts outcomes, or fewer data sets
+            than a test needs.
         ReferenceRefused: the engine's own gate refuses its output.
     """
     _require(datasets, seed)
@@ -87,7 +91,9 @@ def _require(datasets: int, seed: int) -> None:
 def _ranked(
     task: Task, data: Data, simulation: Simulation, branch: Branch, seed: int
 ) -> tuple[Outcome, list[str]]:
-    """Ranks of all latents that have a meaning in every data set, and of the likelihood of the data; their names."""
+    """Ranks of all latents that have a meaning in every data set, and of the likelihood of the
+    data; their names.
+    """
     from veribayes.inference._likelihood import log_likelihood
 
     truth, draws, names, thinned = [], [], [], {}
@@ -127,7 +133,9 @@ def _ranks_entry(outcome: Outcome, names: list[str]) -> dict[str, Any]:
 
 
 def _placed(outcome: Array, branch: Branch, data: Data) -> Outcome:
-    """Positions of the outcomes of each data set's first query in the predictive, (dataset,): one a data set."""
+    """Positions of the outcomes of each data set's first query in the predictive, (dataset,): one a
+    data set.
+    """
     law = branch.predictive
     pit = registry.load("metric", "pit").score(law, law, outcome, index=data.index)
     flat = pit.reshape(len(pit), -1)

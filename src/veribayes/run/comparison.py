@@ -1,4 +1,6 @@
-"""One comparison, built once and handed on whole: who was compared on what, with which scores, and what else they said."""
+"""One comparison, built once and handed on whole: who was compared on what, with which scores, and
+what else they said.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,9 @@ from veribayes.validation.case import Case
 class Comparison(Case):
     """Everything that a run knows before it decides.
 
-    Of `Case` it has what the questions beside the primary endpoint need: task, judged, reference, scores, the first data
-    sets and the seed. The answers about these are those that were scored; nobody is asked a second time for them.
+    Of `Case` it has what the questions beside the primary endpoint need: task, judged, reference,
+    scores, the first data sets and the seed. The answers about these are those that were scored;
+    nobody is asked a second time for them.
 
     Attributes:
         primary: the endpoint that decides.

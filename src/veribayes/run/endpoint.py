@@ -1,4 +1,6 @@
-"""The primary endpoint: which metric decides, against which tolerance, and the numbers that a decision about it needs."""
+"""The primary endpoint: which metric decides, against which tolerance, and the numbers that a
+decision about it needs.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,20 @@ from veribayes.validation.metrics._metric import deciding
 HELD = ("kl", "kl_density")  # endpoints in which a zero that may be rounding costs nothing
 # positive, by zero limit
 SMALLEST = {2.0**-8: 2.0**-133, 2.0**-11: 2.0**-24, 2.0**-24: 2.0**-149, 2.0**-53: 2.0**-1074}
-TRUNCATED = 0.01  # exact mass that bins without tails may leave out: a distance of at most 1 % in total variation
+# exact mass that bins without tails may leave out: a distance of at most 1 % in total variation
+TRUNCATED = 0.01
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The primary comparison: which metric decides, against which tolerance, and what it is compared with for the others.
+    """The primary comparison: which metric decides, against which tolerance, and what it is
+    compared with for the others.
 
-    A candidate with a density is judged by KL(exact || candidate), bins by that of densities: their masses alone do not
-    see what lies inside a bin or a tail. Draws have no density: categories are judged by half the chi-square divergence,
-    which is KL to second order and has an unbiased estimator, real values by the CRPS divergence. Quantiles are judged by
-    the quantile divergence at their own levels, and others by their quantiles at these levels.
+    A candidate with a density is judged by KL(exact || candidate), bins by that of densities: their
+    masses alone do not see what lies inside a bin or a tail. Draws have no density: categories are
+    judged by half the chi-square divergence, which is KL to second order and has an unbiased
+    estimator, real values by the CRPS divergence. Quantiles are judged by the quantile divergence
+    at their own levels, and others by their quantiles at these levels.
 
     Attributes:
         metric: that decides.
@@ -45,8 +50,9 @@ def endpoint(task: Task, form: str, levels: tuple[float, ...] | None = None) -> 
     """The primary endpoint for a candidate of this form.
 
     Args:
-        levels: of the candidate's quantiles, where the task's tolerance is theirs and others are scored at them too; without,
-            quantiles are read as a distribution function and have the CRPS divergence.
+        levels: of the candidate's quantiles, where the task's tolerance is theirs and others are
+            scored at them too; without, quantiles are read as a distribution function and have the
+            CRPS divergence.
     """
     assert task.tolerance is not None
     if levels is not None:
@@ -60,9 +66,11 @@ def endpoint(task: Task, form: str, levels: tuple[float, ...] | None = None) -> 
 
 
 def clusters_of(scored: Scored, primary: Endpoint) -> Array:
-    """The candidate's mean score by data set; infinite where too much exact mass lies outside its bins.
+    """The candidate's mean score by data set; infinite where too much exact mass lies outside its
+    bins.
 
-    Bins without tails are compared with the exact predictive inside their borders only, which could be anywhere.
+    Bins without tails are compared with the exact predictive inside their borders only, which could
+    be anywhere.
     """
     clusters = decision.cluster_means(scored.of_candidate[primary.metric])
     if scored.form != "bins":
@@ -72,10 +80,12 @@ def clusters_of(scored: Scored, primary: Endpoint) -> Array:
 
 
 def prior_cost(scored: Scored, primary: Endpoint) -> float | None:
-    """What the prior predictive costs on average, the most that unseen contexts may cost; None where it was not asked.
+    """What the prior predictive costs on average, the most that unseen contexts may cost; None
+    where it was not asked.
 
-    None also for half the chi-square divergence, which is held to the tolerance of KL: a hundred tolerances are what the
-    prior costs in KL, while its chi-square divergence is dominated by rare categories and may be infinite.
+    None also for half the chi-square divergence, which is held to the tolerance of KL: a hundred
+    tolerances are what the prior costs in KL, while its chi-square divergence is dominated by rare
+    categories and may be infinite.
     """
     if primary.metric == "half_chi_square":
         return None
@@ -86,8 +96,9 @@ def prior_cost(scored: Scored, primary: Endpoint) -> float | None:
 def reference_error(scored: Scored) -> float:
     """Bound b (nats) on what the reference's own error can still contribute to the mean.
 
-    Exact engines: their error bound. Monte Carlo: what the bias correction leaves, to the next order; for endpoints without
-    such a correction the square of the error in posterior sds, the order of the divergence that it causes.
+    Exact engines: their error bound. Monte Carlo: what the bias correction leaves, to the next
+    order; for endpoints without such a correction the square of the error in posterior sds, the
+    order of the divergence that it causes.
     """
     remainder = scored.of_candidate.get("kl_remainder")
     if remainder is not None:
@@ -105,8 +116,8 @@ def zero_mass(scored: Scored) -> float | None:
 def unheld(scored: Scored) -> float:
     """What the candidate's number type may hide of the mean divergence, nats.
 
-    Zeros that may be rounding are taken for the exact mass p, at no cost. Taken for the smallest number of the type instead
-    they would cost p log(p / smallest), with p at most the limit.
+    Zeros that may be rounding are taken for the exact mass p, at no cost. Taken for the smallest
+    number of the type instead they would cost p log(p / smallest), with p at most the limit.
     """
     if "unheld_mass" not in scored.of_candidate:
         return 0.0
@@ -125,7 +136,9 @@ def zero_limit(scored: Scored) -> float:
 
 
 def ranking(scored: Scored, primary: Endpoint) -> Array:
-    """What orders the candidate's predictions: the primary score, or JS where that is infinite and tells no two apart."""
+    """What orders the candidate's predictions: the primary score, or JS where that is infinite and
+    tells no two apart.
+    """
     scores = scored.of_candidate[primary.metric]
     finite = np.isfinite(clusters_of(scored, primary)).all()
     return scores if finite else scored.of_candidate.get("js", scores)

@@ -1,8 +1,10 @@
-"""A few data sets that the report shows: the first, the worst, the median and the best, with what was said about each.
+"""A few data sets that the report shows: the first, the worst, the median and the best, with what
+was said about each.
 
-Their predictives are those that were scored. Where they were not kept, because all of them are larger than
-`shards.KEPT_BYTES`, they come from the same requests again (`batches`); a candidate that then says something else is found out.
-Of data sets beyond the first `batches.SEARCHED` the contexts are simulated again, too.
+Their predictives are those that were scored. Where they were not kept, because all of them are
+larger than `shards.KEPT_BYTES`, they come from the same requests again (`batches`); a candidate
+that then says something else is found out. Of data sets beyond the first `batches.SEARCHED` the
+contexts are simulated again, too.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from veribayes.tree import Branch, IntArray, Simulation, shown
 from veribayes.validation import decision
 
 FIRST, EACH = 32, 8  # stored predictives: the first 32; the worst, median and best 8
-SAME = 0.01  # of the tolerance: what batches of another size may change in an answer in float32, and more
+# of the tolerance: what batches of another size may change in an answer in float32, and more
+SAME = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,9 @@ def examples_of(comparison: Comparison) -> Examples:
 
 
 def example_indices(scored: Scored, primary: Endpoint) -> tuple[IntArray, list[str]]:
-    """Data sets whose predictives are stored: the first 32, and the worst, median and best 8 by their mean score."""
+    """Data sets whose predictives are stored: the first 32, and the worst, median and best 8 by
+    their mean score.
+    """
     clusters = decision.cluster_means(ranking(scored, primary))
     known = int((~np.isnan(clusters)).sum())
     order = np.argsort(clusters, kind="stable")[:known]  # NaN, where nothing was asked, comes last
@@ -104,7 +109,9 @@ def tree_of(comparison: Comparison, examples: Examples) -> xr.DataTree:
 
 
 def differ(comparison: Comparison, examples: Examples) -> Finding | None:
-    """A finding where the candidate, asked again for its examples, scores otherwise than when it was judged."""
+    """A finding where the candidate, asked again for its examples, scores otherwise than when it
+    was judged.
+    """
     if JUDGED in comparison.scored.kept:
         return None
     certificate = comparison.scored.certificate
@@ -133,14 +140,17 @@ def examples_differ(
         return None
     count = int(changed.sum())
     text = (
-        f"the predictives shown as examples are not those that were scored: asked again, {count} of "
-        f"{len(numbers)} differ by more than {SAME:.0%} of the tolerance; --keep-predictions keeps the ones that were scored"
+        "the predictives shown as examples are not those that were scored: asked again, "
+        f"{count} of {len(numbers)} differ by more than {SAME:.0%} of the tolerance; "
+        "--keep-predictions keeps the ones that were scored"
     )
     return Finding("examples_differ", text, {"examples": count})
 
 
 def _apart(before: Array, now: Array) -> Array:
-    """Differences; nothing where both are the same infinity or undefined, else infinite where one is."""
+    """Differences; nothing where both are the same infinity or undefined, else infinite where one
+    is.
+    """
     finite = np.isfinite(before) & np.isfinite(now)
     same = (before == now) | (np.isnan(before) & np.isnan(now))
     return np.subtract(now, before, out=np.where(same, 0.0, np.inf), where=finite)
@@ -154,7 +164,9 @@ def _predictive(comparison: Comparison, role: str, numbers: IntArray) -> Predict
 
 
 def _shown(comparison: Comparison, examples: Examples) -> xr.Dataset:
-    """Which data sets are the examples, where each is worst, and how the family writes what is seen and asked there."""
+    """Which data sets are the examples, where each is worst, and how the family writes what is seen
+    and asked there.
+    """
     texts = [_text(comparison, examples, number) for number in range(len(examples.why))]
     columns: dict[str, npt.NDArray[Any]] = {
         "index": examples.simulation.data.index,

@@ -18,7 +18,8 @@ class Options:
     """How a run is made.
 
     Attributes:
-        datasets: at most; a sequential run ends as soon as it is sure that the candidate is different.
+        datasets: at most; a sequential run ends as soon as it is sure that the candidate is
+            different.
         audit: data sets on which NUTS checks an exact reference.
         tests: how much is asked beside the primary endpoint: none, standard, or all (`checks`).
 

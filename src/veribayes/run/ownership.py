@@ -1,6 +1,8 @@
-"""Who a folder of results belongs to: the task, the candidate and the options of a request, each as it was named.
+"""Who a folder of results belongs to: the task, the candidate and the options of a request, each as
+it was named.
 
-More data sets continue a run, since the shards that are there are part of it; fewer would throw some away and are refused.
+More data sets continue a run, since the shards that are there are part of it; fewer would throw
+some away and are refused.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ RUN = "run.nc"
 
 
 def request_of(task: Task, candidate: object, options: Options) -> dict[str, Any]:
-    """What a folder is for, as plain data; options at their defaults and the number of data sets are left out."""
+    """What a folder is for, as plain data; options at their defaults and the number of data sets
+    are left out.
+    """
     chosen = _chosen(options)
     if "reference" in chosen:
         chosen["reference"] = chosen["reference"].replace("-", "_")
@@ -47,7 +51,9 @@ def task_of(task: Task) -> dict[str, Any]:
 
 
 def name_of(candidate: object, task: Task) -> str:
-    """A candidate as it is named: a part or a checkpoint, a file or a folder by its whole path, else where it is defined."""
+    """A candidate as it is named: a part or a checkpoint, a file or a folder by its whole path,
+    else where it is defined.
+    """
     if candidate is None:
         return task.name
     if isinstance(candidate, str | Path):
@@ -69,7 +75,8 @@ def claimed(folder: Path, task: Task, candidate: object, options: Options) -> It
     """Be the only writer of the folder of this run.
 
     Raises:
-        InputError: the folder holds another run or more data sets of this one, has a writer, or cannot be written.
+        InputError: the folder holds another run or more data sets of this one, has a writer, or
+            cannot be written.
     """
     request = request_of(task, candidate, options)
     _require_like(folder, request, options.datasets)
@@ -79,7 +86,8 @@ def claimed(folder: Path, task: Task, candidate: object, options: Options) -> It
 
 @contextmanager
 def saved(folder: Path, tree: xr.DataTree) -> Iterator[None]:
-    """Be the only writer of a folder that a finished run is written to; it may hold this run already.
+    """Be the only writer of a folder that a finished run is written to; it may hold this run
+    already.
 
     Raises:
         InputError: the folder holds another run, has a writer, or cannot be written.
@@ -98,7 +106,8 @@ def saved(folder: Path, tree: xr.DataTree) -> Iterator[None]:
 
 
 def default_folder(base: Path, usual: bool, named: str, request: Mapping[str, Any]) -> Path:
-    """Where a request goes that names no folder: `base` for the usual one, a folder of its own for any other.
+    """Where a request goes that names no folder: `base` for the usual one, a folder of its own for
+    any other.
 
     Args:
         usual: the task's own checkpoint, and nothing chosen.
@@ -118,7 +127,9 @@ def folder_of_command(
     tolerance: float | None,
     given: Mapping[str, str],
 ) -> Path:
-    """The default folder of `verify`; fewer data sets than by default have one of their own, more continue the run."""
+    """The default folder of `verify`; fewer data sets than by default have one of their own, more
+    continue the run.
+    """
     chosen = _chosen(options)
     if options.datasets < Options().datasets:
         chosen["datasets"] = options.datasets
@@ -156,7 +167,8 @@ def _own_tolerance(task: Task) -> dict[str, Any] | None:
 def _require_like(folder: Path, request: Request, datasets: int) -> None:
     """Refuse a folder whose finished run is another one, or has more data sets.
 
-    A run of an older version has no request; its name of the candidate and its options tell it apart.
+    A run of an older version has no request; its name of the candidate and its options tell it
+    apart.
     """
     stored = _finished(folder / RUN)
     if stored is None:
@@ -186,7 +198,9 @@ def _finished(path: Path) -> Mapping[str, Any] | None:
 
 
 def folder_name(given: str, task: Task) -> str:
-    """A folder for a task: its name when that was given and is shipped, else letters of it and a hash: no name is a path."""
+    """A folder for a task: its name when that was given and is shipped, else letters of it and a
+    hash: no name is a path.
+    """
     if registry.task_path(given) is not None:
         return given
     letters = re.sub(r"[^A-Za-z0-9]+", "-", task.name)[:32].strip("-") or "task"

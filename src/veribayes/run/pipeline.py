@@ -1,7 +1,7 @@
 """Simulate, infer, certify, score, decide, store: one run from a task to a verdict.
 
-The work is cut into shards over data sets (`shards`); what they hold becomes one value (`comparison`), of which `results` makes
-the entry and the tree. `truth` computes a reference alone.
+The work is cut into shards over data sets (`shards`); what they hold becomes one value
+(`comparison`), of which `results` makes the entry and the tree. `truth` computes a reference alone.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def run(
 
     Args:
         task: what is asked.
-        candidate: anything `candidates.resolve` understands; None is the checkpoint shipped for the task.
+        candidate: anything `candidates.resolve` understands; None is the checkpoint shipped for the
+            task.
         options: numbers of the run.
         out: folder for shards and run.nc; None keeps everything in memory.
         progress: called with the number of data sets done.

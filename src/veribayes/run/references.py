@@ -1,8 +1,10 @@
-"""Posteriors that were computed once: a folder of files named by the hash of all that they depend on.
+"""Posteriors that were computed once: a folder of files named by the hash of all that they depend
+on.
 
-The key holds the engine with its options and source, the model, the data sets themselves, the seed and the versions of the
-packages. A file is written whole under another name and then renamed, so that two writers leave one good file and a kill
-leaves none. What is read back must carry its key and the digest of its own numbers; a damaged file counts as none.
+The key holds the engine with its options and source, the model, the data sets themselves, the seed
+and the versions of the packages. A file is written whole under another name and then renamed, so
+that two writers leave one good file and a kill leaves none. What is read back must carry its key
+and the digest of its own numbers; a damaged file counts as none.
 
 The folder is `VERIBAYES_REFERENCES`; where that is not set, nothing is stored.
 """
@@ -29,7 +31,9 @@ SCHEMA = "veribayes.posterior/1"
 
 
 def remembered(engine: Candidate) -> Candidate:
-    """The engine, which asks the store first; itself where nothing is stored or nothing tells it from another."""
+    """The engine, which asks the store first; itself where nothing is stored or nothing tells it
+    from another.
+    """
     folder = os.environ.get(VARIABLE)
     if not folder or engine.identity is None:
         return engine

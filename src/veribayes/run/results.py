@@ -1,4 +1,6 @@
-"""From a comparison to a decision, a tree and a JSON entry: what a run says, computed once and stored with it."""
+"""From a comparison to a decision, a tree and a JSON entry: what a run says, computed once and
+stored with it.
+"""
 
 from __future__ import annotations
 

@@ -26,8 +26,9 @@ class Roles:
         judged: the candidate.
         scored: the candidate as its answers are scored: asked twice where it answers with draws.
         rivals: who else is scored against the truth, by name; the first is `prior_only`.
-        questioned: the reference with the joint of the queries, where it can say it and the candidate may; else the truth. None
-            where it is sampled: what is asked beside the primary endpoint wants an exact one.
+        questioned: the reference with the joint of the queries, where it can say it and the
+            candidate may; else the truth. None where it is sampled: what is asked beside the
+            primary endpoint wants an exact one.
     """
 
     truth: Candidate

@@ -1,4 +1,6 @@
-"""From two branches to scores: every metric that applies to their forms, corrected where a side is Monte Carlo."""
+"""From two branches to scores: every metric that applies to their forms, corrected where a side is
+Monte Carlo.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def all_scores(branch: Branch, truth: Branch, simulation: Simulation) -> dict[st
 def scores_in(
     names: Sequence[str], branch: Branch, truth: Branch, simulation: Simulation
 ) -> dict[str, Array]:
-    """The metrics among these that apply, and the Monte Carlo corrections where a side has replicates."""
+    """The metrics among these that apply, and the Monte Carlo corrections where a side has
+    replicates.
+    """
     scores: dict[str, Array] = {}
     for name in names:
         if name == "kl_density" and "kl" in scores and branch.predictive.form != "bins":
@@ -75,7 +79,8 @@ def _corrected(branch: Branch, truth: Branch, outcome: Array) -> dict[str, Array
 def _metric_scores(
     name: str, branch: Branch, truth: Branch, simulation: Simulation
 ) -> Array | None:
-    """The scores of one metric, (dataset, position, query); None where it does not apply to the two forms.
+    """The scores of one metric, (dataset, position, query); None where it does not apply to the two
+    forms.
 
     Raises:
         ArithmeticError: scores of another shape, or NaN where the query applies.

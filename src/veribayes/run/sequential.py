@@ -1,4 +1,6 @@
-"""A run that stops early: after every shard a bet against the tolerance, until it is won (test `e_mean`)."""
+"""A run that stops early: after every shard a bet against the tolerance, until it is won (test
+`e_mean`).
+"""
 
 from __future__ import annotations
 
@@ -49,9 +51,11 @@ def until_sure(task: Task, shards: Iterator[Shard], options: Options) -> Iterato
 
 
 def log_wealth(task: Task, shards: Sequence[Scored]) -> float:
-    """Largest log wealth so far of a bet that the mean divergence is above the tolerance (test `e_mean`); 0: no bet.
+    """Largest log wealth so far of a bet that the mean divergence is above the tolerance (test
+    `e_mean`); 0: no bet.
 
-    None is possible where a divergence may be negative, the reference may be too wrong, or thirty data sets are not there yet.
+    None is possible where a divergence may be negative, the reference may be too wrong, or thirty
+    data sets are not there yet.
     """
     primary = endpoint(task, shards[0].form, shards[0].levels)
     error = max(reference_error(shard) for shard in shards)

@@ -1,4 +1,6 @@
-"""The file of one shard: its scores, what happened, and predictives; bound to a key of all that they depend on."""
+"""The file of one shard: its scores, what happened, and predictives; bound to a key of all that
+they depend on.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Shards of a run in order, each read back when it is there under the same key, else computed and written.
+"""Shards of a run in order, each read back when it is there under the same key, else computed and
+written.
 
-A shard is a pure function of (task, engines, candidate, seed, range). Its scores survive it, and its predictives where those of
-the whole run fit into memory: the report shows some of them.
+A shard is a pure function of (task, engines, candidate, seed, range). Its scores survive it, and
+its predictives where those of the whole run fit into memory: the report shows some of them.
 """
 
 from __future__ import annotations
@@ -64,12 +65,16 @@ def shards(
 
 
 def _misses_predictions(scored: Scored, options: Options) -> bool:
-    """Whether a run that did not keep them scored predictions that are to be kept; asked again, they might be others."""
+    """Whether a run that did not keep them scored predictions that are to be kept; asked again,
+    they might be others.
+    """
     return options.keep_predictions and JUDGED not in scored.kept
 
 
 def _key(task: Task, roles: Roles, options: Options) -> str | None:
-    """What a shard depends on; None when the candidate has no identity, and then nothing is resumed."""
+    """What a shard depends on; None when the candidate has no identity, and then nothing is
+    resumed.
+    """
     if roles.judged.identity is None:
         return None
     questioned = None if options.tests == "none" else roles.questioned
@@ -111,7 +116,9 @@ def _compute(batch: Batch, task: Task, roles: Roles, options: Options) -> Scored
 def _rival_scores(
     branch: Branch, truth: Branch, simulation: Simulation, levels: tuple[float, ...] | None
 ) -> dict[str, Array]:
-    """What others are compared by; at the levels of the candidate as well, where it gives quantiles."""
+    """What others are compared by; at the levels of the candidate as well, where it gives
+    quantiles.
+    """
     scores = scoring.scores_in(scoring.COMPARED, branch, truth, simulation)
     if levels is not None:
         guess = scoring.quantiles(branch.predictive, levels)

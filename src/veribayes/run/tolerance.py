@@ -1,4 +1,6 @@
-"""The tolerance of the primary endpoint by its rule, where a task has none: 1 % of what the prior predictive costs."""
+"""The tolerance of the primary endpoint by its rule, where a task has none: 1 % of what the prior
+predictive costs.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,11 @@ TOLERANCE_SHARE = 0.01  # of the prior predictive's mean divergence, i.e. 99 % r
 
 
 def frozen_tolerance(task: Task, options: Options, levels: Sequence[float] | None = None) -> Task:
-    """The task with its tolerance; what is not frozen comes by the rule, from data sets that no comparison uses.
+    """The task with its tolerance; what is not frozen comes by the rule, from data sets that no
+    comparison uses.
 
-    That is a user's model, and quantiles at `levels`: nobody can know before which levels a candidate has.
+    That is a user's model, and quantiles at `levels`: nobody can know before which levels a
+    candidate has.
     """
     if task.tolerance is None:
         task = replace(task, tolerance=compute_tolerance(task, options=options))
@@ -38,12 +42,13 @@ def frozen_tolerance(task: Task, options: Options, levels: Sequence[float] | Non
 def compute_tolerance(
     task: Task, *, seed: int = 0, datasets: int = 2000, options: Options | None = None
 ) -> Tolerance:
-    """1 % of the mean divergence of the prior predictive from the exact predictive, on the stream `replicate`.
+    """1 % of the mean divergence of the prior predictive from the exact predictive, on the stream
+    `replicate`.
 
-    Both endpoints at once: KL in nats for densities, and what replaces it for draws (`endpoint`). Half the
-    chi-square divergence of categories is held to the tolerance of KL, which it is to second order. Its own mean over
-    the prior predictive is dominated by rare categories: 1.2 to 22 times as large, and infinite where the truth
-    excludes what the prior does not.
+    Both endpoints at once: KL in nats for densities, and what replaces it for draws (`endpoint`).
+    Half the chi-square divergence of categories is held to the tolerance of KL, which it is to
+    second order. Its own mean over the prior predictive is dominated by rare categories: 1.2 to 22
+    times as large, and infinite where the truth excludes what the prior does not.
 
     Raises:
         InputError: that mean is infinite, or nothing.
@@ -73,7 +78,8 @@ def quantile_tolerance(
     datasets: int = 2000,
     options: Options | None = None,
 ) -> float:
-    """The same for quantiles at these levels: 1 % of the mean quantile divergence of the prior predictive's.
+    """The same for quantiles at these levels: 1 % of the mean quantile divergence of the prior
+    predictive's.
 
     Raises:
         InputError: levels at which the context tells nothing.

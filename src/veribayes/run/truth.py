@@ -27,11 +27,13 @@ DIMENSIONS = (DATASET, POSITION, CHAIN, DRAW)
 
 
 def reference(task: Task, options: Options, progress: Progress | None = None) -> xr.DataTree:
-    """Compute and certify a reference alone; the tree holds /observed_data, /reference, /audit and the certificate.
+    """Compute and certify a reference alone; the tree holds /observed_data, /reference, /audit and
+    the certificate.
 
     Raises:
         ReferenceRefused: the reference, or its audit, did not earn trust.
-        InputError: an audit where there is nothing to audit, NUTS beside NUTS, or latents that one file cannot tell apart.
+        InputError: an audit where there is nothing to audit, NUTS beside NUTS, or latents that one
+            file cannot tell apart.
     """
     # the one posterior of a user's own data is kept draw by draw
     more = {"keep": "true"} if task.model.given else {}
@@ -63,10 +65,12 @@ def reference(task: Task, options: Options, progress: Progress | None = None) ->
 
 
 def require_names(latents: Sequence[str]) -> None:
-    """Refuse latents whose draws one file cannot hold side by side; what is called like a dimension is read as a coordinate.
+    """Refuse latents whose draws one file cannot hold side by side; what is called like a dimension
+    is read as a coordinate.
 
     Raises:
-        InputError: two names that differ in slashes and dots alone, or one that is a dimension of the file.
+        InputError: two names that differ in slashes and dots alone, or one that is a dimension of
+            the file.
     """
     first: dict[str, str] = {}
     for name in latents:
@@ -83,7 +87,10 @@ def require_names(latents: Sequence[str]) -> None:
 
 
 def plain(name: str) -> str:
-    """A site's name as the name of a variable: a slash is a group to netCDF. Injective after `require_names`."""
+    """A site's name as the name of a variable: a slash is a group to netCDF.
+
+    Injective after `require_names`.
+    """
     return name.replace("/", ".")
 
 
@@ -95,7 +102,10 @@ def _audit(task: Task, truth: Candidate, options: Options) -> xr.Dataset | None:
     if not options.audit:
         return None
     if truth.name == "nuts" or not is_audited(task.model) or task.model.given:
-        wanted = "another engine than nuts, on data that are simulated, with latents that a sampler serves"
+        wanted = (
+            "another engine than nuts, on data that are simulated, "
+            "with latents that a sampler serves"
+        )
         raise InputError(wanted, f"'{truth.name}' on '{task.name}'", "leave out --audit")
     nuts_options = options.audit_options
     return audited(task, truth, options.audit, seed=options.seed, nuts_options=nuts_options)
@@ -149,7 +159,9 @@ def _moments_group(branch: Branch) -> xr.Dataset:
 
 
 def _draws_group(branch: Branch) -> xr.Dataset | None:
-    """Draws of the latents as arviz stores them, (chain, draw, *event), behind the data set and the position where several."""
+    """Draws of the latents as arviz stores them, (chain, draw, *event), behind the data set and the
+    position where several.
+    """
     variables = {}
     for name, moments in branch.posterior.items():
         if "draws" in moments:

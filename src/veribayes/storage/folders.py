@@ -1,11 +1,13 @@
-"""Where results go: files that appear whole or not at all, and folders that belong to one request and have one writer.
+"""Where results go: files that appear whole or not at all, and folders that belong to one request
+and have one writer.
 
-A folder holds what one request asked for: a task, a candidate and options, each as it was named. `request.json` in the
-folder says which. What stands behind a name may change (weights, source, versions): then the same request computes again
-what has changed. Another request is refused, and nothing of the folder is touched.
+A folder holds what one request asked for: a task, a candidate and options, each as it was named.
+`request.json` in the folder says which. What stands behind a name may change (weights, source,
+versions): then the same request computes again what has changed. Another request is refused, and
+nothing of the folder is touched.
 
-A writer holds `.lock`, an advisory lock that the system gives back when the process ends, however it ends; the file itself
-stays, and tells who holds it.
+A writer holds `.lock`, an advisory lock that the system gives back when the process ends, however
+it ends; the file itself stays, and tells who holds it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ Request = Mapping[str, Any]
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it is renamed when the block ends well and removed when it does not.
+    """A temporary path beside `path` to write to; it is renamed when the block ends well and
+    removed when it does not.
 
     Raises:
         InputError: the file cannot be written there.
@@ -56,7 +59,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def require_room(path: Path, size: int) -> None:
-    """Refuse, before anything is written, a file for which the disk, a quota or a limit leaves no room.
+    """Refuse, before anything is written, a file for which the disk, a quota or a limit leaves no
+    room.
 
     Raises:
         OSError: as the system says it.

@@ -1,4 +1,5 @@
-"""Runs on disk: one netCDF file a task, written to a temporary name and renamed, with provenance in its attributes.
+"""Runs on disk: one netCDF file a task, written to a temporary name and renamed, with provenance in
+its attributes.
 
 OUT/TASK/shards/NNNNN.nc   scores of one range of data sets; its key says what it depends on
 OUT/TASK/run.nc            the whole run: scores, examples, audit, verdict
@@ -76,7 +77,9 @@ def _most_bytes(tree: xr.DataTree) -> int:
 
 
 def _checksums(node: xr.DataTree) -> dict[Any, dict[str, Any]]:
-    """A checksum for every array of numbers: a flipped bit makes the file unreadable instead of the result wrong."""
+    """A checksum for every array of numbers: a flipped bit makes the file unreadable instead of the
+    result wrong.
+    """
     encodings: dict[Any, dict[str, Any]] = {}
     for array in node.data_vars.values():
         fits = array.ndim and 0 < array.nbytes < MOST_BYTES
@@ -86,7 +89,8 @@ def _checksums(node: xr.DataTree) -> dict[Any, dict[str, Any]]:
 
 
 def netcdf_path(path: Path) -> Path:
-    """A place where a netCDF file can be written that `compare` and `report` read, before anything is computed for it.
+    """A place where a netCDF file can be written that `compare` and `report` read, before anything
+    is computed for it.
 
     Raises:
         InputError: another ending, a folder, or a place where nothing can be written.
@@ -141,7 +145,9 @@ def scores_dataset(scores: Mapping[str, npt.NDArray[Any]]) -> xr.Dataset:
 
 
 def predictive_dataset(predictive: Predictive, first: str = DATASET) -> xr.Dataset:
-    """A predictive with leading shape (dataset, position, query) as a group; attribute `form` names the form."""
+    """A predictive with leading shape (dataset, position, query) as a group; attribute `form` names
+    the form.
+    """
     variables = {}
     for name, values in predictive.variables().items():
         lead = () if name in predictive.shared else (first, POSITION, QUERY)
@@ -167,7 +173,8 @@ def _leading(values: xr.DataArray) -> xr.DataArray:
 
 
 def by_labels(group: xr.Dataset, labels: Mapping[str, npt.ArrayLike], name: str) -> xr.Dataset:
-    """A group whose entries stand in the order of `labels`, where it has coordinates; else counted from zero.
+    """A group whose entries stand in the order of `labels`, where it has coordinates; else counted
+    from zero.
 
     Args:
         labels: dimension -> what its entries are called, in the order that is wanted.
@@ -197,7 +204,9 @@ def _same_entries(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> bool:
 def arrays_dataset(
     arrays: Mapping[str, npt.NDArray[Any]], first: str, rows: int, shared: frozenset[str]
 ) -> xr.Dataset:
-    """A family's observed arrays as a group; dimensions beyond the first are named after their array."""
+    """A family's observed arrays as a group; dimensions beyond the first are named after their
+    array.
+    """
     out = {}
     for name, values in arrays.items():
         # no argument of a program has a dot in its name
@@ -238,7 +247,7 @@ def certificate_of(plain: Mapping[str, Any]) -> Certificate:
 
 
 def provenance(**more: Any) -> dict[str, Any]:
-    """Where a run came from: versions, commit, source digest, platform, and whatever else is given."""
+    """Where a run came from: versions, commit, source digest, platform, and what else is given."""
     return {
         "packages": {p: _version(p) for p in PACKAGES},
         "python": platform.python_version(),
@@ -251,7 +260,7 @@ def provenance(**more: Any) -> dict[str, Any]:
 
 @cache
 def source_digest() -> str:
-    """SHA-256 over the package's own Python files: two runs with equal digests ran the same code."""
+    """SHA-256 over the package's Python files (`sources`): with equal ones the same code ran."""
     digest = hashlib.sha256()
     for path in sources():
         name = path.relative_to(PACKAGE).as_posix()
@@ -260,7 +269,9 @@ def source_digest() -> str:
 
 
 def sources() -> list[Path]:
-    """The package's Python files that a stored number may depend on, through the links to the top-level folders."""
+    """The package's Python files that a stored number may depend on, through the links to the
+    top-level folders.
+    """
     rooms = [path for path in PACKAGE.iterdir() if path.is_dir() and path.name not in SHOWN]
     inside = [path for room in rooms for path in room.rglob("*.py")]
     return sorted([*PACKAGE.glob("*.py"), *inside])

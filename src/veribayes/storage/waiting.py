@@ -47,7 +47,8 @@ class Watch:
         since the last line.
         """
         place = f", at {_place}" if _place else ""
-        text = f"still at work: {self.name}{place}; {self.done} of {self.total} done, {elapsed:.0f} s elapsed"
+        counted = f"{self.done} of {self.total} done, {elapsed:.0f} s elapsed"
+        text = f"still at work: {self.name}{place}; {counted}"
         if processor > STILL * waited:
             return text
         threads = os.environ.get("PJRT_NPROC", "")

@@ -1,4 +1,6 @@
-"""What is judged beside the primary endpoint: other endpoints and tests, calibration, where the divergence concentrates."""
+"""What is judged beside the primary endpoint: other endpoints and tests, calibration, where the
+divergence concentrates.
+"""
 
 from __future__ import annotations
 

@@ -78,7 +78,10 @@ def _of_rivals(rivals: Mapping[str, Rival]) -> list[Finding]:
     findings = []
     for name, rival in rivals.items():
         if rival.passes:
-            text = f"'{name}' is equivalent too at this tolerance: it cannot tell the candidate from that"
+            text = (
+                f"'{name}' is equivalent too at this tolerance: "
+                "it cannot tell the candidate from that"
+            )
             findings.append(Finding("tolerance_passes_rival", text, {"rival": name}))
     return findings
 
@@ -89,7 +92,10 @@ def _of_floors(comparison: Comparison, primary: Primary) -> list[Finding]:
     findings = []
     in_bins = "kl_density" in scores and scored.form == "bins"
     if in_bins and not primary.decided.infinite_share:
-        text = "{} nats of KL between densities are the price of the bins; the rest is KL between their masses"
+        text = (
+            "{} nats of KL between densities are the price of the bins; "
+            "the rest is KL between their masses"
+        )
         findings.append(_floor("discretisation_floor", text, scores["kl_density"], scores["kl"]))
     hidden = unheld(scored)
     if hidden > 0:
@@ -120,7 +126,10 @@ def _of_levels(levels: tuple[float, ...] | None) -> list[Finding]:
         return []
     some = ", ".join(f"{level:g}" for level in levels[:SHOWN_LEVELS])
     more = ", …" if len(levels) > SHOWN_LEVELS else ""
-    text = f"judged by its quantiles at {some}{more}: what lies between and beyond these levels is not its statement"
+    text = (
+        f"judged by its quantiles at {some}{more}: "
+        "what lies between and beyond these levels is not its statement"
+    )
     return [Finding("levels", text)]
 
 
@@ -128,9 +137,9 @@ def _number_type(scored: Scored, hidden: float) -> Finding:
     """Zeros that the type of the candidate's numbers may have made."""
     mass, limit = unheld_mass(scored), zero_limit(scored)
     text = (
-        f"zeros of the candidate at outcomes of exact mass up to {limit:.2g} may be rounding of its number type and are not "
-        f"held against it; the exact mass concerned is {mass:.2g} on average, and may hide {hidden:.2g} nats: return "
-        "log_probs, which have no such limit"
+        f"zeros of the candidate at outcomes of exact mass up to {limit:.2g} may be rounding of "
+        f"its number type and are not held against it; the exact mass concerned is {mass:.2g} on "
+        f"average, and may hide {hidden:.2g} nats: return log_probs, which have no such limit"
     )
     return Finding("number_type", text, {"limit": limit, "mass": mass, "hidden": hidden})
 

@@ -1,4 +1,6 @@
-"""The decision about the primary endpoint, and what it rests on where the candidate answers with draws."""
+"""The decision about the primary endpoint, and what it rests on where the candidate answers with
+draws.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ class Primary:
 
     @property
     def is_rounding(self) -> bool:
-        """Whether no data set costs more than the reference may be wrong by: that it is larger somewhere means nothing."""
+        """Whether no data set costs more than the reference may be wrong by: that it is larger
+        somewhere means nothing.
+        """
         return self.is_finite and bool(np.abs(self.clusters).max() <= self.reference_error)
 
     def entry(self) -> dict[str, Any]:

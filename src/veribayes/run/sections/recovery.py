@@ -14,7 +14,9 @@ from veribayes.validation import bootstrap, decision
 
 @dataclass(frozen=True)
 class Recovery:
-    """1 - divergence of a predictor / divergence of the prior predictive, with its 95 % limits; None where it is undefined."""
+    """1 - divergence of a predictor / divergence of the prior predictive, with its 95 % limits;
+    None where it is undefined.
+    """
 
     interval: bootstrap.Interval | None
 

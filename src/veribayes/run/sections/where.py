@@ -38,7 +38,9 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class ByQuery:
-    """Mean divergence by what is asked for, with simultaneous limits and the share of the endpoint that comes from there."""
+    """Mean divergence by what is asked for, with simultaneous limits and the share of the endpoint
+    that comes from there.
+    """
 
     profile: profiles.Profile
     names: Sequence[str]
@@ -129,7 +131,8 @@ def curves_group(comparison: Comparison, primary: Primary, curve: Curve) -> xr.D
 def query_names(task: Task, queries: int) -> tuple[list[str], npt.NDArray[np.int64]]:
     """Names of what is asked for, and for each query the number of its name.
 
-    Queries about one node of a network share a name; the queries of other families are exchangeable and share one too.
+    Queries about one node of a network share a name; the queries of other families are exchangeable
+    and share one too.
     """
     nodes = list(task.model.asked)
     return nodes or ["all"], np.arange(queries) % max(len(nodes), 1)
