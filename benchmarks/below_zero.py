@@ -19,7 +19,7 @@ from scipy.special import ndtr
 from scipy.stats import binomtest
 
 from veribayes.predictive import Array
-from veribayes.validation import bootstrap
+from veribayes.validation import bootstrap, resampling
 
 DRAWS, DATASETS, POOL = 1000, 1000, 5000
 SIZES, QUERIES = (1, 2, 4, 8, 16, 32, 64), 8  # of gp-rbf-1d, as the next three
@@ -104,7 +104,7 @@ def below(values: Array) -> Array:
     deviations = values - found.mean
     one_more = bootstrap._one_more(deviations)
     farthest = np.where(found.log, found.mean + found.clusters * one_more, np.inf)
-    points = [found.at(bootstrap._order(found.t, level)) for level in LEVELS]
+    points = [found.at(resampling.order(found.t, level)) for level in LEVELS]
     return np.array([np.minimum(point + one_more, farthest) < 0 for point in points])
 
 

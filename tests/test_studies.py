@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import acceptance, again, comparison
+from benchmarks import acceptance, again, below_zero, comparison
 
 from veribayes.validation import questions
 from veribayes.validation.checks._null import attainable
@@ -70,3 +70,14 @@ def test_so_few_labellings_can_reject_and_their_frequency_has_limits() -> None:
     attainable(level, dict.fromkeys(comparison.TESTS, least))
     row = {"shape": "uniform", "latents": 1, "chained": False, "runs": 200, "counts": {"different": 200}}  # fmt: skip
     assert comparison.shown(row)["different, %"] == "100.0 [98.2, 100.0]"
+
+
+def test_an_interval_below_zero_is_counted_at_both_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Means that lie 0, 2.4 and 5 standard errors below zero: beyond neither level, the first, both."""
+    monkeypatch.setattr(below_zero, "DESIGNS", 100)
+    rng = np.random.default_rng(0)
+    scores = below_zero.scores(rng, below_zero.predictive_sds(rng))
+    centred = scores - scores.mean()
+    error = centred.std(ddof=1) / 10
+    runs = np.stack([centred, centred - 2.4 * error, centred - 5 * error], 1)
+    assert below_zero.below(runs).tolist() == [[False, True, True], [False, False, True]]
