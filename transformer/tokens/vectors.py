@@ -1,10 +1,10 @@
-"""A set of real vectors, and queries that are real vectors too, or none: any family of exchangeable
-real observations.
+"""A set of real vectors, with queries that are real vectors too, or none.
 
-All columns that the layout calls observations stand side by side in a token, all that it calls
-queries in another. Where nothing is asked, the query is the next observation, and one learned token
-answers for it. Numbers enter in units of the prior: from centre and spread of a few hundred
-simulated data sets, which the config keeps.
+So is any family of exchangeable real observations read. All columns that the layout calls
+observations stand side by side in a token, all that it calls queries in another. Where nothing is
+asked, the query is the next observation, and one learned token answers for it. Numbers enter in
+units of the prior: from centre and spread of a few hundred simulated data sets, which the config
+keeps.
 
 Every vector reads the sink and the vectors, nobody reads a query, and there are no positions.
 """
