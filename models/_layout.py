@@ -82,17 +82,17 @@ class Layout:
     def reader(self) -> str:
         """The token part that reads such data: the one that is named, or by the columns; empty where none fits.
 
-        A set of real observations with real queries, or without, is one of vectors; a sequence of categories is one of symbols.
+        A set of observations with queries, or without, is one of vectors, in which codes of categories are numbers; a sequence
+        of categories is one of symbols.
         """
         if self.tokens:
             return self.tokens
         foreign = [column for column in self.columns if column.role not in ("observation", "query")]
         if foreign or self.shared or not self.listed:
             return ""
-        kinds = {column.values for column in self.columns}
-        if self.order == "set" and kinds == {"real"}:
+        if self.order == "set":
             return "vectors"
-        if self.order == "sequence" and len(self.columns) == 1 and kinds == {"category"}:
+        if len(self.columns) == 1 and self.columns[0].values == "category":
             return "symbols"
         return ""
 

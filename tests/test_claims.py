@@ -268,6 +268,24 @@ def test_the_laboratory_scores_as_a_run_does() -> None:
     assert whole["verdict"] == "different"
 
 
+def test_a_network_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("veribayes.run.training.MEASURE_DATASETS", 20)
+    laboratory = Laboratory(full=False, seed=0, folder=tmp_path)
+    task = laboratory.task("mtd-q3-m3", positions=(4, 8))
+    recipe = {
+        "steps": 2,
+        "batch": 2,
+        "learning_rate": 1e-3,
+        "network": {"width": 8, "layers": 1, "heads": 1},
+    }
+    first = laboratory.train(task, recipe, seed=1)
+    written = (first / "card.json").stat().st_mtime_ns
+    assert laboratory.train(task, recipe, seed=1) == first
+    assert (first / "card.json").stat().st_mtime_ns == written
+    data = laboratory.simulate(task, 3).data
+    assert laboratory.ask(task, first, data).predictive.shape == (3, 2, 1)
+
+
 @pytest.mark.study
 def test_every_quick_outcome_is_the_expected_one(tmp_path: Path) -> None:
     ledger = claims.run(out=tmp_path)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_a_plug_in_that_is_no_part_is_named(
         (Layout((VALUE,), "slots"), ""),
         (Layout((VALUE, Column("age", "given")), "set"), ""),
         (Layout((VALUE, Column("at", "query", ("query",), shared=True)), "set"), ""),
-        (Layout((Column("y", "observation", ("draw",), "category"),), "set"), ""),
+        (Layout((Column("y", "observation", ("draw",), "category"),), "set"), "vectors"),
     ],
 )
 def test_columns_say_which_tokens_read_them(layout: Layout, reader: str) -> None:
@@ -121,7 +122,7 @@ def test_columns_say_which_tokens_read_them(layout: Layout, reader: str) -> None
     if reader == "vectors":
         vectors.require_readable(layout)
     elif not layout.tokens and layout.columns[0].values == "real":
-        with pytest.raises(InputError, match="a set of real observations"):
+        with pytest.raises(InputError, match="a set of observations"):
             vectors.require_readable(layout)
 
 
@@ -155,6 +156,26 @@ def test_vectors_without_queries_are_asked_for_the_next() -> None:
     context = np.random.default_rng(0).standard_normal((3, 6, 2))
     said = candidate(context, None)
     assert {name: values.shape for name, values in said.items()} == {"mean": (3, 1), "sd": (3, 1)}
+
+
+def test_a_set_of_categories_is_read_by_its_codes() -> None:
+    """Throws of a coin: states of the outcome, no unit, and the head of categories."""
+    rng = np.random.default_rng(0)
+    throws = rng.integers(0, 2, (256, 4))
+    drawn = SimpleNamespace(data=None, outcome=throws[:, :1, None].astype(float))
+    model: Any = SimpleNamespace(
+        layout=Layout((Column("throws", "observation", ("throw",), "category"),), "set"),
+        simulate=lambda *arguments: drawn,
+        inputs=lambda data, position: (throws, None),
+        n_categories=2,
+    )
+    task: Any = SimpleNamespace(model=model, design=SimpleNamespace(positions=(1, 4)))
+    sizes = vectors.PART.sizes(task)
+    assert (sizes["inputs"], sizes["states"], "unit" in sizes) == (1, (2,), False)
+    config = config_from({"family": "vectors", **sizes, **SMALL})
+    said = NetworkCandidate(random_network(config))(throws[:3], None)
+    assert config.head == "categories"
+    assert said["probs"].shape == (3, 1, 2)
 
 
 def test_vectors_enter_in_units_of_the_prior() -> None:

@@ -1,4 +1,7 @@
-"""Judging knows no family: neither its name nor its module stands in validation/, nor where predictors are compared."""
+"""Judging knows no family: neither its name nor its module stands in validation/, nor where predictors are compared.
+
+A claim is about something, and may name it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from veribayes import registry
 TOP = Path(__file__).resolve().parents[2]
 RUN = TOP / "src" / "veribayes" / "run"
 JUDGING = [
-    *sorted((TOP / "validation").rglob("*.py")),
+    *(p for p in sorted((TOP / "validation").rglob("*.py")) if p.parent.name != "claims"),
     *(RUN / f"{name}.py" for name in ("identification", "predictors", "probes")),
 ]
 KINDS = {*registry.names("family"), "numpyro"}  # the file of that kind has another name

@@ -11,7 +11,7 @@ from pathlib import Path
 
 PATIENCE = 60  # seconds; processes start in one or two
 SLOW = """
-import os, sys, time
+import os, signal, sys, time
 from dataclasses import dataclass
 from pathlib import Path
 from veribayes.validation import _shards
@@ -27,6 +27,8 @@ class Slow(_shards.Job):
         Path(f"{os.getpid()}.started").touch()
         time.sleep(600 if self.n == 1 else 0)
         return {"done": 1}
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 
 if __name__ == "__main__":
     try:

@@ -1,5 +1,6 @@
-"""The disentangled transformer: attention without feed-forward layers, whose stream keeps
-everything apart (arXiv 2604.10848).
+"""The disentangled transformer: attention alone, whose stream keeps everything apart.
+
+It is that of arXiv 2604.10848, without feed-forward layers.
 
     DisentangledConfig   every choice that shapes the tensors
     Disentangled         symbols -> layers -> log probabilities of the next symbol

@@ -1,5 +1,6 @@
-"""Kernel attention with learnable scales: gradient descent on kernel ridge regression, its numbers
-found by training.
+"""Kernel attention with learnable scales: gradient descent on kernel ridge regression.
+
+Its numbers are found by training.
 
     KernelSolverConfig   every choice that shapes the tensors
     KernelSolver         points and queries -> layers -> log masses of cells

@@ -1,8 +1,7 @@
-"""A bar distribution: a logit for each of `cells` equal bins between two half-normal tails (arXiv
-2112.10510).
+"""A bar distribution: a logit for each of `cells` equal bins between two half-normal tails.
 
-The loss is measured in the masses of the cells. Borders lie on [-reach, reach] in the unit of the
-outcome.
+It is that of arXiv 2112.10510. The loss is measured in the masses of the cells. Borders lie on
+[-reach, reach] in the unit of the outcome.
 """
 
 from __future__ import annotations

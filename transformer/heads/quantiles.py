@@ -1,10 +1,10 @@
-"""Quantiles at `levels` equidistant levels (k + 1/2) / K, increasing by construction, for outcomes
-without a known density.
+"""Quantiles at `levels` equidistant levels (k + 1/2) / K, increasing by construction.
 
-The loss is the mean pinball loss, twice over, less that of the law's own quantiles, in standard
-deviations of the outcome under the prior: as K grows it becomes the divergence of the continuous
-ranked probability score (Gneiting & Raftery 2007, doi:10.1198/016214506000001437). From a label it
-is the score itself. Any law that knows its quantiles can be a target.
+They serve outcomes without a known density. The loss is the mean pinball loss, twice over, less
+that of the law's own quantiles, in standard deviations of the outcome under the prior: as K grows
+it becomes the divergence of the continuous ranked probability score (Gneiting & Raftery 2007,
+doi:10.1198/016214506000001437). From a label it is the score itself. Any law that knows its
+quantiles can be a target.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Evidence on some nodes: a token a node, its observed state or "not observed". A Bayesian network
-with known tables.
+"""Evidence on some nodes: a token a node, its observed state or "not observed".
 
-Every node reads every node, and each answers for itself; what is observed is certain.
+So are Bayesian networks with known tables read. Every node reads every node, and each answers for
+itself; what is observed is certain.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Complete rows, and row prefixes whose next node is asked for: a Bayesian network with unknown
-tables.
+"""Complete rows, and row prefixes whose next node is asked for.
 
-Every row reads the sink and the rows, nobody reads a query, and there are no positions: predictions
-depend neither on the order of the rows nor on the other queries.
+So are Bayesian networks with unknown tables read. Every row reads the sink and the rows, nobody
+reads a query, and there are no positions: predictions depend neither on the order of the rows nor
+on the other queries.
 """
 
 from __future__ import annotations

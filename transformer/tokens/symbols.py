@@ -1,7 +1,7 @@
-"""A start token and the symbols of a sequence, with an answer after every prefix: a Markov chain
-with unknown parameters.
+"""A start token and the symbols of a sequence, with an answer after every prefix.
 
-Every token reads itself and what came before, with rotary positions, because lags are relative.
+So are Markov chains with unknown parameters read. Every token reads itself and what came before,
+with rotary positions, because lags are relative.
 """
 
 from __future__ import annotations

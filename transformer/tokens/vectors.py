@@ -1,10 +1,10 @@
-"""A set of real vectors, and queries that are real vectors too, or none: any family of exchangeable
-real observations.
+"""A set of real vectors, with queries that are real vectors too, or none.
 
-All columns that the layout calls observations stand side by side in a token, all that it calls
-queries in another. Where nothing is asked, the query is the next observation, and one learned token
-answers for it. Numbers enter in units of the prior: from centre and spread of a few hundred
-simulated data sets, which the config keeps.
+So is any family of exchangeable observations read; codes of categories are numbers here. All
+columns that the layout calls observations stand side by side in a token, all that it calls queries
+in another. Where nothing is asked, the query is the next observation, and one learned token answers
+for it. Numbers enter in units of the prior: from centre and spread of a few hundred simulated data
+sets, which the config keeps.
 
 Every vector reads the sink and the vectors, nobody reads a query, and there are no positions.
 """
@@ -120,20 +120,19 @@ class VectorTokens(nn.Module):
 
 
 def require_readable(layout: Layout) -> None:
-    """Refuse a layout that is no set of real observations, each data set's own, with queries or
-    without.
+    """Refuse a layout that is no set of observations, each data set's own, with queries or without.
 
     Raises:
-        InputError: another order, role or kind of values.
+        InputError: another order, or another role.
     """
     foreign = [
         column.name
         for column in layout.columns
-        if column.role not in ("observation", "query") or column.values != "real" or column.shared
+        if column.role not in ("observation", "query") or column.shared
     ]
     if layout.order != "set" or foreign:
         got = f"a {layout.order}" if layout.order != "set" else ", ".join(foreign)
-        raise InputError("a set of real observations, and real queries of each data set", got)
+        raise InputError("a set of observations, and queries of each data set", got)
 
 
 def side_by_side(values: Any) -> Array:

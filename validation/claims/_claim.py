@@ -72,6 +72,10 @@ class Lab(Protocol):
         """The entry of a run, as `veribayes verify --json` prints it."""
         ...
 
+    def train(self, task: Task, recipe: Mapping[str, Any], *, seed: int) -> object:
+        """A network that was trained by a recipe as a task file has it; a candidate for `ask`."""
+        ...
+
 
 @dataclass(frozen=True)
 class Threshold:

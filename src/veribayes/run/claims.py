@@ -22,7 +22,7 @@ from veribayes.storage import folders, store
 from veribayes.validation.claims._claim import UNDECIDED, Claim, Paper
 
 SCHEMA = "veribayes.claims/1"
-LEDGER, OUTCOMES = "claims.json", "outcomes"
+LEDGER, OUTCOMES, NETWORKS = "claims.json", "outcomes", "networks"
 EXPECTED, OTHER, OPEN = 0, 1, 3  # exit codes
 
 Progress = Callable[[int], None]
@@ -121,7 +121,7 @@ def run(
         InputError: an unknown name, or a folder of another form or seed.
     """
     chosen = selected(names)
-    laboratory = Laboratory(full, seed)
+    laboratory = _laboratory(full, seed, out)
     request = {"claims": "literature", "form": _form(full), "seed": seed}
     rows = []
     with nullcontext() if out is None else folders.owned(out, request):
@@ -140,6 +140,10 @@ def run(
         if out is not None:
             store.write_text(out / LEDGER, json.dumps(ledger, indent=1, allow_nan=False) + "\n")
     return ledger
+
+
+def _laboratory(full: bool, seed: int, out: Path | None) -> Laboratory:
+    return Laboratory(full, seed) if out is None else Laboratory(full, seed, out / NETWORKS)
 
 
 def exit_code(rows: Sequence[dict[str, Any]]) -> int:

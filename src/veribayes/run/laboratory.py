@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,11 @@ from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.run import pipeline
 from veribayes.run.pipeline import Options
+from veribayes.storage import store
 from veribayes.tree import Branch, Data, Simulation
 
+NETWORKS = Path("runs/claims/networks")
+PRESET = "claim"
 STREAM = "verify"  # training and tuning see other streams
 OPTIONS = ("audit", "tests", "reference")  # of a run; every other option is the candidate's
 
@@ -29,10 +33,12 @@ class Laboratory:
     Attributes:
         full: whether the long form is asked for.
         seed: with it every number is determined.
+        folder: where training leaves its networks, so that a second call finds or continues them.
     """
 
     full: bool
     seed: int
+    folder: Path = NETWORKS
 
     def task(self, name: str, **design: Any) -> Task:
         """A shipped task by name, with other positions or queries where they are given."""
@@ -86,3 +92,21 @@ class Laboratory:
         tree = pipeline.run(task, candidate, settings)
         entry: dict[str, Any] = json.loads(tree.attrs["result"])
         return entry
+
+    def train(self, task: Task, recipe: Mapping[str, Any], *, seed: int) -> Path:
+        """Train a network on the processor; what is finished is found again, what was interrupted goes on.
+
+        Args:
+            recipe: entries as under `training:` in a task file.
+            seed: of the training; independent networks have different ones.
+
+        Returns:
+            The checkpoint's folder, which is a candidate.
+        """
+        from veribayes.run.training import train_task
+
+        identity = [task.model_hash, dict(recipe), seed]
+        folder = self.folder / store.digest_of(identity)[:16]
+        with_recipe = replace(task, training={PRESET: dict(recipe)})
+        train_task(with_recipe, preset=PRESET, device="cpu", out=folder, seed=seed)
+        return folder
