@@ -47,8 +47,8 @@ def fingerprint(values: Any) -> float:
     return float((array * np.cos(np.arange(array.size)).reshape(array.shape)).sum())
 
 
-def test_all_are_recorded() -> None:
-    assert sorted(RECORDED) == registry.names("checkpoint")
+def test_none_of_them_is_gone() -> None:
+    assert set(RECORDED) <= set(registry.names("checkpoint"))
 
 
 @pytest.mark.parametrize("name", sorted(RECORDED))
