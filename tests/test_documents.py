@@ -83,7 +83,7 @@ def test_tasks_and_candidates_that_are_shown_exist() -> None:
         for kind in ("task", "checkpoint", "engine", "construction")
         for name in registry.names(kind)
     }
-    kinds = {"tasks", "engines", "candidates", "metrics", "tests"}
+    kinds = {"tasks", "engines", "candidates", "metrics", "tests", *registry.names("claim")}
     for document, line in commands("veribayes"):
         values = [word for before, word in pairwise(line) if not word.startswith("-") and
                   (before in ("--candidate", "--engine", "--against", "--task") or before == line[0])]  # fmt: skip
