@@ -23,7 +23,7 @@ from veribayes.tree.method import Method
 class SwitchConjugate:
     """The conjugate normal, or its mixture with the marginal law."""
 
-    method: ClassVar[str] = Method.EXACT
+    method: ClassVar[Method] = Method.EXACT
     families: ClassVar[tuple[str, ...]] = ("context_switch",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:

@@ -31,7 +31,7 @@ BOUND = 1e-12  # nats; against the conjugate engine 4e-16 over 100 data sets
 class SwitchQuadrature:
     """A mixture over the nodes of the mean."""
 
-    method: ClassVar[str] = Method.QUADRATURE
+    method: ClassVar[Method] = Method.QUADRATURE
     families: ClassVar[tuple[str, ...]] = ("context_switch",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:

@@ -20,7 +20,9 @@ from veribayes.tree.method import Method
 class ContextOnly:
     """The posterior predictive of the mean."""
 
-    method: ClassVar[str] = Method.ESTIMATOR
+    method: ClassVar[Method] = Method.ESTIMATOR
+    label: ClassVar[str] = "the context alone"
+    about: ClassVar[str] = "the posterior predictive of the mean, whatever the cue says"
     families: ClassVar[tuple[str, ...]] = ("context_switch",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:

@@ -20,7 +20,9 @@ from veribayes.tree.method import Method
 class CueIgnored:
     """Exact Bayes for a hidden cue."""
 
-    method: ClassVar[str] = Method.ESTIMATOR
+    method: ClassVar[Method] = Method.ESTIMATOR
+    label: ClassVar[str] = "the cue ignored"
+    about: ClassVar[str] = "exact Bayes for a cue that nobody sees"
     families: ClassVar[tuple[str, ...]] = ("context_switch",)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
