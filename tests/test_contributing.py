@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_page_has_files_and_commands() -> None:
     assert len(FILE.findall(TEXT)) >= 8
-    assert len(steps()) >= 5
+    assert len(steps()) >= 4
 
 
 @pytest.mark.parametrize("step", steps(), ids=lambda step: step.command)

@@ -127,6 +127,7 @@ def _write_often(path: str, times: int) -> None:
         references.write(Path(path), "key", branch(3.0))
 
 
+@pytest.mark.study
 def test_two_writers_leave_one_good_file(tmp_path: Path) -> None:
     path = tmp_path / "key.nc"
     with get_context("spawn").Pool(1) as pool:

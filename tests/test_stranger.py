@@ -214,6 +214,7 @@ def test_it_trains_a_network_by_the_recipe_of_its_layout(site: Path, tmp_path: P
     assert "values seen" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.study
 def test_its_own_head_tokens_and_architecture_serve_like_those_that_are_shipped(
     site: Path, tmp_path: Path
 ) -> None:

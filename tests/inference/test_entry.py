@@ -177,12 +177,14 @@ def program(y: Any) -> None:
 
 def test_every_default_reference_computes_the_posterior() -> None:
     """Of every family, and of every task that is shipped: as a word alone, no engine runs."""
+    tasks = [load_task(name) for name in registry.names("task")]
     models = [*MODELS.values(), NumPyroModel(program, {"y": np.zeros(3)})]
+    models += [task.model for task in tasks]
     assert {model.kind for model in models} == {
         registry.load("family", name).kind for name in registry.names("family")
     }
     references = {model.defaults()["reference"] for model in models}
-    references |= {load_task(name).reference for name in registry.names("task")}
+    references |= {task.reference for task in tasks}
     for name in sorted(references):
         engine = registry.load("engine", name)
         assert isinstance(engine.method, Method), name
