@@ -91,3 +91,40 @@ def test_the_rest_is_listed_and_verified(kind: str, tmp_path: Path) -> None:
     options = ["--datasets", "4", "--audit", "0", "--json", "--out", str(tmp_path / "run")]
     done = run(folder, "verify", "bn-general5", *options)
     assert done.returncode == 3, done.stderr[-3000:]
+
+
+GENERIC = ("tests/parts", "tests/test_kinds.py", "tests/validation/test_decision.py")
+BESIDE = ("pyproject.toml", "README.md", "docs", "benchmarks")  # what linters and these tests read
+
+
+@pytest.mark.study
+@pytest.mark.parametrize("kind", ["mtd", "gaussian_process"])
+def test_the_rest_lints_and_passes_the_general_tests(kind: str, tmp_path: Path) -> None:
+    """Styles, types and import contracts of the package, and what is asked of every task."""
+    folder = without(kind, tmp_path)
+    for name in (*BESIDE, "tests"):
+        source = TOP / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    programs = Path(sys.executable).parent
+    for command in (
+        [str(programs / "ruff"), "check", "src", *FOLDERS],
+        [str(programs / "mypy")],
+        [str(programs / "lint-imports")],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "not study",
+            "-p",
+            "no:cacheprovider",
+            *GENERIC,
+        ],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+        assert done.returncode == 0, (command[0], done.stdout[-3000:], done.stderr[-1000:])
