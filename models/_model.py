@@ -25,6 +25,7 @@ from veribayes.tree.shown import Example, Shown
 if TYPE_CHECKING:
     from veribayes.models._task import Design
 
+PLACES = 8  # classes of the default distance; the last one is open
 Groups = dict[str, npt.NDArray[np.bool_]]
 Draw = Callable[[Data], Array]
 
@@ -264,14 +265,13 @@ class Model(ABC):
         return {}
 
     def distance(self, context: Any, query: Any) -> Distance:
-        """How far each observation lies from each query.
-
-        Raises:
-            InputError: the family knows none.
-        """
-        raise InputError(
-            "a family with a distance between observations and queries", f"'{self.kind}'"
-        )
+        """How far each observation lies from each query: by default its place, counted from the last."""
+        del query  # every query stands behind the last observation
+        length = _length(context)
+        back = np.arange(length)[::-1]
+        most = min(length, PLACES)
+        labels = [*map(str, range(1, most)), f"{most}+"]
+        return Distance("places back", labels, np.minimum(back, most - 1)[None, None])
 
     def known_tables(self, length: int) -> Sequence[Table]:
         """Known conditional probabilities that answers imply; none where everything is unknown.
@@ -280,6 +280,22 @@ class Model(ABC):
             length: context size at which sequences are asked.
         """
         return ()
+
+
+def _length(context: Any) -> int:
+    """Number of observations in what a candidate sees: the axis after that of the data sets.
+
+    Raises:
+        InputError: there is no such axis.
+    """
+    if isinstance(context, Mapping):
+        arrays = list(context.values())
+    else:
+        arrays = [context] if hasattr(context, "shape") else list(vars(context).values())
+    shape: tuple[int, ...] = np.shape(arrays[0]) if arrays else ()
+    if len(shape) < 2:
+        raise InputError("a context of observations", f"an array of shape {shape}")
+    return int(shape[1])
 
 
 def _type(values: npt.NDArray[Any]) -> str:

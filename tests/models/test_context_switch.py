@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,22 @@ def test_conditional_on_draws_averages_to_the_predictive(cue: str) -> None:
     exact = branch.predictive[:, 0]
     points = np.broadcast_to(np.linspace(-4, 4, 9), (*exact.shape, 9))
     np.testing.assert_allclose(averaged.cdf(points), exact.cdf(points), atol=0.012)
+
+
+def test_places_are_counted_from_the_last_observation() -> None:
+    """The default of every family without a distance of its own; places beyond the eighth are one class."""
+    model = ContextSwitch()
+    for context in (
+        np.zeros((2, 10)),
+        {"c": np.zeros((2, 10))},
+        SimpleNamespace(c=np.zeros((2, 10))),
+    ):
+        found = model.distance(context, None)
+        assert found.labels == ["1", "2", "3", "4", "5", "6", "7", "8+"]
+        assert found.classes.tolist() == [[[7, 7, 7, 6, 5, 4, 3, 2, 1, 0]]]
+    assert model.distance(np.zeros((2, 3)), None).labels == ["1", "2", "3+"]
+    with pytest.raises(InputError, match="a context of observations"):
+        model.distance(np.zeros(3), None)
 
 
 def test_cues_that_are_none_are_refused() -> None:
