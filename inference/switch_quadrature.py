@@ -24,7 +24,7 @@ COARSE = 2001  # nodes over the prior
 PRIOR_RANGE = 9.0  # prior standard deviations on each side
 FINE = 21  # nodes over the posterior
 POSTERIOR_RANGE = 7.5  # posterior standard deviations on each side
-BOUND = 1e-12  # nats; against the conjugate engine 4e-16 over 100 data sets
+BOUND = 1e-12  # nats; tests/models/test_context_switch.py holds it against the conjugate engine
 
 
 @dataclass(frozen=True)

@@ -184,10 +184,6 @@ class ContextSwitch(Model):
 
     # -- for readers --------------------------------------------------------------------------------------------------
 
-    @property
-    def asked(self) -> tuple[str, ...]:
-        return ()
-
     def sentence(self) -> str:
         cue = "an observed cue" if self.cue == OBSERVED else "a hidden cue"
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -45,7 +46,7 @@ class Config(Protocol):
     def to_dict(self) -> dict[str, Any]: ...
 
 
-class InContext(nn.Module):
+class InContext(nn.Module, ABC):
     """A network that answers queries from a context: arrays of its tokens in, outputs of its head
     out, (B, Q, K).
     """
@@ -70,9 +71,9 @@ class InContext(nn.Module):
         """Weights that are updated as matrices (by Muon); all others go to AdamW."""
         return []
 
+    @abstractmethod
     def initialise(self, seed: int) -> InContext:
         """Write the first weights, a function of the seed; returns the network itself."""
-        raise NotImplementedError
 
 
 def frozen(value: Any) -> Any:

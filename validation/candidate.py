@@ -29,7 +29,6 @@ class Candidate:
             the same answer.
         exposes_latents: whether it may say something about latents, beside its predictions.
         exposes_joint: whether it may answer with the joint of the queries of a data set.
-        generates: whether it can go on from a context by itself.
         askable: whether it can be asked about other data sets, or again; what is recorded cannot.
     """
 
@@ -41,7 +40,6 @@ class Candidate:
     takes_seed: bool = False
     exposes_latents: bool = False
     exposes_joint: bool = False
-    generates: bool = False
     askable: bool = True
 
     @property

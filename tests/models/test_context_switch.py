@@ -95,6 +95,23 @@ def test_conditional_on_draws_averages_to_the_predictive(cue: str) -> None:
     np.testing.assert_allclose(averaged.cdf(points), exact.cdf(points), atol=0.012)
 
 
+@pytest.mark.parametrize("cue", CUES)
+def test_both_routes_agree_within_the_bound_that_is_stated(cue: str) -> None:
+    """KL of 40 data sets at all context sizes, and the moments of the mean."""
+    task = task_of(cue)
+    simulation = task.simulate(range(40), seed=5)
+    exact = registry.engine("switch_conjugate")(task, simulation.data, seed=0)
+    other = registry.engine("switch_quadrature")(task, simulation.data, seed=0)
+    divergences = registry.load("metric", "kl").score(
+        other.predictive, exact.predictive, simulation.outcome
+    )
+    assert np.abs(divergences).max() < other.certificate.error_bound
+    for moment in ("mean", "sd"):
+        np.testing.assert_allclose(
+            other.posterior["mu"][moment], exact.posterior["mu"][moment], rtol=1e-11, atol=1e-12
+        )
+
+
 def test_places_are_counted_from_the_last_observation() -> None:
     """The default of every family without a distance of its own; places beyond the eighth are one class."""
     model = ContextSwitch()

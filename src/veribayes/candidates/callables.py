@@ -34,7 +34,6 @@ def of_callable(function: object) -> Candidate:
         "callable",
         takes_seed=seeded,
         exposes_latents=hasattr(call, "posterior"),
-        generates=hasattr(call, "generate"),
     )
 
 

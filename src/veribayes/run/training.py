@@ -26,6 +26,7 @@ from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Predictive, Quantiles, as_predictive, stack
 from veribayes.tree import Branch, Data, Simulation
+from veribayes.tree.method import Method
 from veribayes.validation import bootstrap, decision
 from veribayes.validation.metrics._metric import deciding
 
@@ -34,10 +35,7 @@ if TYPE_CHECKING:
 
 MEASURE_DATASETS = 400  # on the stream `replicate`, which neither training nor `verify` uses
 FEW_DATASETS = 40  # where the reference is a sampler, which takes seconds for each of them
-EXACT = (
-    "exact",
-    "quadrature",
-)  # methods whose answers are quick enough for every step of a training
+QUICK = (Method.EXACT, Method.QUADRATURE)  # their answers are quick enough for every step
 
 Targets = Callable[[Data], Predictive]
 Candidate = Callable[[Any, Any], object]
@@ -118,7 +116,7 @@ def is_exact(task: Task) -> bool:
     """Whether the task's reference is quick and exact, so that it can answer for every training
     batch.
     """
-    return registry.engine(task.reference).method in EXACT
+    return registry.engine(task.reference).method in QUICK
 
 
 def targets_for(task: Task, name: str) -> Targets | None:
