@@ -161,14 +161,18 @@ def test_a_second_call_reads_what_the_first_has_found(plugged: list[str], tmp_pa
     again = claims.run(["on-numbers.open", "on_numbers.small"], out=tmp_path)
     assert plugged == ["small", "large", "open"]
     assert [row["name"] for row in again["claims"]] == ["on_numbers.small", "on_numbers.open"]
-    assert json.loads((tmp_path / "claims.json").read_text()) == again
+    kept = json.loads((tmp_path / "claims.json").read_text())
+    assert kept["claims"] == first["claims"]  # a folder loses nothing by a smaller request
+    assert kept["exit_code"] == 3
 
 
 def test_a_damaged_outcome_is_measured_again(plugged: list[str], tmp_path: Path) -> None:
     claims.run(["on_numbers.small"], out=tmp_path)
-    (tmp_path / "outcomes" / "on_numbers.small.json").write_text("{")
-    claims.run(["on_numbers.small"], out=tmp_path)
-    assert plugged == ["small", "small"]
+    path = tmp_path / "outcomes" / "on_numbers.small.json"
+    for damage in ("{", "[]", json.dumps({**json.loads(path.read_text()), "row": None})):
+        path.write_text(damage)
+        claims.run(["on_numbers.small"], out=tmp_path)
+    assert plugged == ["small"] * 4
 
 
 def test_a_folder_of_another_seed_or_form_is_refused(plugged: list[str], tmp_path: Path) -> None:
@@ -219,8 +223,15 @@ def test_the_command(
 
 def test_lines_fit_a_terminal(plugged: list[str]) -> None:
     ledger = claims.run()
-    assert max(map(len, pages.text(ledger).splitlines()[:-1])) <= 80
-    assert max(map(len, pages.listing(ledger["claims"]).splitlines())) <= 100
+    assert max(map(len, pages.text(ledger).splitlines())) <= 80
+    assert max(map(len, pages.listing(ledger["claims"]).splitlines())) <= 80
+    shipped = [listed.entry() for listed in claims.known()]
+    assert max(map(len, pages.listing(shipped).splitlines())) <= 80
+
+
+def test_a_name_is_no_path(tmp_path: Path) -> None:
+    listed = claims.Listed("../../up", Paper("doi", "title", ()), claim("a/../b"))
+    assert claims._path(tmp_path, listed).parent == tmp_path / "outcomes"
 
 
 def test_every_shipped_claim_names_tasks_that_are_shipped() -> None:

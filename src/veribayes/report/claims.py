@@ -24,7 +24,8 @@ def text(ledger: Mapping[str, Any]) -> str:
     """Three to five lines a claim: outcome and name, the sentence, the measurements."""
     lines = []
     for row in ledger["claims"]:
-        lines += [f"{mark(row)} {row['name']}: {row['reading']} (expected: {row['expected']})"]
+        lines.append(f"{mark(row)} {row['name']}")
+        lines.append(f"  {row['reading']} (expected: {row['expected']})")
         lines += textwrap.wrap(row["statement"], WIDTH, initial_indent="  ", subsequent_indent="  ")
         for measurement in row["measurements"]:
             lines += textwrap.wrap(
@@ -34,7 +35,7 @@ def text(ledger: Mapping[str, Any]) -> str:
                 subsequent_indent="      ",
             )
         lines.append("")
-    lines.append(summary(ledger))
+    lines += textwrap.wrap(summary(ledger), WIDTH)
     return "\n".join(lines)
 
 
@@ -42,7 +43,8 @@ def listing(rows: Sequence[Row]) -> str:
     """What may be run: a name, its source, and the sentence below."""
     lines = []
     for row in rows:
-        lines.append(f"{row['name']} ({row['source']}; {READ_IN[row['read_in']]})")
+        lines.append(row["name"])
+        lines.append(f"  {row['source']}, {READ_IN[row['read_in']]}")
         lines += textwrap.wrap(row["statement"], WIDTH, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines)
 

@@ -8,8 +8,9 @@ second call reads what has the same key.
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,22 +80,19 @@ def selected(names: Sequence[str]) -> list[Listed]:
         InputError: a name that is neither a paper's nor a claim's.
     """
     every = known()
-    wanted = {name.replace("-", "_").split(".")[0] + _rest(name): name for name in names}
     papers = {listed.paper for listed in every}
     claims = {listed.name for listed in every}
-    for name, given in wanted.items():
+    wanted = set()
+    for given in names:
+        paper, point, claim = given.partition(".")
+        name = paper.replace("-", "_") + point + claim
         if name not in papers | claims:
             expected = f"papers or claims among {', '.join(sorted(papers | claims))}"
             raise InputError(expected, f"'{given}'", "see 'veribayes claims --list'")
+        wanted.add(name)
     if not names:
         return every
     return [each for each in every if each.paper in wanted or each.name in wanted]
-
-
-def _rest(name: str) -> str:
-    """The part of a name that follows the paper, with its point."""
-    _, point, claim = name.partition(".")
-    return point + claim
 
 
 def run(
@@ -111,11 +109,11 @@ def run(
         names: papers and claims; all where none is given.
         full: the long form, with more data sets and settings.
         seed: with it every number is determined.
-        out: folder for outcomes and the ledger; an interrupted call resumes from it. None keeps nothing.
+        out: folder for outcomes and the ledger of all that it holds; an interrupted call resumes from it. None keeps nothing.
         progress: called with the number of claims that are done.
 
     Returns:
-        The ledger, schema veribayes.claims/1.
+        The ledger of these claims, schema veribayes.claims/1.
 
     Raises:
         InputError: an unknown name, or a folder of another form or seed.
@@ -125,21 +123,25 @@ def run(
     request = {"claims": "literature", "form": _form(full), "seed": seed}
     rows = []
     with nullcontext() if out is None else folders.owned(out, request):
-        for row in _rows(chosen, laboratory, out):
-            rows.append(row)
+        for listed in chosen:
+            rows.append(_row(listed, laboratory, out))
             if progress:
                 progress(len(rows))
-        ledger = {
-            "schema": SCHEMA,
-            "form": _form(full),
-            "seed": seed,
-            "level": "95 % limits, over the settings of a claim together; data sets are the unit",
-            "exit_code": exit_code(rows),
-            "claims": rows,
-        }
         if out is not None:
-            store.write_text(out / LEDGER, json.dumps(ledger, indent=1, allow_nan=False) + "\n")
-    return ledger
+            whole = _ledger(_kept(laboratory, out), laboratory)
+            store.write_text(out / LEDGER, json.dumps(whole, indent=1, allow_nan=False) + "\n")
+    return _ledger(rows, laboratory)
+
+
+def _ledger(rows: Sequence[dict[str, Any]], laboratory: Laboratory) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "form": _form(laboratory.full),
+        "seed": laboratory.seed,
+        "level": "95 % limits, over the settings of a claim together; data sets are the unit",
+        "exit_code": exit_code(rows),
+        "claims": list(rows),
+    }
 
 
 def _laboratory(full: bool, seed: int, out: Path | None) -> Laboratory:
@@ -158,27 +160,41 @@ def _form(full: bool) -> str:
     return "full" if full else "quick"
 
 
-def _rows(
-    chosen: Sequence[Listed], laboratory: Laboratory, out: Path | None
-) -> Iterator[dict[str, Any]]:
-    """The ledger's entries, each stored as soon as it is found."""
-    for listed in chosen:
-        key = store.digest_of(
-            {
-                "claim": listed.entry(),
-                "form": _form(laboratory.full),
-                "seed": laboratory.seed,
-                "source": store.source_digest(),
-                "plug_ins": registry.plug_in_versions(),
-            }
-        )
-        path = None if out is None else out / OUTCOMES / f"{listed.name}.json"
-        row = None if path is None else _stored(path, key)
-        if row is None:
-            row = _measured(listed, laboratory)
-            if path is not None:
-                store.write_text(path, json.dumps({"key": key, "row": row}, indent=1) + "\n")
-        yield row
+def _row(listed: Listed, laboratory: Laboratory, out: Path | None) -> dict[str, Any]:
+    """The ledger's entry, stored as soon as it is found, or as an earlier call has left it."""
+    if out is None:
+        return _measured(listed, laboratory)
+    path, key = _path(out, listed), _key(listed, laboratory)
+    row = _stored(path, key)
+    if row is None:
+        row = _measured(listed, laboratory)
+        store.write_text(path, json.dumps({"key": key, "row": row}, indent=1) + "\n")
+    return row
+
+
+def _kept(laboratory: Laboratory, out: Path) -> list[dict[str, Any]]:
+    """Entries of all claims that the folder holds, those of earlier calls among them."""
+    stored = [_stored(_path(out, listed), _key(listed, laboratory)) for listed in known()]
+    return [row for row in stored if row is not None]
+
+
+def _path(out: Path, listed: Listed) -> Path:
+    """Where an outcome lies; what a plug-in calls itself is no path."""
+    letters = re.sub(r"[^A-Za-z0-9_.-]+", "-", listed.name)
+    return out / OUTCOMES / f"{letters}.json"
+
+
+def _key(listed: Listed, laboratory: Laboratory) -> str:
+    """Hash of all that an outcome depends on."""
+    return store.digest_of(
+        {
+            "claim": listed.entry(),
+            "form": _form(laboratory.full),
+            "seed": laboratory.seed,
+            "source": store.source_digest(),
+            "plug_ins": registry.plug_in_versions(),
+        }
+    )
 
 
 def _stored(path: Path, key: str) -> dict[str, Any] | None:
@@ -187,8 +203,10 @@ def _stored(path: Path, key: str) -> dict[str, Any] | None:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    matches = isinstance(document, dict) and document.get("key") == key
-    return dict(document["row"]) if matches else None
+    if not isinstance(document, dict) or document.get("key") != key:
+        return None
+    row = document.get("row")
+    return row if isinstance(row, dict) else None
 
 
 def _measured(listed: Listed, laboratory: Laboratory) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def command(
     folder = out or (FULL if full else QUICK)
     with redirect_stdout(sys.stderr), terminal.progress("claims", len(chosen)) as advance:
         ledger = literature.run(names or (), full=full, seed=seed, out=folder, progress=advance)
-        store.write_text(folder / "claims.html", pages.page(ledger))
+        whole = json.loads((folder / literature.LEDGER).read_text(encoding="utf-8"))
+        store.write_text(folder / "claims.html", pages.page(whole))
     if as_json:
         print(json.dumps(ledger, indent=1, allow_nan=False))
     else:
