@@ -332,7 +332,14 @@ def test_what_stands_beside_the_endpoint_is_shown(trees: dict[str, xr.DataTree])
         secondary={
             "datasets": 200,
             "adjusted": {"joint_kl": 0.004, "rosenblatt": 0.0, "pit_uniform": 0.4, "hpd coverage 90%": 1.0, "reliability": 0.5},
-            "endpoints": {"joint_kl": {**interval, "tolerance": 0.0106, "verdict": "different"}},
+            "endpoints": {
+                "joint_kl": {
+                    **interval,
+                    "label": "KL between the joint predictives of all queries",
+                    "tolerance": 0.0106,
+                    "verdict": "different",
+                }
+            },
             "tests": {
                 "rosenblatt": {"adjusted": 0.0, "n": 200, "worst": "correlation 1, 2"},
                 "pit_uniform": {"adjusted": 0.4, "n": 240, "worst": "KS"},

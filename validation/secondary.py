@@ -90,7 +90,8 @@ def family(checked: Checked, calibrated: Mapping[str, float], *, seed: int) -> d
     adjusted = holm({**of_endpoints, **of_tests, **calibrated})
     endpoints = {}
     for name, size in checked.endpoints.items():
-        endpoints[name] = _endpoint(size, of_endpoints[name], adjusted[name], seed)
+        entry = _endpoint(size, of_endpoints[name], adjusted[name], seed)
+        endpoints[name] = {**entry, "label": registry.load("endpoint", name).label}
     tests = {name: _test(outcome, adjusted[name]) for name, outcome in checked.outcomes.items()}
     return {
         "level": LEVEL,

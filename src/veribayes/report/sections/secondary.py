@@ -11,12 +11,6 @@ from veribayes.report._section import Section, shipped_template
 
 LEVEL = 0.05  # of an adjusted p-value that rejects
 QUESTIONS = {
-    "joint_kl": "KL between the joint predictives of all queries",
-    "leaked_mass": "posterior mass outside the support of the latents",
-    "latent_kl": "KL between the posteriors of the latents, as normals",
-    "repeatability": "half the divergence of two answers to the same request",
-    "batch_dependence": "what its answers change in another batch, or alone, beyond its noise",
-    "order_dependence": "what its answers change with the order of the context, beyond its noise",
     "pit_uniform": "outcomes fall where the candidate says (uniform PIT)",
     "e_process": "a bettor who knows the exact predictive does not win against it",
     "rosenblatt": "joint draws are white under the exact predictive",
@@ -49,7 +43,7 @@ def _endpoint(name: str, endpoint: Mapping[str, Any], power: int) -> dict[str, A
     scale = power if "nats" in str(endpoint.get("unit")) else 0
     verdict = str(endpoint.get("verdict"))
     return {
-        "name": _question(name),
+        "name": str(endpoint.get("label") or _question(name)),
         "size": words.interval(endpoint, scale),
         "unit": _unit(endpoint),
         "tolerance": words.number(endpoint.get("tolerance"), power=scale),
