@@ -15,9 +15,9 @@ import numpy as np
 
 from benchmarks._timing import Row, cpu_seconds, row
 from veribayes import registry
-from veribayes.models._kernels import RBF
 from veribayes.models._task import Design, Task
 from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._kernels import RBF
 from veribayes.predictive import Array
 from veribayes.tree import Data
 

@@ -34,11 +34,11 @@ from veribayes.inference._rows import (
 )
 from veribayes.inference.estimators.mirror_descent import best_etas
 from veribayes.models import _spec
-from veribayes.models._kernels import RBF
 from veribayes.models._priors import Dirichlet, UniformMixture
 from veribayes.models._task import Design, Model, Task
 from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
 from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._kernels import RBF
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, Normal, as_predictive, stack
 from veribayes.transformer._candidates import network_candidate

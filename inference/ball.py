@@ -20,7 +20,10 @@ import numpy as np
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.inference._engine import EPS, certify, name_of
 from veribayes.inference._gaussian import LIMIT, gaussian
-from veribayes.models._kernels import (
+from veribayes.models._task import Task
+from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._hyper import Theta, below
+from veribayes.models.gaussian_process._kernels import (
     RBF,
     Kernel,
     Linear,
@@ -30,11 +33,7 @@ from veribayes.models._kernels import (
     Periodic,
     Product,
     Sum,
-    Theta,
-    below,
 )
-from veribayes.models._task import Task
-from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array, Normal, NormalMixture
 from veribayes.tree import Branch, Data
 from veribayes.tree.method import Method

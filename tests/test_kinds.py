@@ -22,7 +22,6 @@ SERVING = (  # folders whose files may serve one family: each is a part, or what
 )
 # File -> why it may. Every other file has to ask the model, its layout or the registry.
 EXCEPTIONS = {
-    "models/_kernels.py": "the name under which engines import the kernels of Gaussian processes",
     "models/_pgmpy.py": "a network of pgmpy is a Bayesian network",
     "src/veribayes/api.py": "a callable that a user hands over is a NumPyro program",
     "src/veribayes/cli/doctor.py": "numpyro is one of the libraries that are tried",

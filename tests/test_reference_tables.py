@@ -13,8 +13,8 @@ from benchmarks import _solvers
 from benchmarks import reference_tables as tables
 from benchmarks._solvers import Solver
 
-from veribayes.models._kernels import RBF
 from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._kernels import RBF
 from veribayes.transformer._run import Run
 
 

@@ -18,7 +18,7 @@ TOP = Path(__file__).resolve().parents[1]
 FOLDERS = ("models", "inference", "transformer", "validation")
 OWN = {  # what bears a family's name is its own; so is every engine and construction that serves it alone
     "mtd": ("mtd", "_simplex"),
-    "gaussian_process": ("gp", "gaussian_process", "_gaussian", "_kernels"),
+    "gaussian_process": ("gp", "gaussian_process", "_gaussian"),
 }
 
 

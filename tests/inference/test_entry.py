@@ -15,12 +15,13 @@ from numpyro import distributions as dist
 
 from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused, VeribayesError
-from veribayes.models._kernels import RBF, Grid, Linear, LogNormal, Matern32
 from veribayes.models._priors import Dirichlet, UniformInterval, UniformMixture
 from veribayes.models._spec import load_task, task_of
 from veribayes.models._task import Task, Tolerance
 from veribayes.models.bayesian_network import BayesianNetwork, Edges
 from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._hyper import Grid, LogNormal
+from veribayes.models.gaussian_process._kernels import RBF, Linear, Matern32
 from veribayes.models.mtd import MTD
 from veribayes.models.numpyro_model import NumPyroModel
 from veribayes.run import pipeline

@@ -13,11 +13,12 @@ from scipy.optimize import minimize
 from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.inference.estimators.expectation_maximization import maximise
-from veribayes.models._kernels import RBF, Grid, Linear, Matern32
 from veribayes.models._priors import Dirichlet, UniformInterval
 from veribayes.models._task import Design, Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._hyper import Grid
+from veribayes.models.gaussian_process._kernels import RBF, Linear, Matern32
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array
 from veribayes.transformer.constructions import gp_gradient_descent

@@ -16,11 +16,12 @@ from veribayes import api, registry
 from veribayes.inference._mcmc import Mcmc
 from veribayes.inference.hmc import Hmc, laplace
 from veribayes.inference.nuts import Nuts
-from veribayes.models._kernels import RBF, LogUniform
 from veribayes.models._priors import Dirichlet, UniformInterval
 from veribayes.models._task import Design, Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._hyper import LogUniform
+from veribayes.models.gaussian_process._kernels import RBF
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array
 from veribayes.tree import Branch

@@ -15,12 +15,13 @@ from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused
 from veribayes.inference._mcmc import Run, Rung
 from veribayes.inference.nuts import Nuts
-from veribayes.models._kernels import RBF, LogUniform
 from veribayes.models._model import Variable
 from veribayes.models._priors import Dirichlet, UniformInterval
 from veribayes.models._task import Design, Task
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._hyper import LogUniform
+from veribayes.models.gaussian_process._kernels import RBF
 from veribayes.models.mtd import MTD
 from veribayes.predictive import NormalMixture, Predictive
 from veribayes.statistics.diagnostics import Gates

@@ -12,19 +12,17 @@ from scipy.special import logsumexp, ndtr
 
 from veribayes import registry
 from veribayes.errors import InputError, ReferenceRefused, ShapeError
-from veribayes.models._kernels import (
+from veribayes.models._task import Design, Task
+from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._hyper import Grid, LogNormal, LogUniform
+from veribayes.models.gaussian_process._kernels import (
     RBF,
-    Grid,
     Linear,
-    LogNormal,
-    LogUniform,
     Matern12,
     Matern32,
     Matern52,
     Periodic,
 )
-from veribayes.models._task import Design, Task
-from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.predictive import Array
 from veribayes.tree import Data, merge_branches
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from veribayes import registry
-from veribayes.models._kernels import RBF
 from veribayes.models._priors import Dirichlet
 from veribayes.models._spec import task_of
 from veribayes.models._task import Task
 from veribayes.models.bayesian_network import BayesianNetwork, Edges
 from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._kernels import RBF
 from veribayes.models.mtd import MTD
 from veribayes.tree import Data
 

@@ -12,10 +12,11 @@ import pytest
 
 from veribayes import registry
 from veribayes.errors import InputError
-from veribayes.models._kernels import RBF, Grid
 from veribayes.models._spec import load_task
 from veribayes.models._task import Design, Task
 from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._hyper import Grid
+from veribayes.models.gaussian_process._kernels import RBF
 from veribayes.predictive import Categorical, Draws, Predictive
 from veribayes.tree import Data
 from veribayes.tree.method import Method

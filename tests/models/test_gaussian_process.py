@@ -12,13 +12,13 @@ from numpyro.infer.util import log_density
 from scipy import stats
 
 from veribayes.errors import InputError, ModelError
-from veribayes.models._kernels import (
+from veribayes.models._task import Design, hash_of
+from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._hyper import Grid, LogNormal, LogUniform
+from veribayes.models.gaussian_process._kernels import (  # fmt: skip
     RBF,
-    Grid,
     Kernel,
     Linear,
-    LogNormal,
-    LogUniform,
     Matern12,
     Matern32,
     Matern52,
@@ -26,9 +26,7 @@ from veribayes.models._kernels import (
     Product,
     Sum,
     kernel_from_spec,
-)  # fmt: skip
-from veribayes.models._task import Design, hash_of
-from veribayes.models.gaussian_process import GaussianProcess
+)
 from veribayes.tree import Data, Simulation
 
 FIXED = GaussianProcess(RBF(1.0, 0.8), 0.2)

@@ -14,7 +14,6 @@ import pytest
 from veribayes import models, registry
 from veribayes.errors import InputError, ModelError
 from veribayes.models import _spec
-from veribayes.models._kernels import RBF, Grid, Linear
 from veribayes.models._priors import Dirichlet, UniformInterval
 from veribayes.models._spec import (
     load_model_file,
@@ -29,6 +28,8 @@ from veribayes.models._spec import (
 from veribayes.models._task import Design, Model, Task, Tolerance
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._hyper import Grid
+from veribayes.models.gaussian_process._kernels import RBF, Linear
 from veribayes.models.mtd import MTD
 from veribayes.models.readers.bif import read_bif
 

@@ -14,9 +14,9 @@ import torch
 
 from veribayes import registry
 from veribayes.errors import InputError
-from veribayes.models._kernels import RBF, Linear
 from veribayes.models._task import Design, Task
 from veribayes.models.gaussian_process import GaussianProcess
+from veribayes.models.gaussian_process._kernels import RBF, Linear
 from veribayes.models.mtd import MTD
 from veribayes.transformer._architectures import build, config_from, config_of
 from veribayes.transformer._batches import make_batch

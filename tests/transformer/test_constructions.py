@@ -15,11 +15,11 @@ import torch
 from veribayes import candidates, registry
 from veribayes.errors import InputError
 from veribayes.inference._rows import at_query, prefix_counts, query_of
-from veribayes.models import _kernels as kernels
 from veribayes.models._priors import Dirichlet, UniformInterval
 from veribayes.models._task import Design, Model, Task
 from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
 from veribayes.models.gaussian_process import GaussianProcess, PointsContext
+from veribayes.models.gaussian_process import _kernels as kernels
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, as_predictive
 from veribayes.transformer.constructions import (

@@ -37,9 +37,9 @@ from torch import Tensor, nn
 
 from veribayes.checked import integer, number
 from veribayes.errors import InputError
-from veribayes.models import _kernels as kernels
 from veribayes.models._task import Task
 from veribayes.models.gaussian_process import GaussianProcess, PointsContext
+from veribayes.models.gaussian_process import _kernels as kernels
 from veribayes.predictive import Array
 from veribayes.transformer.constructions._frame import in_batches, require_family, tensor, weight
 
