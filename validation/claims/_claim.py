@@ -249,5 +249,10 @@ def clusters(scores: Array) -> Array:
     return scores.mean(axis=tuple(range(1, scores.ndim)))
 
 
+def probabilities(answer: Branch) -> Array:
+    """Of an answer in categories, (dataset, position, query, category)."""
+    return answer.predictive.variables()["probs"]
+
+
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None

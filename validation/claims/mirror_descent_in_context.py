@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from veribayes.predictive import Array
-from veribayes.tree import Branch, Data
+from veribayes.tree import Data
 from veribayes.validation.claims._claim import (
     FAILS,
     HOLDS,
@@ -18,6 +18,7 @@ from veribayes.validation.claims._claim import (
     exactly,
     mean,
     means,
+    probabilities,
 )
 
 TASK = "mtd-q5-m3"
@@ -36,8 +37,8 @@ def construction(lab: Lab) -> list[Measurement]:
     """The largest difference of a probability between the three layers and one step of mirror descent."""
     task = lab.task(TASK)
     data = lab.simulate(task, FULL if lab.full else QUICK).data
-    layers = _probabilities(lab.ask(task, "mtd_mirror_descent", data, eta=STEP))
-    step = _probabilities(lab.ask(task, "mirror_descent", data, eta=STEP))
+    layers = probabilities(lab.ask(task, "mtd_mirror_descent", data, eta=STEP))
+    step = probabilities(lab.ask(task, "mirror_descent", data, eta=STEP))
     return [exactly(TASK, np.abs(layers - step).max(), len(data.index))]
 
 
@@ -60,9 +61,9 @@ def _relative_error(lab: Lab, data: Data, matrix: Array, evidence: float) -> Arr
     mixed = evidence * matrix + (1 - evidence) / SYMBOLS
     spec = {"q": SYMBOLS, "m": LAGS, "matrix": mixed.tolist()}
     task = lab.model_task("mtd", spec, positions=SHORT)
-    bayes = _probabilities(lab.truth(task, data))
-    one_step = _probabilities(lab.ask(task, "mirror_descent", data, eta=THEOREM))
-    equal_weights = _probabilities(lab.ask(task, "prior_only", data))
+    bayes = probabilities(lab.truth(task, data))
+    one_step = probabilities(lab.ask(task, "mirror_descent", data, eta=THEOREM))
+    equal_weights = probabilities(lab.ask(task, "prior_only", data))
     return _size(one_step - bayes) / _size(equal_weights - bayes)
 
 
@@ -102,10 +103,6 @@ def deeper(lab: Lab) -> list[Measurement]:
     network = lab.score("kl", truth, lab.ask(task, TASK, data))
     two_steps = lab.score("kl", truth, lab.ask(task, "mirror_descent", data, steps=2))
     return [mean("four layers", clusters(network - two_steps), seed=lab.seed)]
-
-
-def _probabilities(answer: Branch) -> Array:
-    return answer.predictive.variables()["probs"]
 
 
 PART = Paper(

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from veribayes.predictive import Array
-from veribayes.tree import Branch
 from veribayes.validation.claims._claim import (
     FAILS,
     HOLDS,
@@ -23,6 +21,7 @@ from veribayes.validation.claims._claim import (
     clusters,
     exactly,
     mean,
+    probabilities,
 )
 
 TASK = "bn-general5"
@@ -39,8 +38,8 @@ def construction(lab: Lab) -> list[Measurement]:
 def _construction(lab: Lab, name: str) -> Measurement:
     task = lab.task(name)
     data = lab.simulate(task, FULL if lab.full else QUICK).data
-    constructed = _probabilities(lab.ask(task, "bn_maximum_likelihood", data))
-    estimated = _probabilities(lab.ask(task, "mle", data, backoff="nearest"))
+    constructed = probabilities(lab.ask(task, "bn_maximum_likelihood", data))
+    estimated = probabilities(lab.ask(task, "mle", data, backoff="nearest"))
     largest = np.abs(constructed - estimated).max()
     return exactly(name, largest, len(data.index))
 
@@ -64,10 +63,6 @@ def _preference(lab: Lab, checkpoint: str) -> Measurement:
     from_estimates = clusters(lab.score("total_variation", estimated, network))
     from_bayes = clusters(lab.score("total_variation", lab.truth(task, data), network))
     return mean(checkpoint, from_estimates - from_bayes, seed=lab.seed)
-
-
-def _probabilities(answer: Branch) -> Array:
-    return answer.predictive.variables()["probs"]
 
 
 PART = Paper(
