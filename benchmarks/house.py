@@ -1,8 +1,9 @@
-"""How the package is built, in numbers, each with the limit that it may not cross: what `make lint` prints last.
+"""How the package is built, in numbers, each with the limit that it may not cross:
+what `make lint` prints last.
 
-A statement is an assignment, a return, an expression, a raise or an assertion; its nodes are those of its syntax
-tree, without docstrings. A room is a package or a module directly under `veribayes`; an arrow is a pair of rooms of
-which one imports the other.
+A statement is an assignment, a return, an expression, a raise or an assertion; its nodes are those
+of its syntax tree, without docstrings. A room is a package or a module directly under `veribayes`;
+an arrow is a pair of rooms of which one imports the other.
 """
 
 from __future__ import annotations

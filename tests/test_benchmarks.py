@@ -37,7 +37,9 @@ def imported(statement: ast.stmt) -> set[str]:
 
 @pytest.mark.parametrize("name", ["__main__", "programs"])
 def test_the_environment_of_a_benchmark_is_read(name: str) -> None:
-    """`XLA_FLAGS=--xla_cpu_multi_thread_eigen=false` leaves XLA's pool as it is; PJRT_NPROC makes it one thread."""
+    """`XLA_FLAGS=--xla_cpu_multi_thread_eigen=false` leaves XLA's pool as it is;
+    PJRT_NPROC makes it one thread.
+    """
     body = ast.parse((TOP / "benchmarks" / f"{name}.py").read_text(encoding="utf-8")).body
     (at,) = [i for i, statement in enumerate(body) if settings(statement)]
     assert settings(body[at]) == READ
@@ -45,13 +47,18 @@ def test_the_environment_of_a_benchmark_is_read(name: str) -> None:
 
 
 def test_no_file_sets_flags_that_have_no_effect() -> None:
-    files = [p for folder in ("benchmarks", "src", "models", "inference", "transformer", "validation")
-             for p in sorted((TOP / folder).rglob("*.py"))]  # fmt: skip
+    files = [
+        p
+        for folder in ("benchmarks", "src", "models", "inference", "transformer", "validation")
+        for p in sorted((TOP / folder).rglob("*.py"))
+    ]
     assert [p.name for p in files if "XLA_FLAGS" in p.read_text(encoding="utf-8")] == []
 
 
 def test_draws_of_categories_are_held_to_the_tolerance_of_kl_in_every_shipped_task() -> None:
-    """What `make tolerances` computes for them: half the chi-square divergence is KL to second order."""
+    """What `make tolerances` computes for them:
+    half the chi-square divergence is KL to second order.
+    """
     tasks = [_spec.load_task(name) for name in registry.names("task")]
     held = [t for t in tasks if t.model.n_categories and t.tolerance is not None]
     assert len(held) >= 11

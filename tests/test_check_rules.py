@@ -1,4 +1,6 @@
-"""The questions of `checks`, each asked of laws and answers made by hand: no engine, no transformer."""
+"""The questions of `checks`, each asked of laws and answers made by hand:
+no engine, no transformer.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +143,9 @@ class TestJoints:
         np.testing.assert_array_equal(means, np.ones((DATASETS, QUERIES)))
 
     def test_scores_of_draws_stand_beside_those_of_a_second_exact_sample(self) -> None:
-        """sd 2 for 1: covariances of 4 for 1, over d = 3; W2 of each coordinate 1; energy scores 2 |m| E of chi laws."""
+        """sd 2 for 1: covariances of 4 for 1, over d = 3; W2 of each coordinate 1;
+        energy scores 2 |m| E of chi laws.
+        """
         found = joint_scores.joint_scores(case(exact=joint(), mine=joint(scale=2.0)))
         assert found["covariance_error"]["estimate"] == pytest.approx(3 * 3**0.5 / 3, rel=0.1)
         assert found["covariance_error"]["floor"] < 0.15
@@ -169,7 +173,9 @@ class TestLatents:
         )
 
     def draws(self) -> Array:
-        """(dataset, position, chain, draw, entry): entry 0 has a quarter of its mass below zero at position 1 of data set 2."""
+        """(dataset, position, chain, draw, entry):
+        entry 0 has a quarter of its mass below zero at position 1 of data set 2.
+        """
         draws = np.ones((DATASETS, POSITIONS, 2, 4, 2))
         draws[2, 1, 0, :2, 0] = -1.0
         draws[:, :, :, :, 1] = -1.0  # padding, if the mask says so
@@ -247,7 +253,9 @@ class TestLatents:
             assert LATENTS.ask(cast(Case, nothing)) is None
 
     def test_probabilities_of_a_finite_latent_are_compared_as_they_are(self) -> None:
-        """KL((1/2, 1/2) || (1/4, 3/4)) = log(4 / 3) / 2; the data set without a value has none and says nothing."""
+        """KL((1/2, 1/2) || (1/4, 3/4)) = log(4 / 3) / 2;
+        the data set without a value has none and says nothing.
+        """
         moments = {"mean": np.ones((DATASETS, 1)), "sd": np.ones((DATASETS, 1))}
         exact = np.full((DATASETS, 1, 2), 0.5)
         exact[4] = np.nan
@@ -300,7 +308,9 @@ class TestOutcomes:
 
 
 class Continuing:
-    """A predictor that keeps what it was asked; of points it says 100 x plus the mean of the last y, with sd 1."""
+    """A predictor that keeps what it was asked;
+    of points it says 100 x plus the mean of the last y, with sd 1.
+    """
 
     seed = 5
 
@@ -330,7 +340,9 @@ class Continuing:
         return Normal(mean, np.ones_like(mean))
 
     def network(self, data: Data) -> Predictive:
-        """Node 0 is 1, node 1 what node 0 is not, node 2 what node 1 is not; of the last node if nothing is asked for."""
+        """Node 0 is 1, node 1 what node 0 is not, node 2 what node 1 is not;
+        of the last node if nothing is asked for.
+        """
         row = data.arrays["query"][:, 0]
         node = int(data.arrays["target"][0])
         one = np.ones(len(row)) if node == 0 else 1.0 - row[:, node - 1]
@@ -364,7 +376,9 @@ class TestContinuations:
         np.testing.assert_array_equal(self.points()["y"], asked.simulation.data.arrays["y"])
 
     def test_events_are_below_its_median_and_its_ninety_per_cent_point_of_before(self) -> None:
-        """It moves by what it drew: d = y_5 - y_4 shifts the median, so P(below) = Phi(0 - d) and Phi(1.2816 - d)."""
+        """It moves by what it drew: d = y_5 - y_4 shifts the median,
+        so P(below) = Phi(0 - d) and Phi(1.2816 - d).
+        """
         from scipy.stats import norm
 
         asked = Continuing(self.points(), [4, 9])
@@ -406,8 +420,11 @@ class TestContinuations:
 
     def test_who_is_not_asked(self) -> None:
         for positions, options in (
-            ([9], {}), ([4, 6], {"listed": False}), ([4, 6], {"form": "draws"}), ([4, 6], {"form": "quantiles"}),
-        ):  # fmt: skip
+            ([9], {}),
+            ([4, 6], {"listed": False}),
+            ([4, 6], {"form": "draws"}),
+            ([4, 6], {"form": "quantiles"}),
+        ):
             assert (
                 continuations.continued(cast(Case, Continuing(self.points(), positions, **options)))
                 is None

@@ -1,4 +1,6 @@
-"""How the package is built: the measures of `benchmarks.house`, and the tables that are made from the registry."""
+"""How the package is built: the measures of `benchmarks.house`,
+and the tables that are made from the registry.
+"""
 
 from __future__ import annotations
 

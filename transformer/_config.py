@@ -1,4 +1,6 @@
-"""What every config of a network answers, and what every network does, whatever its architecture."""
+"""What every config of a network answers, and what every network does,
+whatever its architecture.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Measurements of error rates, cut into blocks: run on all cores, kept as files, continued after an interruption.
+"""Measurements of error rates, cut into blocks:
+run on all cores, kept as files, continued after an interruption.
 
 A block counts events over some replicates and is a function of its own fields alone: cores and
 interruptions change nothing. Its file is used again as long as the block and the sources behind it

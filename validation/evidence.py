@@ -1,4 +1,5 @@
-"""What each check of a run is given: arrays that are read off a comparison, or None where it cannot be asked.
+"""What each check of a run is given: arrays that are read off a comparison,
+or None where it cannot be asked.
 
     check        needs
     pit_uniform  places of outcomes in the predictive; one outcome a data set

@@ -1,8 +1,9 @@
-"""Coverage of every interval that a run states, on data whose truth is known: what `veribayes calibrate-tests` prints.
+"""Coverage of every interval that a run states, on data whose truth is known:
+what `veribayes calibrate-tests` prints.
 
-    INTERVALS   what is measured: the interval of a mean, of a difference, of a recovery, of a score by sequence; simultaneous
-                bands; shares of covered outcomes; the nulls of reliability; a distance that a
-                classifier proves
+    INTERVALS   what is measured: the interval of a mean, of a difference, of a recovery, of a score
+                by sequence; simultaneous bands; shares of covered outcomes; the nulls of
+                reliability; a distance that a classifier proves
     jobs, run   10,000 intervals of each kind at three numbers of data sets, in blocks (_shards.py)
     tables      Markdown
 

@@ -1,4 +1,6 @@
-"""Scores of joint draws of the candidate beside those of a second exact sample; numbers for a reader, no verdict."""
+"""Scores of joint draws of the candidate beside those of a second exact sample;
+numbers for a reader, no verdict.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a run says beside its primary endpoint: one family of endpoints and tests, and where the divergence concentrates.
+"""What a run says beside its primary endpoint:
+one family of endpoints and tests, and where the divergence concentrates.
 
 An *endpoint* has a tolerance, as the primary one has: significantly beyond it, the candidate is
     different. A *test* rejects a

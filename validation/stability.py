@@ -1,4 +1,5 @@
-"""Which limits a sample supports: a number that rests on a tail which nobody has seen is no limit, and is not shown as one.
+"""Which limits a sample supports: a number that rests on a tail which nobody has seen is no limit,
+and is not shown as one.
 
 An upper limit above the largest value, or above five times a positive mean, says how the resamples
 without the largest values

@@ -1,4 +1,5 @@
-"""Reader for the Bayesian interchange format (BIF 0.15), plain or gzipped; the file is parsed, never executed.
+"""Reader for the Bayesian interchange format (BIF 0.15), plain or gzipped;
+the file is parsed, never executed.
 
     network NAME { property … ; }
     variable NAME { type discrete [ K ] { s1, s2, … }; property … ; }
@@ -193,8 +194,12 @@ class _Reader:
     def _property(self, *, refuse_function: bool = False) -> None:
         start, text = self.tokens.at, self.tokens.raw(";", comments=False)
         if refuse_function and "function" in text.split()[:1]:
-            self._fail("a table of probabilities", f"property {shown(' '.join(text.split()))}", start,
-                       "its numbers are parameters of that function; write the full table")  # fmt: skip
+            self._fail(
+                "a table of probabilities",
+                f"property {shown(' '.join(text.split()))}",
+                start,
+                "its numbers are parameters of that function; write the full table",
+            )
 
     # -- tables ------------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
-"""Reader for XDSL (GeNIe, SMILE), plain or gzipped: chance nodes with tables, and deterministic ones.
+"""Reader for XDSL (GeNIe, SMILE), plain or gzipped:
+chance nodes with tables, and deterministic ones.
 
     <smile><nodes> <cpt id="b"><state id="yes"/>… <parents>a c</parents>
     <probabilities>…</probabilities></cpt> <deterministic id="d"><state id="no"/>…

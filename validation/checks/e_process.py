@@ -1,4 +1,5 @@
-"""Anytime-valid comparison: the exact predictor bets against the candidate, wealth = prod exact(y) / candidate(y).
+"""Anytime-valid comparison: the exact predictor bets against the candidate,
+wealth = prod exact(y) / candidate(y).
 
 If outcomes follow the candidate, wealth is a martingale that starts at 1 and exceeds 1 / alpha with
 probability at most alpha, whenever one stops (Ville). It grows by KL(exact || candidate) a data set
@@ -42,7 +43,10 @@ PART = Test(
     null="outcomes follow the candidate's predictive",
     minimum=1,
     exactness="conservative",
-    citation="Ville 1939; Grünwald, de Heide & Koolen 2024, doi:10.1093/jrsssb/qkae011; Shafer 2021, doi:10.1111/rssa.12647",
+    citation=(
+        "Ville 1939; Grünwald, de Heide & Koolen 2024, doi:10.1093/jrsssb/qkae011; Shafer 2021, "
+        "doi:10.1111/rssa.12647"
+    ),
     kernel=_kernel,
     about="a bettor who knows the exact predictive wins against it",
     infinite=True,

@@ -1,4 +1,5 @@
-"""Uniformity of one PIT value a data set: Kolmogorov-Smirnov, Cramér-von Mises and Anderson-Darling in one exact p-value.
+"""Uniformity of one PIT value a data set:
+Kolmogorov-Smirnov, Cramér-von Mises and Anderson-Darling in one exact p-value.
 
 The three statistics are ranked in a pool of simulated uniform samples that contains the observed
 one; the smallest rank is compared with the smallest ranks of the pool. Observed and simulated

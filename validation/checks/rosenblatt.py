@@ -1,4 +1,5 @@
-"""One-sample battery against an exact reference: the candidate's draws, whitened under it, are standard normal given x.
+"""One-sample battery against an exact reference:
+the candidate's draws, whitened under it, are standard normal given x.
 
 The reference's Rosenblatt transform (for a Gaussian: whitening) makes z ~ N(0, I), independent over
 draws, coordinates and data sets. Every component below has an exact null law then; Holm puts them

@@ -225,7 +225,9 @@ def _stacked(group: xr.Dataset) -> str | None:
 
 
 def _by_chain(group: xr.Dataset, name: str) -> tuple[xr.Dataset, tuple[str, ...]]:
-    """The group with the dimensions chain and draw, both in the order of their labels, and notes."""
+    """The group with the dimensions chain and draw,
+    both in the order of their labels, and notes.
+    """
     stacked = _stacked(group)
     if stacked is not None:
         return _apart(group, stacked, name)

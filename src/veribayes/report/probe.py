@@ -23,7 +23,9 @@ CONTEXT_LABEL = "Divergence by the observations that are kept"
 
 
 def markdown(found: Entry) -> str:
-    """The layers, their distance from the construction, what was learned, how much context is used."""
+    """The layers, their distance from the construction, what was learned,
+    how much context is used.
+    """
     distances = construction(found)
     beside = table(distances) if distances else [f"No construction beside it: {refused(found)}."]
     head = f"{found['task']}: {found['candidate']}, {found['datasets']} data sets"

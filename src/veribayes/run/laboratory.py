@@ -1,4 +1,6 @@
-"""What claims measure with: tasks, data sets, answers, divergences and whole runs, behind plain functions."""
+"""What claims measure with: tasks, data sets, answers, divergences and whole runs,
+behind plain functions.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,8 @@ class Laboratory:
         """The entry of a run, as `veribayes verify --json` prints it.
 
         Args:
-            options: `audit`, `tests` and `reference` are the run's; every other one is the candidate's.
+            options: `audit`, `tests` and `reference` are the run's;
+                every other one is the candidate's.
         """
         plain = {field: options.pop(field) for field in OPTIONS if field in options}
         words = {name: str(value) for name, value in options.items()}
@@ -94,7 +97,8 @@ class Laboratory:
         return entry
 
     def train(self, task: Task, recipe: Mapping[str, Any], *, seed: int) -> Path:
-        """Train a network on the processor; what is finished is found again, what was interrupted goes on.
+        """Train a network on the processor; what is finished is found again,
+        what was interrupted goes on.
 
         Args:
             recipe: entries as under `training:` in a task file.

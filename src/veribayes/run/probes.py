@@ -1,9 +1,13 @@
 """Looking inside: who is asked, and the probes that are asked of it (`validation/probes/`).
 
-    attention      of every layer: sink and diagonal mass, tokens read, head diversity, mass by distance
-    construction   how far the nearest head of every layer is from each layer that theory writes down
-    tables         mixtures of transitions and networks with known tables: the tables that the answers imply
-    context_used   how much an answer to the latest observations alone differs from the one to all of them
+    attention      of every layer: sink and diagonal mass, tokens read, head diversity, mass by
+                   distance
+    construction   how far the nearest head of every layer is from each layer that theory writes
+                   down
+    tables         mixtures of transitions and networks with known tables: the tables that the
+                   answers imply
+    context_used   how much an answer to the latest observations alone differs from the one to all
+                   of them
 
 Attention is there where the candidate exposes it: an object with `attention(context, query) ->
 (maps, leading)`, one map (dataset, head, reader, read) a layer, the answering readers last,
