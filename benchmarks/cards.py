@@ -9,10 +9,9 @@ curve and everything else of the card stay.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from veribayes import registry
@@ -41,8 +40,7 @@ def main(arguments: list[str]) -> int:
         card, before = replace(card, scores=measure(NetworkCandidate(network))), line(card.scores)
         print(f"{name}: {before} -> {line(card.scores)}", flush=True)
         if "--write" in arguments:
-            content = json.dumps(asdict(card), indent=1, allow_nan=False) + "\n"
-            _checkpoint.write_atomically(folder / _checkpoint.CARD, content.encode())
+            _checkpoint.write_card(folder, card)
     return 0
 
 

@@ -65,6 +65,7 @@ def checkpoints() -> Rows:
                 "task": code(card["task"]),
                 "parameters": f"{card['parameters']:,}",
                 "steps": f"{card['recipe']['steps']:,}",
+                "seeds": f"{1 + len(card.get('seeds', ()))}",
                 "trained for": minutes(card["seconds"]),
                 "command": code(card["command"]),
             }

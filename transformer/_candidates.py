@@ -86,13 +86,18 @@ class NetworkCandidate:
         return np.concatenate([to_float64(answer[:, last]) for answer in answers])
 
 
-def network_candidate(folder: Path, task: Task | None = None) -> NetworkCandidate:
+def network_candidate(
+    folder: Path, task: Task | None = None, seed: int | None = None
+) -> NetworkCandidate:
     """The candidate in a checkpoint folder; refuses one trained for another model than the task's.
 
+    Args:
+        seed: of the training, where the checkpoint holds several networks; None: the first.
+
     Raises:
-        CheckpointError: see `load`.
+        CheckpointError, InputError: see `load`.
     """
-    return NetworkCandidate(load(folder, task)[0])
+    return NetworkCandidate(load(folder, task, seed)[0])
 
 
 def module_candidate(module: nn.Module) -> Callable[..., Any]:
