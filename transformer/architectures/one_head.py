@@ -12,8 +12,8 @@ put its mass somewhere, and `anchor` says what it may have for that:
     diagonal   the query's own token, with key and value that depend on the query
     none       observations alone: the weights of a softmax have to sum to one over these
 
-`normaliser` makes weights of scores: softmax, or without any sum sigmoid(s) and max(s, 0), for which
-an anchor is not needed. The question is that of arXiv 2605.08453.
+`normaliser` makes weights of scores: softmax, or without any sum sigmoid(s) and max(s, 0), for
+which an anchor is not needed. The question is that of arXiv 2605.08453.
 
 Shapes: B data sets, n observations of d coordinates, Q queries of e, A anchors (0 or 1), V
 coordinates of a value, G normals.
@@ -156,7 +156,7 @@ class OneHead(InContext):
         return self
 
     def _asked(self, observations: Tensor, query: Tensor | None = None) -> Tensor:
-        """What the queries say, (B, Q, e), in units of the prior; nothing, once, where none is asked."""
+        """What queries say, (B, Q, e), in units of the prior; where none is asked, nothing once."""
         if query is None:
             return observations.new_zeros(len(observations), 1, 0)
         return self._scaled(query, "queries")
