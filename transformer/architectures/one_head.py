@@ -40,6 +40,7 @@ SINK, DIAGONAL, NONE = "sink", "diagonal", "none"
 SOFTMAX, SIGMOID, RELU = "softmax", "sigmoid", "relu"
 ANCHORS, NORMALISERS = (SINK, DIAGONAL, NONE), (SOFTMAX, SIGMOID, RELU)
 HEADS = ("normal", "mixture")  # whose outputs are logits, means and log sds
+FIRST = 1 / 32  # of first values where weights have no bound: sums over a context stay near one
 SIZES = ("key_width", "value_width", "hidden")
 
 
@@ -153,6 +154,9 @@ class OneHead(InContext):
             for weight in self.parameters():
                 std = 1 / math.sqrt(weight.shape[-1]) if weight.ndim == 2 else 0.1
                 nn.init.normal_(weight, std=std, generator=generator)
+            if self.config.normaliser == RELU:
+                self.value.weight.mul_(FIRST)
+                self.value.bias.mul_(FIRST)
         return self
 
     def _asked(self, observations: Tensor, query: Tensor | None = None) -> Tensor:
