@@ -39,7 +39,7 @@ PARTS = {
 def main() -> int:
     """Run the parts, print, write."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks", description=__doc__.partition("\n\n")[0]
     )
     parser.add_argument(
         "parts", nargs="*", metavar="PART", choices=[*PARTS, []], help=", ".join(PARTS)

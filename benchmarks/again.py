@@ -55,7 +55,7 @@ Law = Callable[[Array, np.random.Generator], Predictive]
 def main() -> int:
     """Measure, print, write runs/again.json; with --write also the table in docs/candidates.md."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.again", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.again", description=__doc__.partition("\n\n")[0]
     )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--datasets", type=int, default=200)

@@ -31,7 +31,7 @@ SHARES = ("nuts_share", "nuts_alone_share")
 def main() -> int:
     """Run the programs, print, and write where that is asked for."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.programs", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.programs", description=__doc__.partition("\n\n")[0]
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="programs; default all")
     parser.add_argument("--write", action="store_true", help="put the table into docs/programs.md")

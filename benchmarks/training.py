@@ -54,7 +54,7 @@ CPU = torch.device("cpu")
 def main(arguments: Sequence[str]) -> int:
     """Measure, print, write runs/benchmarks-training.json."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.training", description=__doc__.partition("\n\n")[0]
     )
     parser.add_argument(
         "packages", nargs="?", type=Path, metavar="FOLDER", help="packages pfns and einops"

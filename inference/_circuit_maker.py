@@ -154,9 +154,11 @@ def _derivatives(one: Scope, other: Scope, union: Scope) -> tuple[str, str]:
     of each factor.
     """
     letter = dict(zip(union, ascii_letters, strict=False))
-    small, large, product = (
-        "".join(letter[v] for v in scope) + LANE for scope in (one, other, union)
-    )
+
+    def axes(scope: Scope) -> str:
+        return "".join(letter[variable] for variable in scope) + LANE
+
+    small, large, product = axes(one), axes(other), axes(union)
     return f"{product},{large}->{small}", f"{product},{small}->{large}"
 
 

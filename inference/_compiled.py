@@ -4,6 +4,7 @@ certain nodes.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -56,13 +57,12 @@ class Layout:
     @cached_property
     def scopes(self) -> list[Scope]:
         """Hidden nodes in each node's table."""
-        hidden = set(self.hidden)
-        return [tuple(v for v in family if v in hidden) for family in self.families]
+        return [_among(family, set(self.hidden)) for family in self.families]
 
     @cached_property
     def seen(self) -> list[Scope]:
         """Given nodes in each node's table."""
-        return [tuple(v for v in family if v in self.given) for family in self.families]
+        return [_among(family, self.given) for family in self.families]
 
     @cached_property
     def known(self) -> list[int]:
@@ -220,3 +220,7 @@ def _number(evidence: IntArray, nodes: Scope, sizes: list[int]) -> IntArray:
     for v in nodes:
         out = out * sizes[v] + evidence[:, v]
     return out
+
+
+def _among(family: Scope, nodes: Collection[int]) -> Scope:
+    return tuple(node for node in family if node in nodes)

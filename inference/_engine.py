@@ -74,6 +74,12 @@ def _has_reals(model: Model) -> bool:
     return model.n_categories is None
 
 
+def _has_symbols(model: Model) -> bool:
+    columns = [column for column in model.layout.columns if column.role == "observation"]
+    one = len(columns) == 1 and columns[0].values == "category" and len(columns[0].dims) == 1
+    return model.layout.order == "sequence" and one and not model.layout.names("query")
+
+
 def _has_bounded_latents(model: Model) -> bool:
     return any(latent.support in BOUNDED for latent in model.latents)
 
@@ -81,6 +87,7 @@ def _has_bounded_latents(model: Model) -> bool:
 NEEDS: Mapping[str, tuple[Callable[[Model], bool], str]] = {
     "list": (_has_list, "a context that is a list"),
     "set": (_has_set, "exchangeable observations"),
+    "symbols": (_has_symbols, "a sequence of one symbol a step"),
     "categories": (_has_categories, "predictions of categories"),
     "reals": (_has_reals, "predictions of real values"),
     "bounded latents": (_has_bounded_latents, "latents between bounds"),

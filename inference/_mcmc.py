@@ -290,10 +290,12 @@ def _posterior(runs: Sequence[Run]) -> dict[str, dict[str, Array]]:
     """Statistics of every latent with the positions as their second axis."""
     posterior = {}
     for name, statistics in runs[0].latents.items():
-        posterior[name] = {
-            key: np.stack([run.latents[name][key] for run in runs], axis=1) for key in statistics
-        }
+        posterior[name] = {key: _at_all_positions(runs, name, key) for key in statistics}
     return posterior
+
+
+def _at_all_positions(runs: Sequence[Run], latent: str, statistic: str) -> Array:
+    return np.stack([run.latents[latent][statistic] for run in runs], axis=1)
 
 
 def judged(

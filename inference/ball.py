@@ -118,9 +118,10 @@ def _attempt(model: GaussianProcess, x: Array, y: Array, query: Array) -> Array 
         means = [mean[q] for mean, _, _, _ in parts]
         sds = [variance[q].sqrt() for _, variance, _, _ in parts]
         rows.append([weights, means, sds])
-    if not all(_tight(ball) for row in rows for column in row for ball in column):
+    balls = np.array(rows, dtype=object)
+    if not all(_tight(ball) for ball in balls.flat):
         return None
-    return np.array([[[float(ball) for ball in column] for column in row] for row in rows])
+    return balls.astype(np.float64)
 
 
 def _node(
@@ -138,9 +139,9 @@ def _node(
     prior = [_kernel(model.kernel, q, q, own) + noise for q in query]
     if not x:
         return [arb(0)] * len(query), prior, arb(0), arb(1)
-    across = [[_kernel(model.kernel, a, q, own) for q in query] for a in x]
-    covariance = []
+    across, covariance = [], []
     for a in x:
+        across.append([_kernel(model.kernel, a, q, own) for q in query])
         diagonal = [noise if a is b else 0 for b in x]
         row = [_kernel(model.kernel, a, b, own) for b in x]
         covariance.append([k + extra for k, extra in zip(row, diagonal, strict=True)])
@@ -208,7 +209,11 @@ def _ball(value: float) -> Ball:
 
 
 def _balls(points: Array) -> list[list[Ball]]:
-    return [[_ball(v) for v in point] for point in points]
+    return [_coordinates(point) for point in points]
+
+
+def _coordinates(point: Array) -> list[Ball]:
+    return [_ball(value) for value in point]
 
 
 def _root(square: Ball) -> Ball:

@@ -77,8 +77,10 @@ class Pgmpy:
             out[node, : len(values)] = values
 
     def _require_memory(self, model: BayesianNetwork, row: IntArray) -> None:
-        families = [(*parents, node) for node, parents in enumerate(model.parents)]
-        scopes = [tuple(v for v in family if row[v] < 0) for family in families]
+        scopes = []
+        for node, parents in enumerate(model.parents):
+            hidden = [v for v in (*parents, node) if row[v] < 0]
+            scopes.append(tuple(hidden))
         sizes = [clique.entries for clique in buckets(scopes, model.cardinalities.tolist())]
         require_memory(self, max(sizes, default=1), 16 * sum(sizes), self.memory)
 

@@ -1,12 +1,17 @@
-"""Benchmarks set what libraries read, before these are imported."""
+"""Benchmarks set what libraries read, before these are imported;
+their tables say what was measured.
+"""
 
 from __future__ import annotations
 
 import ast
+import json
+import math
 import subprocess
 from pathlib import Path
 
 import pytest
+from benchmarks import figures
 
 from veribayes import registry
 from veribayes.models import _spec
@@ -73,3 +78,33 @@ def test_every_shipped_tolerance_is_computed_again_unless_tasks_are_named() -> N
         assert said.strip().splitlines()[-1].split()[3:] == [
             name.partition("=")[2] for name in tasks
         ]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.928, "92.8 %"),
+        (0.9928, "99.28 %"),
+        (0.9999579, "99.9958 %"),
+        (0.99999988, "99.999988 %"),
+        (0.0, "0.0 %"),
+        (1.0, "100.00000000 %"),
+        (-2.5, "-250.0 %"),
+        (-math.inf, "none"),
+    ],
+)
+def test_a_share_shows_two_digits_of_what_is_missing(share: float, text: str) -> None:
+    assert figures.percent(share) == text
+
+
+def test_a_row_of_the_readme_is_what_the_document_says() -> None:
+    documents = Path(__file__).parent / "documents"
+    entry = json.loads((documents / "bn-general5.json").read_text(encoding="utf-8"))["results"][0]
+    row = figures.row(entry)
+    assert row["task"] == "`bn-general5`"
+    assert row["verdict"] == "undecided, 400 data sets needed"
+    assert row["KL(exact ‖ network), nats"] == "2.71e-06 [2.46e-06, 3.13e-06]"
+    assert row["Bayes recovery"] == "99.9958 %"
+    assert row["best rival's recovery"] == "92.7 % (`wrong_prior`)"
+    unstable = {**entry["primary"], "high": None}
+    assert figures.interval(unstable) == "2.71e-06 [2.46e-06, no stable limit]"

@@ -5,12 +5,14 @@ no engine, no transformer.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from veribayes import registry
 from veribayes.errors import InputError, ShapeError
 from veribayes.models import RBF, BayesianNetwork, Dirichlet, GaussianProcess
 from veribayes.predictive import Array, Categorical, Normal, Predictive
@@ -18,6 +20,7 @@ from veribayes.predictive.joint import Joint
 from veribayes.tree import Certificate, Data
 from veribayes.validation import continuations, decision, evidence, joint_scores, questions
 from veribayes.validation.case import Case
+from veribayes.validation.checks._test import Test
 from veribayes.validation.endpoints import latent_kl
 from veribayes.validation.endpoints._latents import missing_latents
 from veribayes.validation.endpoints.joint_kl import PART as JOINT
@@ -71,12 +74,13 @@ def test_nothing_is_asked_where_nothing_is_wanted_and_that_is_said() -> None:
 
 
 def test_a_test_answers_where_it_is_asked() -> None:
-    uniform = (np.random.default_rng(0).random(200),)
-    assert questions._outcome("pit_uniform", None, 0) is None
-    assert (
-        questions._outcome("pit_uniform", (uniform[0][:2],), 0) is None
-    )  # too few data sets: refused
-    found = questions._outcome("pit_uniform", uniform, 0)
+    part: Test = registry.load("check", "pit_uniform")
+    uniform = np.random.default_rng(0).random(200)
+    nowhere = cast(Case, SimpleNamespace(seed=0))
+    for arrays in (None, (uniform[:2],)):  # it cannot be asked; it refuses two data sets
+        silent = replace(part, evidence=lambda case, arrays=arrays: arrays)
+        assert questions._outcome(silent, nowhere) is None
+    found = questions._outcome(replace(part, evidence=lambda case: (uniform,)), nowhere)
     assert found is not None
     assert found.n == 200
 

@@ -372,11 +372,22 @@ def test_what_stands_beside_the_endpoint_is_shown(trees: dict[str, xr.DataTree])
                 }
             },
             "tests": {
-                "rosenblatt": {"adjusted": 0.0, "n": 200, "worst": "correlation 1, 2"},
+                "rosenblatt": {
+                    "adjusted": 0.0,
+                    "n": 200,
+                    "worst": "correlation 1, 2",
+                    "label": "joint draws are white under the exact predictive",
+                },
                 "pit_uniform": {"adjusted": 0.4, "n": 240, "worst": "KS"},
             },
             "joint": {
-                "sliced_w2": {**interval, "unit": "unit of y", "floor": 0.11, "regret": interval}
+                "sliced_w2": {
+                    **interval,
+                    "unit": "unit of y",
+                    "floor": 0.11,
+                    "regret": interval,
+                    "label": "sliced Wasserstein-2 distance",
+                }
             },
         },
         calibration={

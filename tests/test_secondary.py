@@ -55,6 +55,7 @@ def test_a_family_is_corrected_together_and_each_endpoint_has_its_verdict() -> N
         "adjusted": pytest.approx(0.06),
         "n": 200,
         "worst": "ks",
+        "label": "outcomes fall where the candidate says (uniform PIT)",
     }
     assert (found["level"], found["datasets"]) == (0.05, 200)
     assert secondary.overall("equivalent", found) == "different"

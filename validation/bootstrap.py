@@ -256,7 +256,7 @@ def _with_tails(found: Studentised, deviations: Array) -> tuple[Array, Array]:
     (dataset, *column).
 
     On the log scale a few far data sets make t explode: a limit above where that data set itself
-        would lie comes down to it.
+    would lie comes down to it.
     """
     low = found.at(order(found.t, 0.5 + LEVEL / 2))
     high = found.at(order(found.t, 0.5 - LEVEL / 2))

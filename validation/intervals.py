@@ -343,7 +343,7 @@ def tables(found: Sequence[Measured]) -> str:
     """All intervals in Markdown; what only some of them count, each in a table of its own."""
     parts = []
     for head, events in TABLES.items():
-        rows = [m for m in found if all(event in m.counts for event in events.values())]
+        rows = [m for m in found if m.counts.keys() >= set(events.values())]
         parts.append(_table(rows, head, events))
     return "\n\n".join(part for part in parts if part)
 

@@ -90,7 +90,9 @@ def reason(values: Array, below: bool, above: bool) -> str | None:
     """
     if below and above:
         return None
-    side = "upper" if below else "lower" if above else "lower and no stable upper"
+    side = "lower and no stable upper"
+    if below or above:
+        side = "upper" if below else "lower"
     mean, largest = values.mean(), values.max()
     numbers = f"mean {mean:.3g}, largest of {values.size:,} data sets {largest:.3g}"
     more = data_sets(values)

@@ -13,6 +13,7 @@ Comments are // and /* */.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -225,7 +226,7 @@ class _Reader:
 
     def _by_label(self, child: str, block: _Block, shape: tuple[int, int]) -> Array:
         found: dict[int, Array] = {}
-        numbered = [{state: i for i, state in enumerate(self.states[p])} for p in block.parents]
+        numbered = [_numbers(self.states[parent]) for parent in block.parents]
         for labels, raw, start in block.rows:
             where = _configuration(labels, numbered)
             if where is None:
@@ -280,6 +281,10 @@ class _Reader:
 
     def _at(self, at: int) -> str:
         return f"in {self.name}, line {line_of(self.text, at)}"
+
+
+def _numbers(states: Sequence[str]) -> dict[str, int]:
+    return {state: i for i, state in enumerate(states)}
 
 
 def _configuration(labels: list[str], numbered: list[dict[str, int]]) -> int | None:

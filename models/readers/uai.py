@@ -237,7 +237,8 @@ class _Words:
         return self.text[start : self.at]
 
     def end(self) -> None:
-        if rest := WORD.search(self.text, self.at):
+        rest = WORD.search(self.text, self.at)
+        if rest:
             self.draft.fail("the end of the file", shown(rest[0]), self.at)
 
 

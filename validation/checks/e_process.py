@@ -15,6 +15,7 @@ import numpy as np
 from veribayes.errors import InputError
 from veribayes.predictive import Array
 from veribayes.validation.checks._test import Outcome, Test, axes
+from veribayes.validation.evidence import bets
 
 
 def log_wealth(log_exact: Array, log_candidate: Array) -> Array:
@@ -49,5 +50,8 @@ PART = Test(
     ),
     kernel=_kernel,
     about="a bettor who knows the exact predictive wins against it",
+    question="a bettor who knows the exact predictive does not win against it",
+    place=1,
+    evidence=bets,
     infinite=True,
 )

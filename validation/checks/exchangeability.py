@@ -11,7 +11,7 @@ on the order). No trained network gives 0, so the null is that the mean over pro
     t = (log m - log(tolerance - 3 K_max / n)) m sqrt(n) / s,   p = P(T_{n-1} <= t)
 
 m, s, K_max: mean, sd and largest of n prompts; 3 K_max / n stands for tails that n prompts may have
-    missed (rule of three).
+missed (rule of three).
 """
 
 from __future__ import annotations

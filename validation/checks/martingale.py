@@ -25,6 +25,7 @@ from veribayes.errors import InputError
 from veribayes.predictive import Array
 from veribayes.validation.checks._null import generator, p_value
 from veribayes.validation.checks._test import Outcome, Test, axes
+from veribayes.validation.continuations import continued
 
 SAME = 1e-9  # step 0 may differ between paths by rounding, relative to the largest value
 
@@ -90,4 +91,8 @@ PART = Test(
     ),
     kernel=_kernel,
     about="its answers drift on continuations that it draws itself: no prior explains them",
+    question="predictions stay, on average, on continuations that it draws itself",
+    place=3,
+    evidence=continued,
+    level="all",  # it is asked again about every data set, several times
 )

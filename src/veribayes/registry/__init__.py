@@ -147,12 +147,13 @@ def attempted(kind: str, name: str, use: Callable[[], T]) -> T | None:
 
 
 def summary(kind: str, name: str) -> str:
-    """First line of a part's docstring, read from the file without running it."""
+    """First paragraph of a part's docstring, read from the file without running it."""
     path = _shipped(kind).get(name)
     if path is None or path.suffix != ".py":
         return ""
-    first = path.read_text(encoding="utf-8").lstrip().splitlines()[0]
-    return first.strip().strip('"').strip()
+    text = path.read_text(encoding="utf-8").lstrip().removeprefix('"""')
+    first = text.partition('"""')[0].partition("\n\n")[0]
+    return " ".join(first.split())
 
 
 @cache
