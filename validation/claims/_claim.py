@@ -62,6 +62,14 @@ class Lab(Protocol):
         """
         ...
 
+    def attention(
+        self, task: Task, candidate: object, data: Data, *, trained: int | None = None
+    ) -> list[tuple[list[Array], int]]:
+        """Of each position the maps of a candidate, (dataset, head, reader, read) a layer, and how
+        many of the tokens that are read first are no observations.
+        """
+        ...
+
     def truth(self, task: Task, data: Data) -> Branch:
         """The certified reference of the task."""
         ...
