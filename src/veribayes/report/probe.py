@@ -36,6 +36,7 @@ def markdown(found: Entry) -> str:
         "",
         *learned(found),
         *used(found),
+        *further(found),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -59,10 +60,26 @@ def page(found: Entry) -> str:
         refused="" if rows else refused(found),
         learned=learned(found),
         used=used(found),
+        tabulated=tabulated(found),
         distances=_svg.inline(attention.distances(found), DISTANCES_LABEL, "distances"),
         tables=tables,
         context=context,
     )
+
+
+def tabulated(found: Entry) -> list[Entry]:
+    """The tables of probes that bring their own: `label`, `head`, `rows` and `note` each."""
+    answers = [answer for answer in found.values() if isinstance(answer, Mapping)]
+    return [answer["shown"] for answer in answers if "shown" in answer]
+
+
+def further(found: Entry) -> list[str]:
+    """These tables for a terminal."""
+    lines = []
+    for shown in tabulated(found):
+        lines += ["", f"{shown['label']}:", "", *table([shown["head"], *shown["rows"]])]
+        lines += ["", shown["note"]]
+    return lines
 
 
 def observed(found: Entry) -> str:
