@@ -20,7 +20,7 @@ from veribayes.tree import Posterior
 from veribayes.validation.probes._probe import Probe, Subject, summary
 
 # of the mean eigenvalue of the features: keeps the map finite, and small beside what it explains
-RIDGE = 1e-3
+RIDGE = 1e-5
 
 
 def _ask(subject: Subject) -> dict[str, Any] | None:
