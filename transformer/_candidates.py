@@ -68,6 +68,17 @@ class NetworkCandidate:
         leading = maps[0].shape[-1] - arrays[0].shape[1]
         return [to_float64(m if m.ndim == 4 else m[:, None]) for m in maps], leading
 
+    def residuals(self, context: Any, query: Any) -> list[Array]:
+        """The residual stream where the head reads it, as tokens and behind every layer, (dataset,
+        answer, width) each; of a sequence there is an answer after every prefix.
+
+        Raises:
+            InputError: a network without one.
+        """
+        arrays = self.tokens.arrays(context, query)
+        with torch.inference_mode():
+            return [to_float64(stream) for stream in self.network.residuals(*arrays)]
+
     def _log_posterior(self, *arrays: Tensor) -> Any:
         """(dataset, value)."""
         return self.network.with_latents(*arrays)[1]

@@ -69,6 +69,15 @@ class InContext(nn.Module, ABC):
         """
         raise InputError("a network with softmax attention", type(self).__name__)
 
+    def residuals(self, *arrays: Tensor) -> list[Tensor]:
+        """The residual stream where the head reads it, as tokens and behind every layer, (B,
+        Q, D) each.
+
+        Raises:
+            InputError: a network without one.
+        """
+        raise InputError("a network with a residual stream", type(self).__name__)
+
     def matrices(self) -> list[nn.Parameter]:
         """Weights that are updated as matrices (by Muon); all others go to AdamW."""
         return []

@@ -5,7 +5,8 @@ So are sequences read whose parameters are known and differ from one to the next
 token for each row of each table. A symbol that names the columns of a table is read together with
 its column: of a hidden Markov model with the probability that each state gives to it. Entries come
 with their logarithms, and a learned vector says which row of which table a token is.
-Every token reads itself and what came before it, with rotary positions.
+Every token reads itself and what came before it, with rotary positions; so the last table comes
+first, and a row may read the rows that its entries lead to.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class HeaderTokens(nn.Module):
         """Symbols (B, t); tables (B, rows) or (B, rows, columns)."""
         rows = [table[:, None] if table.ndim == 2 else table for table in tables]
         mapped = [layer(features(each)) for layer, each in zip(self.maps, rows, strict=True)]
-        header = torch.cat(mapped, dim=1) + self.places.weight
+        header = torch.cat(mapped[::-1], dim=1) + self.places.weight
         read = self.embedding(symbols)
         for layer, number in zip(self.column_maps, self.columns, strict=True):
             places = symbols[..., None].expand(-1, -1, tables[number].shape[1])

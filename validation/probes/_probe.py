@@ -10,7 +10,7 @@ import numpy as np
 
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Predictive
-from veribayes.tree import Data
+from veribayes.tree import Data, Posterior
 from veribayes.validation import bootstrap, stability
 
 LAST = 100  # place of a probe that says none: behind those of this package
@@ -38,6 +38,7 @@ class Subject:
         seed: of the intervals.
         read: (answer, (dataset, query)) -> the predictive that it is.
         exact: the exact predictive of data with one position, (dataset, query).
+        posterior: the exact posterior of the latents, as the reference of the task states it.
         construction: what theory writes down for this task.
         named: whether that construction was asked for by name; else it may be missing.
 
@@ -50,6 +51,7 @@ class Subject:
     seed: int
     read: Callable[[Any, tuple[int, int]], Predictive]
     exact: Callable[[Data], Predictive]
+    posterior: Callable[[Data], Posterior]
     construction: Callable[[], Constructed]
     named: bool = False
 

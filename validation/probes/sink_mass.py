@@ -65,7 +65,11 @@ def _of_theory(subject: Subject) -> tuple[str | None, list[list[Array]]]:
     except InputError:
         return None, [[] for _ in positions]
     reading = [i for i, mass in enumerate(found[-1]) if mass.mean() < 1 - maps.ROW_SUM]
-    return constructed.name, [list(map(masses.__getitem__, reading)) for masses in found]
+    return constructed.name, [_chosen(masses, reading) for masses in found]
+
+
+def _chosen(masses: list[Array], layers: list[int]) -> list[Array]:
+    return [masses[layer] for layer in layers]
 
 
 def _groups(subject: Subject) -> Iterator[tuple[str, Array]]:

@@ -8,6 +8,9 @@
                    answers imply
     context_used   how much an answer to the latest observations alone differs from the one to all
                    of them
+    sink_mass      of sets: what queries leave on what is no observation
+    belief_state   whether the exact posterior of a finite latent can be read off the residual
+                   stream
 
 Attention is there where the candidate exposes it: an object with `attention(context, query) ->
 (maps, leading)`, one map (dataset, head, reader, read) a layer, the answering readers last,
@@ -26,7 +29,7 @@ from veribayes.candidates import import_object, searched
 from veribayes.errors import InputError
 from veribayes.models._task import Task
 from veribayes.predictive import Predictive, as_predictive
-from veribayes.tree import Data
+from veribayes.tree import Data, Posterior
 from veribayes.validation.probes._maps import SHOWS
 from veribayes.validation.probes._probe import Call, Constructed, Subject
 
@@ -85,6 +88,9 @@ def subject(
         answer: Predictive = engine(task, part, seed=seed).predictive
         return answer[:, 0]
 
+    def posterior(part: Data) -> Posterior:
+        return engine(task, part, seed=seed).posterior
+
     return Subject(
         task=task,
         call=call,
@@ -92,6 +98,7 @@ def subject(
         seed=seed,
         read=read,
         exact=exact,
+        posterior=posterior,
         construction=partial(_serving, task, against, seed),
         named=against is not None,
     )
