@@ -1,5 +1,4 @@
-"""A mixture of normals that begin from narrow to wide,
-so that each keeps its part in every context.
+"""A mixture of normals that begin from narrow to wide, so each keeps its part in every context.
 
 Components that begin alike are told apart by the context: one is the narrow one here, another
 there. A continuous network then has to pass from one naming to the other somewhere, and on that

@@ -38,7 +38,7 @@ from veribayes.validation.claims._least_norm import (
 TASK, HIDDEN = "context-switch", "context-switch-hidden"
 SHIPPED, RETRAINED = (0, 1, 2), (10, 11, 12)  # seeds of training; the second ones in the long form
 SIZES = tuple(range(1, 33))
-QUICK, FULL = 300, 2000  # data sets
+QUICK, FULL = 500, 2000  # data sets
 WIDTH, TOKENS = 24, 12  # coordinates and number of tokens whose patterns cost something
 ALIGNED = (0.2, 0.5, 0.8)  # shares of a token's squared length that point at the sink
 DRAWS = {False: 200, True: 2000}  # sets of tokens, by `lab.full`
