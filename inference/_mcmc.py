@@ -119,7 +119,7 @@ class Mcmc(ABC):
         second = stack([run.halves[1] for run in runs], axis=1)
         posterior = _posterior(runs) if self.latents or self.keep else {}
         certificate = self._certificate(runs, ladder)
-        return Branch(_mean(first, second), certificate, posterior, (first, second))
+        return Branch(mixed(first, second), certificate, posterior, (first, second))
 
     def _climbed(
         self, ladder: Sequence[Rung], model: Any, data: Data, position: int, seed: int
@@ -328,7 +328,7 @@ def _placed(values: Array, columns: IntArray, shape: tuple[int, ...]) -> Array:
     return out.reshape(shape)
 
 
-def _mean(first: Predictive, second: Predictive) -> Predictive:
+def mixed(first: Predictive, second: Predictive) -> Predictive:
     """The equal mixture of two predictives."""
     if isinstance(first, Categorical) and isinstance(second, Categorical):
         return Categorical((first.probs + second.probs) / 2)

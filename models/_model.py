@@ -112,6 +112,10 @@ class Model(ABC):
         """The model that `spec` describes, where `described` says that there is one."""
         raise InputError("a model that a file can describe", f"'{cls.kind}'")
 
+    def altered(self, changes: Mapping[str, Any]) -> Model:
+        """The model with some fields of its specification replaced, for example by a wrong prior."""
+        return self.from_spec({**self.spec(), **changes})
+
     @abstractmethod
     def default_design(self) -> Design:
         """Where predictions are wanted unless a task says otherwise."""

@@ -8,7 +8,7 @@ and every comparison says so.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from veribayes import registry
 from veribayes.errors import InputError
@@ -32,8 +32,7 @@ class WrongPrior:
         if not task.wrong_prior:
             remedy = "name the fields of the model to replace"
             raise InputError("a task with 'wrong_prior'", f"'{task.name}' without one", remedy)
-        family: Any = type(task.model)
-        model = family.from_spec({**task.model.spec(), **task.wrong_prior})
+        model = task.model.altered(task.wrong_prior)
         engine: Engine = registry.load("engine", task.reference)()
         altered = replace(task, model=model, wrong_prior={})
         return engine(altered, data, seed=seed)

@@ -15,7 +15,8 @@ this; nothing about it has to be declared.
 from __future__ import annotations
 
 from veribayes.models.numpyro_model._model import NumPyroModel
+from veribayes.models.numpyro_model._prediction import PredictedProgram
 
-__all__ = ["NumPyroModel"]
+__all__ = ["NumPyroModel", "PredictedProgram"]
 
 PART = NumPyroModel

@@ -56,7 +56,6 @@ class NumPyroModel(Program, Model):
     name: str = ""
     simulated: bool = False
     kind: ClassVar[str] = "numpyro"
-    described: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         parameters = parameters_of(self.function)
@@ -81,6 +80,13 @@ class NumPyroModel(Program, Model):
         raise InputError(f"{', '.join(missing)} among {where}", got, remedy)
 
     # -- the protocol of a model -------------------------------------------------------------------
+
+    @classmethod
+    def from_spec(cls, spec: Any) -> Model:
+        """A program that a task file names, with the site that is predicted (`_described`)."""
+        from veribayes.models.numpyro_model._described import read
+
+        return read(spec)
 
     @property
     def latents(self) -> tuple[Variable, ...]:

@@ -1,0 +1,188 @@
+"""The joint density of a program's latents and the entries that are seen, and the law of others.
+
+Discrete latents are summed out here: every joint state of the shared ones, and those with a value
+an entry entry by entry, since they are independent given the rest. A program is run once under
+JAX's maps; the number of entries that are seen is an argument, so that one compilation serves all
+positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from veribayes.models.numpyro_model._entries import Kind, Law, law_at, log_densities, log_seen
+from veribayes.models.numpyro_model._outline import Outline
+from veribayes.models.numpyro_model._program import Program
+
+Values = Mapping[str, Any]  # site -> value
+
+
+class Seen(NamedTuple):
+    """What is seen of a data set.
+
+    Attributes:
+        values: of the predicted site and of the inputs, in full; what is not seen may be anything.
+        entries: which entries of the predicted site are seen, (T,).
+        inputs: which entries of the inputs are seen, (T,).
+    """
+
+    values: Values
+    entries: Any
+    inputs: Any
+
+
+class Weighted(NamedTuple):
+    """Laws of an entry in all joint states of the discrete latents.
+
+    Attributes:
+        weights: (shared state, state of the entry).
+        laws: arrays with these axes first.
+    """
+
+    weights: Any
+    laws: Law
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Densities of a program.
+
+    Attributes:
+        program: it.
+        outline: what its sites are.
+        predict: the predicted site.
+        kind: of its entries.
+        sites: of one run in which everything is drawn.
+        informative: names of the inputs whose law depends on latents.
+    """
+
+    program: Program
+    outline: Outline
+    predict: str
+    kind: Kind
+    sites: Mapping[str, Any]
+    informative: frozenset[str] = frozenset()
+
+    def log_joint(self, latents: Values, seen: Seen) -> Any:
+        """Log density of the continuous latents and what is seen, discrete latents summed out."""
+        from jax.scipy.special import logsumexp
+
+        return logsumexp(self.by_state(latents, seen)[0])
+
+    def law(self, latents: Values, seen: Seen, entry: Any) -> Weighted:
+        """Law of one entry given the latents and what is seen."""
+        import jax
+        import jax.numpy as jnp
+
+        def of_state(shared: Values, by_entry: Values) -> Law:
+            sites = self._traced({**latents, **seen.values, **shared, **by_entry})
+            site = sites[self.predict]
+            return law_at(self.kind, site["fn"], site["value"], seen.entries, entry)
+
+        log_shared, log_local = self.by_state(latents, seen)
+        laws = self._over_states(of_state)
+        own = jax.nn.softmax(log_local[..., entry], axis=1)
+        weights = jnp.exp(jax.nn.log_softmax(log_shared))[:, None] * own
+        return Weighted(weights, laws)
+
+    def state_weights(self, latents: Values, seen: Seen) -> tuple[Any, Any]:
+        """Probabilities of the shared states (state,), and of each entry's own (state, entry)."""
+        import jax
+
+        log_shared, log_local = self.by_state(latents, seen)
+        shared = jax.nn.softmax(log_shared)
+        own = jax.nn.softmax(log_local, axis=1)
+        return shared, (shared[:, None, None] * own).sum(0)
+
+    def fixed(self, latents: Values, seen: Seen, entries: Any) -> tuple[Any, Law]:
+        """Log density of what is seen given all latents, and the laws of the entries (query, …)."""
+        import jax
+        import jax.numpy as jnp
+
+        sites = self._traced({**latents, **seen.values})
+        total = jnp.zeros(())
+        for name in (self.predict, *self.outline.inputs):
+            site = sites[name]
+            total = total + self.seen_terms(name, site["fn"], site["value"], seen).sum()
+        site = sites[self.predict]
+
+        def of_entry(entry: Any) -> Law:
+            return law_at(self.kind, site["fn"], site["value"], seen.entries, entry)
+
+        return total, jax.vmap(of_entry)(entries)
+
+    def by_state(self, latents: Values, seen: Seen) -> tuple[Any, Any]:
+        """Log densities of each shared state (state,), and by entry (shared, own state, entry)."""
+        from jax.scipy.special import logsumexp
+
+        def of_state(shared: Values, by_entry: Values) -> tuple[Any, Any]:
+            return self._terms({**latents, **seen.values, **shared, **by_entry}, seen)
+
+        total, local = self._over_states(of_state)
+        summed = logsumexp(local, axis=1)
+        return total[:, 0] + summed.sum(-1), local
+
+    def _over_states(self, function: Any) -> Any:
+        """The function of every joint state, (shared state, state of the entry, …)."""
+        import jax
+        import jax.numpy as jnp
+
+        shared = {name: jnp.asarray(states) for name, states in self.outline.shared.items()}
+        by_entry = {name: jnp.asarray(states) for name, states in self.outline.by_entry.items()}
+
+        def of_shared(state: Values) -> Any:
+            if not by_entry:
+                return _with_axis(function(state, {}))
+            return jax.vmap(lambda own: function(state, own))(by_entry)
+
+        return jax.vmap(of_shared)(shared) if shared else _with_axis(of_shared({}))
+
+    def _terms(self, values: Values, seen: Seen) -> tuple[Any, Any]:
+        """Log density of what belongs to no entry, and by entry (T,)."""
+        import jax.numpy as jnp
+
+        total, local = jnp.zeros(()), jnp.zeros(self.outline.entries)
+        for name, site in self._traced(values).items():
+            if site["type"] != "sample":
+                continue
+            if name in (self.predict, *self.outline.inputs):
+                local = local + self.seen_terms(name, site["fn"], site["value"], seen)
+            elif name in self.outline.local:
+                each = site["fn"].log_prob(site["value"])
+                local = local + each.reshape(self.outline.entries, -1).sum(-1)
+            else:
+                total = total + site["fn"].log_prob(site["value"]).sum()
+        return total, local
+
+    def seen_terms(self, name: str, law: Any, value: Any, seen: Seen) -> Any:
+        """Log densities of what is seen of an observed site, by entry (T,)."""
+        import jax.numpy as jnp
+
+        if name == self.predict:
+            return log_seen(self.kind, law, value, seen.entries)
+        if name not in self.informative:
+            return jnp.zeros(self.outline.entries)
+        each = log_densities(law, value).reshape(self.outline.entries, -1).sum(-1)
+        return jnp.where(seen.inputs, each, 0.0)
+
+    def _traced(self, values: Values) -> Mapping[str, Any]:
+        """The sites of a run in which every site has its value."""
+        import jax
+        import jax.numpy as jnp
+        from numpyro import handlers
+
+        as_arrays = {name: jnp.asarray(value) for name, value in values.items()}
+        seeded = handlers.seed(self.program.call, jax.random.key(0))
+        fixed = handlers.condition(seeded, data=as_arrays)
+        with handlers.block():  # a sampler outside has its own trace
+            sites: Mapping[str, Any] = handlers.trace(fixed).get_trace(**self.program.data)
+        return sites
+
+
+def _with_axis(tree: Any) -> Any:
+    """A leading axis of length one."""
+    import jax
+
+    return jax.tree.map(lambda leaf: leaf[None], tree)
