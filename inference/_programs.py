@@ -1,4 +1,6 @@
-"""What exact engines of predicted programs share: functions of one data set, mapped over a batch."""
+"""What exact engines of predicted programs share:
+functions of one data set, mapped over a batch.
+"""
 
 from __future__ import annotations
 

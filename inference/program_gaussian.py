@@ -1,4 +1,5 @@
-"""Exact predictive of a program whose latents and outcomes are jointly normal, read off its density.
+"""Exact predictive of a program whose latents and outcomes are jointly normal,
+read off its density.
 
     log p(w, y) = -w' A w / 2 + b' w + c,     entry | w ~ N(m + j' w, s^2)
 

@@ -113,7 +113,9 @@ class Model(ABC):
         raise InputError("a model that a file can describe", f"'{cls.kind}'")
 
     def altered(self, changes: Mapping[str, Any]) -> Model:
-        """The model with some fields of its specification replaced, for example by a wrong prior."""
+        """The model with some fields of its specification replaced,
+        for example by a wrong prior.
+        """
         return self.from_spec({**self.spec(), **changes})
 
     @abstractmethod

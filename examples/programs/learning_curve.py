@@ -1,4 +1,6 @@
-"""A learning curve: the loss falls as a power of the step to a floor; floor, size and power are unknown."""
+"""A learning curve: the loss falls as a power of the step to a floor;
+floor, size and power are unknown.
+"""
 
 import jax.numpy as jnp
 import numpyro

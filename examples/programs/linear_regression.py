@@ -1,4 +1,6 @@
-"""Linear regression whose inputs are drawn anew; the weights are normal, Laplace, or mostly zero."""
+"""Linear regression whose inputs are drawn anew;
+the weights are normal, Laplace, or mostly zero.
+"""
 
 import numpyro
 from numpyro import distributions as dist

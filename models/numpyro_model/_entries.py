@@ -88,7 +88,9 @@ def elementwise(law: Any) -> Any:
 
 
 def log_densities(law: Any, values: Any) -> Any:
-    """Log density of every entry, in the shape of the values but for axes that a law takes whole."""
+    """Log density of every entry, in the shape of the values but for axes that a law takes
+    whole.
+    """
     import jax.numpy as jnp
 
     base = elementwise(law)

@@ -1,4 +1,6 @@
-"""Engines of predicted programs against closed forms, and against each other; a run from a task file to its verdict."""
+"""Engines of predicted programs against closed forms, and against each other;
+a run from a task file to its verdict.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def succession(data: Data, a: float = 1.0) -> Array:
 
 
 def add_one(data: Data) -> Array:
-    """Counts of what followed the last symbol, plus one, over their sum; the chain starts behind symbol 0."""
+    """Counts of what followed the last symbol, plus one, over their sum;
+    the chain starts behind symbol 0.
+    """
     y = data.arrays["y"]
     probs = np.empty((len(y), len(data.positions), 3))
     for i, path in enumerate(y):
@@ -131,7 +135,9 @@ def test_a_finite_pool_is_summed() -> None:
 
 @pytest.mark.study
 def test_hmc_errs_as_its_two_halves_say() -> None:
-    """sd of (answer - exact) over the error that the halves state, 60 data sets at three prefixes: within [.8, 1.2]."""
+    """sd of (answer - exact) over the error that the halves state,
+    60 data sets at three prefixes: within [.8, 1.2].
+    """
     task = vb.task(urn.program, predict="y", positions=[0, 1, 6], data={"n": 7})
     data = task.simulate(range(60), seed=0).data
     branch = answer("hmc", task, data, draws="500")

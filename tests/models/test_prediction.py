@@ -1,4 +1,6 @@
-"""A program whose next outcome is predicted: what is learnt from it, what is refused, what a candidate sees."""
+"""A program whose next outcome is predicted:
+what is learnt from it, what is refused, what a candidate sees.
+"""
 
 from __future__ import annotations
 
@@ -185,7 +187,9 @@ def test_arrays_are_inputs_and_named_entries_are_queries() -> None:
 
 @pytest.mark.study
 def test_what_is_not_seen_reaches_no_engine() -> None:
-    """Entries behind the prefix are those of no data set: changing them changes nothing that an engine gets."""
+    """Entries behind the prefix are those of no data set:
+    changing them changes nothing that an engine gets.
+    """
     task = vb.task(linear_regression.program, predict="y", positions=[2], data={"n": 6})
     data = task.simulate(range(3), seed=0).data
     given = task.model.program_data(data, 0)
