@@ -2,16 +2,16 @@
 
 Run: python -m benchmarks.cards CHECKPOINT... [--write]
 
-The figures are those with which a training ends: 400 data sets of the stream `replicate`, by the metric that `verify` judges
-the network's form by. The weights are loaded by the hash of the card; curve and everything else of the card stay.
+The figures are those with which a training ends: 400 data sets of the stream `replicate`, by the
+metric that `verify` judges the network's form by. The weights are loaded by the hash of the card;
+curve and everything else of the card stay.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from veribayes import registry
@@ -26,7 +26,9 @@ from veribayes.transformer._recipe import LABELS
 
 
 def main(arguments: list[str]) -> int:
-    """Print one line a checkpoint, old figure and new; with --write put the new ones into the card."""
+    """Print one line a checkpoint, old figure and new;
+    with --write put the new ones into the card.
+    """
     for name in [a for a in arguments if not a.startswith("--")]:
         folder = registry.checkpoint_path(name)
         if folder is None:
@@ -38,16 +40,18 @@ def main(arguments: list[str]) -> int:
         card, before = replace(card, scores=measure(NetworkCandidate(network))), line(card.scores)
         print(f"{name}: {before} -> {line(card.scores)}", flush=True)
         if "--write" in arguments:
-            content = json.dumps(asdict(card), indent=1, allow_nan=False) + "\n"
-            _checkpoint.write_atomically(folder / _checkpoint.CARD, content.encode())
+            _checkpoint.write_card(folder, card)
     return 0
 
 
 def line(scores: Mapping[str, Any]) -> str:
-    """The figure of a card with its limits; cards of before say nothing of their metric, and state KL between masses."""
+    """The figure of a card with its limits; cards of before say nothing of their metric,
+    and state KL between masses.
+    """
     name = scores.get("metric", "kl")
     keys = {"estimate": name, **{key: f"{name}_{key}" for key in ("low", "high", "reason")}}
-    return f"{name} {limits.words({key: scores.get(stored) for key, stored in keys.items()}, terminal.number)}"
+    values = {key: scores.get(stored) for key, stored in keys.items()}
+    return f"{name} {limits.words(values, terminal.number)}"
 
 
 if __name__ == "__main__":

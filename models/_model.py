@@ -144,7 +144,9 @@ class Model(ABC):
 
     @abstractmethod
     def program_data(self, data: Data, position: int) -> dict[str, npt.NDArray[Any]]:
-        """Keyword arguments of `program` for every data set at one position, first axis `dataset`."""
+        """Keyword arguments of `program` for every data set at one position,
+        first axis `dataset`.
+        """
 
     @abstractmethod
     def latent_mask(self, data: Data, position: int) -> dict[str, npt.NDArray[np.bool_]]:
@@ -269,7 +271,9 @@ class Model(ABC):
         return {}
 
     def distance(self, context: Any, query: Any) -> Distance:
-        """How far each observation lies from each query: by default its place, counted from the last."""
+        """How far each observation lies from each query:
+        by default its place, counted from the last.
+        """
         del query  # every query stands behind the last observation
         length = _length(context)
         back = np.arange(length)[::-1]

@@ -165,7 +165,8 @@ class Task:
 
 
 def with_tolerance(task: Task, kl: float | None) -> Task:
-    """The task with another tolerance of its primary endpoint, whatever that is; the same where none is given.
+    """The task with another tolerance of its primary endpoint, whatever that is;
+    the same where none is given.
 
     Raises:
         InputError: a tolerance that is not positive.

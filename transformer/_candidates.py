@@ -68,12 +68,25 @@ class NetworkCandidate:
         leading = maps[0].shape[-1] - arrays[0].shape[1]
         return [to_float64(m if m.ndim == 4 else m[:, None]) for m in maps], leading
 
+    def residuals(self, context: Any, query: Any) -> list[Array]:
+        """The residual stream where the head reads it, as tokens and behind every layer, (dataset,
+        answer, width) each; of a sequence there is an answer after every prefix.
+
+        Raises:
+            InputError: a network without one.
+        """
+        arrays = self.tokens.arrays(context, query)
+        with torch.inference_mode():
+            return [to_float64(stream) for stream in self.network.residuals(*arrays)]
+
     def _log_posterior(self, *arrays: Tensor) -> Any:
         """(dataset, value)."""
         return self.network.with_latents(*arrays)[1]
 
     def _answers(self, ask: Callable[..., Any], arrays: tuple[Tensor, ...]) -> Array:
-        """What the network says about all data sets, in float64; of a sequence the last position."""
+        """What the network says about all data sets, in float64;
+        of a sequence the last position.
+        """
         device = next(self.network.parameters()).device
         each = sum(array.shape[1] for array in arrays)
         size = max(1, TOKENS // max(1, each))
@@ -84,13 +97,18 @@ class NetworkCandidate:
         return np.concatenate([to_float64(answer[:, last]) for answer in answers])
 
 
-def network_candidate(folder: Path, task: Task | None = None) -> NetworkCandidate:
+def network_candidate(
+    folder: Path, task: Task | None = None, seed: int | None = None
+) -> NetworkCandidate:
     """The candidate in a checkpoint folder; refuses one trained for another model than the task's.
 
+    Args:
+        seed: of the training, where the checkpoint holds several networks; None: the first.
+
     Raises:
-        CheckpointError: see `load`.
+        CheckpointError, InputError: see `load`.
     """
-    return NetworkCandidate(load(folder, task)[0])
+    return NetworkCandidate(load(folder, task, seed)[0])
 
 
 def module_candidate(module: nn.Module) -> Callable[..., Any]:

@@ -4,6 +4,9 @@ A folder holds `weights.safetensors` (float32) and `card.json`. The card says fo
 weights were trained, how they can be made again, and what they scored. Nothing is believed that can
 be checked: `load` recomputes the file's hash, compares the model's, and builds the network from the
 card before any tensor enters it.
+
+A recipe that was trained with several seeds has one card. The first seed's network is the one that
+is judged unless another is asked for; those of further seeds lie beside it, `seed-N.safetensors`.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from veribayes.checked import integer, number, sequence, shown, text
+from veribayes.checked import integer, mapping, number, sequence, shown, text
 from veribayes.errors import CheckpointError, InputError
 from veribayes.models._task import NAME, Task
 from veribayes.transformer._architectures import build, config_from
@@ -32,6 +35,19 @@ SCHEMA = "veribayes.checkpoint/1"
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 MAX_CARD_BYTES = 1_000_000  # a card is some kilobytes; anything beyond was not written here
 MAX_WEIGHTS_BYTES = 2**30  # the shipped ones are a thousandth of it
+# What a card says of each network on its own; the rest of a card is the same for all seeds.
+OF_A_SEED = (
+    "seed",
+    "command",
+    "weights_sha256",
+    "hardware",
+    "threads",
+    "versions",
+    "seconds",
+    "curve",
+    "scores",
+)
+LATER: Mapping[str, Any] = {"seeds": [], "between": {}}  # what cards of one seed do not have
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
 
 
@@ -50,6 +66,8 @@ class Card:
         hardware, threads, versions, seconds: where and how long it was trained.
         curve: measurements during training: step, training loss, and what `evaluate` returned.
         scores: what `evaluate` returned at the end.
+        seeds: of each further network of the same recipe, the entries `OF_A_SEED`.
+        between: what the seeds scored together, with an interval between them.
     """
 
     task: str
@@ -67,13 +85,15 @@ class Card:
     curve: list[dict[str, Any]] = field(default_factory=list)
     scores: Mapping[str, Any] = field(default_factory=dict)
     schema: str = SCHEMA
+    seeds: list[dict[str, Any]] = field(default_factory=list)
+    between: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("model_hash", "command", "weights_sha256", "hardware"):
             text(name, getattr(self, name))
         for name in ("seed", "parameters", "threads"):
             integer(name, getattr(self, name), at_least=0)
-        for name in ("network", "recipe", "versions", "scores"):
+        for name in ("network", "recipe", "versions", "scores", "between"):
             if not isinstance(getattr(self, name), Mapping):
                 raise InputError(f"a mapping for '{name}'", shown(getattr(self, name)))
         number("seconds", self.seconds)
@@ -82,6 +102,35 @@ class Card:
             text("task", self.task)
         ):  # no path, no module, nothing that a terminal would obey
             raise InputError("the name of a task", shown(self.task))
+        entries = [self._checked(entry) for entry in sequence("seeds", self.seeds)]
+        trained = [self.seed, *(entry["seed"] for entry in entries)]
+        if len(set(trained)) < len(trained):
+            raise InputError("networks of different seeds", ", ".join(map(str, trained)))
+
+    def of(self, seed: int) -> Card:
+        """The card of one seed's network alone.
+
+        Raises:
+            InputError: no network of this seed.
+        """
+        if seed == self.seed:
+            return replace(self, seeds=[], between={})
+        entries = {entry["seed"]: entry for entry in self.seeds}
+        if seed not in entries:
+            trained = ", ".join(map(str, (self.seed, *entries)))
+            raise InputError(f"a seed of the checkpoint of '{self.task}': {trained}", f"{seed}")
+        return replace(self, **entries[seed], seeds=[], between={})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; what came later is left out where it says nothing."""
+        plain = asdict(self)
+        return {key: value for key, value in plain.items() if LATER.get(key) != value}
+
+    def _checked(self, entry: Any) -> Mapping[str, Any]:
+        """A further seed's entries, which have to make a card of their own."""
+        plain = mapping("seeds", entry, allowed=OF_A_SEED, required=OF_A_SEED)
+        replace(self, **plain, seeds=[], between={})
+        return plain
 
 
 def save(folder: Path, card: Card, weights: bytes) -> None:
@@ -90,24 +139,33 @@ def save(folder: Path, card: Card, weights: bytes) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / WEIGHTS, weights)
-    write_atomically(
-        folder / CARD, (json.dumps(asdict(card), indent=1, allow_nan=False) + "\n").encode()
-    )
+    write_card(folder, card)
 
 
-def load(folder: Path, task: Task | None = None) -> tuple[InContext, Card]:
+def write_card(folder: Path, card: Card) -> None:
+    """Store a card in JSON."""
+    text_of_card = json.dumps(card.to_dict(), indent=1, allow_nan=False) + "\n"
+    write_atomically(folder / CARD, text_of_card.encode())
+
+
+def load(folder: Path, task: Task | None = None, seed: int | None = None) -> tuple[InContext, Card]:
     """The network in evaluation mode and its card.
+
+    Args:
+        seed: of the training; None: the first that the card names.
 
     Raises:
         CheckpointError: the folder is no checkpoint, a file was changed, the tensors do not fit the
             card, or the card is for another model than `task`'s.
+        InputError: no network of this seed.
     """
-    card = read_card(folder)
+    card = read_card(folder, seed)
+    file = file_of(folder, seed)
     if task is not None and card.model_hash != task.model_hash:
         wanted = f"a checkpoint for the model of task '{task.name}' ({task.model_hash[:12]}…)"
         got = f"one for '{card.task}' ({card.model_hash[:12]}…)"
         raise CheckpointError(wanted, got, "train one: veribayes train TASK")
-    content = read_weights(folder, card)
+    content = read_weights(file, card)
     try:
         # without memory: whatever the card asks for, only the file's tensors take any
         with torch.device("meta"):
@@ -120,11 +178,15 @@ def load(folder: Path, task: Task | None = None) -> tuple[InContext, Card]:
     return network.eval(), card
 
 
-def read_card(folder: Path) -> Card:
+def read_card(folder: Path, seed: int | None = None) -> Card:
     """Read `card.json` by its schema.
+
+    Args:
+        seed: whose network's card is wanted alone; None: the whole card.
 
     Raises:
         CheckpointError: missing, not JSON, too large, or not a card.
+        InputError: no network of this seed.
     """
     path = Path(folder) / CARD
     if not path.is_file():
@@ -135,28 +197,37 @@ def read_card(folder: Path) -> Card:
     except (ValueError, RecursionError) as error:
         raise CheckpointError("a card in JSON", str(error)) from None
     names = {f.name for f in fields(Card)}
+    if isinstance(plain, dict):
+        plain = {**LATER, **plain}
     if not isinstance(plain, dict) or set(plain) != names or plain["schema"] != SCHEMA:
         raise CheckpointError(f"a card of schema {SCHEMA}", _difference(plain, names))
     try:
-        return Card(**plain)
+        card = Card(**plain)
     except InputError as error:
         raise CheckpointError(
             f"a card of schema {SCHEMA}", f"one that breaks it: {error}"
         ) from None
+    return card if seed is None else card.of(seed)
 
 
-def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
-    """The tensors, after their file's hash was found equal to the card's."""
-    path = Path(folder) / WEIGHTS
+def file_of(folder: Path, seed: int | None) -> Path:
+    """The file with the weights of one seed's network; None: of the first that the card names."""
+    first = seed is None or seed == read_card(folder).seed
+    return Path(folder) / (WEIGHTS if first else f"seed-{seed}.safetensors")
+
+
+def read_weights(path: Path, card: Card) -> dict[str, Tensor]:
+    """The tensors of a file, after its hash was found equal to the card's."""
     if not path.is_file():
-        raise CheckpointError(f"{WEIGHTS} beside the card", _described(Path(folder)))
+        raise CheckpointError(f"{path.name} beside the card", _described(path.parent))
     content = _plain_file(path, MAX_WEIGHTS_BYTES)
     found = hashlib.sha256(content).hexdigest()
     if found != card.weights_sha256:
         expected = f"weights with SHA-256 {card.weights_sha256[:12]}…"
         raise CheckpointError(expected, f"{found[:12]}…", "the file was changed; make it again")
     tensors = decode(content)
-    if kinds := {str(t.dtype) for t in tensors.values()} - {"torch.float32"}:
+    kinds = {str(t.dtype) for t in tensors.values()} - {"torch.float32"}
+    if kinds:
         raise CheckpointError("weights in float32", ", ".join(sorted(kinds)))
     return tensors
 

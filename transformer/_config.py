@@ -1,4 +1,6 @@
-"""What every config of a network answers, and what every network does, whatever its architecture."""
+"""What every config of a network answers, and what every network does,
+whatever its architecture.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +68,15 @@ class InContext(nn.Module, ABC):
             InputError: a network whose attention has no weights that sum to one.
         """
         raise InputError("a network with softmax attention", type(self).__name__)
+
+    def residuals(self, *arrays: Tensor) -> list[Tensor]:
+        """The residual stream where the head reads it, as tokens and behind every layer, (B,
+        Q, D) each.
+
+        Raises:
+            InputError: a network without one.
+        """
+        raise InputError("a network with a residual stream", type(self).__name__)
 
     def matrices(self) -> list[nn.Parameter]:
         """Weights that are updated as matrices (by Muon); all others go to AdamW."""

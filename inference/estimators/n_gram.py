@@ -1,13 +1,15 @@
-"""Back-off n-gram: the next symbol from what followed the same last symbols before, blind to the mixture of lags.
+"""Back-off n-gram: the next symbol from what followed the same last symbols before,
+blind to whatever makes them.
 
     p_k(v) = (n_k(v) + c p_{k-1}(v)) / (n_k + c),   p_{-1} = 1 / q,
-with n_k(v) the number of times that v followed the last k symbols of the prefix. MacKay & Peto, Nat. Lang. Eng. 1 (1995) 289.
+with n_k(v) the number of times that v followed the last k symbols of the prefix.
+MacKay & Peto, Nat. Lang. Eng. 1 (1995) 289.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,7 +24,6 @@ from veribayes.inference._engine import (
     require_served,
 )
 from veribayes.models._task import Task
-from veribayes.models.mtd import MTD
 from veribayes.predictive import Array, Categorical
 from veribayes.tree import Branch, Data, IntArray
 from veribayes.tree.method import Method
@@ -42,7 +43,8 @@ class NGram:
     label: ClassVar[str] = "n-gram"
     about: ClassVar[str] = "counts what followed the same last symbols"
     method: ClassVar[Method] = Method.ESTIMATOR
-    families: ClassVar[tuple[str, ...]] = ("mtd",)
+    families: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("symbols",)
     variants: ClassVar[Variants] = ({"order": 0}, {"order": 1}, {"order": 2})
     fitted: ClassVar[Fitted] = {"concentration": (0.1, 100.0)}
 
@@ -55,8 +57,9 @@ class NGram:
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         del seed  # deterministic
         require_served(self, task, data)
-        q = cast(MTD, task.model).q
-        probs = [self._after(data.arrays["y"][:, :n], q) for n in data.positions]
+        (name,) = task.model.layout.names("observation")
+        q = task.model.n_categories or 0
+        probs = [self._after(data.arrays[name][:, :n], q) for n in data.positions]
         answer = Categorical(np.stack(probs, axis=1)[:, :, None])
         return Branch(answer, certify(self.method, 8 * EPS * (self.order + 1)))
 

@@ -1,6 +1,8 @@
-"""Exact Bayes under the wrong prior: the reference engine on the model whose specification `task.wrong_prior` changes.
+"""Exact Bayes under the wrong prior: the reference engine on the model whose specification
+`task.wrong_prior` changes.
 
-A tolerance that lets the wrong prior pass cannot tell Bayes from something near it, and every comparison says so.
+A tolerance that lets the wrong prior pass cannot tell Bayes from something near it,
+and every comparison says so.
 """
 
 from __future__ import annotations

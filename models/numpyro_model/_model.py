@@ -102,7 +102,9 @@ class NumPyroModel(Program, Model):
 
     @property
     def layout(self) -> Layout:
-        """The outcomes, of which nothing is known but their shape, and which latents are asked for."""
+        """The outcomes, of which nothing is known but their shape,
+        and which latents are asked for.
+        """
         outcomes = [Column(_array(name), "observation") for name in self.outcomes]
         target = Column(TARGET, "query", ("query",), "category", shared=True)
         return Layout((*outcomes, target), order="slots")
@@ -176,7 +178,9 @@ class NumPyroModel(Program, Model):
         self.enumerable(**{**self.data, **outcomes})
 
     def program_data(self, data: Data, position: int) -> dict[str, npt.NDArray[Any]]:
-        """The outcomes; a data set that is given stays a constant, on which a program may branch."""
+        """The outcomes; a data set that is given stays a constant,
+        on which a program may branch.
+        """
         del position
         return {} if self.given else self._outcomes_in(data)
 
@@ -239,5 +243,7 @@ class NumPyroModel(Program, Model):
 
 
 def _array(outcome: str) -> str:
-    """The name of an outcome's array: its argument's, but for one that is called like the queries."""
+    """The name of an outcome's array: its argument's,
+    but for one that is called like the queries.
+    """
     return f"{outcome} given" if outcome == TARGET else outcome

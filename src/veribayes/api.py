@@ -63,7 +63,9 @@ class Result:
         return _estimate(self.entry["recovery"])
 
     def table(self) -> pd.DataFrame:
-        """One row a context size: the candidate's mean divergence with its band, and the rivals'."""
+        """One row a context size: the candidate's mean divergence with its band,
+        and the rivals'.
+        """
         curve = self.tree["verdict"].to_dataset()
         return curve.to_dataframe().set_index("context")
 

@@ -183,6 +183,17 @@ class Network(InContext):
             maps.append(weights)
         return maps
 
+    def residuals(self, *arrays: Tensor) -> list[Tensor]:
+        """The residual stream where the head reads it, as tokens and behind every block, (B, Q, D)
+        each.
+        """
+        tokens, readable = self.tokens(*arrays)
+        streams = [self.reader.answered(tokens, readable, arrays)]
+        for block in self.blocks:
+            tokens = block(tokens, readable)
+            streams.append(self.reader.answered(tokens, readable, arrays))
+        return streams
+
     def matrices(self) -> list[nn.Parameter]:
         """Those of the blocks."""
         return [weight for weight in self.blocks.parameters() if weight.ndim == 2]

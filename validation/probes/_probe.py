@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Predictive
-from veribayes.tree import Data
+from veribayes.tree import Data, Posterior
 from veribayes.validation import bootstrap, stability
 
 LAST = 100  # place of a probe that says none: behind those of this package
@@ -38,6 +38,7 @@ class Subject:
         seed: of the intervals.
         read: (answer, (dataset, query)) -> the predictive that it is.
         exact: the exact predictive of data with one position, (dataset, query).
+        posterior: the exact posterior of the latents, as the reference of the task states it.
         construction: what theory writes down for this task.
         named: whether that construction was asked for by name; else it may be missing.
 
@@ -50,6 +51,7 @@ class Subject:
     seed: int
     read: Callable[[Any, tuple[int, int]], Predictive]
     exact: Callable[[Data], Predictive]
+    posterior: Callable[[Data], Posterior]
     construction: Callable[[], Constructed]
     named: bool = False
 
@@ -70,6 +72,8 @@ class Probe:
         about: what a reader learns from it, a sentence.
         ask: subject -> plain data; None where the question makes no sense for the task.
         place: probes are asked and listed by it, then by name.
+        rows: what it found -> a table for readers, its heading first. A cell is text, or a mapping
+            with `estimate`, `low` and `high`. None: nothing is shown.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Probe:
     about: str
     ask: Callable[[Subject], Any]
     place: int = LAST
+    rows: Callable[[Any], Sequence[Sequence[Any]]] | None = None
 
 
 def summary(values: Array, seed: int, lowest: float = 0.0, highest: float = 1.0) -> dict[str, Any]:

@@ -33,9 +33,7 @@ def resolve(candidate: object, task: Task, options: Mapping[str, str] | None = N
             has none.
     """
     if candidate is None:
-        shipped = shipped_for(task)
-        require_no_options(shipped, options or {})
-        return shipped
+        return shipped_for(task, options)
     if isinstance(candidate, str | Path):
         return of_thing(str(candidate), task, options)
     return of_thing(instance_of(candidate), task, options)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ def train_task(
         command=command,
         tensorboard=out / "tensorboard" if tensorboard else None,
     )
-    return asdict(card)
+    return card.to_dict()
 
 
 def recipe_of(task: Task, preset: str) -> Recipe:
