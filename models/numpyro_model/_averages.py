@@ -52,16 +52,10 @@ class Averages:
 
     def states(self, arrays: Mapping[str, Any]) -> dict[str, Array]:
         """Probabilities of each discrete latent's values where there is no other latent."""
-        import jax
-
         outline = self.joint.outline
-
-        def of_data_set(one: Mapping[str, Any]) -> Any:
-            return self.joint.state_weights({}, self.seen_of(one))
-
         with self.running():
-            mapped = jax.jit(lambda given: jax.lax.map(of_data_set, given))
-            shared, own = (np.asarray(values) for values in mapped(dict(arrays)))
+            found = self._states(dict(arrays))
+            shared, own, chain = (np.asarray(values) for values in found)
         probabilities = {}
         for name, states in outline.shared.items():
             values = np.unique(states)
@@ -72,7 +66,23 @@ class Averages:
             values = np.unique(flat)
             is_value = (flat[:, None] == values).astype(float)
             probabilities[name] = np.einsum("bke,kv->bev", own, is_value)
+        for name in outline.chained:
+            probabilities[name] = chain
         return probabilities
+
+    @cached_property
+    def _states(self) -> Callable[..., Any]:
+        import jax
+        import jax.numpy as jnp
+
+        def of_data_set(one: Mapping[str, Any]) -> Any:
+            seen = self.seen_of(one)
+            shared, own = self.joint.state_weights({}, seen)
+            chained = self.joint.outline.chained
+            chain = self.joint.chain_weights({}, seen) if chained else jnp.zeros(())
+            return shared, own, chain
+
+        return jax.jit(lambda arrays: jax.lax.map(of_data_set, arrays))
 
     def weighted(
         self, latents: Mapping[str, Array], arrays: Mapping[str, Any], entries: Any

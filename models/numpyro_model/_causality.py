@@ -47,6 +47,11 @@ def require_causal(joint: Joint, drawn: Draws, ask: Sequence[int]) -> Joint:
         others = (number + 1, number + TRIED + 2)
         prefixes = [_behind(joint, drawn, number, other, half, asked) for other in others]
         first, second = (read(latents, prefix) for prefix in prefixes)
+        if first[2] > CLOSE:
+            (state,) = joint.outline.chained
+            wanted = f"a scan that hands on nothing of '{state}' but its last value"
+            remedy = "make what it remembers a part of the state, or of the entries"
+            raise ModelError(wanted, "more of its history", remedy)
         if not _alike(first[0], second[0]):
             wanted = f"densities of the first {half} entries of '{joint.predict}' that depend on "
             wanted += "no later ones"
@@ -130,15 +135,18 @@ def _behind(
 
 def _density_and_laws(
     joint: Joint, asked: Sequence[int], latents: Draws, seen: Seen
-) -> tuple[Any, Any]:
-    """Log density of what is seen, and the laws of the queries as one vector."""
+) -> tuple[Any, Any, Any]:
+    """Log density of what is seen, the laws of the queries as one vector, and how much a chain
+    remembers.
+    """
     import jax.numpy as jnp
 
     laws = []
     for entry in asked:
         weighted = joint.law(latents, seen, entry)
         laws += [jnp.ravel(weighted.weights), *map(jnp.ravel, weighted.laws.values())]
-    return joint.log_joint(latents, seen), jnp.concatenate(laws)
+    density = joint.log_joint(latents, seen)
+    return density, jnp.concatenate(laws), joint.memory(latents, seen)
 
 
 def _compiled(joint: Joint, function: Any) -> Any:

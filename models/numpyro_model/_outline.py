@@ -37,6 +37,8 @@ class Outline:
         shared: states of discrete latents, name -> (state, *shape) of all joint states.
         by_entry: states of discrete latents with a value an entry, name -> (state, *shape).
         local: names of the latents whose densities are counted entry by entry.
+        chained: values of the discrete latent of a `scan` that makes the entries, by its name.
+        inside: names of the other latents of that `scan`.
     """
 
     entries: int
@@ -46,6 +48,8 @@ class Outline:
     shared: Mapping[str, Any] = field(default_factory=dict)
     by_entry: Mapping[str, Any] = field(default_factory=dict)
     local: frozenset[str] = frozenset()
+    chained: Mapping[str, Any] = field(default_factory=dict)
+    inside: frozenset[str] = frozenset()
 
     @property
     def is_discrete(self) -> bool:
@@ -56,13 +60,13 @@ class Outline:
     def states(self) -> int:
         """Number of joint states of the shared discrete latents, times those of an entry."""
         number = 1
-        for of_site in (self.shared, self.by_entry):
+        for of_site in (self.shared, self.by_entry, self.chained):
             number *= len(next(iter(of_site.values()), [0]))
         return number
 
     @property
     def has_discrete(self) -> bool:
-        return bool(self.shared or self.by_entry)
+        return bool(self.shared or self.by_entry or self.chained)
 
 
 def outline_of(
@@ -98,9 +102,11 @@ def outline_of(
     local = {name for name in latents if _is_local(sites[name], plates, entries)}
     discrete = [name for name in latents if sites[name]["fn"].support.is_discrete]
     for name in discrete:
-        _require_enumerable(name, sites[name], predict)
+        _require_enumerable(name, sites[name])
+    chained = [name for name in discrete if _is_scanned(sites[name])]
+    _require_chain(sites, chained, predict, entries)
     by_entry = [name for name in discrete if name in local]
-    shared = [name for name in discrete if name not in local]
+    shared = [name for name in discrete if name not in (*local, *chained)]
     return Outline(
         entries,
         shapes,
@@ -109,6 +115,8 @@ def outline_of(
         _joint_states(sites, shared, together=False),
         _joint_states(sites, by_entry, together=True),
         frozenset(local),
+        {name: _support(sites[name]) for name in chained},
+        frozenset(name for name in latents if chained and _is_scanned(sites[name])),
     )
 
 
@@ -169,18 +177,39 @@ def _is_local(site: Site, plates: set[str], entries: int) -> bool:
     common = _plates(site) & plates
     event = len(site["fn"].event_shape)
     batch = shape[: len(shape) - event]
-    return bool(common) and batch == (entries,) and not site.get("_control_flow_done", False)
+    return bool(common) and batch == (entries,) and not _is_scanned(site)
 
 
-def _require_enumerable(name: str, site: Site, predict: str) -> None:
-    law = type(site["fn"]).__name__
-    if site.get("_control_flow_done", False):
-        wanted = f"discrete latents outside of scan, or a chain of them, in front of '{predict}'"
-        remedy = "sum it out by the forward recursion in the program"
-        raise ModelError(wanted, f"'{name}' ~ {law} in a scan", remedy)
+def _is_scanned(site: Site) -> bool:
+    return bool(site.get("_control_flow_done", False))
+
+
+def _require_enumerable(name: str, site: Site) -> None:
     if not site["fn"].has_enumerate_support:
         wanted = "discrete latents with finitely many values"
-        raise ModelError(wanted, f"'{name}' ~ {law}", "truncate it, or sum it out by hand")
+        got = f"'{name}' ~ {type(site['fn']).__name__}"
+        raise ModelError(wanted, got, "truncate it, or sum it out by hand")
+
+
+def _require_chain(
+    sites: Mapping[str, Site], chained: Sequence[str], predict: str, entries: int
+) -> None:
+    """Refuse discrete latents of a `scan` that the forward recursion does not serve."""
+    if not chained:
+        return
+    wanted = f"one discrete number a step of the scan that makes the entries of '{predict}'"
+    remedy = "code several as one, or sum them out in the program"
+    if len(chained) > 1 or not _is_scanned(sites[predict]):
+        raise ModelError(wanted, f"the scanned {', '.join(chained)}", remedy)
+    for name in (predict, *chained):
+        shape = np.shape(sites[name]["value"])
+        if shape != (entries,):
+            axes = f"'{name}' with the axes {shape}, {entries} entries being predicted"
+            raise ModelError(wanted, axes, remedy)
+
+
+def _support(site: Site) -> Any:
+    return np.asarray(site["fn"].enumerate_support(expand=False)).reshape(-1)
 
 
 def _joint_states(
@@ -193,12 +222,11 @@ def _joint_states(
     """
     supports, sizes, number = {}, {}, 1
     for name in names:
-        support = np.asarray(sites[name]["fn"].enumerate_support(expand=False))
         event = len(sites[name]["fn"].event_shape)
         if event:
             wanted = f"a discrete latent '{name}' whose values are single numbers"
             raise ModelError(wanted, f"events of {event} axes", "sample it in a plate")
-        supports[name] = support.reshape(-1)
+        supports[name] = _support(sites[name])
         sizes[name] = 1 if together else int(np.prod(np.shape(sites[name]["value"])))
         number *= supports[name].size ** sizes[name]
         _require_few(name, sites[name], supports[name].size, number)

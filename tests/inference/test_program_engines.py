@@ -8,14 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import numpyro
 import pytest
-from examples.programs import dirichlet_chain, finite_pool, linear_regression, urn
+from examples.programs import (
+    dirichlet_chain,
+    finite_pool,
+    hidden_markov,
+    linear_regression,
+    urn,
+)
+from numpyro import distributions as dist
+from numpyro.contrib.control_flow import scan
 from scipy.special import softmax
 
 import veribayes as vb
 from veribayes import registry
-from veribayes.errors import InputError, ReferenceRefused
+from veribayes.errors import InputError, ModelError, ReferenceRefused
 from veribayes.models import _spec
 from veribayes.predictive import Array
 from veribayes.tree import Branch, Data
@@ -190,3 +200,70 @@ def test_the_closed_form_is_equivalent_and_the_wrong_prior_different() -> None:
     right = vb.verify(task, rule_of_succession, datasets=400, audit=0)
     assert right.verdict == "equivalent"
     assert vb.verify(task, "wrong_prior", datasets=400, audit=0).verdict == "different"
+
+
+def forward(data: Data) -> tuple[Array, Array]:
+    """Probabilities of the next symbol, and of the last state that is behind it, (dataset, position, …)."""
+    moves, symbols = np.asarray(hidden_markov.MOVES), np.asarray(hidden_markov.SYMBOLS)
+    y = data.arrays["y"]
+    shape = (len(y), len(data.positions))
+    ahead, belief = np.empty((*shape, 4)), np.empty((*shape, 3))
+    for i in range(len(y)):
+        for j, n in enumerate(data.positions):
+            state = np.array([1.0, 0.0, 0.0])
+            for symbol in y[i, :n]:
+                state = (state @ moves) * symbols[:, symbol]
+                state /= state.sum()
+            belief[i, j] = state
+            ahead[i, j] = state @ moves @ symbols
+    return ahead, belief
+
+
+def test_a_known_hidden_markov_model_is_filtered() -> None:
+    """Against the recursion by hand (float32 tables of the example: 1e-7 of them)."""
+    task = vb.task(hidden_markov.program, predict="y", positions=[0, 1, 7], data={"n": 8})
+    data = task.simulate(range(20), seed=0).data
+    branch = answer("program_enumeration", task, data)
+    ahead, belief = forward(data)
+    np.testing.assert_allclose(branch.predictive.probs[:, :, 0], ahead, atol=1e-6)
+    states = branch.posterior["state"]["probabilities"]
+    np.testing.assert_allclose(states[:, 2, 6], belief[:, 2], atol=1e-6)
+    np.testing.assert_allclose(states.sum(-1), 1.0, atol=1e-12)
+
+
+@pytest.mark.study
+def test_a_chain_that_remembers_more_is_refused() -> None:
+    def second_order(y: Any = None) -> None:
+        def step(last: Any, now: Any) -> tuple[Any, None]:
+            share = 0.2 + 0.3 * last[0] + 0.3 * last[1]
+            state = numpyro.sample("state", dist.Bernoulli(share))
+            numpyro.sample("y", dist.Normal(state, 1.0), obs=now)
+            return (state, last[0]), None
+
+        scan(step, (0, 0), y, length=5)
+
+    task = vb.task(second_order, predict="y", positions=[2])
+    with pytest.raises(ModelError, match="hands on nothing of 'state' but its last value"):
+        task.model.layout  # noqa: B018
+
+
+@pytest.mark.study
+def test_an_unknown_hidden_markov_model_agrees_with_weighted_prior_draws() -> None:
+    """HMC with the states summed out against importance sampling that sums nothing: largest difference .01."""
+
+    def sticky(n: int = 6, y: Any = None) -> None:
+        stay = numpyro.sample("stay", dist.Beta(2.0, 1.0))
+
+        def step(last: Any, now: Any) -> tuple[Any, None]:
+            move = jnp.where(last, stay, 1 - stay)
+            state = numpyro.sample("state", dist.Bernoulli(move))
+            numpyro.sample("y", dist.Bernoulli(0.1 + 0.8 * state), obs=now)
+            return state, None
+
+        scan(step, 0, y, length=n)
+
+    task = vb.task(sticky, predict="y", positions=[1, 5])
+    data = task.simulate(range(10), seed=0).data
+    by_chains = answer("hmc", task, data).predictive.probs
+    by_weights = answer("program_importance", task, data).predictive.probs
+    np.testing.assert_allclose(by_chains, by_weights, atol=0.03)
