@@ -52,10 +52,9 @@ class ProgramCounts:
         worst = refuse_unless_close(self, residual, "one of counts with conjugate priors")
         posterior = {}
         for name in model.outline.continuous:
-            posterior[name] = {
-                moment: np.stack([part[name][moment] for part in latents], axis=1)
-                for moment in ("mean", "sd")
-            }
+            means = [part[name]["mean"] for part in latents]
+            sds = [part[name]["sd"] for part in latents]
+            posterior[name] = {"mean": np.stack(means, axis=1), "sd": np.stack(sds, axis=1)}
         certificate = certify(self.method, worst, kind="estimate")
         return Branch(Categorical(np.stack(probs, axis=1)), certificate, posterior)
 
@@ -133,7 +132,8 @@ def _compiled(model: PredictedProgram) -> Any:
             total = counts.sum(-1, keepdims=True)
             mean[name] = counts / total
             sd[name] = jnp.sqrt(mean[name] * (1 - mean[name]) / (total + 1))
-        one, two = ({name: rows[i] for name, rows in places.items()} for i in (0, 1))
+        one = {name: rows[0] for name, rows in places.items()}
+        two = {name: rows[1] for name, rows in places.items()}
         half = {name: (one[name] + two[name]) / 2 for name in places}
 
         def of_query(entry: Any) -> tuple[jax.Array, jax.Array]:

@@ -55,11 +55,11 @@ class ProgramGaussian:
         worst = refuse_unless_close(self, residual, "linear and Gaussian")
         posterior = {}
         for name in model.outline.continuous:
-            posterior[name] = {
-                moment: np.stack([part[moment][name] for part in latents], axis=1)
-                for moment in ("mean", "sd")
-            }
-        weights, mean, sd = (np.stack([law[i] for law in laws], axis=1) for i in range(3))
+            means = [part["mean"][name] for part in latents]
+            sds = [part["sd"][name] for part in latents]
+            posterior[name] = {"mean": np.stack(means, axis=1), "sd": np.stack(sds, axis=1)}
+        by_component = zip(*laws, strict=True)
+        weights, mean, sd = (np.stack(parts, axis=1) for parts in by_component)
         certificate = certify(self.method, worst, kind="estimate")
         if weights.shape[-1] == 1:
             return Branch(Normal(mean[..., 0], sd[..., 0]), certificate, posterior)

@@ -1,4 +1,5 @@
-"""The forward recursion for a discrete latent inside `scan`: a hidden Markov model of any emissions.
+"""The forward recursion for a discrete latent inside `scan`:
+a hidden Markov model of any emissions.
 
     a_t(k) = sum_j a_{t-1}(j) P(state k | state j) p(entry t | state k), seen entries alone counting
 
@@ -75,7 +76,9 @@ class Filter(Messenger):
 
 
 def _forward(chain: Chain, step: Any, start: Any, inputs: Any) -> tuple[Recursion, Any, Any]:
-    """The recursion; what is handed on in the end; and what the steps put out, in the first state."""
+    """The recursion; what is handed on in the end;
+    and what the steps put out, in the first state.
+    """
     import jax
     import jax.numpy as jnp
     from jax.scipy.special import logsumexp

@@ -203,7 +203,9 @@ def test_the_closed_form_is_equivalent_and_the_wrong_prior_different() -> None:
 
 
 def forward(data: Data) -> tuple[Array, Array]:
-    """Probabilities of the next symbol, and of the last state that is behind it, (dataset, position, …)."""
+    """Probabilities of the next symbol, and of the last state that is behind it, (dataset,
+    position, …).
+    """
     moves, symbols = np.asarray(hidden_markov.MOVES), np.asarray(hidden_markov.SYMBOLS)
     y = data.arrays["y"]
     shape = (len(y), len(data.positions))
@@ -249,7 +251,9 @@ def test_a_chain_that_remembers_more_is_refused() -> None:
 
 @pytest.mark.study
 def test_an_unknown_hidden_markov_model_agrees_with_weighted_prior_draws() -> None:
-    """HMC with the states summed out against importance sampling that sums nothing: largest difference .01."""
+    """HMC with the states summed out against importance sampling that sums nothing:
+    largest difference .01.
+    """
 
     def sticky(n: int = 6, y: Any = None) -> None:
         stay = numpyro.sample("stay", dist.Beta(2.0, 1.0))
