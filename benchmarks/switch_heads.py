@@ -25,7 +25,7 @@ from scipy.optimize import minimize_scalar
 from benchmarks import _documents
 from veribayes import registry
 from veribayes.predictive import Array
-from veribayes.report._style import LIGHT, STYLE
+from veribayes.report._style import LIGHT, STYLE, context_ticks, log_ticks
 from veribayes.run.laboratory import Laboratory
 from veribayes.validation.claims import context_switch as claims
 from veribayes.validation.claims.context_switch import HIDDEN, TASK, Trained
@@ -40,6 +40,7 @@ VARIANTS = {  # checkpoint -> name in the table, colour
     f"{TASK}+relu": ("ReLU", "third"),
     f"{HIDDEN}+sink": ("sink, hidden cue", "fourth"),
 }
+MARKERS, SIZES = "os^Dvx", (4, 7, 5, 4, 5, 10)
 NODES = 200  # of Gauss and Hermite
 Row = Mapping[str, Any]
 
@@ -117,16 +118,16 @@ def without_an_anchor() -> str:
 
 def picture(found: Sequence[Row]) -> Figure:
     """Mass beside theory, and both divergences, by context size."""
-    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+    figure = Figure(figsize=(10.0, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    sizes = np.arange(1, 33)
+    sizes = np.array(claims.SIZES)
     laboratory = Laboratory(full=False, seed=0)
     theory = claims.prior_share(laboratory.task(TASK), sizes.tolist())
     left.plot(sizes, theory, color=LIGHT["prior"], linewidth=1.2, label="(B/A) / (n + B/A)")
-    markers = iter("os^Dvx")
-    for row in found:
+    for row, marker, size in zip(found, MARKERS, SIZES, strict=False):
         label, colour = VARIANTS[row["name"]]
-        style = {"color": LIGHT[colour], "marker": next(markers), "markersize": 4, "label": label}
+        style: dict[str, Any] = {"color": LIGHT[colour], "marker": marker, "markersize": size}
+        style |= {"label": label, "markerfacecolor": "none"}  # three masses lie upon each other
         for axis, key in ((left, "mass"), (middle, "on"), (right, "off")):
             if row[key].size:
                 line = "none" if axis is left else "-"
@@ -136,11 +137,12 @@ def picture(found: Sequence[Row]) -> Figure:
     right.set(ylabel="KL(Bayes ‖ network), cue off, nats")
     for axis in (left, middle, right):
         axis.set(xscale="log", yscale="log", xlabel="values in the context, n")
-        axis.set_xticks(found[0]["positions"], [str(n) for n in found[0]["positions"]])
-        axis.minorticks_off()
+        context_ticks(axis, found[0]["positions"])
+        log_ticks(axis, "y")
         axis.grid(axis="y")
-    left.legend(fontsize=7, frameon=False)
-    middle.legend(fontsize=7, frameon=False)
+    left.legend(fontsize=7)
+    lines, labels = middle.get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
     return figure
 
 
