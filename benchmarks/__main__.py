@@ -1,11 +1,13 @@
-"""`make benchmarks`: each engine and named peers on the same work in one process; prints ratios, writes JSON and figures.
+"""`make benchmarks`: each engine and named peers on the same work in one process;
+prints ratios, writes JSON and figures.
 
     python -m benchmarks                  every part; or some of them by name
     python -m benchmarks --write          also into docs/benchmarks.md
 
-CPU seconds a unit on one thread, after compilation, best of some rounds. The peers do the same job: a predictive at every
-prefix (chains, Gaussian processes), every single-node posterior (networks), an effective draw (mcmc). Peers that are not
-installed are left out. A ratio under 1.3 is a tie. Each part writes runs/benchmarks/PART.json and PART.png when it is done.
+CPU seconds a unit on one thread, after compilation, best of some rounds. The peers do the same job:
+a predictive at every prefix (chains, Gaussian processes), every single-node posterior (networks),
+an effective draw (mcmc). Peers that are not installed are left out. A ratio under 1.3 is a tie.
+Each part writes runs/benchmarks/PART.json and PART.png when it is done.
 """
 
 from __future__ import annotations
@@ -21,14 +23,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# before NumPy and JAX are imported: CPU seconds of several threads that wait for each other mean nothing
+# before NumPy and JAX are imported: CPU seconds of several threads that wait for each other mean
+# nothing
 os.environ |= {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "PJRT_NPROC": "1"}
 
 TIE = 1.3  # ratios that a loaded machine makes of nothing
 
 
 def parts() -> dict[str, str]:
-    """Name -> the unit of its times: files of this folder that say a `UNIT` as a literal, read without running them."""
+    """Name -> the unit of its times: files of this folder that say a `UNIT` as a literal, read
+    without running them.
+    """
     units = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         for statement in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -43,7 +48,7 @@ PARTS = parts()
 def main() -> int:
     """Run the parts, print, write."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks", description=__doc__.partition("\n\n")[0]
     )
     parser.add_argument(
         "parts", nargs="*", metavar="PART", choices=[*PARTS, []], help=", ".join(PARTS)
@@ -66,7 +71,8 @@ def _run(part: str, *, write: bool) -> None:
     for r in import_module(f"benchmarks.{part}").rows():
         print(f"{r['work']:<34} {r['engine']:<20} {r['microseconds']:>10.1f} us", end="   ")
         print(
-            f"{r['peer']:<28} {r['peer_microseconds']:>12.1f} us   x {r['ratio']:.3g} (goal {r['goal']:g})",
+            f"{r['peer']:<28} {r['peer_microseconds']:>12.1f} us   x {r['ratio']:.3g} (goal "
+            f"{r['goal']:g})",
             end="   ",
         )
         many = (
@@ -87,13 +93,16 @@ def _run(part: str, *, write: bool) -> None:
     print(f"written: {path}, {path.with_suffix('.png')}", flush=True)
     if write:
         print(
-            f"written: {_documents.put('benchmarks.md', part, _documents.table([shown(r) for r in rows]))}",
+            "written: "
+            f"{_documents.put('benchmarks.md', part, _documents.table([shown(r) for r in rows]))}",
             flush=True,
         )
 
 
 def shown(r: Mapping[str, Any]) -> dict[str, str]:
-    """A row as it stands in the document; where the goal is a time, that is what is set against it."""
+    """A row as it stands in the document; where the goal is a time,
+    that is what is set against it.
+    """
     timed, ratio = "goal_seconds" in r, r["ratio"]
     reached = r["seconds_per_1000"] <= r["goal_seconds"] if timed else ratio >= r["goal"]
     tie = not timed and r["goal"] == 1 and 1 / TIE <= ratio < TIE

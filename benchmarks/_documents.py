@@ -1,4 +1,6 @@
-"""Measured tables in the documentation: each stands between two marks and is replaced by the command that measures it."""
+"""Measured tables in the documentation: each stands between two marks and is replaced by the
+command that measures it.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def keep(name: str, schema: str, rows: Sequence[Mapping[str, Any]]) -> Path:
 def resumed(
     path: Path, key: Mapping[str, Any], measure: Callable[[], list[dict[str, Any]]]
 ) -> list[dict[str, Any]]:
-    """Rows that the same sources measured under the same key before, or those of `measure`, written."""
+    """Rows that the same sources measured under the same key before,
+    or those of `measure`, written.
+    """
     key = {"source": store.source_digest(), **key}
     if path.is_file():
         stored = json.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,8 @@
-"""Networks of kernel attention for the reference tables: step sizes, scales and ridges of every layer are learned.
+"""Networks of kernel attention for the reference tables:
+step sizes, scales and ridges of every layer are learned.
 
-Each is trained by the package's own loop against exact predictives and kept in runs/reference-tables/; a second call, or one
-after an interruption, goes on from there.
+Each is trained by the package's own loop against exact predictives and kept in
+runs/reference-tables/; a second call, or one after an interruption, goes on from there.
 """
 
 from __future__ import annotations

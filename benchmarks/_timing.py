@@ -1,4 +1,6 @@
-"""One row of a benchmark: the same work by one of our engines and by a peer, in one process, and the accuracy reached."""
+"""One row of a benchmark: the same work by one of our engines and by a peer, in one process,
+and the accuracy reached.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ Row = Mapping[str, float | str]
 def cpu_seconds(
     work: Callable[[], object], units: int, *, rounds: int = 3, warm: bool = True
 ) -> float:
-    """Best CPU time a unit over the rounds; with `warm`, a first call (compilation) is not counted."""
+    """Best CPU time a unit over the rounds; with `warm`,
+    a first call (compilation) is not counted.
+    """
     if warm:
         work()
     times = []
@@ -27,7 +31,9 @@ def cpu_seconds(
 def row(
     work: str, ours: str, our_seconds: float, peer: str, peer_seconds: float, **more: float | str
 ) -> Row:
-    """Microseconds a data set of both sides and their ratio; `more` holds the accuracy and the goal."""
+    """Microseconds a data set of both sides and their ratio;
+    `more` holds the accuracy and the goal.
+    """
     return {
         "work": work,
         "engine": ours,

@@ -1,11 +1,13 @@
-"""Does the procedure say `equivalent` to what is exact, and `different` to every planted defect? Measured over seeded runs.
+"""Does the procedure say `equivalent` to what is exact,
+and `different` to every planted defect? Measured over seeded runs.
 
 Run: python -m benchmarks.acceptance [TASK...] [--runs N] [--pool N] [--write]     (make acceptance)
 
-Exact: the second independent route, and 10, 100 and 1,000 draws of the exact predictive, which may say too little but are
-never different. Defects: every engine that says who must see it (`seen_by`), at its default strength. All in runs of
-1,000 data sets drawn from a pool, and of as many as `verify` asks where a secondary endpoint must see it. A task's rows are
-kept in runs/acceptance and read back while the sources are the same.
+Exact: the second independent route, and 10, 100 and 1,000 draws of the exact predictive, which may
+say too little but are never different. Defects: every engine that says who must see it (`seen_by`),
+at its default strength. All in runs of 1,000 data sets drawn from a pool, and of as many as
+`verify` asks where a secondary endpoint must see it.
+A task's rows are kept in runs/acceptance and read back while the sources are the same.
 """
 
 from __future__ import annotations
@@ -65,7 +67,8 @@ class Row:
         wanted: the verdict.
         effect: mean over the pool in units of the tolerance; infinite for an infinite divergence.
         hits, runs: runs with the wanted verdict, and all of them.
-        equivalent: share of runs that are equivalent, of exact candidates: few draws say too little in so few data sets.
+        equivalent: share of runs that are equivalent, of exact candidates:
+            few draws say too little in so few data sets.
     """
 
     task: str
@@ -94,7 +97,9 @@ class Row:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure, print, write runs/acceptance.json; with --write also the table in docs/defects.md. 1 if a row misses 95 %."""
+    """Measure, print, write runs/acceptance.json;
+    with --write also the table in docs/defects.md. 1 if a row misses 95 %.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="*", help="shipped tasks; all when left out")
     parser.add_argument("--write", action="store_true", help="put the table into docs/defects.md")
@@ -110,12 +115,12 @@ def main(arguments: Sequence[str]) -> int:
         print(_documents.table([shown(row) for row in found]), flush=True)
         rows += found
     print(
-        f"written: {_documents.keep('acceptance', 'veribayes.acceptance/1', [asdict(row) for row in rows])}"
+        "written: "
+        f"{_documents.keep('acceptance', 'veribayes.acceptance/1', [asdict(row) for row in rows])}"
     )
     if given.write:
-        print(
-            f"written: {_documents.put('defects.md', 'acceptance', _documents.table([shown(row) for row in rows]))}"
-        )
+        table = _documents.table([shown(row) for row in rows])
+        print(f"written: {_documents.put('defects.md', 'acceptance', table)}")
     return int(any(row.share < 0.95 for row in rows))
 
 
@@ -128,7 +133,9 @@ def kept(task: Task, study: Study, folder: Path) -> list[Row]:
 
 
 def affordable(task: Task, pool: int) -> int:
-    """A tenth of the pool where the exact predictive is a mixture: each divergence is then an integral by quadrature."""
+    """A tenth of the pool where the exact predictive is a mixture:
+    each divergence is then an integral by quadrature.
+    """
     engine = registry.engine(task.reference)
     exact = engine(task, task.simulate(range(1), seed=SEED).data, seed=SEED)
     return pool // 10 if exact.predictive.form == "mixture" else pool
@@ -158,7 +165,9 @@ def _can_spoil(name: str, task: Task, data: Any) -> bool:
 
 
 def exact_rows(task: Task, study: Study) -> Iterator[Row]:
-    """The second route, and finite draws of the exact predictive, in runs drawn from one pool each."""
+    """The second route, and finite draws of the exact predictive,
+    in runs drawn from one pool each.
+    """
     finite = registry.load("engine", "finite_draws")
     engines = {f"finite_draws({count})": finite(of=task.reference, draws=count) for count in FINITE}
     for name, engine in {task.second_route: registry.engine(task.second_route), **engines}.items():
@@ -212,7 +221,9 @@ def defect_row(task: Task, name: str, study: Study) -> Row:
 
 
 def _different_runs(values: Array, tolerance: float, error: float, study: Study) -> float:
-    """Share of runs that are different, each decided as a run is: some hold an infinite divergence, others perhaps none."""
+    """Share of runs that are different, each decided as a run is:
+    some hold an infinite divergence, others perhaps none.
+    """
     runs = np.random.default_rng(SEED).choice(values, (study.runs, study.defect))
     verdicts = [
         decision.decide(run, tolerance=tolerance, reference_error=error).verdict for run in runs
@@ -232,7 +243,9 @@ def _kl(task: Task, engine: Any, datasets: int) -> tuple[Array, float, float]:
 
 
 def divergences(task: Task, engine: Any, datasets: int) -> tuple[Array, results.Endpoint, float]:
-    """Each data set's mean score under the primary endpoint of the engine's form, and the reference's error bound."""
+    """Each data set's mean score under the primary endpoint of the engine's form,
+    and the reference's error bound.
+    """
     parts, error, endpoint, asked = (
         [],
         0.0,
@@ -273,7 +286,9 @@ def leaked(task: Task, engine: Any, datasets: int) -> tuple[Array, float, float]
 
 
 def joint_divergences(task: Task, engine: Any, datasets: int) -> tuple[Array, float, float]:
-    """Each data set's mean KL between the joints of all queries, by query; the tolerance is that of one query."""
+    """Each data set's mean KL between the joints of all queries, by query;
+    the tolerance is that of one query.
+    """
     assert task.tolerance is not None
     exact, parts = registry.load("engine", task.reference)(joint=True), []
     for rows in _shards(task, datasets):
@@ -284,7 +299,7 @@ def joint_divergences(task: Task, engine: Any, datasets: int) -> tuple[Array, fl
 
 
 def latent_divergences(task: Task, engine: Any, datasets: int) -> tuple[Array, float, float]:
-    """Each data set's mean KL between the posteriors of its finite latents, as the endpoint measures it."""
+    """Each data set's mean KL between the posteriors of finite latents, as the endpoint does."""
     endpoint = registry.load("endpoint", "latent_kl")
     parts, error, tolerance = [], 0.0, endpoint.tolerance(None)
     for simulation, truth in references(task, datasets):
@@ -315,11 +330,17 @@ def shown(row: Row) -> dict[str, str]:
     low, high = row.limits
     effect = "∞" if np.isinf(row.effect) else f"{row.effect:.2g}"
     return {
-        "task": row.task, "candidate": row.candidate, "endpoint": row.endpoint, "effect / tolerance": effect,
-        "data sets": f"{row.clusters:,}", "must be": row.wanted, "runs": str(row.runs),
-        "share of runs, %": f"{100 * row.share:.1f}", "95 % limits": f"{100 * low:.1f} to {100 * high:.1f}",
+        "task": row.task,
+        "candidate": row.candidate,
+        "endpoint": row.endpoint,
+        "effect / tolerance": effect,
+        "data sets": f"{row.clusters:,}",
+        "must be": row.wanted,
+        "runs": str(row.runs),
+        "share of runs, %": f"{100 * row.share:.1f}",
+        "95 % limits": f"{100 * low:.1f} to {100 * high:.1f}",
         "equivalent, %": "" if row.equivalent is None else f"{100 * row.equivalent:.1f}",
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

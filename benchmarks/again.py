@@ -1,12 +1,15 @@
-"""How often a candidate that is asked again is called different, and by which endpoint: size and power, on simulated answers.
+"""How often a candidate that is asked again is called different, and by which endpoint:
+size and power, on simulated answers.
 
 Run: python -m benchmarks.again [--runs N] [--datasets N] [--write]
 
-A prediction is exact + effect of its order or batch + noise, both normal in the mean, each scaled to cost so many tolerances
-of the primary endpoint; what the endpoints then measure are the estimators of `validation.repeats` and the decision of a
-run, Holm over the three. `today` is the rule before: the divergence of two answers in two orders, noise and all. An effect
-belongs to a data set, a position and an order, so that 200 data sets of two positions and three queries are not 1,200.
-Each row is kept in runs/again and read back while the sources are the same: an interrupted study continues.
+A prediction is exact + effect of its order or batch + noise, both normal in the mean, each scaled
+to cost so many tolerances of the primary endpoint; what the endpoints then measure are the
+estimators of `validation.repeats` and the decision of a run, Holm over the three. `today` is the
+rule before: the divergence of two answers in two orders, noise and all. An effect belongs to a data
+set, a position and an order, so that 200 data sets of two positions and three queries are not
+1,200. Each row is kept in runs/again and read back while the sources are the same:
+an interrupted study continues.
 """
 
 from __future__ import annotations
@@ -29,17 +32,30 @@ POSITIONS, QUERIES = 2, 3
 TOLERANCE = 0.01
 DRAWS = 100
 CASES = (  # noise, order, batch in tolerances
-    (0.0, 0.0, 0.0), (0.6, 0.0, 0.0), (0.9, 0.0, 0.0), (1.0, 0.0, 0.0), (1.5, 0.0, 0.0), (10.0, 0.0, 0.0),
-    (0.0, 1.0, 0.0), (0.6, 1.0, 0.0), (0.6, 1.5, 0.0), (0.6, 2.0, 0.0), (2.0, 1.0, 0.0), (10.0, 2.0, 0.0),
-    (0.0, 0.0, 1.0), (0.6, 0.0, 1.0), (0.6, 0.0, 1.5), (0.6, 0.0, 2.0),
-)  # fmt: skip
+    (0.0, 0.0, 0.0),
+    (0.6, 0.0, 0.0),
+    (0.9, 0.0, 0.0),
+    (1.0, 0.0, 0.0),
+    (1.5, 0.0, 0.0),
+    (10.0, 0.0, 0.0),
+    (0.0, 1.0, 0.0),
+    (0.6, 1.0, 0.0),
+    (0.6, 1.5, 0.0),
+    (0.6, 2.0, 0.0),
+    (2.0, 1.0, 0.0),
+    (10.0, 2.0, 0.0),
+    (0.0, 0.0, 1.0),
+    (0.6, 0.0, 1.0),
+    (0.6, 0.0, 1.5),
+    (0.6, 0.0, 2.0),
+)
 Law = Callable[[Array, np.random.Generator], Predictive]
 
 
 def main() -> int:
     """Measure, print, write runs/again.json; with --write also the table in docs/candidates.md."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.again", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.again", description=__doc__.partition("\n\n")[0]
     )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--datasets", type=int, default=200)
@@ -75,7 +91,9 @@ def kept(form: str, case: tuple[float, float, float], datasets: int, runs: int) 
 def frequencies(
     form: str, case: tuple[float, float, float], datasets: int, runs: int
 ) -> dict[str, float]:
-    """Share of runs that are different by each endpoint, by any of them, and by the rule that this one replaces."""
+    """Share of runs that are different by each endpoint, by any of them,
+    and by the rule that this one replaces.
+    """
     counts = dict.fromkeys(COUNTED, 0)
     for run in range(runs):
         p, today = one_run(form, case, datasets, run)
@@ -128,7 +146,9 @@ def p_value(values: Array) -> float:
 
 
 def effect(rng: np.random.Generator, shape: tuple[int, ...], tolerances: float) -> Array:
-    """Of an order or a batch on the means of one data set and position, the same for its queries."""
+    """Of an order or a batch on the means of one data set and position,
+    the same for its queries.
+    """
     return (
         np.sqrt(2 * tolerances * TOLERANCE)
         * rng.standard_normal(shape[:2])[..., None]
@@ -142,7 +162,9 @@ def normal(shift: Array, rng: np.random.Generator) -> Predictive:
 
 
 def categorical(shift: Array, rng: np.random.Generator) -> Predictive:
-    """Two categories at one half; a logit that is off by 2 d costs d^2 / 2 nats, as a mean that is off by d."""
+    """Two categories at one half; a logit that is off by 2 d costs d^2 / 2 nats,
+    as a mean that is off by d.
+    """
     del rng
     odds = np.exp(2 * shift)
     return Categorical(np.stack([1 / (1 + odds), odds / (1 + odds)], -1))
@@ -153,7 +175,9 @@ def category_draws(shift: Array, rng: np.random.Generator) -> Predictive:
 
 
 def real_draws(shift: Array, rng: np.random.Generator) -> Predictive:
-    """The CRPS divergence of two unit normals d apart is d^2 / (2 sqrt pi): so much larger shifts cost the tolerance."""
+    """The CRPS divergence of two unit normals d apart is d^2 / (2 sqrt pi):
+    so much larger shifts cost the tolerance.
+    """
     return Draws(shift[..., None] * np.pi**0.25 + rng.standard_normal((*shift.shape, DRAWS)))
 
 
@@ -170,7 +194,9 @@ def shown(row: Mapping[str, object]) -> dict[str, str]:
     percent = {name: f"{100 * float(str(row[name])):.1f}" for name in COUNTED[:-1]}
     return {
         "form": str(row["form"]),
-        "noise / order / batch, tolerances": f"{row['noise']:g} / {row['order']:g} / {row['batch']:g}",
+        "noise / order / batch, tolerances": " / ".join(
+            f"{row[name]:g}" for name in ("noise", "order", "batch")
+        ),
         **{name.replace("_", " "): value for name, value in percent.items()},
         "order alone, before": f"{100 * float(str(row['today'])):.1f}",
     }

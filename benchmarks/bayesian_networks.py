@@ -1,8 +1,9 @@
 """Bayesian networks: all single-node posteriors given random evidence, against pyAgrum and pgmpy.
 
-Each node is observed with probability 1/2. Two kinds of batch: a pattern of its own in every row, or one pattern in all rows.
-Peers answer row by row, as their interfaces have it: pyAgrum's lazy propagation on one thread, pgmpy's variable elimination
-with one query a node. CPU seconds a row, everything that depends on the evidence included; the network is compiled before.
+Each node is observed with probability 1/2. Two kinds of batch: a pattern of its own in every row,
+or one pattern in all rows. Peers answer row by row, as their interfaces have it: pyAgrum's lazy
+propagation on one thread, pgmpy's variable elimination with one query a node. CPU seconds a row,
+everything that depends on the evidence included; the network is compiled before.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ WITH_PGMPY = ("asia", "child", "alarm")
 
 
 def rows() -> Iterator[Row]:
-    """One row for each network, kind of batch and peer; a peer that is not installed is named and left out."""
+    """One row for each network, kind of batch and peer;
+    a peer that is not installed is named and left out.
+    """
     if importlib.util.find_spec("pyagrum") is None:
         print(
             "pyAgrum is not installed: its rows are left out (pip install 'veribayes[peers]')",
@@ -73,7 +76,9 @@ def published(name: str) -> BayesianNetwork:
 
 
 def observed(model: BayesianNetwork, number: int, *, alike: bool = False) -> IntArray:
-    """Rows from the joint law; every node observed with probability 1/2, in each row or (`alike`) once for all."""
+    """Rows from the joint law; every node observed with probability 1/2,
+    in each row or (`alike`) once for all.
+    """
     rng, values = np.random.default_rng(0), np.zeros((number, len(model.nodes)), dtype=np.int64)
     for i, (parents, table) in enumerate(zip(model.parents, model.tables, strict=True)):
         law = np.broadcast_to(

@@ -1,13 +1,15 @@
-"""How often the interval of exact, independent draws lies wholly below zero, where `verify` gives no verdict.
+"""How often the interval of exact, independent draws lies wholly below zero,
+where `verify` gives no verdict.
 
 Run: python -m benchmarks.below_zero [--runs N] [--pools N]
 
-1,000 draws of the exact predictive of a Gaussian process like `gp-rbf-1d`, asked for twice, in runs of 1,000 data sets. The
-product of two residuals, integral of (F1 - G)(F2 - G), is sd sum_k l_k x_k y_k / draws, l_k being the eigenvalues of a
-Brownian bridge in the place of a standard normal and x, y standard normal: so a data set costs a few numbers and not
-112,000 draws. *Fresh*: runs from 160,000 data sets whose mean is taken off. *Pool*: runs that share 5,000 data sets and their
-mean, which is zero but for .45 standard errors of a run; so are the rows of docs/defects.md drawn. Each is counted at the level
-that the decision has, 2.5 % one-sided, and at .5 %.
+1,000 draws of the exact predictive of a Gaussian process like `gp-rbf-1d`, asked for twice, in runs
+of 1,000 data sets. The product of two residuals, integral of (F1 - G)(F2 - G), is sd sum_k l_k x_k
+y_k / draws, l_k being the eigenvalues of a Brownian bridge in the place of a standard normal and x,
+y standard normal: so a data set costs a few numbers and not 112,000 draws. *Fresh*: runs from
+160,000 data sets whose mean is taken off. *Pool*: runs that share 5,000 data sets and their mean,
+which is zero but for .45 standard errors of a run; so are the rows of docs/defects.md drawn. Each
+is counted at the level that the decision has, 2.5 % one-sided, and at .5 %.
 """
 
 from __future__ import annotations
@@ -77,7 +79,9 @@ def _rbf(distance: Array) -> Array:
 
 
 def scores(rng: np.random.Generator, sd: Array) -> Array:
-    """CRPS divergence of two answers, mean of each data set: normal, given one of the two answers."""
+    """CRPS divergence of two answers, mean of each data set:
+    normal, given one of the two answers.
+    """
     weights = sd / sd.shape[1]
     one_answer = rng.standard_normal((*weights.shape, TERMS))
     variance = (weights**2 * ((eigenvalues() * one_answer) ** 2).sum(-1)).sum(-1)
@@ -85,7 +89,9 @@ def scores(rng: np.random.Generator, sd: Array) -> Array:
 
 
 def eigenvalues() -> Array:
-    """Of the covariance of an empirical distribution function of so many standard normals, largest first."""
+    """Of the covariance of an empirical distribution function of so many standard normals,
+    largest first.
+    """
     z = np.linspace(-6, 6, 601)
     cdf = ndtr(z)
     covariance = np.minimum.outer(cdf, cdf) - np.outer(cdf, cdf)
@@ -99,7 +105,9 @@ def pool_shares(rng: np.random.Generator, values: Array) -> Array:
 
 
 def below(values: Array) -> Array:
-    """Whether the interval of each run lies below zero at each level, (level, run); values (data set, run)."""
+    """Whether the interval of each run lies below zero at each level, (level, run);
+    values (data set, run).
+    """
     found = bootstrap.studentised(values, seed=0)
     deviations = values - found.mean
     one_more = bootstrap._one_more(deviations)

@@ -1,7 +1,8 @@
-"""Put what was measured of the tests into docs/calibration.md: tables, the figure, and the battery beside sbi's diagnostics.
+"""Put what was measured of the tests into docs/calibration.md:
+tables, the figure, and the battery beside sbi's diagnostics.
 
-Run: python -m benchmarks.calibration_page [FOLDER], after `veribayes calibrate-tests --out FOLDER` (default runs/calibration)
-and `make sbi-table`.
+Run: python -m benchmarks.calibration_page [FOLDER], after `veribayes calibrate-tests --out FOLDER`
+(default runs/calibration) and `make sbi-table`.
 """
 
 from __future__ import annotations
@@ -77,8 +78,9 @@ def footnote(document: Mapping[str, Any], peer: Mapping[str, Any]) -> str:
     nulls = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
     power, theirs = document["power"][0]["replicates"], peer["rows"][0]
     return (
-        f"Replicates: ours {nulls} for `none`, {power} for a defect; sbi {peer['sbi']} {theirs['replicates']}, its C2ST "
-        f"{theirs['c2st_replicates']}. One run of the battery takes {1e3 * seconds():.1f} ms of one core."
+        f"Replicates: ours {nulls} for `none`, {power} for a defect; sbi {peer['sbi']} "
+        f"{theirs['replicates']}, its C2ST {theirs['c2st_replicates']}. One run of the battery "
+        f"takes {1e3 * seconds():.1f} ms of one core."
     )
 
 

@@ -2,8 +2,9 @@
 
 Run: python -m benchmarks.cards CHECKPOINT... [--write]
 
-The figures are those with which a training ends: 400 data sets of the stream `replicate`, by the metric that `verify` judges
-the network's form by. The weights are loaded by the hash of the card; curve and everything else of the card stay.
+The figures are those with which a training ends: 400 data sets of the stream `replicate`, by the
+metric that `verify` judges the network's form by. The weights are loaded by the hash of the card;
+curve and everything else of the card stay.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from veribayes.transformer._recipe import LABELS
 
 
 def main(arguments: list[str]) -> int:
-    """Print one line a checkpoint, old figure and new; with --write put the new ones into the card."""
+    """Print one line a checkpoint, old figure and new;
+    with --write put the new ones into the card.
+    """
     for name in [a for a in arguments if not a.startswith("--")]:
         folder = registry.checkpoint_path(name)
         if folder is None:
@@ -42,10 +45,13 @@ def main(arguments: list[str]) -> int:
 
 
 def line(scores: Mapping[str, Any]) -> str:
-    """The figure of a card with its limits; cards of before say nothing of their metric, and state KL between masses."""
+    """The figure of a card with its limits; cards of before say nothing of their metric,
+    and state KL between masses.
+    """
     name = scores.get("metric", "kl")
     keys = {"estimate": name, **{key: f"{name}_{key}" for key in ("low", "high", "reason")}}
-    return f"{name} {limits.words({key: scores.get(stored) for key, stored in keys.items()}, terminal.number)}"
+    values = {key: scores.get(stored) for key, stored in keys.items()}
+    return f"{name} {limits.words(values, terminal.number)}"
 
 
 if __name__ == "__main__":

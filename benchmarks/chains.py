@@ -1,8 +1,10 @@
-"""Mixture-of-transition chains: Bayes at every prefix, smooth and sharp transition matrices, time and accuracy.
+"""Mixture-of-transition chains: Bayes at every prefix, smooth and sharp transition matrices,
+time and accuracy.
 
-No library computes these posteriors. The peer is NUTS, compiled once and run in lockstep, which answers for one prefix only:
-its time for 128 symbols and three lags is multiplied by the number of prefixes, which is less than it would take. Sharp
-matrices are near a permutation, so that every symbol almost tells its lag.
+No library computes these posteriors. The peer is NUTS, compiled once and run in lockstep, which
+answers for one prefix only: its time for 128 symbols and three lags is multiplied by the number of
+prefixes, which is less than it would take.
+Sharp matrices are near a permutation, so that every symbol almost tells its lag.
 """
 
 from __future__ import annotations

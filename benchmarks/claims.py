@@ -1,7 +1,7 @@
 """Put the ledger of `veribayes claims` into docs/claims.md.
 
-Run: python -m benchmarks.claims [FOLDER], after `veribayes claims` (default runs/claims) or `veribayes claims --full`
-(runs/claims-full).
+Run: python -m benchmarks.claims [FOLDER], after `veribayes claims` (default runs/claims) or
+`veribayes claims --full` (runs/claims-full).
 """
 
 from __future__ import annotations

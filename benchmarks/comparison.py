@@ -1,15 +1,19 @@
-"""How often `veribayes compare` says what, on pairs of posteriors whose truth is known: the table of docs/verdict.md.
+"""How often `veribayes compare` says what, on pairs of posteriors whose truth is known:
+the table of docs/verdict.md.
 
-    python -m benchmarks.comparison [--runs 200] [--seed 0] [--permutations 399] [--without-joint] [--write]
+    python -m benchmarks.comparison [--runs 200] [--seed 0] [--permutations 399] [--without-joint]
+    [--write]
 
-Reference: normal, four chains. Candidates have its mean and sd and another shape in the first of d latents; the last
-rows are equal laws, where every `different` is false. Chains are independent draws, or autoregressive with the lag-one
-correlation .6 and four times as many draws, so that the number of effective draws is the same.
+Reference: normal, four chains. Candidates have its mean and sd and another shape in the first of d
+latents; the last rows are equal laws, where every `different` is false. Chains are independent
+draws, or autoregressive with the lag-one correlation .6 and four times as many draws,
+so that the number of effective draws is the same.
 
-`compare` itself makes 999 labellings in each permutation test, which is nine tenths of its time. Any number of them keeps
-the size; fewer lose power. Here there are 399: the fewest hundreds of which the least p-value, 1/400, is rejected at
-1 % among three tests. So the power of these two tests is a lower bound, and the size is theirs. `--without-joint` leaves
-them out. Each row is kept in runs/comparison and read back while the sources are the same: an interrupted study continues.
+`compare` itself makes 999 labellings in each permutation test, which is nine tenths of its time.
+Any number of them keeps the size; fewer lose power. Here there are 399: the fewest hundreds of
+which the least p-value, 1/400, is rejected at 1 % among three tests. So the power of these two
+tests is a lower bound, and the size is theirs. `--without-joint` leaves them out. Each row is kept
+in runs/comparison and read back while the sources are the same: an interrupted study continues.
 """
 
 from __future__ import annotations
@@ -64,7 +68,9 @@ class Case:
 
 
 def main() -> None:
-    """Measure, print, write runs/comparison.json; with --write also the table in docs/verdict.md."""
+    """Measure, print, write runs/comparison.json;
+    with --write also the table in docs/verdict.md.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -111,7 +117,9 @@ def kept(case: Case, runs: int, seed: int) -> dict[str, Any]:
 
 
 def measured(case: Case, runs: int, seed: int) -> dict[str, Any]:
-    """Counts of verdicts, of rejections by each test, and of undecided runs that name a number of draws."""
+    """Counts of verdicts, of rejections by each test,
+    and of undecided runs that name a number of draws.
+    """
     counts: Counter[str] = Counter()
     for run in range(runs):
         rng = np.random.default_rng([seed, run, case.latents, case.chained])

@@ -1,12 +1,14 @@
-"""How often the 95 % interval covers and the verdict errs, on divergences that shipped networks and rivals really have.
+"""How often the 95 % interval covers and the verdict errs,
+on divergences that shipped networks and rivals really have.
 
 Run: python -m benchmarks.coverage [TASK...] [--datasets N] [--runs N] [--write]
 
-Each shipped network and each predictor that its report shows beside it is scored on one large pool of data sets. Runs of
-200 and 1,000 data sets are then drawn from the pool, whose mean is the truth; the tolerance is put at this mean, so that every
-`equivalent` and every `different` is false. Two laws that no network here has show where the procedure ends. A task's rows are
-kept in runs/coverage and read back while the sources and the networks are the same. Where the exact predictive is a mixture
-the pool is a tenth as large (`acceptance.affordable`).
+Each shipped network and each predictor that its report shows beside it is scored on one large pool
+of data sets. Runs of 200 and 1,000 data sets are then drawn from the pool, whose mean is the truth;
+the tolerance is put at this mean, so that every `equivalent` and every `different` is false. Two
+laws that no network here has show where the procedure ends. A task's rows are kept in runs/coverage
+and read back while the sources and the networks are the same.
+Where the exact predictive is a mixture the pool is a tenth as large (`acceptance.affordable`).
 """
 
 from __future__ import annotations
@@ -90,7 +92,9 @@ def pools(
 def divergences(
     task: Task, who: Mapping[str, candidates.Candidate], datasets: int
 ) -> dict[str, Array]:
-    """The primary endpoint of each data set, mean KL(exact || predictor) over its queries, by predictor."""
+    """The primary endpoint of each data set, mean KL(exact || predictor) over its queries,
+    by predictor.
+    """
     exact = registry.engine(task.reference)
     found: dict[str, list[Array]] = {name: [] for name in who}
     for start in range(0, datasets, task.design.shard):
@@ -111,8 +115,16 @@ def measured(law: calibration.Law, clusters: int, runs: int) -> dict[str, Any]:
     """Coverage and false verdicts of the procedure at one number of data sets."""
     found = calibration.experiments(law, clusters, nulls=runs)
     at, half = found.rates(1.0), found.rates(0.5)
-    return {"law": law.name, "mean": law.mean, "clusters": clusters, "runs": runs, **asdict(found.coverage),
-            "false_equivalent": at.equivalent, "false_different": at.different, "power_at_half": half.equivalent}  # fmt: skip
+    return {
+        "law": law.name,
+        "mean": law.mean,
+        "clusters": clusters,
+        "runs": runs,
+        **asdict(found.coverage),
+        "false_equivalent": at.equivalent,
+        "false_different": at.different,
+        "power_at_half": half.equivalent,
+    }
 
 
 def shown(row: dict[str, Any]) -> dict[str, str]:
@@ -123,10 +135,15 @@ def shown(row: dict[str, Any]) -> dict[str, str]:
         if key not in ("law", "mean", "clusters", "runs")
     }
     return {
-        "divergences of": str(row["law"]), "data sets": f"{row['clusters']:,}", "coverage, %": percent["covered"],
-        "interval too low": percent["below"], "too high": percent["above"], "false equivalent, %": percent["false_equivalent"],
-        "false different, %": percent["false_different"], "equivalent at half the tolerance, %": percent["power_at_half"],
-    }  # fmt: skip
+        "divergences of": str(row["law"]),
+        "data sets": f"{row['clusters']:,}",
+        "coverage, %": percent["covered"],
+        "interval too low": percent["below"],
+        "too high": percent["above"],
+        "false equivalent, %": percent["false_equivalent"],
+        "false different, %": percent["false_different"],
+        "equivalent at half the tolerance, %": percent["power_at_half"],
+    }
 
 
 if __name__ == "__main__":

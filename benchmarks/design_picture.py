@@ -1,8 +1,10 @@
-"""docs/design.svg: the rooms in their layers, and the trip of a task from the command line to the report.
+"""docs/design.svg: the rooms in their layers,
+and the trip of a task from the command line to the report.
 
 Run: python -m benchmarks.design_picture
 
-Layers are those of the import contract in pyproject.toml; each stop of the trip is a sentence beside its room.
+Layers are those of the import contract in pyproject.toml;
+each stop of the trip is a sentence beside its room.
 """
 
 from __future__ import annotations
@@ -72,7 +74,10 @@ def drawing(rows: Sequence[Sequence[str]]) -> str:
         width = (WIDTH - 2 * LEFT - GAP * (len(rooms) - 1)) // len(rooms)
         for place, room in enumerate(rooms):
             parts += box(room, LEFT + place * (width + GAP), 20 + number * ROW, width)
-    note = "A room may import every room below it, and none beside or above it. Numbers: the trip of one task."
+    note = (
+        "A room may import every room below it, and none beside or above it. Numbers: the trip of "
+        "one task."
+    )
     parts.append(f'<text x="{LEFT}" y="{height - 12}" fill="{QUIET}">{note}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -80,7 +85,10 @@ def drawing(rows: Sequence[Sequence[str]]) -> str:
 def box(room: str, x: int, y: int, width: int) -> list[str]:
     """One room: its name and its stops in the first line, what it holds in the second."""
     stops = " · ".join(STOPS.get(room, ()))
-    face = f'<rect x="{x}" y="{y}" width="{width}" height="{ROW - 12}" rx="6" fill="{FACE}" stroke="{EDGE}"/>'
+    face = (
+        f'<rect x="{x}" y="{y}" width="{width}" height="{ROW - 12}" rx="6" fill="{FACE}" '
+        f'stroke="{EDGE}"/>'
+    )
     name = f'<tspan font-weight="600" font-size="{TITLE}" fill="{INK}">{room}</tspan>'
     trip = f'<tspan dx="7" font-size="11" fill="{STOP}">{escape(stops)}</tspan>'
     first = f'<text x="{x + 10}" y="{y + 20}">{name}{trip}</text>'

@@ -1,12 +1,14 @@
-"""Verdicts on draws that scatter in different ways: with noise that is assumed, as before, and with noise that is measured.
+"""Verdicts on draws that scatter in different ways:
+with noise that is assumed, as before, and with noise that is measured.
 
 Run: python -m benchmarks.draws [--runs N] [--write]
 
-Simulated candidates of 400 data sets with one query. Each draws from the exact law, or from one that is two or seven
-tolerances away, by independent, systematic, antithetic, doubled, autoregressive (.5) or shared draws (one set of uniform
-numbers for all data sets of a request), with a new start at every request; `fixed` answers both requests alike. *Assumed*:
-one answer, scored as if its draws were independent. *Measured*: two answers, their product, and the tests of independence
-at 1 %. With --write the table in docs/candidates.md is replaced.
+Simulated candidates of 400 data sets with one query. Each draws from the exact law, or from one
+that is two or seven tolerances away, by independent, systematic, antithetic, doubled,
+autoregressive (.5) or shared draws (one set of uniform numbers for all data sets of a request),
+with a new start at every request; `fixed` answers both requests alike. *Assumed*: one answer,
+scored as if its draws were independent. *Measured*: two answers, their product, and the tests of
+independence at 1 %. With --write the table in docs/candidates.md is replaced.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class Row:
 
     Attributes:
         reference, law, kind, draws: of the simulation.
-        assumed: shares of `equivalent` and `different` of one answer that is taken to be independent.
+        assumed: shares of `equivalent` and `different` of one answer that is taken to be
+            independent.
         measured: the same of two answers, after the tests.
         rejected: share of runs in which a test rejects independence.
         alone: the same for one answer.
@@ -139,14 +142,15 @@ def main(arguments: Sequence[str]) -> int:
         f"written: {_documents.keep('draws', 'veribayes.draws/1', [asdict(row) for row in rows])}"
     )
     if given.write:
-        print(
-            f"written: {_documents.put('candidates.md', 'draws', _documents.table([shown(row) for row in rows]))}"
-        )
+        table = _documents.table([shown(row) for row in rows])
+        print(f"written: {_documents.put('candidates.md', 'draws', table)}")
     return 0
 
 
 def measured(references: Sequence[str], draws: Sequence[int], runs: int) -> Iterator[Row]:
-    """All rows; those whose noise is too large or fixed are asked of the exact law alone, where they could be wronged."""
+    """All rows; those whose noise is too large or fixed are asked of the exact law alone,
+    where they could be wronged.
+    """
     for reference in references:
         for kind in KINDS:
             for law in ASKED.get(kind, ("exact", "7 tolerances")):
@@ -169,7 +173,9 @@ def row_of(reference: str, law: str, kind: str, draws: int, runs: int) -> Row:
 
 
 def block(reference: str, law: str, kind: str, draws: int, rng: np.random.Generator) -> Array:
-    """(run, what is counted): equivalent and different, assumed and measured; rejected by two answers, and by one."""
+    """(run, what is counted): equivalent and different, assumed and measured;
+    rejected by two answers, and by one.
+    """
     shape = (BLOCK, DATASETS)
     exact, candidate, tolerance = laws(reference, LAWS[law], shape, rng)
     first = candidate.quantile(KINDS[kind](rng, shape, draws))
@@ -239,8 +245,11 @@ def rejections(said: Draws, exact: Predictive) -> npt.NDArray[np.bool_]:
 
 def shown(row: Row) -> dict[str, str]:
     """A row as it stands in the document."""
-    pairs = {"assumed: equivalent / different, %": row.assumed, "measured: equivalent / different, %": row.measured,
-             "rejected: two answers / one, %": (row.rejected, row.alone)}  # fmt: skip
+    pairs = {
+        "assumed: equivalent / different, %": row.assumed,
+        "measured: equivalent / different, %": row.measured,
+        "rejected: two answers / one, %": (row.rejected, row.alone),
+    }
     lead = {
         "reference": row.reference,
         "law": row.law,

@@ -1,7 +1,9 @@
-"""Gaussian processes with fixed hyperparameters: every prefix, and single posteriors, against the usual libraries.
+"""Gaussian processes with fixed hyperparameters:
+every prefix, and single posteriors, against the usual libraries.
 
-Peers get the same hyperparameters and do no fitting of their own. `error` is the largest difference of means from the peer's,
-and `enclosed` a rigorous bound on our own error in predictive sds, by ball arithmetic on one data set.
+Peers get the same hyperparameters and do no fitting of their own. `error` is the largest difference
+of means from the peer's, and `enclosed` a rigorous bound on our own error in predictive sds,
+by ball arithmetic on one data set.
 """
 
 from __future__ import annotations

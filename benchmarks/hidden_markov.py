@@ -1,8 +1,9 @@
 """Hidden Markov models: the next symbol after every prefix, beside hmmlearn.
 
-hmmlearn's public call for what is known of a state is `score_samples`, which smooths a whole sequence; the belief after each
-prefix is its last state, so that it is asked about every prefix, all of them in one call. Its compiled forward pass is no
-public call and gives all prefixes at once; the row that names it is the least that hmmlearn could take, a sequence at a time.
+hmmlearn's public call for what is known of a state is `score_samples`, which smooths a whole
+sequence; the belief after each prefix is its last state, so that it is asked about every prefix,
+all of them in one call. Its compiled forward pass is no public call and gives all prefixes at once;
+the row that names it is the least that hmmlearn could take, a sequence at a time.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def learned(model: Any) -> Any:
 
 
 def by_prefix(peer: Any, y: IntArray) -> Array:
-    """Its posteriors at the end of every prefix, carried one step on, (sequence, prefix, symbol)."""
+    """Its posteriors at the end of every prefix, one step on, (sequence, prefix, symbol)."""
     length = y.shape[1]
     lengths = np.tile(np.arange(1, length + 1), len(y))
     prefixes = [sequence[:n] for sequence in y for n in range(1, length + 1)]

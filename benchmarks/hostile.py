@@ -2,9 +2,9 @@
 
 Run: python -m benchmarks.hostile [--datasets N] [--runs N] [--write]
 
-Each law has mean 1. At a tolerance of 1 every `equivalent` and `different` is false; at 2 `equivalent` is
-power. The rule of before: 200 data sets, H + 2 max K / n, nothing lifted, no allowance for a tail below. Both see the same
-samples.
+Each law has mean 1. At a tolerance of 1 every `equivalent` and `different` is false; at 2
+`equivalent` is power. The rule of before: 200 data sets, H + 2 max K / n, nothing lifted, no
+allowance for a tail below. Both see the same samples.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ PRIOR_OF, NETWORK = "bn-general5", "bn-random7"  # whose pools are used
 
 @dataclass(frozen=True)
 class Row:
-    """Shares of runs: covered; falsely equivalent, falsely different; equivalent at half the tolerance."""
+    """Shares of runs: covered; falsely equivalent, falsely different;
+    equivalent at half the tolerance.
+    """
 
     law: str
     clusters: int
@@ -59,7 +61,8 @@ def main(arguments: Sequence[str]) -> int:
     text = _documents.table([shown(before, now) for before, now in pairs])
     print(text)
     print(
-        f"written: {_documents.keep('hostile', 'veribayes.hostile/1', [asdict(row) for row in rows])}"
+        "written: "
+        f"{_documents.keep('hostile', 'veribayes.hostile/1', [asdict(row) for row in rows])}"
     )
     if given.write:
         print(f"written: {_documents.put('verdict.md', 'hostile', text)}")
@@ -106,7 +109,9 @@ def measured(law: calibration.Law, n: int, runs: int) -> Iterator[Row]:
 
 
 def _block(law: calibration.Law, n: int, runs: int, number: int) -> dict[str, tuple[Array, ...]]:
-    """By rule: which runs of a block are covered, falsely equivalent, falsely different, rightly equivalent."""
+    """By rule: which runs of a block are covered, falsely equivalent, falsely different,
+    rightly equivalent.
+    """
     first = number * calibration.COLUMNS
     values = law.draw(
         np.random.default_rng([0, n, number]), (n, min(calibration.COLUMNS, runs - first))
@@ -139,8 +144,12 @@ def _before(values: Array) -> Bounds:
 
 def shown(before: Row, now: Row) -> dict[str, str]:
     """A row as it stands in the document."""
-    names = {"coverage, %": "covered", "false equivalent": "false_equivalent", "false different": "false_different",
-             "equivalent at half the tolerance": "power_at_half"}  # fmt: skip
+    names = {
+        "coverage, %": "covered",
+        "false equivalent": "false_equivalent",
+        "false different": "false_different",
+        "equivalent at half the tolerance": "power_at_half",
+    }
     shares = {
         head: f"{100 * getattr(before, key):.1f} → {100 * getattr(now, key):.1f}"
         for head, key in names.items()

@@ -1,8 +1,10 @@
-"""How the package is built, in numbers, each with the limit that it may not cross: what `make lint` prints last.
+"""How the package is built, in numbers, each with the limit that it may not cross:
+what `make lint` prints last.
 
-A statement is an assignment, a return, an expression, a raise or an assertion; its nodes are those of its syntax
-tree, without docstrings. A room is a package or a module directly under `veribayes`; an arrow is a pair of rooms of
-which one imports the other.
+A statement is an assignment, a return, an expression, a raise or an assertion; its nodes are those
+of its syntax tree, without docstrings. Comprehensions and conditions do not hold another of their
+kind, and a name is given by a statement, so that a line says one thing. A room is a package or a
+module directly under `veribayes`; an arrow is a pair of rooms of which one imports the other.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ SHELL = TOP / "src" / "veribayes"
 FOLDERS = ("models", "inference", "transformer", "validation")
 STATEMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr, ast.Raise, ast.Assert)
 LARGE = 40  # nodes
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 APART = ("py.typed", "__pycache__", *FOLDERS)  # entries of src/veribayes that are not counted
 
 
@@ -64,6 +67,21 @@ def _docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(getattr(value, "value", None), str)
 
 
+def nested(path: Path) -> Iterator[int]:
+    """Lines of comprehensions and of conditional expressions that hold another of their kind,
+    and of names that are given inside of an expression; a loop may test what it names.
+    """
+    loops = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.While):
+            loops.add(node.test)
+        if isinstance(node, ast.NamedExpr) and node not in loops:
+            yield node.lineno
+        for kind in (COMPREHENSIONS, ast.IfExp):
+            if isinstance(node, kind) and sum(isinstance(n, kind) for n in ast.walk(node)) > 1:
+                yield node.lineno
+
+
 def arrows() -> set[tuple[str, str]]:
     """Pairs of rooms of which the first imports the second."""
     graph = grimp.build_graph("veribayes")
@@ -98,11 +116,15 @@ def measures() -> list[Measure]:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
     longest = max(lengths, key=lambda path: lengths[path])
     pairs = arrows()
+    clever = []
+    for path in paths:
+        clever += [f"{path.relative_to(TOP)}:{line}" for line in nested(path)]
     entries = [path.name for path in SHELL.iterdir() if path.name not in APART]
     return [
         Measure("mean nodes a statement", sum(sizes) / len(sizes), 16.0),
         Measure(f"statements over {LARGE} nodes, in percent", 100 * large / len(sizes), 3.0),
         Measure("lines of the longest file", lengths[longest], 400, str(longest.relative_to(TOP))),
+        Measure("expressions within their own kind", len(clever), 0, ", ".join(clever)),
         Measure("imports between rooms", len(pairs), 80),
         Measure("rooms in a cycle of imports", len(cycle(pairs)), 0, ", ".join(cycle(pairs))),
         Measure("entries of src/veribayes", len(entries), 14),

@@ -2,11 +2,13 @@
 
 Run: python -m benchmarks.identification [--datasets N] [--runs N] [--write]
 
-Every candidate is compared with every predictor of `bn-general5` (five and twenty rows, one query) on a pool; what is fitted is
-fitted once. Runs of 50, 200 and 400 data sets are drawn from the pool without replacement. Where an interval over so few data
-sets supports no verdict of equivalence the answer is *undecided*; then the table still says how often the nearest is right.
-The hostile ones: the same for every context, half way between two predictors, exact Bayes that calls outcomes impossible in
-one of ten data sets, and maximum likelihood with a back-off that nobody has registered.
+Every candidate is compared with every predictor of `bn-general5` (five and twenty rows, one query)
+on a pool; what is fitted is fitted once. Runs of 50, 200 and 400 data sets are drawn from the pool
+without replacement. Where an interval over so few data sets supports no verdict of equivalence the
+answer is *undecided*; then the table still says how often the nearest is right. The hostile ones:
+the same for every context, half way between two predictors, exact Bayes that calls outcomes
+impossible in one of ten data sets, and maximum likelihood with a back-off that nobody has
+registered.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ class Case:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure, print, write runs/identification.json; with --write also the table in docs/identification.md."""
+    """Measure, print, write runs/identification.json;
+    with --write also the table in docs/identification.md.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--datasets", type=int, default=1_000, help="data sets in the pool")
     parser.add_argument(
@@ -74,7 +78,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def measured(task: Task, name: str, case: Case, datasets: int, runs: int) -> list[dict[str, Any]]:
-    """One row a size: how often each conclusion is reached, and how often the nearest predictor is the right one."""
+    """One row a size: how often each conclusion is reached,
+    and how often the nearest predictor is the right one.
+    """
     judged = case.candidate(task)
     task, known = identification._fitted(task, judged, predictors.known(task), SEED)
     pool = identification._distances(task, judged, known, datasets, SEED, None)
@@ -117,7 +123,9 @@ def part(distances: nearness.Distances, chosen: Any) -> nearness.Distances:
 def concluded(
     known: list[predictors.Predictor], distances: list[nearness.Distances]
 ) -> Mapping[str, Any]:
-    """What `identify` says of one run at its default seed; JS is not asked where nothing in it is infinite."""
+    """What `identify` says of one run at its default seed;
+    JS is not asked where nothing in it is infinite.
+    """
     measured = distances if np.isinf(distances[0].near).any() else distances[:1]
     return conclude(
         [predictor.name for predictor in known], measured, nearness.ordering(measured, 0), 0

@@ -1,11 +1,13 @@
 """What an effective draw costs: batched chains of ours and what people write.
 
-The work: the posterior of the weights of an MTD chain (q = 5, m = 3, T = 64) for many sequences. Counted is the smallest of
-bulk and tail effective sample size over the weights of a sequence, per second of CPU. Compilation is left out where it happens
-once; `MCMC.run` pays for it with every data set, as its users do. The cost of the certificate is shown beside.
+The work: the posterior of the weights of an MTD chain (q = 5, m = 3, T = 64) for many sequences.
+Counted is the smallest of bulk and tail effective sample size over the weights of a sequence, per
+second of CPU. Compilation is left out where it happens once; `MCMC.run` pays for it with every data
+set, as its users do. The cost of the certificate is shown beside.
 
-The exact posterior is known: the sd of z = (mean - exact mean) / MCSE must be near one for every method that is timed. Peers:
-NumPyro's NUTS compiled once, blackjax's NUTS and its unadjusted MCLMC in the same frame, `MCMC.run` in a loop.
+The exact posterior is known: the sd of z = (mean - exact mean) / MCSE must be near one for every
+method that is timed. Peers: NumPyro's NUTS compiled once,
+blackjax's NUTS and its unadjusted MCLMC in the same frame, `MCMC.run` in a loop.
 """
 
 from __future__ import annotations
@@ -84,8 +86,16 @@ def _row(ours: Sampled, peer: Sampled, goal: float) -> Row:
         for whose, one in (("our", ours), ("peer", peer))
         for name in ("milliseconds", "certificate", "ess", "passed", "sd_z")
     }
-    return row("an effective draw, mtd-q5-m3", ours.method, 1 / ours.per_second, peer.method, 1 / peer.per_second,
-               error=abs(ours.sd_z - 1), goal=goal, **more)  # fmt: skip
+    return row(
+        "an effective draw, mtd-q5-m3",
+        ours.method,
+        1 / ours.per_second,
+        peer.method,
+        1 / peer.per_second,
+        error=abs(ours.sd_z - 1),
+        goal=goal,
+        **more,
+    )
 
 
 def timed(frame: Mcmc, method: Rung, datasets: int) -> Sampled:
@@ -103,7 +113,9 @@ def timed(frame: Mcmc, method: Rung, datasets: int) -> Sampled:
 
 
 def blackjax(model: Any, *, name: str) -> Sampler:
-    """Chains of a blackjax sampler in the frame of ours: starts, warm-up, draws on the same density."""
+    """Chains of a blackjax sampler in the frame of ours:
+    starts, warm-up, draws on the same density.
+    """
     import blackjax as peer
     import jax
     from numpyro.infer import init_to_uniform
@@ -113,8 +125,14 @@ def blackjax(model: Any, *, name: str) -> Sampler:
         key: jax.Array, data: dict[str, jax.Array]
     ) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
         for_start, for_warmup, for_chain = jax.random.split(key, 3)
-        made = initialize_model(for_start, model.program, init_strategy=init_to_uniform(radius=2.0), dynamic_args=True,
-                                model_kwargs=data, validate_grad=False)  # fmt: skip
+        made = initialize_model(
+            for_start,
+            model.program,
+            init_strategy=init_to_uniform(radius=2.0),
+            dynamic_args=True,
+            model_kwargs=data,
+            validate_grad=False,
+        )
 
         def density(z: Any) -> jax.Array:
             return -made.potential_fn(**data)(z)
@@ -159,8 +177,14 @@ def loop(datasets: int) -> Sampled:
 
     def work() -> None:
         for i in range(datasets):
-            sampler = MCMC(NUTS(TASK.model.program), num_warmup=WARMUP, num_samples=DRAWS, num_chains=CHAINS,
-                           chain_method="vectorized", progress_bar=False)  # fmt: skip
+            sampler = MCMC(
+                NUTS(TASK.model.program),
+                num_warmup=WARMUP,
+                num_samples=DRAWS,
+                num_chains=CHAINS,
+                chain_method="vectorized",
+                progress_bar=False,
+            )
             with float64(), jax.numpy_rank_promotion("allow"):
                 sampler.run(jax.random.key(i), a=a[i], extra_fields=("energy", "diverging"))
                 fields = sampler.get_extra_fields(group_by_chain=True)
@@ -200,5 +224,13 @@ def _sampled(
     certificate = time.process_time() - start
     smallest = np.minimum(gates.ess_bulk, gates.ess_tail)
     z = (moments["weights"]["mean"] - exact) / moments["weights"]["mcse"]
-    return Sampled(name, datasets, 1e3 * seconds / datasets, 1e3 * certificate / datasets, float(smallest.mean()),
-               float(smallest.sum() / seconds), float(gates.passed.mean()), float(z.std()))  # fmt: skip
+    return Sampled(
+        name,
+        datasets,
+        1e3 * seconds / datasets,
+        1e3 * certificate / datasets,
+        float(smallest.mean()),
+        float(smallest.sum() / seconds),
+        float(gates.passed.mean()),
+        float(z.std()),
+    )

@@ -2,13 +2,14 @@
 
 Run: python -m benchmarks.mutation [FILE...] [--mutants N] [--seed S] [--jobs J] [--list]
 
-A mutant is the tree with one small change in one file: another comparison, another operator, another number, one of two
-extremes for the other, a keyword left out. A seeded sample of all of them over the code that decides (TESTS) is taken; each
-one is tried against the tests of its file and is killed when a test fails. A survivor is a fault that no test would see, or an
-equivalent program; those that were found equivalent stand in equivalent_mutants.json with one line of reason each. What was
-tried is kept in runs/mutation and is not tried again while source and tests are the same.
-Each trial is a fork of one process that has imported what does not change (PRELOADED) and nothing of veribayes.
-Source: DeMillo, Lipton & Sayward 1978, doi:10.1109/C-M.1978.218136.
+A mutant is the tree with one small change in one file: another comparison, another operator,
+another number, one of two extremes for the other, a keyword left out. A seeded sample of all of
+them over the code that decides (TESTS) is taken; each one is tried against the tests of its file
+and is killed when a test fails. A survivor is a fault that no test would see, or an equivalent
+program; those that were found equivalent stand in equivalent_mutants.json with one line of reason
+each. What was tried is kept in runs/mutation and is not tried again while source and tests are the
+same. Each trial is a fork of one process that has imported what does not change (PRELOADED) and
+nothing of veribayes. Source: DeMillo, Lipton & Sayward 1978, doi:10.1109/C-M.1978.218136.
 """
 
 from __future__ import annotations
@@ -40,9 +41,21 @@ KEPT = ROOT / "runs" / "mutation"
 SECONDS, TIMES = (
     30,
     5,
-)  # a mutant that runs for longer than that and so many times its tests has made a loop endless: killed
-PRELOADED = ["jax", "pytest", "numpy", "xarray", "scipy.stats", "scipy.optimize", "scipy.integrate",
-             "scipy.fft", "scipy.special", "arviz_stats.base"]  # fmt: skip
+)
+# a mutant that runs for longer than that and so many times its tests has made a loop endless:
+# killed
+PRELOADED = [
+    "jax",
+    "pytest",
+    "numpy",
+    "xarray",
+    "scipy.stats",
+    "scipy.optimize",
+    "scipy.integrate",
+    "scipy.fft",
+    "scipy.special",
+    "arviz_stats.base",
+]
 AIM, MOST_EQUIVALENT = 0.90, 0.10
 
 TESTS: Mapping[str, tuple[str, ...]] = {
@@ -170,7 +183,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def sample(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
-    """Those with the smallest digests of (seed, identity), in the order of their files: a change of one file moves few."""
+    """Those with the smallest digests of (seed, identity), in the order of their files:
+    a change of one file moves few.
+    """
     chosen = sorted(
         mutants, key=lambda m: hashlib.sha256(f"{seed} {m.identity}".encode()).digest()
     )[:count]
@@ -191,7 +206,8 @@ def report(chosen: Sequence[Mutant], killed: Mapping[str, bool], total: int) -> 
         print(f"{file:32} {dead[file]:4} of {tried[file]:4} killed")
     for mutant in survivors:
         print(
-            f"survived: {mutant.file}:{mutant.line} {mutant.name} {reasons.get(mutant.identity, '')}"
+            f"survived: {mutant.file}:{mutant.line} {mutant.name} "
+            f"{reasons.get(mutant.identity, '')}"
         )
     share, equivalent = dead.total() / len(chosen), len(excused) / len(chosen)
     print(
@@ -201,7 +217,7 @@ def report(chosen: Sequence[Mutant], killed: Mapping[str, bool], total: int) -> 
     return 0 if share >= AIM and equivalent <= MOST_EQUIVALENT else 1
 
 
-# -- trying --------------------------------------------------------------------------------------------------------------
+# -- trying ----------------------------------------------------------------------------------------
 
 
 def trial(chosen: Sequence[Mutant], jobs: int) -> dict[str, bool]:
@@ -232,7 +248,8 @@ def trial(chosen: Sequence[Mutant], jobs: int) -> dict[str, bool]:
                 json.dumps({"mutant": mutant.identity, "killed": noticed})
             )
             print(
-                f"{'killed  ' if noticed else 'SURVIVED'} {mutant.file}:{mutant.line} {mutant.name}",
+                f"{'killed  ' if noticed else 'SURVIVED'} {mutant.file}:{mutant.line} "
+                f"{mutant.name}",
                 file=sys.stderr,
             )
             return noticed
@@ -269,7 +286,9 @@ def fails(tree: Path, mutant: Mutant, seconds: float) -> bool:
 
 
 def passes(tree: Path, tests: Sequence[str], seconds: float, *, compiled: bool = False) -> bool:
-    """Whether the tests pass in the tree within the time; `compiled`: modules leave their compiled files there."""
+    """Whether the tests pass in the tree within the time;
+    `compiled`: modules leave their compiled files there.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     os.environ |= {"OMP_NUM_THREADS": "1"}  # a process with threads must not fork
@@ -284,7 +303,9 @@ def passes(tree: Path, tests: Sequence[str], seconds: float, *, compiled: bool =
 
 
 def _test(tree: Path, tests: Sequence[str], compiled: bool) -> None:
-    """Run the tests in this process, which imports veribayes from the tree, and end it with pytest's exit code."""
+    """Run the tests in this process, which imports veribayes from the tree,
+    and end it with pytest's exit code.
+    """
     import pytest
 
     os.setsid()
@@ -309,7 +330,9 @@ def _test(tree: Path, tests: Sequence[str], compiled: bool) -> None:
 
 
 def _limits(trees: SimpleQueue[Path], files: Sequence[str]) -> dict[str, float]:
-    """Seconds after which a mutant of each file is stuck. Without a change every test passes; else all would look killed."""
+    """Seconds after which a mutant of each file is stuck. Without a change every test passes;
+    else all would look killed.
+    """
     limits = {}
     for file in files:
         tree, start = trees.get(), time.monotonic()
@@ -333,7 +356,7 @@ def _key(mutant: Mutant) -> str:
     return digest.hexdigest()[:32]
 
 
-# -- making --------------------------------------------------------------------------------------------------------------
+# -- making ----------------------------------------------------------------------------------------
 
 
 def mutants_of(file: str) -> list[Mutant]:
@@ -352,7 +375,9 @@ def mutants_of(file: str) -> list[Mutant]:
 
 
 def places(tree: ast.AST) -> Iterator[tuple[str, Place]]:
-    """Every node that runs, with the function it stands in: no annotation, docstring or text of an error."""
+    """Every node that runs, with the function it stands in:
+    no annotation, docstring or text of an error.
+    """
     waiting: list[tuple[str, Place, ast.AST]] = [("module", (), tree)]
     while waiting:
         function, path, node = waiting.pop()

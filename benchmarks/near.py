@@ -1,11 +1,13 @@
-"""Which verdict a defect gets whose size lies near the tolerance: .5, .9, 1.1, 1.5 and 2 times as large.
+"""Which verdict a defect gets whose size lies near the tolerance:
+.5, .9, 1.1, 1.5 and 2 times as large.
 
 Run: python -m benchmarks.near [--runs N] [--pool N] [--write]
 
-One defect for each endpoint and family is scored on a pool of data sets. Runs are drawn from the pool with replacement, and the
-tolerance is put where the mean of the pool is so many times as large: the law of the divergences stays the defect's own.
-Primary endpoints are judged in runs of 400 and 1,000 data sets, endpoints that can only veto in runs of 200, as many as a run
-asks them about. Below 1 every `different` is false, above 1 every `equivalent`.
+One defect for each endpoint and family is scored on a pool of data sets. Runs are drawn from the
+pool with replacement, and the tolerance is put where the mean of the pool is so many times as
+large: the law of the divergences stays the defect's own. Primary endpoints are judged in runs of
+400 and 1,000 data sets, endpoints that can only veto in runs of 200, as many as a run asks them
+about. Below 1 every `different` is false, above 1 every `equivalent`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,15 @@
-"""Installs what is newest, without constraints, for every Python that is here, and does with it what a user does.
+"""Installs what is newest, without constraints, for every Python that is here,
+and does with it what a user does.
 
-    python -m benchmarks.newest [--minors 3.11 3.12 3.13] [--folder runs/newest] [--keep] [--torch REQUIREMENT]
+    python -m benchmarks.newest [--minors 3.11 3.12 3.13] [--folder runs/newest] [--keep] [--torch
+    REQUIREMENT]
 
-Needs nothing but the standard library. Interpreters are found on PATH, in pyenv's folder, and at /usr/bin/python3; of one
-minor version the newest, and the system's own beside it. Each gets a fresh environment, and in it: `doctor`, a small `verify`
-of three families, `report`, `reference` twice and `compare`, and a short `train`. Prints one row an interpreter; exit code 0
-where every step ended as it must. An environment takes about 6 GB and is removed unless it is kept, and used again if there.
+Needs nothing but the standard library. Interpreters are found on PATH, in pyenv's folder, and at
+/usr/bin/python3; of one minor version the newest, and the system's own beside it. Each gets a fresh
+environment, and in it: `doctor`, a small `verify` of three families, `report`, `reference` twice
+and `compare`, and a short `train`. Prints one row an interpreter; exit code 0 where every step
+ended as it must. An environment takes about 6 GB and is removed unless it is kept,
+and used again if there.
 """
 
 from __future__ import annotations
@@ -26,7 +30,10 @@ MINORS = ("3.11", "3.12", "3.13")
 LEFT_OUT = (".git", ".venv", "runs", "build", "dist", "*.egg-info", "__pycache__", ".*_cache")
 SHOWN = ("jax", "numpyro", "torch", "numpy", "xarray", "arviz")
 VERSION = "import platform; print(platform.python_version())"
-VERSIONS = "import importlib.metadata as m, sys; print(' '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
+VERSIONS = (
+    "import importlib.metadata as m, sys; print(' '.join(f'{n} {m.version(n)}' for n in "
+    "sys.argv[1:]))"
+)
 PROGRAM = """
 import numpyro
 import numpyro.distributions as dist
@@ -43,7 +50,9 @@ name: tiny
 model: {kind: mtd, q: 3, m: 2}
 design: {positions: [4, 8]}
 training:
-  tiny: {steps: 20, batch: 8, groups: 1, queries: 1, learning_rate: 0.003, network: {width: 16, layers: 1, heads: 2}}
+  tiny:
+    {steps: 20, batch: 8, groups: 1, queries: 1, learning_rate: 0.003,
+     network: {width: 16, layers: 1, heads: 2}}
 """
 VERDICTS = (0, 1, 3)
 
@@ -63,7 +72,18 @@ STEPS = (
     Step("doctor", ("doctor",)),
     Step(
         "verify",
-        ("verify", "bn-general5", "mtd-q5-m3", "gp-rbf-1d", "--datasets", "40", "--audit", "1", "--out", "run"),
+        (
+            "verify",
+            "bn-general5",
+            "mtd-q5-m3",
+            "gp-rbf-1d",
+            "--datasets",
+            "40",
+            "--audit",
+            "1",
+            "--out",
+            "run",
+        ),
         VERDICTS,
         "run/result.json",
     ),
@@ -71,10 +91,18 @@ STEPS = (
     Step("reference", (*SAMPLED, "--out", "one.nc"), file="one.nc"),
     Step("again", (*SAMPLED, "--seed", "1", "--out", "two.nc"), file="two.nc"),
     Step("compare", ("compare", "one.nc", "two.nc"), (0, 3)),
-    Step("train", ("train", "tiny.yaml", "--preset", "tiny", "--out", "trained"), file="trained/card.json"),
-    Step("use", ("verify", "tiny.yaml", "--candidate", "trained", "--datasets", "40", "--out", "own"), VERDICTS,
-         "own/result.json"),
-)  # fmt: skip
+    Step(
+        "train",
+        ("train", "tiny.yaml", "--preset", "tiny", "--out", "trained"),
+        file="trained/card.json",
+    ),
+    Step(
+        "use",
+        ("verify", "tiny.yaml", "--candidate", "trained", "--datasets", "40", "--out", "own"),
+        VERDICTS,
+        "own/result.json",
+    ),
+)
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -165,7 +193,10 @@ def examine(
         if not keep:
             shutil.rmtree(place, ignore_errors=True)
     broken = [f"{name} {reason}" for name, reason in outcomes if reason]
-    seconds = f"installed in {installed:.0f} s, {len(outcomes)} steps in {time.perf_counter() - started - installed:.0f} s"
+    seconds = (
+        f"installed in {installed:.0f} s, {len(outcomes)} steps in "
+        f"{time.perf_counter() - started - installed:.0f} s"
+    )
     return (
         not broken,
         f"{version}: {'; '.join(broken) or 'all steps well'} ({seconds}; {shown.stdout.strip()})",
@@ -173,7 +204,9 @@ def examine(
 
 
 def install(interpreter: Path, place: Path, work: Path, torch: str) -> None:
-    """A fresh environment with this project and the newest of all that it needs; nothing constrains the versions."""
+    """A fresh environment with this project and the newest of all that it needs;
+    nothing constrains the versions.
+    """
     if (place / "bin" / "veribayes").exists():
         command: list[str | Path] = [place / "bin" / "python", "-m", "pip", "install", "--quiet"]
     else:

@@ -125,7 +125,9 @@ def tables() -> dict[str, Rows]:
 
 
 def stale() -> list[str]:
-    """Marks whose tables are not what the registry says; of a kind without a place in the document too."""
+    """Marks whose tables are not what the registry says;
+    of a kind without a place in the document too.
+    """
     text = (_documents.DOCS / DOCUMENT).read_text(encoding="utf-8")
     return [
         mark
@@ -158,9 +160,9 @@ def heading(mark: str) -> str:
 
 INTRODUCTION = """# What is shipped
 
-`python -m benchmarks.parts --write` makes these tables from the registry, and a test finds them stale.
-`veribayes list` prints the same on a terminal, with what other distributions add. A part is a file;
-[CONTRIBUTING.md](../CONTRIBUTING.md) says how to add one."""
+`python -m benchmarks.parts --write` makes these tables from the registry, and a test finds them
+stale. `veribayes list` prints the same on a terminal, with what other distributions add.
+A part is a file; [CONTRIBUTING.md](../CONTRIBUTING.md) says how to add one."""
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -1,8 +1,9 @@
 """CPU seconds of the `pfns` package's training loop; the other side of benchmarks/training.py.
 
-Run where pfns can be imported, which veribayes does not need: python -m benchmarks.pfns_peer FOLDER MODE. FOLDER holds
-`batches.npz` and `network.json`. MODE: `default`, the package's network, which attends between features, on data from its own
-`fast_gp` prior; `stored`, the same on our batches, which cost nothing here; `plain`, those without attention between features.
+Run where pfns can be imported, which veribayes does not need: python -m benchmarks.pfns_peer FOLDER
+MODE. FOLDER holds `batches.npz` and `network.json`. MODE: `default`, the package's network, which
+attends between features, on data from its own `fast_gp` prior; `stored`, the same on our batches,
+which cost nothing here; `plain`, those without attention between features.
 Prints one line of JSON: the seconds of the second epoch, and the final loss.
 """
 
@@ -28,7 +29,9 @@ from pfns.train import MainConfig, train
 
 
 class Stored:
-    """The batches one after the other, again from the start in each epoch; notes when each is asked for."""
+    """The batches one after the other, again from the start in each epoch;
+    notes when each is asked for.
+    """
 
     def __init__(self, path: Path) -> None:
         self.batches: Any = np.load(path)
@@ -47,7 +50,9 @@ class Stored:
 
 
 class Drawn(Stored):
-    """Batches of the same shapes and law, drawn by the package's own prior when they are asked for."""
+    """Batches of the same shapes and law, drawn by the package's own prior when they are asked
+    for.
+    """
 
     def __init__(self, path: Path, process: dict[str, float]) -> None:
         super().__init__(path)
@@ -84,7 +89,9 @@ def main(folder: Path, mode: str) -> int:
 
 
 def config(stored: Stored, network: dict[str, Any], mode: str) -> MainConfig:
-    """The package's defaults, but the size of the network, single precision as here, and data in this process."""
+    """The package's defaults, but the size of the network, single precision as here,
+    and data in this process.
+    """
     return MainConfig(
         priors=[Prior(stored)],
         optimizer=OptimizerConfig("adamw", lr=network["learning_rate"]),

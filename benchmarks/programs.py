@@ -1,7 +1,9 @@
-"""`python -m benchmarks.programs [NAME...] [--write]`: what the reference engine makes of eight programs as users write them.
+"""`python -m benchmarks.programs [NAME...] [--write]`:
+what the reference engine makes of eight programs as users write them.
 
-Each program of `tests/inference/numpyro_models.py` has one data set. The table says which rung of the ladder satisfied the
-gates, or why none did; CPU seconds include compilation. --write puts it into docs/programs.md.
+Each program of `tests/inference/numpyro_models.py` has one data set. The table says which rung of
+the ladder satisfied the gates, or why none did;
+CPU seconds include compilation. --write puts it into docs/programs.md.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ SHARES = ("nuts_share", "nuts_alone_share")
 def main() -> int:
     """Run the programs, print, and write where that is asked for."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.programs", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.programs", description=__doc__.partition("\n\n")[0]
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="programs; default all")
     parser.add_argument("--write", action="store_true", help="put the table into docs/programs.md")
@@ -42,9 +44,8 @@ def main() -> int:
         print(rows[-1], flush=True)
     print(f"written: {_documents.keep('benchmarks-programs', 'veribayes.benchmarks/1', rows)}")
     if asked.write:
-        print(
-            f"written: {_documents.put('programs.md', 'programs', _documents.table([shown(row) for row in rows]))}"
-        )
+        table = _documents.table([shown(row) for row in rows])
+        print(f"written: {_documents.put('programs.md', 'programs', table)}")
     return 0
 
 
@@ -66,9 +67,14 @@ def referenced(module: ModuleType, name: str) -> dict[str, Any]:
     branch = registry.engine(task.reference)(task, task.simulate(range(1), seed=0).data, seed=0)
     found, latents = branch.certificate, sum(int(v.sum()) for v in task.model.varying.values())
     return {
-        "program": name, "what": function.__doc__.split(".")[0], "latents": latents, "verdict": found.verdict,
-        "reasons": list(found.reasons), "seconds": time.process_time() - start, **found.diagnostics,
-    }  # fmt: skip
+        "program": name,
+        "what": function.__doc__.split(".")[0],
+        "latents": latents,
+        "verdict": found.verdict,
+        "reasons": list(found.reasons),
+        "seconds": time.process_time() - start,
+        **found.diagnostics,
+    }
 
 
 def shown(row: dict[str, Any]) -> dict[str, str]:

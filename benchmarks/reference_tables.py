@@ -1,10 +1,12 @@
 """The reference tables of the three families beside the published figures.
 
-Run: make reference-tables   (or: python -m benchmarks.reference_tables [--datasets N] [--seed S] [--write] [SECTION...])
+Run: make reference-tables   (or: python -m benchmarks.reference_tables [--datasets N] [--seed S]
+                             [--write] [SECTION...])
 
-Every number is a mean over data sets that nothing was tuned on; its standard error comes from the same data sets. Published
-figures and their sources are in published.yaml. A star marks a figure whose published one is farther than three standard errors
-and its rounding. --write also puts the sections that were made into docs/reference-tables.md.
+Every number is a mean over data sets that nothing was tuned on; its standard error comes from the
+same data sets. Published figures and their sources are in published.yaml. A star marks a figure
+whose published one is farther than three standard errors and its rounding.
+--write also puts the sections that were made into docs/reference-tables.md.
 """
 
 from __future__ import annotations
@@ -106,20 +108,31 @@ def beside(published: Mapping[str, Any], found: Measured) -> tuple[str, list[dic
             )
             rows.append({**heads, "from": "here", **dict(zip(columns, cells, strict=True))})
             plain = [v if np.isfinite(v) else None for v in figures] if figures else None
-            numbers.append({**heads, "n": published["n"], "published": plain, "mean": mean.tolist(),
-                            "standard_error": error.tolist()})  # fmt: skip
+            numbers.append(
+                {
+                    **heads,
+                    "n": published["n"],
+                    "published": plain,
+                    "mean": mean.tolist(),
+                    "standard_error": error.tolist(),
+                }
+            )
     most = max(len(values) for table in found.values() for values in table.values())
     title = f"{published['what']}; published: {published['source']}; {most} data sets a table."
     return f"{title}\n\n{_documents.table(rows)}", numbers
 
 
 def shown(value: float) -> str:
-    """Three digits; what the literature calls divergent is infinite, and what it does not give NaN."""
+    """Three digits; what the literature calls divergent is infinite,
+    and what it does not give NaN.
+    """
     return "–" if np.isnan(value) else "diverges" if np.isinf(value) else f"{value:.3g}"
 
 
 def measured(mean: float, error: float, published: float, paired: bool) -> str:
-    """A mean, of paired differences with its 95 % interval, and a star where the published figure is not near it."""
+    """A mean, of paired differences with its 95 % interval,
+    and a star where the published figure is not near it.
+    """
     if paired:
         return f"{shown(mean)} ± {shown(1.96 * error)}"
     rounding = 5e-4 if abs(mean) < 1 else 5e-3
@@ -128,11 +141,13 @@ def measured(mean: float, error: float, published: float, paired: bool) -> str:
     )
 
 
-# -- Bayesian networks ------------------------------------------------------------------------------------------------
+# -- Bayesian networks -----------------------------------------------------------------------------
 
 
 def networks(n: Sequence[int], datasets: int, seed: int) -> Measured:
-    """Total variation to the truth of frequencies with and without the graph, and of the posterior predictive."""
+    """Total variation to the truth of frequencies with and without the graph,
+    and of the posterior predictive.
+    """
     models: dict[str, BayesianNetwork] = {}
     for name in ("bn-chain7", "bn-tree7", "bn-general5", "bn-general7"):
         models[name] = _network(name)
@@ -174,7 +189,9 @@ def _network_table(
 
 
 def _seen(model: BayesianNetwork, simulation: Simulation, naive: bool) -> Array:
-    """Whether any row agrees with the query on its parents, or on all nodes before it; (dataset, position, query)."""
+    """Whether any row agrees with the query on its parents, or on all nodes before it;
+    (dataset, position, query).
+    """
     arrays = simulation.data.arrays
     nodes, target = np.arange(len(model.nodes)), arrays["target"]
     parents = np.array([np.isin(nodes, model.parents[t]) for t in target])
@@ -186,7 +203,9 @@ def _seen(model: BayesianNetwork, simulation: Simulation, naive: bool) -> Array:
 
 
 def structures(n: Sequence[int], datasets: int, seed: int) -> Measured:
-    """The same where a graph over seven nodes is drawn for each data set, every edge with a probability from U(.7, 1)."""
+    """The same where a graph over seven nodes is drawn for each data set,
+    every edge with a probability from U(.7, 1).
+    """
     spec = _spec.load_task("bn-random7").model.spec()
     model = BayesianNetwork.from_spec({**spec, "edges": {"low": 0.7, "high": 1.0}})
     task = _task(model, n)
@@ -214,14 +233,19 @@ def structures(n: Sequence[int], datasets: int, seed: int) -> Measured:
 
 
 def losses(predictors: Sequence[str], datasets: int, seed: int) -> Measured:
-    """Total variation of networks that differ in their loss from the posterior predictive and from the MLE, at n = 20."""
+    """Total variation of networks that differ in their loss from the posterior predictive and
+    from the MLE, at n = 20.
+    """
     task = _task(_network("bn-general5"), (20,))
     simulation = task.simulate(range(datasets), seed=seed, stream="replicate")
     wanted = [_answer(engine, task, simulation).probs[:, 0] for engine in ("conjugate", "mle")][
         : len(predictors)
     ]
-    said = {"network, drawn labels": "bn-general5+labels", "network, exact targets": "bn-general5",
-            "network, L1 on frequencies": "bn-general5+mle"}  # fmt: skip
+    said = {
+        "network, drawn labels": "bn-general5+labels",
+        "network, exact targets": "bn-general5",
+        "network, L1 on frequencies": "bn-general5+mle",
+    }
     answers = {
         row: _shipped(name)(*task.model.inputs(simulation.data, 0))["probs"]
         for row, name in said.items()
@@ -241,7 +265,7 @@ def _shipped(name: str) -> Callable[[Any, Any], Mapping[str, Array]]:
     return network_candidate(folder)
 
 
-# -- mixtures of transitions ------------------------------------------------------------------------------------------
+# -- mixtures of transitions -----------------------------------------------------------------------
 
 
 LAGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -257,7 +281,9 @@ LAGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def lags(n: Sequence[int], datasets: int, seed: int) -> Measured:
-    """KL from the next symbol's true law, over four matrices; step sizes are tuned against Bayes."""
+    """KL from the next symbol's true law, over four matrices;
+    step sizes are tuned against Bayes.
+    """
     table: dict[str, list[Array]] = {name: [] for name in LAGS}
     gaps: dict[str, list[Array]] = {
         name: [] for name in ("one step, best eta", "two steps", "five steps")
@@ -288,11 +314,13 @@ def lags(n: Sequence[int], datasets: int, seed: int) -> Measured:
     }
 
 
-# -- Gaussian processes -----------------------------------------------------------------------------------------------
+# -- Gaussian processes ----------------------------------------------------------------------------
 
 
 def points(layers: Sequence[int], datasets: int, seed: int) -> Measured:
-    """Descent in the linear kernel, five dimensions, n uniform on 128..512; plain attention, whose kernel may be negative."""
+    """Descent in the linear kernel, five dimensions, n uniform on 128..512;
+    plain attention, whose kernel may be negative.
+    """
     return _descents("linear-5d", _linear(), layers, (128, 512), {LEARNABLE: False}, datasets, seed)
 
 
@@ -306,13 +334,19 @@ def points_rbf(layers: Sequence[int], datasets: int, seed: int) -> Measured:
 
 
 def _descents(
-    name: str, model: GaussianProcess, layers: Sequence[int], between: tuple[int, int], learned: Mapping[str, bool],
-    datasets: int, seed: int,
-) -> Measured:  # fmt: skip
-    """Log of the mean total variation of gradient descent whose steps are chosen, and of networks that learned them.
+    name: str,
+    model: GaussianProcess,
+    layers: Sequence[int],
+    between: tuple[int, int],
+    learned: Mapping[str, bool],
+    datasets: int,
+    seed: int,
+) -> Measured:
+    """Log of the mean total variation of gradient descent whose steps are chosen,
+    and of networks that learned them.
 
-    theory: Chebyshev steps on one interval for all contexts, the best one for half of them. `learned`: row -> whether attention
-    is normalised.
+    theory: Chebyshev steps on one interval for all contexts, the best one for half of them.
+    `learned`: row -> whether attention is normalised.
     """
     contexts = _spectra(max(datasets // 4, 8), seed, model, between)
     tuning, judged = contexts[: len(contexts) // 2], contexts[len(contexts) // 2 :]
@@ -346,7 +380,9 @@ def _descents(
 
 
 def log_mean(values: Array) -> Array:
-    """Values whose mean is the log of the mean and whose spread gives its standard error: the delta method."""
+    """Values whose mean is the log of the mean and whose spread gives its standard error:
+    the delta method.
+    """
     mean = values.mean(0)
     return np.asarray(np.log(mean) + (values - mean) / mean)
 
@@ -382,7 +418,9 @@ class Spectrum:
         )
 
     def apart(self, edges: Array, etas: Array) -> float:
-        """Mean total variation between the bins of the readout after the steps and the exact density."""
+        """Mean total variation between the bins of the readout after the steps and the exact
+        density.
+        """
         return self.apart_from(edges, *self.moments(etas))
 
     def said(self, network: Solver) -> tuple[Array, Array]:
@@ -406,7 +444,9 @@ class Spectrum:
 
 
 def variation(probs: Array, edges: Array, mean: Array, variance: Array) -> float:
-    """Half the integral of |bins - normal density given that y is inside the bins|, mean over queries."""
+    """Half the integral of |bins - normal density given that y is inside the bins|,
+    mean over queries.
+    """
     width = edges[1] - edges[0]
     inside = (
         edges[:-1, None] + width * (np.arange(POINTS_INSIDE) + 0.5) / POINTS_INSIDE
@@ -425,7 +465,9 @@ def _spectra(
     model: GaussianProcess | None = None,
     sizes_between: tuple[int, int] = (128, 512),
 ) -> list[Spectrum]:
-    """Contexts, by default of the linear kernel in five dimensions, n uniform between two sizes, four queries each."""
+    """Contexts, by default of the linear kernel in five dimensions, n uniform between two sizes,
+    four queries each.
+    """
     model, (fewest, most) = model or _linear(), sizes_between
     data = (
         _task(model, (most,), queries=4)
@@ -454,10 +496,15 @@ def _edges(bins: int, model: GaussianProcess | None = None) -> Array:
 
 
 def _tuned(contexts: Sequence[Spectrum], edges: Array, steps: int) -> Array:
-    """The Chebyshev steps of the interval that is best for these contexts, over a grid of its ends."""
+    """The Chebyshev steps of the interval that is best for these contexts,
+    over a grid of its ends.
+    """
     top = max(c.values[-1] for c in contexts)
-    choices = [chebyshev_steps(np.array(low), np.array(high), steps)
-               for high in top * np.geomspace(0.5, 1.4, 8) for low in high * np.geomspace(0.01, 0.9, 12)]  # fmt: skip
+    choices = [
+        chebyshev_steps(np.array(low), np.array(high), steps)
+        for high in top * np.geomspace(0.5, 1.4, 8)
+        for low in high * np.geomspace(0.01, 0.9, 12)
+    ]
     losses = [np.mean([c.apart(edges, etas) for c in contexts]) for etas in choices]
     return choices[int(np.argmin(losses))]
 
@@ -475,7 +522,9 @@ def oracle(n: Sequence[int], datasets: int, seed: int) -> Measured:
 
 
 def depth(n: Sequence[int], datasets: int, seed: int) -> Measured:
-    """CRPS at fresh noisy observations, and coverage, of networks of 8 to 32 layers that learned on at most 256 points."""
+    """CRPS at fresh noisy observations, and coverage,
+    of networks of 8 to 32 layers that learned on at most 256 points.
+    """
     grid: Any = {"kind": "grid"}
     fixed = GaussianProcess(RBF(1.0, 0.8), 0.2, 16)
     kernel = {"kind": "rbf", "amplitude": 1.0, "lengthscale": {**grid, "values": [0.4, 0.8, 1.2]}}
@@ -528,7 +577,9 @@ TUNED = (64, 128)  # sizes for which step sizes are chosen
 
 
 def extrapolation(n: Sequence[int], datasets: int, seed: int) -> Measured:
-    """Total variation from the exact predictive of 31 steps of kernel attention that are tuned on small contexts."""
+    """Total variation from the exact predictive of 31 steps of kernel attention that are tuned
+    on small contexts.
+    """
     model = GaussianProcess(RBF(1.0, 0.8), 0.2, 8)
     choices = {
         f"plain, {ONE_STEP}": [
@@ -565,15 +616,17 @@ class _Descent:
     def apart(self, part: GPGradientDescent) -> Array:
         """Total variation of a construction from the exact predictive, (data set, column)."""
         data, call = self.simulation.data, part(self.task)
-        each = [as_predictive(call(*self.task.model.inputs(data, k)), (len(data.index), 1), None)
-                for k in range(len(data.positions))]  # fmt: skip
+        each = [
+            as_predictive(call(*self.task.model.inputs(data, k)), (len(data.index), 1), None)
+            for k in range(len(data.positions))
+        ]
         score = registry.load("metric", "total_variation").score(
             stack(each, axis=1), self.truth, self.simulation.outcome
         )
         return np.asarray(score[..., 0])
 
 
-# -- all of them ------------------------------------------------------------------------------------------------------
+# -- all of them -----------------------------------------------------------------------------------
 
 
 def _task(model: Model, n: Sequence[int], queries: int = 1) -> Task:

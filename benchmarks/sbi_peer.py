@@ -1,12 +1,15 @@
-"""sbi's diagnostics on our planted posteriors: rejection rates at .05, 200 data sets with 100 draws each.
+"""sbi's diagnostics on our planted posteriors:
+rejection rates at .05, 200 data sets with 100 draws each.
 
-Run by `make sbi-table` in an environment of its own, which has sbi and no veribayes dependency beyond NumPy and SciPy; writes
-runs/sbi-peer.json row by row and continues it after an interruption. Columns, by their rule of decision:
+Run by `make sbi-table` in an environment of its own, which has sbi and no veribayes dependency
+beyond NumPy and SciPy; writes runs/sbi-peer.json row by row and continues it after an interruption.
+Columns, by their rule of decision:
 
     sbc        check_uniformity_frequentist, smallest p times their number (Bonferroni) at most .05
     sbc+       the same with the log-likelihood as a further quantity
     tarp       check_tarp, "ks prob" at most .05
-    c2st       accuracy of c2st on (theta, x), truth against one draw, above the 95 % point of a fair coin: it has no p-value
+    c2st       accuracy of c2st on (theta, x), truth against one draw, above the 95 % point of a
+               fair coin: it has no p-value
 """
 
 from __future__ import annotations
@@ -89,7 +92,9 @@ def rejections(defect: str, replicate: int) -> dict[str, bool]:
 
 
 def accuracy(defect: str, replicate: int) -> float:
-    """Held-out accuracy between (truth, x) and (one draw, x) of other data sets: partners that share x would anti-learn."""
+    """Held-out accuracy between (truth, x) and (one draw, x) of other data sets:
+    partners that share x would anti-learn.
+    """
     truth, _, x = tensors(defect, replicate)
     _, draws, other = tensors(defect, REPLICATES + replicate)
     return float(c2st(torch.cat([truth, x], 1), torch.cat([draws[:, 0], other], 1), seed=replicate))

@@ -2,10 +2,11 @@
 
 Run: python -m benchmarks.seeds CHECKPOINT FOLDER FOLDER...
 
-The folders are what `veribayes train TASK --preset P --seed N --out FOLDER` has left, one a seed. The first folder's network
-becomes the one that is judged unless another is asked for (`--set candidate.seed=N`), whatever it scored. Beside each
-network's own scores the card keeps what they scored together: the geometric mean of their divergences with 95 % limits by
-Student's t on the logarithms, the seed being the unit of replication.
+The folders are what `veribayes train TASK --preset P --seed N --out FOLDER` has left, one a seed.
+The first folder's network becomes the one that is judged unless another is asked for (`--set
+candidate.seed=N`), whatever it scored. Beside each network's own scores the card keeps what they
+scored together: the geometric mean of their divergences with 95 % limits by Student's t on the
+logarithms, the seed being the unit of replication.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def joined(folders: Sequence[Path], out: Path) -> Card:
 
 
 def between(scores: Sequence[Any]) -> dict[str, Any]:
-    """The metric's geometric mean over seeds with its limits: `metric`, `metric_low`, `metric_high`."""
+    """The metric's geometric mean over seeds with its limits:
+    `metric`, `metric_low`, `metric_high`.
+    """
     metric = scores[0]["metric"]
     logs = np.log([score[metric] for score in scores])
     half = student.isf((1 - LEVEL) / 2, len(logs) - 1) * logs.std(ddof=1) / len(logs) ** 0.5

@@ -2,7 +2,8 @@
 
 Run: make tolerances   (or: python -m benchmarks.tolerances TASK... [--write])
 
-`--half-chi-square` prints instead what 1 % of the prior's mean half chi-square divergence would be, in tolerances of KL.
+`--half-chi-square` prints instead what 1 % of the prior's mean half chi-square divergence would be,
+in tolerances of KL.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from veribayes.validation import decision
 
 
 def main(arguments: list[str]) -> int:
-    """Print one line a task; with --write put the numbers into the YAML. Exit code 1 when a file differs."""
+    """Print one line a task; with --write put the numbers into the YAML.
+    Exit code 1 when a file differs.
+    """
     write, other = "--write" in arguments, "--half-chi-square" in arguments
     names = [a for a in arguments if not a.startswith("--")] or registry.names("task")
     differs = False
@@ -34,7 +37,8 @@ def main(arguments: list[str]) -> int:
         same = task.tolerance == made
         differs |= not same
         print(
-            f"{name}: {line(made)}  {'as frozen' if same else 'DIFFERS' if task.tolerance else 'not frozen yet'}"
+            f"{name}: {line(made)}  "
+            f"{'as frozen' if same else 'DIFFERS' if task.tolerance else 'not frozen yet'}"
         )
         if write and not same:
             freeze(name, made)
@@ -42,7 +46,9 @@ def main(arguments: list[str]) -> int:
 
 
 def half_chi_square(task: Task, datasets: int = 400) -> float:
-    """The tolerance that half the chi-square divergence would have by its own mean, over that of KL; NaN for reals."""
+    """The tolerance that half the chi-square divergence would have by its own mean,
+    over that of KL; NaN for reals.
+    """
     if not task.model.n_categories:
         return float("nan")
     means = []

@@ -1,15 +1,19 @@
-"""Training: tokens a second against the `pfns` package's loop, and the share that making data takes.
+"""Training: tokens a second against the `pfns` package's loop,
+and the share that making data takes.
 
-Run: make benchmarks   (or: python -m benchmarks.training FOLDER [--write], a folder with the packages pfns and einops)
+Run: make benchmarks   (or: python -m benchmarks.training FOLDER [--write], a folder with the
+                       packages pfns and einops)
 
-Both sides learn `gp-rbf-1d` with a network of the same width, depth and heads, the same number of data sets a step, the same
-context sizes, one thread, single precision. Ours simulates its data and computes the exact predictive on the way. The peer by
-default draws its data too, with the prior for Gaussian processes that it comes with; in two further modes it is handed stored
-batches for nothing. A token is a context point or a query. Rounds alternate, so that a loaded machine slows both; the ratio of
-CPU time has a 95 % t interval over rounds, on the log scale.
+Both sides learn `gp-rbf-1d` with a network of the same width, depth and heads, the same number of
+data sets a step, the same context sizes, one thread, single precision. Ours simulates its data and
+computes the exact predictive on the way. The peer by default draws its data too, with the prior for
+Gaussian processes that it comes with; in two further modes it is handed stored batches for nothing.
+A token is a context point or a query. Rounds alternate, so that a loaded machine slows both; the
+ratio of CPU time has a 95 % t interval over rounds, on the log scale.
 
-Data take a share of the CPU time. In training they are made in a thread beside the one that learns, so what they cost where
-there are two cores is the time that learning waits for them: a second share, of the time that passes.
+Data take a share of the CPU time. In training they are made in a thread beside the one that learns,
+so what they cost where there are two cores is the time that learning waits for them:
+a second share, of the time that passes.
 """
 
 from __future__ import annotations
@@ -50,7 +54,7 @@ CPU = torch.device("cpu")
 def main(arguments: Sequence[str]) -> int:
     """Measure, print, write runs/benchmarks-training.json."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.training", description=__doc__.partition("\n\n")[0]
     )
     parser.add_argument(
         "packages", nargs="?", type=Path, metavar="FOLDER", help="packages pfns and einops"
@@ -72,17 +76,29 @@ def main(arguments: Sequence[str]) -> int:
 def tables(rows: Sequence[Mapping[str, Any]]) -> str:
     """Both kinds of rows in Markdown."""
     shares = [
-        {"task": r["task"], "tokens a CPU second": f"{r['tokens_per_second']:,.0f}",
-         "waits for data": f"{r['waiting_share']:.1%}", "goal": f"{GOAL:.0%}",
-         "CPU time of data": f"{r['data_share']:.1%}", "cores": str(r["cores"])}
-        for r in rows if "peer" not in r
-    ]  # fmt: skip
+        {
+            "task": r["task"],
+            "tokens a CPU second": f"{r['tokens_per_second']:,.0f}",
+            "waits for data": f"{r['waiting_share']:.1%}",
+            "goal": f"{GOAL:.0%}",
+            "CPU time of data": f"{r['data_share']:.1%}",
+            "cores": str(r["cores"]),
+        }
+        for r in rows
+        if "peer" not in r
+    ]
     peers = [
-        {"peer": r["peer"], "tokens a CPU second": f"{r['tokens_per_second']:,.0f}",
-         "peer's": f"{r['peer_tokens_per_second']:,.0f}", "ratio [95 %]": f"{r['ratio']:.2f} [{r['low']:.2f}, {r['high']:.2f}]",
-         "goal": f"{r['goal']:g}", "rounds": str(r["rounds"])}
-        for r in rows if "peer" in r
-    ]  # fmt: skip
+        {
+            "peer": r["peer"],
+            "tokens a CPU second": f"{r['tokens_per_second']:,.0f}",
+            "peer's": f"{r['peer_tokens_per_second']:,.0f}",
+            "ratio [95 %]": f"{r['ratio']:.2f} [{r['low']:.2f}, {r['high']:.2f}]",
+            "goal": f"{r['goal']:g}",
+            "rounds": str(r["rounds"]),
+        }
+        for r in rows
+        if "peer" in r
+    ]
     return "\n\n".join(_documents.table(part) for part in (shares, peers) if part)
 
 
@@ -90,7 +106,10 @@ def line(row: dict[str, Any]) -> str:
     """A row as it is printed."""
     speed = f"{row['task']:<18} {row['tokens_per_second']:>7.0f} tokens/s"
     if "peer" not in row:
-        return f"{speed}   waits for data {row['waiting_share']:.1%}, goal {GOAL:.0%}; CPU time of data {row['data_share']:.1%}"
+        return (
+            f"{speed}   waits for data {row['waiting_share']:.1%}, goal {GOAL:.0%}; CPU time of "
+            f"data {row['data_share']:.1%}"
+        )
     ratio = f"x {row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}], goal {row['goal']:g}"
     return f"{speed}   {row['peer']:<14} {row['peer_tokens_per_second']:>6.0f} tokens/s   {ratio}"
 
@@ -100,8 +119,13 @@ def share(name: str) -> dict[str, Any]:
     task = _spec.load_task(name)
     recipe = Recipe.of(task, "full")
     tokens, data, learning = loop(task, recipe)
-    return {"task": name, "tokens_per_second": tokens / (data + learning), "data_share": data / (data + learning),
-            "waiting_share": waiting(task, recipe), "cores": os.cpu_count()}  # fmt: skip
+    return {
+        "task": name,
+        "tokens_per_second": tokens / (data + learning),
+        "data_share": data / (data + learning),
+        "waiting_share": waiting(task, recipe),
+        "cores": os.cpu_count(),
+    }
 
 
 def waiting(task: Task, recipe: Recipe) -> float:
@@ -120,7 +144,9 @@ def waiting(task: Task, recipe: Recipe) -> float:
 
 
 def loop(task: Task, recipe: Recipe) -> tuple[int, float, float]:
-    """Tokens, and CPU seconds of making data and of learning, over some steps after a few that warm up."""
+    """Tokens, and CPU seconds of making data and of learning,
+    over some steps after a few that warm up.
+    """
     torch.set_num_threads(1)
     run, targets = Run.start(task, recipe, 0, CPU), exact_targets(task)
     tokens, spent = 0, np.zeros(2)
@@ -161,13 +187,24 @@ def compared(mode: str, ours: Array, peer: Array) -> dict[str, Any]:
     logs = np.log(ours / peer)
     half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
     low, middle, high = np.exp(logs.mean() + half * np.array([-1, 0, 1]))
-    return {"task": TASK, "peer": f"pfns, {mode}", "tokens_per_second": float(np.median(ours)),
-            "peer_tokens_per_second": float(np.median(peer)), "ratio": float(middle), "low": float(low), "high": float(high),
-            "rounds": len(logs), "steps": STEPS, "goal": MODES[mode]}  # fmt: skip
+    return {
+        "task": TASK,
+        "peer": f"pfns, {mode}",
+        "tokens_per_second": float(np.median(ours)),
+        "peer_tokens_per_second": float(np.median(peer)),
+        "ratio": float(middle),
+        "low": float(low),
+        "high": float(high),
+        "rounds": len(logs),
+        "steps": STEPS,
+        "goal": MODES[mode],
+    }
 
 
 def write_batches(task: Task, recipe: Recipe) -> int:
-    """What the peer learns from: our data with drawn labels, and the size of our network; returns the number of tokens."""
+    """What the peer learns from: our data with drawn labels, and the size of our network;
+    returns the number of tokens.
+    """
     largest = task.design.positions[-1]
     design = replace(task.design, positions=(largest,), queries=recipe.queries)
     arrays: dict[str, Array] = {}
@@ -196,10 +233,17 @@ def write_batches(task: Task, recipe: Recipe) -> int:
         "outputscale": model.kernel.amplitude**2,
         "lengthscale": model.kernel.lengthscale,
     }
-    network = {"process": process, "width": shape["width"], "hidden": config["expansion"] * shape["width"], 
-               "layers": shape["layers"], "heads": shape["heads"], "inputs": config["inputs"], "batch": recipe.batch,
-               "learning_rate": recipe.learning_rate,
-               "borders": np.linspace(-shape["reach"], shape["reach"], shape["cells"] + 3).tolist()}  # fmt: skip
+    network = {
+        "process": process,
+        "width": shape["width"],
+        "hidden": config["expansion"] * shape["width"],
+        "layers": shape["layers"],
+        "heads": shape["heads"],
+        "inputs": config["inputs"],
+        "batch": recipe.batch,
+        "learning_rate": recipe.learning_rate,
+        "borders": np.linspace(-shape["reach"], shape["reach"], shape["cells"] + 3).tolist(),
+    }
     (FOLDER / "network.json").write_text(json.dumps(network), encoding="utf-8")
     return recipe.batch * sum(n + recipe.queries for n in sizes)
 

@@ -1,4 +1,5 @@
-"""Judge a predictor in under thirty lines: kernel smoothing against the exact Gaussian-process posterior.
+"""Judge a predictor in under thirty lines:
+kernel smoothing against the exact Gaussian-process posterior.
 
 Run: python examples/nadaraya_watson.py
 """

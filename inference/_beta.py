@@ -1,8 +1,9 @@
 """Beta integrals: over intervals in log space, and Gauss rules for Beta laws.
 
-The literal difference of regularised incomplete beta functions loses every digit where the likelihood peaks outside the
-interval (0 successes in 340 trials on [.1, .9] give .1155 instead of .1026, 500 trials give 0/0). Both ends are therefore
-measured from the side of the smaller tail, and nothing is divided by the complete beta function.
+The literal difference of regularised incomplete beta functions loses every digit where the
+likelihood peaks outside the interval (0 successes in 340 trials on [.1, .9] give .1155 instead of
+.1026, 500 trials give 0/0). Both ends are therefore measured from the side of the smaller tail,
+and nothing is divided by the complete beta function.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ MAX_TERMS = 10_000  # O(sqrt(a + b)) terms suffice on the smaller tail: 60 at 50
 
 
 def log_interval(a: Array, b: Array, low: float, high: float) -> tuple[Array, Array]:
-    """Log of the integral of t^(a-1) (1-t)^(b-1) over [low, high], and the factor by which differencing grew its rounding.
+    """Log of the integral of t^(a-1) (1-t)^(b-1) over [low, high],
+    and the factor by which differencing grew its rounding.
 
     Args:
         a, b: positive exponents plus one, same shape.
@@ -44,7 +46,9 @@ def log_interval(a: Array, b: Array, low: float, high: float) -> tuple[Array, Ar
 
 
 def _log_lower(x: Array, a: Array, b: Array) -> Array:
-    """Log of the integral over [0, x] for x at or below the mean: x^a (1-x)^b / a over a continued fraction (DLMF 8.17.22)."""
+    """Log of the integral over [0, x] for x at or below the mean:
+    x^a (1-x)^b / a over a continued fraction (DLMF 8.17.22).
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         of_rest = np.where(x < 1, b * np.log1p(-x), 0.0)
         front = a * np.log(x) + of_rest - np.log(a)
@@ -76,10 +80,12 @@ def _away(value: Array) -> Array:
 
 @cache
 def beta_rule(nodes: int, a: float, b: float) -> tuple[Array, Array]:
-    """Gauss rule of the Beta(a, b) law: exact for polynomials of degree 2 nodes - 1; weights sum to one.
+    """Gauss rule of the Beta(a, b) law: exact for polynomials of degree 2 nodes - 1;
+    weights sum to one.
 
-    Golub & Welsch (1969) with weights from eigenvectors, which SciPy's `roots_jacobi` gives with nine digits at a = .1; SciPy's
-    for the smallest weights, which eigenvectors give with no digit at b = 20.
+    Golub & Welsch (1969) with weights from eigenvectors, which SciPy's `roots_jacobi` gives with
+    nine digits at a = .1; SciPy's for the smallest weights,
+    which eigenvectors give with no digit at b = 20.
     """
     k = np.arange(nodes, dtype=np.float64)
     p, q = b - 1, a - 1
@@ -101,13 +107,15 @@ def beta_rule(nodes: int, a: float, b: float) -> tuple[Array, Array]:
 def monomial_errors(
     nodes: int, degree: int, a: float, b: float, later: Array | None = None
 ) -> Array:
-    """Largest relative error of `beta_rule` over all v^c (1 - v)^d with c + d = D, for D up to `degree`, (degree + 1,).
+    """Largest relative error of `beta_rule` over all v^c (1 - v)^d with c + d = D,
+    for D up to `degree`, (degree + 1,).
 
-    A polynomial whose coefficients in these monomials are non-negative is integrated with no larger relative error. Computed
-    with the rule as rounded, so that its rounding is included.
+    A polynomial whose coefficients in these monomials are non-negative is integrated with no larger
+    relative error. Computed with the rule as rounded, so that its rounding is included.
 
     Args:
-        later: relative errors (node, d) of what (1 - v)^d stands for, a power times an integral by other rules, one a node.
+        later: relative errors (node, d) of what (1 - v)^d stands for,
+            a power times an integral by other rules, one a node.
     """
     v, w = beta_rule(nodes, a, b)
     k = np.arange(degree + 1.0)

@@ -1,10 +1,12 @@
 """Sum-product circuits over lanes; `_circuit_maker` compiles them from a junction tree.
 
-A *lane* is one row of evidence: the last, contiguous axis of every value, so that each operation serves all rows whatever
-they observe. Tables that differ by lane (indicators of the evidence, slices of tables) are inputs; known tables are folded
-into the contractions. The value of the circuit is P(evidence), and its derivative by an input over the variables A is
-P(A, rest of the evidence): one sweep up and one down give all posteriors without a division (Darwiche, J. ACM 50 (2003)
-280, doi:10.1145/765568.765570). Everything is a sum of products of numbers >= 0, hence componentwise accurate.
+A *lane* is one row of evidence: the last, contiguous axis of every value, so that each operation
+serves all rows whatever they observe. Tables that differ by lane (indicators of the evidence,
+slices of tables) are inputs; known tables are folded into the contractions. The value of the
+circuit is P(evidence), and its derivative by an input over the variables A is P(A, rest of the
+evidence): one sweep up and one down give all posteriors without a division (Darwiche, J. ACM 50
+(2003) 280, doi:10.1145/765568.765570). Everything is a sum of products of numbers >= 0,
+hence componentwise accurate.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ Pick = Callable[[int, Array], IntArray]  # of a clique's number and weights (lan
 class Workspace:
     """Arrays for the values of a circuit, used again for every batch of as many lanes.
 
-    Fresh memory would cost more than the arithmetic: a page fault takes as long as a thousand multiplications.
+    Fresh memory would cost more than the arithmetic:
+    a page fault takes as long as a thousand multiplications.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, ...]], scratch: int, lanes: int) -> None:
@@ -136,7 +139,9 @@ class Contraction:
     def choose(
         self, values: Values, states: dict[int, IntArray], pick: Callable[[Array], IntArray]
     ) -> None:
-        """Choose states of `own` given those of the variables kept, by the weights (lane, configuration of own)."""
+        """Choose states of `own` given those of the variables kept, by the weights (lane,
+        configuration of own).
+        """
         value = self._product(values)
         lane = np.arange(value.shape[2])
         kept = _flat(states, self.batch, self.sizes)
@@ -164,7 +169,8 @@ class Sweep:
         values: inputs first.
         unscale: value number -> (lane,), the factors that rescaled messages were multiplied by.
         log_value: (lane,), log of the circuit's value; -inf where it is zero.
-        faint: some message fell below 1e-150 without being zero, so that underflow may have lost something.
+        faint: some message fell below 1e-150 without being zero,
+            so that underflow may have lost something.
     """
 
     values: Values
@@ -203,13 +209,15 @@ class Circuit:
         return Workspace(self.shapes, self.scratch, lanes)
 
     def up(self, inputs: Values, space: Workspace, *, largest: bool = False) -> Sweep:
-        """Sums of products of the inputs (`largest`: the largest products); faint ones are computed again, rescaled."""
+        """Sums of products of the inputs (`largest`: the largest products);
+        faint ones are computed again, rescaled.
+        """
         sweep = self._up(inputs, space, largest, careful=False)
         return self._up(inputs, space, largest, careful=True) if sweep.faint else sweep
 
     def down(self, sweep: Sweep, space: Workspace) -> None:
-        """Multiply every wanted input by its derivative, in place: P(variables of the input, evidence) times a factor of
-        each lane. The other values of the sweep are lost.
+        """Multiply every wanted input by its derivative, in place: P(variables of the input,
+        evidence) times a factor of each lane. The other values of the sweep are lost.
         """
         values = sweep.values
         for root in self.roots:
@@ -222,7 +230,9 @@ class Circuit:
                 step.backward(values, values[number], space)
 
     def descend(self, sweep: Sweep, pick: Pick) -> dict[int, IntArray]:
-        """States of all variables (lane,), clique by clique from the roots; `pick` gets weights and the clique's number."""
+        """States of all variables (lane,), clique by clique from the roots;
+        `pick` gets weights and the clique's number.
+        """
         states: dict[int, IntArray] = {}
         cliques = [step for step in self.steps if isinstance(step, Contraction)]
         for number in reversed(range(len(cliques))):
@@ -230,7 +240,9 @@ class Circuit:
         return states
 
     def _up(self, inputs: Values, space: Workspace, largest: bool, careful: bool) -> Sweep:
-        """One sweep; a careful one rescales every message and calls only what is above zero faint."""
+        """One sweep; a careful one rescales every message and calls only what is above zero
+        faint.
+        """
         values: Values = [*inputs, *space.values]
         log_value = np.zeros(space.lanes)
         unscale: dict[int, Array] = {}

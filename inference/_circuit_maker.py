@@ -1,4 +1,6 @@
-"""The compiler of circuits: cliques of a junction tree become products and contractions, children before parents."""
+"""The compiler of circuits: cliques of a junction tree become products and contractions,
+children before parents.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +20,24 @@ RESCALE = 24  # tables multiplied between two rescalings: their product is seldo
 LANE = "Z"  # the letter of the last axis in rules for einsum
 
 
-def build(cliques: Sequence[Clique], tables: Sequence[tuple[Scope, Array]], inputs: Sequence[tuple[Scope, bool]],
-          sizes: Sequence[int]) -> Circuit:  # fmt: skip
+def build(
+    cliques: Sequence[Clique],
+    tables: Sequence[tuple[Scope, Array]],
+    inputs: Sequence[tuple[Scope, bool]],
+    sizes: Sequence[int],
+) -> Circuit:
     """Compile a junction tree over the scopes of `tables` and `inputs`, numbered in this order.
 
     Args:
         cliques: children before parents.
         tables: known tables (*scope).
-        inputs: scope, and whether derivatives by it are wanted; every variable is in the scope of an input.
+        inputs: scope, and whether derivatives by it are wanted; every variable is in the scope of
+            an input.
         sizes: number of states of each variable.
     """
     maker = _Maker(sizes, [scope for scope, _ in inputs], [wanted for _, wanted in inputs])
-    # of each clique: the messages it receives, and how many tables are in each since the last rescaling
+    # of each clique: the messages it receives,
+    # and how many tables are in each since the last rescaling
     waiting: list[list[tuple[int, int]]] = [[] for _ in cliques]
     roots = []
     for clique, received in zip(cliques, waiting, strict=True):
@@ -68,7 +76,9 @@ class _Maker:
         *,
         rescaled: bool,
     ) -> int:
-        """Multiply the operands, contract them with the known tables; returns the number of the message."""
+        """Multiply the operands, contract them with the known tables;
+        returns the number of the message.
+        """
         given = {v for i in operands for v in self.scopes[i]}
         beside = {v for scope, _ in known for v in scope} - given
         batch = tuple(v for v in clique.shared if v in given)
@@ -94,7 +104,9 @@ class _Maker:
         return self._made(batch + free, wanted)
 
     def _product(self, operands: list[int], order: Scope) -> int:
-        """Multiply pairwise, the smallest value with the partner that makes the smallest product."""
+        """Multiply pairwise, the smallest value with the partner that makes the smallest
+        product.
+        """
         queue = sorted((self.entries[i], i) for i in operands)
         while len(queue) > 1:
             size, small = queue.pop(0)
@@ -104,7 +116,9 @@ class _Maker:
         return queue[0][1]
 
     def _partner(self, size: int, small: int, queue: list[tuple[int, int]]) -> int:
-        """Place in the queue of the value whose product with the smallest one, of this size, is the smallest."""
+        """Place in the queue of the value whose product with the smallest one, of this size,
+        is the smallest.
+        """
         best, place = math.inf, 0
         for i, (entries, partner) in enumerate(queue if len(queue) > 1 else ()):
             beyond = [v for v in self.scopes[small] if v not in self.scopes[partner]]
@@ -136,11 +150,15 @@ class _Maker:
 
 
 def _derivatives(one: Scope, other: Scope, union: Scope) -> tuple[str, str]:
-    """Rules for einsum: from the derivative of a product and the other factor to the derivative of each factor."""
+    """Rules for einsum: from the derivative of a product and the other factor to the derivative
+    of each factor.
+    """
     letter = dict(zip(union, ascii_letters, strict=False))
-    small, large, product = (
-        "".join(letter[v] for v in scope) + LANE for scope in (one, other, union)
-    )
+
+    def axes(scope: Scope) -> str:
+        return "".join(letter[variable] for variable in scope) + LANE
+
+    small, large, product = axes(one), axes(other), axes(union)
     return f"{product},{large}->{small}", f"{product},{small}->{large}"
 
 
@@ -166,7 +184,9 @@ def _known(
 
 
 def _spread(scope: Scope, order: Scope) -> tuple[tuple[int, ...], tuple[slice | None, ...]]:
-    """Axes and index that lay a value over `scope` (and a last axis) out to broadcast over `order`."""
+    """Axes and index that lay a value over `scope` (and a last axis) out to broadcast over
+    `order`.
+    """
     axes = [scope.index(v) for v in order if v in scope]
     index = [slice(None) if v in scope else None for v in order]
     return (*axes, len(axes)), (*index, slice(None))

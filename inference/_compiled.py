@@ -1,7 +1,10 @@
-"""A network with known tables, compiled to a circuit for rows of evidence that all observe certain nodes."""
+"""A network with known tables, compiled to a circuit for rows of evidence that all observe
+certain nodes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,7 +20,8 @@ from veribayes.tree import IntArray
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Which tables are the same for every row, which depend on the row, and the cliques over the hidden nodes.
+    """Which tables are the same for every row, which depend on the row,
+    and the cliques over the hidden nodes.
 
     Attributes:
         model: the network.
@@ -53,13 +57,12 @@ class Layout:
     @cached_property
     def scopes(self) -> list[Scope]:
         """Hidden nodes in each node's table."""
-        hidden = set(self.hidden)
-        return [tuple(v for v in family if v in hidden) for family in self.families]
+        return [_among(family, set(self.hidden)) for family in self.families]
 
     @cached_property
     def seen(self) -> list[Scope]:
         """Given nodes in each node's table."""
-        return [tuple(v for v in family if v in self.given) for family in self.families]
+        return [_among(family, self.given) for family in self.families]
 
     @cached_property
     def known(self) -> list[int]:
@@ -110,14 +113,17 @@ class Compiled:
         self.circuit: Circuit = build(layout.cliques, known, layout.inputs, sizes)
         self.slices = {node: layout.table(node) for node, seen in enumerate(layout.seen) if seen}
         self.start = np.cumsum([0, *sizes])
-        # of every state in the network: its node, its number there, its column of a padded (M, K) table
+        # of every state in the network: its node, its number there,
+        # its column of a padded (M, K) table
         self.node = np.repeat(np.arange(len(sizes)), sizes)
         self.state = np.concatenate([np.arange(size, dtype=np.int32) for size in sizes])
         self.columns = self.node * layout.model.width + self.state
 
 
 class Lanes:
-    """Queries to a compiled network for batches of the same number of rows; evidence is (lane, M)."""
+    """Queries to a compiled network for batches of the same number of rows;
+    evidence is (lane, M).
+    """
 
     def __init__(self, compiled: Compiled, lanes: int) -> None:
         self.compiled = compiled
@@ -134,7 +140,9 @@ class Lanes:
         return self._up(evidence).log_value
 
     def posteriors(self, evidence: IntArray) -> tuple[Array, Sweep]:
-        """P(node = state | evidence) as (state of the network, lane), valid until the next query."""
+        """P(node = state | evidence) as (state of the network, lane),
+        valid until the next query.
+        """
         sweep = self._up(evidence)
         self.circuit.down(sweep, self.space)
         for v in self.layout.hidden:
@@ -165,7 +173,9 @@ class Lanes:
         return self.block[first:end]
 
     def states(self, evidence: IntArray, pick: Pick, *, largest: bool) -> tuple[IntArray, Array]:
-        """A complete row for each lane, (lane, M), chosen clique by clique; and log of the value of the upward sweep."""
+        """A complete row for each lane, (lane, M), chosen clique by clique;
+        and log of the value of the upward sweep.
+        """
         sweep = self._up(evidence, largest=largest)
         out = np.maximum(evidence, 0)
         for v, chosen in self.circuit.descend(sweep, pick).items():
@@ -173,7 +183,9 @@ class Lanes:
         return out, sweep.log_value
 
     def _indicators(self, evidence: IntArray) -> None:
-        """Write 1 into the block where a state agrees with what a lane observed, (state of the network, lane)."""
+        """Write 1 into the block where a state agrees with what a lane observed,
+        (state of the network, lane).
+        """
         by_node = evidence.T.astype(np.int32, order="C")
         by_node.take(self.compiled.node, axis=0, out=self.seen, mode="clip")
         np.equal(self.seen, self.compiled.state[:, None], out=self.agrees[0])
@@ -208,3 +220,7 @@ def _number(evidence: IntArray, nodes: Scope, sizes: list[int]) -> IntArray:
     for v in nodes:
         out = out * sizes[v] + evidence[:, v]
     return out
+
+
+def _among(family: Scope, nodes: Collection[int]) -> Scope:
+    return tuple(node for node in family if node in nodes)

@@ -1,7 +1,9 @@
-"""The frame of an engine: a frozen dataclass of its options that turns (task, data, seed) into a certified branch.
+"""The frame of an engine: a frozen dataclass of its options that turns (task, data,
+seed) into a certified branch.
 
-A reference and a candidate are the same kind of thing. Trust is the role that a run gives to an engine, and its
-certificate says whether the output has earned it. An engine never sees outcomes or latents.
+A reference and a candidate are the same kind of thing. Trust is the role that a run gives to an
+engine, and its certificate says whether the output has earned it.
+An engine never sees outcomes or latents.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ from veribayes.tree import Branch, Certificate, Data, IntArray
 from veribayes.tree.method import Method
 
 EPS = float(np.finfo(np.float64).eps)
-# An estimator that `identify` holds against a candidate may say what else it can be: settings that make it another
-# algorithm, and the range of the one number that is fitted to the candidate, on data sets of its own, before the two are
-# compared.
+# An estimator that `identify` holds against a candidate may say what else it can be: settings that
+# make it another algorithm, and the range of the one number that is fitted to the candidate, on
+# data sets of its own, before the two are compared.
 Variants = tuple[Mapping[str, Any], ...]
 Fitted = Mapping[str, tuple[float, float]]
 
@@ -33,8 +35,9 @@ class Engine(Protocol):
 
     method: ClassVar[Method]
     families: ClassVar[tuple[str, ...]]  # model kinds that it serves; empty: all of them
-    # and where it says so, `needs`: names in `NEEDS` of what a model must have; and `label` and `about`, the words of a
-    # report for it where it is a rival. They are literals: a report reads them without importing the engine
+    # and where it says so, `needs`: names in `NEEDS` of what a model must have; and `label` and
+    # `about`, the words of a report for it where it is a rival.
+    # They are literals: a report reads them without importing the engine
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
         """Posterior predictive with leading shape (dataset, position, query) for `data.positions`.
@@ -50,7 +53,7 @@ def name_of(engine: Engine) -> str:
     return type(engine).__module__.rpartition(".")[2]
 
 
-# -- what an engine needs ---------------------------------------------------------------------------------------------------
+# -- what an engine needs --------------------------------------------------------------------------
 
 BOUNDED = ("simplex", "unit_interval")
 
@@ -104,7 +107,9 @@ def needs_of(engine: Any) -> tuple[str, ...]:
 
 
 def require_family(engine: Engine, task: Task) -> None:
-    """Refuse a model of a family that the engine does not serve, or without what the engine needs."""
+    """Refuse a model of a family that the engine does not serve,
+    or without what the engine needs.
+    """
     engine_name = name_of(engine)
     kind = task.model.kind
     if engine.families and kind not in engine.families:
@@ -120,7 +125,9 @@ def require_family(engine: Engine, task: Task) -> None:
 
 
 def require_served(engine: Engine, task: Task, data: Data) -> None:
-    """Refuse a family that the engine does not serve, and data that the model cannot have: every engine begins with this."""
+    """Refuse a family that the engine does not serve, and data that the model cannot have:
+    every engine begins with this.
+    """
     require_family(engine, task)
     task.model.require_data(data)
 
@@ -140,12 +147,21 @@ def require_choice(engine: Engine, option: str, value: str, choices: Sequence[st
         raise InputError(wanted, f"'{value}'")
 
 
-# -- what an engine returns -------------------------------------------------------------------------------------------------
+# -- what an engine returns ------------------------------------------------------------------------
 
 
-def certify(method: str, error_bound: float, *, kind: Any = "bound", limit: float = 1e-6, reasons: tuple[str, ...] = (),
-            **diagnostics: float) -> Certificate:  # fmt: skip
-    """A certificate that is trusted when the error bound is a number below `limit` and there is no other reason."""
+def certify(
+    method: str,
+    error_bound: float,
+    *,
+    kind: Any = "bound",
+    limit: float = 1e-6,
+    reasons: tuple[str, ...] = (),
+    **diagnostics: float,
+) -> Certificate:
+    """A certificate that is trusted when the error bound is a number below `limit` and there is
+    no other reason.
+    """
     if not error_bound <= limit:  # also true for NaN
         too_wide = f"the error bound {error_bound:.2g} is not below {limit:.0e}"
         reasons = (*reasons, too_wide)
@@ -156,7 +172,9 @@ def certify(method: str, error_bound: float, *, kind: Any = "bound", limit: floa
 def certify_by_draws(
     method: str, error_bound: float, reasons: tuple[str, ...], diagnostics: Mapping[str, float]
 ) -> Certificate:
-    """A certificate whose bound is a Monte Carlo error: gates decide, and it is trusted where they give no reason."""
+    """A certificate whose bound is a Monte Carlo error:
+    gates decide, and it is trusted where they give no reason.
+    """
     verdict: Any = "refused" if reasons else "trusted"
     return Certificate(verdict, str(method), error_bound, "montecarlo", reasons, diagnostics)
 
@@ -167,14 +185,15 @@ def moments(mean: Array, second: Array) -> dict[str, Array]:
     return {"mean": mean, "sd": np.sqrt(variance)}
 
 
-# -- how an engine computes -------------------------------------------------------------------------------------------------
+# -- how an engine computes ------------------------------------------------------------------------
 
 
 @contextmanager
 def float64() -> Iterator[None]:
     """JAX in float64 and BLAS on one thread; both are as before afterwards.
 
-    Threads cost more than they give on many small matrices: 19 times on 100 systems of 64 equations, two cores, loaded.
+    Threads cost more than they give on many small matrices:
+    19 times on 100 systems of 64 equations, two cores, loaded.
     """
     import jax
 
@@ -184,7 +203,9 @@ def float64() -> Iterator[None]:
 
 @cache
 def _thread_pools() -> Any:
-    """Those of the libraries that are loaded, BLAS among them: looking for them took half as long as a batch's posteriors."""
+    """Those of the libraries that are loaded, BLAS among them:
+    looking for them took half as long as a batch's posteriors.
+    """
     import scipy.linalg  # noqa: F401  brings its own BLAS
     from threadpoolctl import ThreadpoolController
 
@@ -192,7 +213,8 @@ def _thread_pools() -> Any:
 
 
 def equal_chunks(datasets: int, size: int) -> list[IntArray]:
-    """Data set numbers in chunks of at most `size`, all of one length so that one compilation serves them.
+    """Data set numbers in chunks of at most `size`,
+    all of one length so that one compilation serves them.
 
     The last chunk repeats its last data set; results are cut at `datasets`.
     """

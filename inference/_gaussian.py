@@ -1,7 +1,9 @@
-"""What the engines of Gaussian processes share: quadrature over hyperparameters, and branches from conditioned moments.
+"""What the engines of Gaussian processes share:
+quadrature over hyperparameters, and branches from conditioned moments.
 
-An engine gives, for every hyperparameter node and prefix, the moments of f at the queries and at the context points and the
-two terms of the log evidence of the prefix; what follows is the same for all of them.
+An engine gives, for every hyperparameter node and prefix, the moments of f at the queries and at
+the context points and the two terms of the log evidence of the prefix;
+what follows is the same for all of them.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from veribayes.predictive.joint import Joint
 from veribayes.tree import Data
 
 LIMIT = 1e-3  # error in predictive sds: contributes 5e-7 nats to a divergence
-CHUNK = 1_000_000  # covariance entries at once: 8 MB stays in the cache; 64 MB took up to twice the time
+# covariance entries at once: 8 MB stays in the cache; 64 MB took up to twice the time
+CHUNK = 1_000_000
 
 
 class Conditioned(NamedTuple):
@@ -42,8 +45,10 @@ class Conditioned(NamedTuple):
         fit: y^T (K + s^2 I)^-1 y, (dataset, node, position).
         log_det: of K + s^2 I, the same shape.
         scale: largest prior variance of f at any of the points, (dataset, node).
-        f_mean, f_variance: f at the context points, (dataset, node, position, observation); None when not asked for.
-        covariance: f at the queries together, (dataset, node, position, query, query); None when not asked for.
+        f_mean, f_variance: f at the context points, (dataset, node, position, observation); None
+            when not asked for.
+        covariance: f at the queries together, (dataset, node, position, query, query);
+            None when not asked for.
     """
 
     mean: Array
@@ -66,7 +71,9 @@ def gaussian(engine: Engine, task: Task, data: Data) -> GaussianProcess:
 
 
 def fixed_gaussian(engine: Engine, task: Task, data: Data) -> tuple[GaussianProcess, float]:
-    """The task's model and its noise variance, for engines that need to know its hyperparameters."""
+    """The task's model and its noise variance,
+    for engines that need to know its hyperparameters.
+    """
     model = gaussian(engine, task, data)
     if isinstance(model.noise_sd, float) and model.fixed:
         return model, model.noise_sd**2
@@ -75,7 +82,9 @@ def fixed_gaussian(engine: Engine, task: Task, data: Data) -> tuple[GaussianProc
 
 
 def kernels(model: GaussianProcess, data: Data) -> tuple[Array, Array, Array]:
-    """k among the context points (B, N, N), from them to the queries (B, N, Q), and k(x, x) at the queries (B, Q)."""
+    """k among the context points (B, N, N), from them to the queries (B, N, Q), and k(x,
+    x) at the queries (B, Q).
+    """
     with float64():
         of_points = _kernels(model)(data.arrays["x"], data.arrays["x_query"])
         k, across, prior = (np.asarray(values) for values in of_points)
@@ -95,7 +104,8 @@ def _kernels(model: GaussianProcess) -> Callable[..., Any]:
 
 
 def chebyshev_steps(low: Array, high: Array, steps: int) -> Array:
-    """Step sizes (*batch, step) whose polynomial prod (1 - eta t) is the smallest on each [low, high]: inverse Chebyshev roots.
+    """Step sizes (*batch, step) whose polynomial prod (1 - eta t) is the smallest on each [low,
+    high]: inverse Chebyshev roots.
 
     In Leja order, in which the product of the first few stays small too.
     """
@@ -113,7 +123,8 @@ def chebyshev_steps(low: Array, high: Array, steps: int) -> Array:
 def condition(
     engine: Engine, solve: Solver, model: GaussianProcess, data: Data, theta: Mapping[str, Array]
 ) -> Conditioned:
-    """Run a compiled `solve(theta, x, y, query, positions)` of one data set and node over all of both, in chunks.
+    """Run a compiled `solve(theta, x, y, query,
+    positions)` of one data set and node over all of both, in chunks.
 
     Raises:
         ReferenceRefused: a covariance matrix that float64 does not tell from a singular one.
@@ -141,7 +152,9 @@ def condition(
 def _require_regular(
     engine: Engine, conditioned: Conditioned, theta: Mapping[str, Array], points: int
 ) -> None:
-    """Refuse matrices whose factorisation met a pivot that is not positive: everything after it is NaN."""
+    """Refuse matrices whose factorisation met a pivot that is not positive:
+    everything after it is NaN.
+    """
     broken = np.zeros(conditioned.fit.shape[:2], dtype=bool)  # (dataset, node)
     for values in (conditioned.mean, conditioned.variance, conditioned.fit, conditioned.log_det):
         broken |= ~np.isfinite(values.reshape(*broken.shape, -1)).all(-1)
@@ -188,9 +201,11 @@ def posterior(
     theta: Mapping[str, Array],
     prior: Array,
 ) -> dict[str, dict[str, Array]]:
-    """Mean and sd of f at the context points, NaN beyond a prefix; or of every hyperparameter that has a prior.
+    """Mean and sd of f at the context points, NaN beyond a prefix;
+    or of every hyperparameter that has a prior.
 
-    Of a hyperparameter on a grid also the probabilities of its values, `probs` (dataset, position, value).
+    Of a hyperparameter on a grid also the probabilities of its values, `probs` (dataset,
+    position, value).
     """
     if not model.fixed:
         return _hyperparameters(model, theta, node_weights(conditioned, prior))
@@ -232,9 +247,10 @@ def node_weights(conditioned: Conditioned, prior: Array) -> Array:
 def rounding_bound(data: Data, conditioned: Conditioned, theta: Mapping[str, Array]) -> float:
     """Bound on the error of means in predictive sds, and of relative sds, that rounding makes.
 
-    The computed factor is exact for a matrix that differs from A = K + s^2 I by at most c = n (n + 1) eps a / s^2 relative to
-    A itself, a the largest diagonal entry (Higham, Accuracy and Stability, theorem 10.5, with A >= s^2). That changes a mean
-    by at most c sqrt(k(x*, x*) y^T A^-1 y), and a variance by at most c k(x*, x*); both triangular solutions cost as much.
+    The computed factor is exact for a matrix that differs from A = K + s^2 I by at most c = n (n +
+    1) eps a / s^2 relative to A itself, a the largest diagonal entry (Higham, Accuracy and
+    Stability, theorem 10.5, with A >= s^2). That changes a mean by at most c sqrt(k(x*, x*) y^T
+    A^-1 y), and a variance by at most c k(x*, x*); both triangular solutions cost as much.
     """
     n = data.positions.astype(np.float64)
     noise = (theta["noise_sd"] ** 2)[:, None]

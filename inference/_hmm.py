@@ -1,9 +1,11 @@
-"""What engines of hidden Markov models share: the filter in scaled numbers and in logarithms, the smoother, and latents.
+"""What engines of hidden Markov models share: the filter, scaled and in logarithms, the smoother,
+and latents.
 
     ahead_1 = initial,   filtered_t ~ ahead_t * P(y_t | .),   ahead_{t+1} = filtered_t @ transition
 
-Scaled numbers lose what is smaller than the smallest float. A weight that was lost could have grown by at most one over the
-product of all scales; sequences where that is not negligible are filtered again in logarithms.
+Scaled numbers lose what is smaller than the smallest float. A weight that was lost could have grown
+by at most one over the product of all scales; sequences where that is not negligible are filtered
+again in logarithms.
 """
 
 from __future__ import annotations
@@ -94,7 +96,8 @@ def _likelihoods(model: HMM, data: Data, length: int) -> Array:
 
 
 def smoothed(tables: Tables, ahead: Array, filtered: Array, length: int) -> Array:
-    """log P(x_t | y_1 … y_length), (dataset, time, state), t = 1 … length (Rauch, Tung & Striebel's recursion).
+    """log P(x_t | y_1 … y_length), (dataset, time, state), t = 1 … length, by the recursion of
+    Rauch, Tung & Striebel.
 
     Args:
         ahead, filtered: logarithms.
@@ -112,7 +115,9 @@ def smoothed(tables: Tables, ahead: Array, filtered: Array, length: int) -> Arra
 
 
 def latents(model: HMM, data: Data, known: Filtered) -> dict[str, dict[str, Array]]:
-    """Posterior of the state at each time and position, (dataset, position, time[, value]); NaN behind the prefix."""
+    """Posterior of the state at each time and position, (dataset, position, time[, value]); NaN
+    behind the prefix.
+    """
     tables = model.tables_of(data)
     datasets, times = data.arrays["y"].shape
     probs = np.full((datasets, data.positions.size, times, model.states), np.nan)
@@ -132,8 +137,8 @@ def with_moments(probs: Array) -> dict[str, Array]:
 
 
 def _scaled(tables: Tables, likelihoods: Array) -> tuple[Array, Array, Array]:
-    """Ahead (dataset, time + 1, state), filtered (dataset, time, state), and what may be lost, (dataset,); NaN where the
-    scale is zero.
+    """Ahead (dataset, time + 1, state), filtered (dataset, time, state), and what may be lost,
+    (dataset,); NaN where the scale is zero.
 
     Args:
         likelihoods: (time, state, dataset), so that a step works on memory that lies together.

@@ -34,7 +34,10 @@ def require_possible(engine: Engine, log_evidence: Array) -> None:
     impossible = np.flatnonzero(np.isneginf(log_evidence))
     if impossible.size:
         share = f"{impossible.size} of {log_evidence.size} data sets"
-        reason = f"the evidence of {share} has probability zero, first in number {impossible[0]} of the batch"
+        reason = (
+            f"the evidence of {share} has probability zero, first in number {impossible[0]} of "
+            "the batch"
+        )
         raise ReferenceRefused(name_of(engine), [reason])
 
 

@@ -1,4 +1,6 @@
-"""The likelihood of a model's program at given latents: what ranks of the latents alone do not see."""
+"""The likelihood of a model's program at given latents:
+what ranks of the latents alone do not see.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ from veribayes.tree import Data
 def log_likelihood(model: Any, latents: Mapping[str, Array], data: Data, position: int) -> Array:
     """log p(data | latents) in nats, (dataset, draw), for latents (dataset, draw, *event).
 
-    Sites that the latents do not determine, such as discrete ones that a sampler sums out, are drawn with one key for all: the
-    answer is a function of data and latents whatever the program is.
+    Sites that the latents do not determine, such as discrete ones that a sampler sums out, are
+    drawn with one key for all: the answer is a function of data and latents whatever the program
+    is.
     """
 
     def one(values: dict[str, jax.Array], given: dict[str, jax.Array]) -> jax.Array:

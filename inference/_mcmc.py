@@ -1,10 +1,12 @@
-"""The frame of engines that draw Markov chains: a ladder of samplers, each data set climbing until its chains pass.
+"""The frame of engines that draw Markov chains:
+a ladder of samplers, each data set climbing until its chains pass.
 
-A `Rung` draws all chains of many data sets in lockstep, compiled once. Two independent halves of the chains give two
-estimates of every predictive; the answer is their mean, and their difference lets a comparison subtract the Monte Carlo
-bias. Predictives average `model.conditional` over draws (Rao-Blackwell), never draws of the observation. The chains of a
-data set start over-dispersed and must pass the gates of `_diagnostics` together; data sets that do not go to the next
-rung of the ladder, and those that fail the last one count against `max_refused`.
+A `Rung` draws all chains of many data sets in lockstep, compiled once. Two independent halves of
+the chains give two estimates of every predictive; the answer is their mean, and their difference
+lets a comparison subtract the Monte Carlo bias. Predictives average `model.conditional` over draws
+(Rao-Blackwell), never draws of the observation. The chains of a data set start over-dispersed and
+must pass the gates of `_diagnostics` together; data sets that do not go to the next rung of the
+ladder, and those that fail the last one count against `max_refused`.
 """
 
 from __future__ import annotations
@@ -35,8 +37,10 @@ from veribayes.storage import waiting
 from veribayes.tree import Branch, Certificate, Data, IntArray
 from veribayes.tree.method import Method
 
-COMPONENTS = 500  # of a mixture over draws, each half: thinned evenly, since predictives of neighbours are alike
-START = 2.0  # starts are uniform on [-2, 2] in unconstrained space, wider than the posteriors that data make
+# of a mixture over draws, each half: thinned evenly, since predictives of neighbours are alike
+COMPONENTS = 500
+# starts are uniform on [-2, 2] in unconstrained space, wider than the posteriors that data make
+START = 2.0
 WORST: Mapping[
     str, Callable[[Array], Any]
 ] = {  # of each gate's number over data sets and positions
@@ -58,8 +62,8 @@ class Rung:
 
     Attributes:
         name: its random stream, and what its count is called.
-        compiled: model -> (keys (dataset, chain), data -> latents (dataset, chain, draw, *event), energy and divergence of
-            every draw).
+        compiled: model -> (keys (dataset, chain), data -> latents (dataset, chain, draw, *event),
+            energy and divergence of every draw).
         draws: of each chain.
         lanes: chains in lockstep; what waits for the slowest lane wants few of them.
     """
@@ -77,8 +81,9 @@ class Mcmc(ABC):
     Attributes:
         warmup, draws: iterations of each chain.
         chains: in each of the two halves.
-        max_refused: largest share of data sets at a position that no rung of the ladder may satisfy. One in a hundred
-            moves a mean over data sets by at most a hundredth of its own error; more is a reference that cannot be had.
+        max_refused: largest share of data sets at a position that no rung of the ladder may
+            satisfy. One in a hundred moves a mean over data sets by at most a hundredth of its own
+            error; more is a reference that cannot be had.
         latents: also return the posterior moments of every latent.
         keep: also return every draw of every latent.
     """
@@ -114,12 +119,14 @@ class Mcmc(ABC):
         second = stack([run.halves[1] for run in runs], axis=1)
         posterior = _posterior(runs) if self.latents or self.keep else {}
         certificate = self._certificate(runs, ladder)
-        return Branch(_mean(first, second), certificate, posterior, (first, second))
+        return Branch(mixed(first, second), certificate, posterior, (first, second))
 
     def _climbed(
         self, ladder: Sequence[Rung], model: Any, data: Data, position: int, seed: int
     ) -> Run:
-        """All data sets at one position, each by the first rung that satisfies it, else by the last."""
+        """All data sets at one position, each by the first rung that satisfies it,
+        else by the last.
+        """
         datasets = data.index.size
         run = self.run(ladder[0], model, data, position, seed)
         for number, rung in enumerate(ladder[1:], start=1):
@@ -135,7 +142,9 @@ class Mcmc(ABC):
         return run
 
     def run(self, rung: Rung, model: Any, data: Data, position: int, seed: int) -> Run:
-        """One rung on every data set, in chunks of equal size; longer chains are thinned to `draws` where draws are kept."""
+        """One rung on every data set, in chunks of equal size;
+        longer chains are thinned to `draws` where draws are kept.
+        """
         latent_mask = model.latent_mask(data, position)
         chunks = self._chunks(rung, data)
         drawn_chunks = self.draws_of(rung, model, data, position, seed)
@@ -164,7 +173,9 @@ class Mcmc(ABC):
     def draws_of(
         self, rung: Rung, model: Any, data: Data, position: int, seed: int
     ) -> Iterator[tuple[Draws, Array, Mask]]:
-        """Latents (dataset, chain, draw, *event), energies and divergences by chunks, of which the last may repeat itself."""
+        """Latents (dataset, chain, draw, *event), energies and divergences by chunks,
+        of which the last may repeat itself.
+        """
         program_data = model.program_data(data, position)
         dataset_keys = keys(seed, rung.name, data.index)
         sampler = rung.compiled(model)
@@ -182,7 +193,9 @@ class Mcmc(ABC):
         return equal_chunks(data.index.size, rung.lanes // (2 * self.chains))
 
     def _conditional(self, model: Any, data: Data, position: int, by_chain: Draws) -> Predictive:
-        """The predictive averaged over the draws of some chains; a mixture over draws is thinned."""
+        """The predictive averaged over the draws of some chains;
+        a mixture over draws is thinned.
+        """
         draws = {}
         for name, values in by_chain.items():
             datasets, _, _, *event = values.shape
@@ -277,10 +290,12 @@ def _posterior(runs: Sequence[Run]) -> dict[str, dict[str, Array]]:
     """Statistics of every latent with the positions as their second axis."""
     posterior = {}
     for name, statistics in runs[0].latents.items():
-        posterior[name] = {
-            key: np.stack([run.latents[name][key] for run in runs], axis=1) for key in statistics
-        }
+        posterior[name] = {key: _at_all_positions(runs, name, key) for key in statistics}
     return posterior
+
+
+def _at_all_positions(runs: Sequence[Run], latent: str, statistic: str) -> Array:
+    return np.stack([run.latents[latent][statistic] for run in runs], axis=1)
 
 
 def judged(
@@ -313,7 +328,7 @@ def _placed(values: Array, columns: IntArray, shape: tuple[int, ...]) -> Array:
     return out.reshape(shape)
 
 
-def _mean(first: Predictive, second: Predictive) -> Predictive:
+def mixed(first: Predictive, second: Predictive) -> Predictive:
     """The equal mixture of two predictives."""
     if isinstance(first, Categorical) and isinstance(second, Categorical):
         return Categorical((first.probs + second.probs) / 2)

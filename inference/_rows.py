@@ -1,7 +1,9 @@
-"""What the engines that learn tables share: counts at every prefix, and the posterior of a row given its counts.
+"""What the engines that learn tables share:
+counts at every prefix, and the posterior of a row given its counts.
 
-A row of theta has its own independent prior, so its posterior given complete rows depends on the counts of its states
-alone, and the predictive of a query is the posterior mean of the one row that governs its target.
+A row of theta has its own independent prior, so its posterior given complete rows depends on the
+counts of its states alone, and the predictive of a query is the posterior mean of the one row that
+governs its target.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ def query_of(data: Data) -> RowQuery:
 
 
 def prefix_counts(model: BayesianNetwork, rows: IntArray, positions: IntArray) -> IntArray:
-    """Counts of states by row of theta after each prefix, (dataset, position, R, K), in one pass over the rows."""
+    """Counts of states by row of theta after each prefix, (dataset, position, R, K),
+    in one pass over the rows.
+    """
     datasets, length, _ = rows.shape
     order = np.argsort(positions, kind="stable")
     # first position that contains each row
@@ -71,14 +75,17 @@ def prefix_counts(model: BayesianNetwork, rows: IntArray, positions: IntArray) -
 
 
 def at_query(model: BayesianNetwork, by_row: IntArray, query: RowQuery) -> IntArray:
-    """The counts that govern each query, (dataset, position, R, K) -> (dataset, position, query, K)."""
+    """The counts that govern each query, (dataset, position, R, K) -> (dataset,
+    position, query, K).
+    """
     rows = model.query_rows(query)
     datasets = np.arange(len(rows))[:, None]
     return np.asarray(by_row[datasets, :, rows].swapaxes(1, 2))
 
 
 def matching_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntArray:
-    """Counts of the target's states among rows that agree with the query on its relevant nodes, (dataset, position, query, K).
+    """Counts of the target's states among rows that agree with the query on its relevant nodes,
+    (dataset, position, query, K).
 
     Args:
         relevant: (query, node).
@@ -92,7 +99,9 @@ def matching_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntAr
 
 
 def _equal_to_query(data: Data) -> Mask:
-    """Whether each node of a row has the state that the query gives it, (dataset, query, row, node)."""
+    """Whether each node of a row has the state that the query gives it, (dataset, query,
+    row, node).
+    """
     rows = data.arrays["rows"]
     query = query_of(data).row
     return np.asarray(rows[:, None] == query[:, :, None])
@@ -106,7 +115,9 @@ def _target_states(model: BayesianNetwork, data: Data) -> Mask:
 
 
 def predecessor_counts(model: BayesianNetwork, data: Data) -> IntArray:
-    """Counts of the target's states among rows that agree with the query on all nodes before it; shaped as `at_query`."""
+    """Counts of the target's states among rows that agree with the query on all nodes before it;
+    shaped as `at_query`.
+    """
     return matching_counts(model, data, predecessors_of(model, query_of(data)))
 
 
@@ -124,9 +135,11 @@ def predecessors_of(model: BayesianNetwork, query: RowQuery) -> Mask:
 
 
 def closest_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntArray:
-    """Counts of the target's states among the rows that agree with the query on the most relevant nodes; as `at_query`.
+    """Counts of the target's states among the rows that agree with the query on the most relevant
+    nodes; as `at_query`.
 
-    Where a row agrees on all of them these are the counts of `matching_counts`. Without rows they are zero.
+    Where a row agrees on all of them these are the counts of `matching_counts`.
+    Without rows they are zero.
 
     Args:
         relevant: (query, node).
@@ -138,14 +151,18 @@ def closest_counts(model: BayesianNetwork, data: Data, relevant: Mask) -> IntArr
 
 
 def _of_closest(agreement: IntArray, state: Mask) -> IntArray:
-    """Counts (..., K) of the states (..., row, K) of the rows whose agreement (..., row) is the largest."""
+    """Counts (..., K) of the states (..., row, K) of the rows whose agreement (...,
+    row) is the largest.
+    """
     largest = agreement.max(-1, keepdims=True, initial=0)
     is_closest: Mask = np.equal(agreement, largest)
     return np.asarray((state & is_closest[..., None]).sum(-2))
 
 
 def frequencies(counts: IntArray, states: Mask) -> Array:
-    """Shares of the counts (..., K); uniform over the states that are there where nothing was counted."""
+    """Shares of the counts (..., K); uniform over the states that are there where nothing was
+    counted.
+    """
     share = np.where(counts.any(-1, keepdims=True), counts, states)
     return np.asarray(share / share.sum(-1, keepdims=True))
 
@@ -157,7 +174,8 @@ def inside(model: BayesianNetwork, query: RowQuery) -> Mask:
 
 
 def row_posterior(prior: RowPrior, counts: IntArray, states: Mask) -> tuple[Array, Array, float]:
-    """First and second raw moment of rows given counts (..., K), and a bound on the error of a mean.
+    """First and second raw moment of rows given counts (..., K),
+    and a bound on the error of a mean.
 
     Args:
         prior: of every row.
@@ -190,10 +208,12 @@ def _intervals(prior: Intervals, counts: IntArray) -> tuple[Array, Array, float]
 
 
 def interval_evidence(prior: Intervals, counts: IntArray) -> tuple[IntArray, Array, float]:
-    """Where each pair of counts (..., 2) stands in a table (3, side^2); the table, and a bound on its error.
+    """Where each pair of counts (..., 2) stands in a table (3, side^2);
+    the table, and a bound on its error.
 
-    The table holds logs of E[t^(ones + j) (1 - t)^zeros], j = 0, 1, 2, of the pairs that occur: contexts of n rows have at most
-    (n + 1)(n + 2) / 2, however many queries there are. Counts below SIDE share one table.
+    The table holds logs of E[t^(ones + j) (1 - t)^zeros], j = 0, 1, 2, of the pairs that occur:
+    contexts of n rows have at most (n + 1)(n + 2) / 2, however many queries there are.
+    Counts below SIDE share one table.
     """
     largest = int(counts.max(initial=0))
     side = SIDE if largest < SIDE else largest + 1
@@ -220,7 +240,9 @@ def _log_moments(prior: Intervals, pairs: IntArray, side: int) -> tuple[Array, f
 
 
 def _log_evidence(prior: Intervals, a: Array, b: Array) -> tuple[Array, float]:
-    """Log of sum_j w_j / (high_j - low_j) * integral of t^(a-1) (1-t)^(b-1) over component j, and its largest error."""
+    """Log of sum_j w_j / (high_j - low_j) * integral of t^(a-1) (1-t)^(b-1) over component j,
+    and its largest error.
+    """
     terms = []
     error = 0.0
     for weight, low, high in prior.components:

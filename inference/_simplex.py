@@ -1,4 +1,6 @@
-"""What the engines of mixture-of-transition chains share: the likelihood terms of all prefixes and the next symbol."""
+"""What the engines of mixture-of-transition chains share:
+the likelihood terms of all prefixes and the next symbol.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from veribayes.tree import Branch, Data
 
 
 def terms(model: MTD, data: Data) -> Array:
-    """a[t, g] = pi_g(y_{t-g}, y_t) up to the longest prefix, (dataset, time, lag); ones for the first m symbols."""
+    """a[t, g] = pi_g(y_{t-g}, y_t) up to the longest prefix, (dataset, time, lag);
+    ones for the first m symbols.
+    """
     longest = int(data.positions.max())
     return model.likelihood_terms(data.arrays["y"][:, :longest])
 
@@ -25,7 +29,8 @@ def terms(model: MTD, data: Data) -> Array:
 def next_symbol(model: MTD, data: Data, weights: Array) -> Categorical:
     """sum_g weights_g pi_g(y_{n-g}, .) after each prefix, for weights (dataset, position, lag).
 
-    A prefix shorter than the number of lags is followed by a uniform symbol whatever the weights are.
+    A prefix shorter than the number of lags is followed by a uniform symbol whatever the weights
+    are.
     """
     lag = np.arange(model.m)
     n = data.positions
@@ -44,7 +49,9 @@ def reweighted(
     seed: int,
     change: Callable[[Array], Array],
 ) -> Branch:
-    """The inner engine's mean lag weights, (dataset, position, lag), changed and read as a predictive of the next symbol."""
+    """The inner engine's mean lag weights, (dataset, position, lag),
+    changed and read as a predictive of the next symbol.
+    """
     require_served(engine, task, data)
     branch = inner(of, task, data, seed)
     if "weights" not in branch.posterior:

@@ -1,7 +1,8 @@
-"""Fits to a posterior of lag weights on the sphere, lambda = s^2, and a mixture of two fits as a proposal.
+"""Fits to a posterior of lag weights on the sphere, lambda = s^2,
+and a mixture of two fits as a proposal.
 
-In the plane that touches the sphere at the mode, whitened by the curvature, each coordinate has Student's t law with 4
-degrees of freedom; `lag_quasi_monte_carlo` says why.
+In the plane that touches the sphere at the mode, whitened by the curvature, each coordinate has
+Student's t law with 4 degrees of freedom; `lag_quasi_monte_carlo` says why.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ TINY = 1e-300  # instead of a division by zero
 
 
 def fit(a: jax.Array, n: jax.Array, centre: jax.Array, alpha: float) -> tuple[jax.Array, Any]:
-    """Mode and Cholesky factor of the curvature after n factors, in the tangent plane, by Newton's method.
+    """Mode and Cholesky factor of the curvature after n factors, in the tangent plane,
+    by Newton's method.
 
     With b = 2 alpha - 1 and r_k = a_k s / sum_g a_kg s_g^2, at the mode the curvature is
-    E^T (4 sum_k r_k r_k^T + 2 diag(b / s^2)) E + m I, E a basis of the plane: positive, so that every step is uphill.
+    E^T (4 sum_k r_k r_k^T + 2 diag(b / s^2)) E + m I, E a basis of the plane:
+    positive, so that every step is uphill.
     """
     used = (jnp.arange(len(a)) < n)[:, None]
     exponent = jnp.maximum(2 * alpha - 1, MILD)
@@ -50,14 +53,18 @@ def fit(a: jax.Array, n: jax.Array, centre: jax.Array, alpha: float) -> tuple[ja
 
 
 def _plane(s: jax.Array) -> jax.Array:
-    """Orthonormal basis (lag, axis) of the plane that touches the sphere at s: a Householder reflection."""
+    """Orthonormal basis (lag, axis) of the plane that touches the sphere at s:
+    a Householder reflection.
+    """
     normal = s.at[-1].add(1.0)
     reflection = jnp.eye(len(s)) - jnp.outer(normal, normal) / normal[-1]
     return reflection[:, :-1]
 
 
 def proposal(u: jax.Array, fits: Any, alpha: float) -> tuple[jax.Array, jax.Array]:
-    """Weights (lag, point) from uniforms (replicate, point, axis), and log prior density over proposal density (point,)."""
+    """Weights (lag, point) from uniforms (replicate, point, axis),
+    and log prior density over proposal density (point,).
+    """
     replicates, points, axes = u.shape
     half = points // 2
     x = _student(u)

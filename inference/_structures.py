@@ -1,7 +1,9 @@
-"""Parent sets of a node as axes: counts, marginal likelihoods and predictives of all 2^t of them at once.
+"""Parent sets of a node as axes: counts,
+marginal likelihoods and predictives of all 2^t of them at once.
 
-A node with t earlier nodes has counts over their joint states. Each axis gets one more entry, the sum over its states: the
-cell at (x_p for p in S, sum elsewhere) holds the counts of the node given the states x_S of the parent set S.
+A node with t earlier nodes has counts over their joint states. Each axis gets one more entry, the
+sum over its states: the cell at (x_p for p in S,
+sum elsewhere) holds the counts of the node given the states x_S of the parent set S.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def by_parent_set(log_likelihood: Array, axes: range) -> Array:
 
 
 def cells(states: IntArray, sizes: IntArray) -> IntArray:
-    """Number of the cell of every parent set (in the order of `by_parent_set`, flattened), (..., 2^t), given x (..., t)."""
+    """Number of the cell of every parent set (in the order of `by_parent_set`, flattened), (...,
+    2^t), given x (..., t).
+    """
     batch = states.shape[:-1]
     out = np.zeros((*batch, 1), dtype=np.int64)
     for axis, size in enumerate(sizes.tolist()):
@@ -55,7 +59,9 @@ def cells(states: IntArray, sizes: IntArray) -> IntArray:
 
 
 def log_marginal(prior: RowPrior, counts: IntArray, states: int) -> tuple[Array, float]:
-    """Log of the integral of prod_v theta_v^(n_v) over the prior of a row, counts (..., K), and a bound on its error."""
+    """Log of the integral of prod_v theta_v^(n_v) over the prior of a row, counts (..., K),
+    and a bound on its error.
+    """
     if isinstance(prior, Dirichlet):
         c = prior.concentration
         total = counts.sum(-1)

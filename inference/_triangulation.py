@@ -1,8 +1,9 @@
 """Elimination orders and the clique trees they make, for sum-product over tables with given scopes.
 
-Eliminating a variable joins all tables that mention it in one *bucket*, whose clique is the variable and its remaining
-neighbours; the result is a message to the bucket of whichever neighbour is eliminated next. A bucket whose clique lies
-inside a neighbour's is absorbed by it; what is left is a junction tree. Sets of variables are the bits of integers.
+Eliminating a variable joins all tables that mention it in one *bucket*, whose clique is the
+variable and its remaining neighbours; the result is a message to the bucket of whichever neighbour
+is eliminated next. A bucket whose clique lies inside a neighbour's is absorbed by it; what is left
+is a junction tree. Sets of variables are the bits of integers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from random import Random
 
 EASY = 2**14  # table entries: an order this good is not worth another search
 TRIES = 6  # searches with ties broken at random, after the two usual rules
-SMALL = 64  # variables: random ties win a factor of 2 in some small networks, 4 % in large ones, where they cost a second
+# variables: random ties win a factor of 2 in some small networks, 4 % in large ones,
+# where they cost a second
+SMALL = 64
 
 Scope = tuple[int, ...]
 Order = list[
@@ -32,7 +35,8 @@ class Clique:
         own: variables eliminated here: no later clique holds them.
         shared: the remaining ones, all of them in the parent.
         tables: numbers of the tables that are multiplied here.
-        parent: the clique that receives the message over `shared`; None for the last of a connected part.
+        parent: the clique that receives the message over `shared`; None for the last of a connected
+            part.
         entries: size of the clique's table.
     """
 
@@ -44,7 +48,8 @@ class Clique:
 
 
 def buckets(scopes: Sequence[Scope], sizes: Sequence[int]) -> tuple[Clique, ...]:
-    """One clique for each variable that occurs in `scopes`, by the order with the smallest tables that was found.
+    """One clique for each variable that occurs in `scopes`,
+    by the order with the smallest tables that was found.
 
     Args:
         scopes: the variables of each table.
@@ -60,7 +65,7 @@ def junction_tree(
     return _assign(_absorb(_best(scopes, sizes, quick)), scopes, sizes)
 
 
-# -- orders -------------------------------------------------------------------------------------------------------------
+# -- orders ----------------------------------------------------------------------------------------
 
 
 def _best(scopes: Sequence[Scope], sizes: Sequence[int], quick: bool) -> Order:
@@ -81,7 +86,9 @@ def _best(scopes: Sequence[Scope], sizes: Sequence[int], quick: bool) -> Order:
 
 
 def _graph(scopes: Sequence[Scope], variables: int) -> list[int]:
-    """Bits of the neighbours of each variable; the bit of the variable itself says that it occurs."""
+    """Bits of the neighbours of each variable;
+    the bit of the variable itself says that it occurs.
+    """
     graph = [0] * variables
     for scope in scopes:
         bits = sum(1 << v for v in scope)
@@ -154,7 +161,7 @@ def _entries(order: Order, logs: Sequence[float]) -> float:
     return entries
 
 
-# -- trees --------------------------------------------------------------------------------------------------------------
+# -- trees -----------------------------------------------------------------------------------------
 
 
 def _absorb(order: Order) -> Order:
@@ -177,7 +184,9 @@ def _absorb(order: Order) -> Order:
 
 
 def _assign(order: Order, scopes: Sequence[Scope], sizes: Sequence[int]) -> tuple[Clique, ...]:
-    """Each table goes where the first of its variables is eliminated, each message where the first of its own is."""
+    """Each table goes where the first of its variables is eliminated,
+    each message where the first of its own is.
+    """
     place = {v: i for i, (own, _) in enumerate(order) for v in own}
     tables: list[list[int]] = [[] for _ in order]
     for number, scope in enumerate(scopes):

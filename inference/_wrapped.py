@@ -1,8 +1,8 @@
 """What engines that alter or sample another engine's output share.
 
-A planted defect is an engine whose `method` is `defect` and which says in `seen_by` who must see it: the metric of the primary
-endpoint, a test, or `leaked_mass`. Its default strength has at least twice the effect that the endpoint tolerates; what was
-measured stands in docs/defects.md.
+A planted defect is an engine whose `method` is `defect` and which says in `seen_by` who must see
+it: the metric of the primary endpoint, a test, or `leaked_mass`. Its default strength has at least
+twice the effect that the endpoint tolerates; what was measured stands in docs/defects.md.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def reread(
     """The inner engine's answer at every position to a context that was read otherwise.
 
     Args:
-        order: n -> the observations, numbered 0 .. n - 1, that are taken for the context of the first n, in their order.
+        order: n -> the observations, numbered 0 ..
+            n - 1, that are taken for the context of the first n, in their order.
     """
     require_served(engine, task, data)
     layout = task.model.layout

@@ -1,9 +1,11 @@
-"""Gaussian process regression in ball arithmetic: every number is an interval that contains the exact one.
+"""Gaussian process regression in ball arithmetic:
+every number is an interval that contains the exact one.
 
-Kernel entries, the solution of (K + s^2 I) [alpha, W] = [y, K(x, x*)] and all that follows are enclosed by Arb at a precision
-that doubles until the enclosures of means, sds and weights are tighter than float64. What is left is the rounding of the
-answer. Slow (milliseconds to seconds a prefix): meant to audit a sample of data sets, as `cholesky` does with its option
-`enclosed`. Needs python-flint (`pip install veribayes[ball]`).
+Kernel entries, the solution of (K + s^2 I) [alpha, W] = [y, K(x, x*)] and all that follows are
+enclosed by Arb at a precision that doubles until the enclosures of means, sds and weights are
+tighter than float64. What is left is the rounding of the answer. Slow (milliseconds to seconds a
+prefix): meant to audit a sample of data sets, as `cholesky` does with its option `enclosed`.
+Needs python-flint (`pip install veribayes[ball]`).
 
 Johansson (2017), doi 10.1109/TC.2017.2690633.
 """
@@ -70,7 +72,8 @@ class BallArithmetic:
 
 
 def enclosed(model: GaussianProcess, x: Array, y: Array, query: Array, n: int) -> Array:
-    """Weights, means and sds of every hyperparameter node after n points, each correctly rounded up to a bit: (query, 3, node).
+    """Weights, means and sds of every hyperparameter node after n points,
+    each correctly rounded up to a bit: (query, 3, node).
 
     Raises:
         InputError: python-flint is not installed.
@@ -115,9 +118,10 @@ def _attempt(model: GaussianProcess, x: Array, y: Array, query: Array) -> Array 
         means = [mean[q] for mean, _, _, _ in parts]
         sds = [variance[q].sqrt() for _, variance, _, _ in parts]
         rows.append([weights, means, sds])
-    if not all(_tight(ball) for row in rows for column in row for ball in column):
+    balls = np.array(rows, dtype=object)
+    if not all(_tight(ball) for ball in balls.flat):
         return None
-    return np.array([[[float(ball) for ball in column] for column in row] for row in rows])
+    return balls.astype(np.float64)
 
 
 def _node(
@@ -135,9 +139,9 @@ def _node(
     prior = [_kernel(model.kernel, q, q, own) + noise for q in query]
     if not x:
         return [arb(0)] * len(query), prior, arb(0), arb(1)
-    across = [[_kernel(model.kernel, a, q, own) for q in query] for a in x]
-    covariance = []
+    across, covariance = [], []
     for a in x:
+        across.append([_kernel(model.kernel, a, q, own) for q in query])
         diagonal = [noise if a is b else 0 for b in x]
         row = [_kernel(model.kernel, a, b, own) for b in x]
         covariance.append([k + extra for k, extra in zip(row, diagonal, strict=True)])
@@ -186,7 +190,9 @@ def _correlation(kernel: Kernel, step: Sequence[Ball], p: Mapping[str, Ball]) ->
 
 
 def _values(kernel: Kernel, theta: Theta, d: int) -> dict[str, float]:
-    """Hyperparameters by name, fixed ones included; the diagonal of a linear kernel entry by entry."""
+    """Hyperparameters by name, fixed ones included;
+    the diagonal of a linear kernel entry by entry.
+    """
     fixed = {name: value for name, value in vars(kernel).items() if not hasattr(value, "nodes")}
     own = {**fixed, **theta}
     if not isinstance(kernel, Linear):
@@ -203,7 +209,11 @@ def _ball(value: float) -> Ball:
 
 
 def _balls(points: Array) -> list[list[Ball]]:
-    return [[_ball(v) for v in point] for point in points]
+    return [_coordinates(point) for point in points]
+
+
+def _coordinates(point: Array) -> list[Ball]:
+    return [_ball(value) for value in point]
 
 
 def _root(square: Ball) -> Ball:
@@ -212,7 +222,9 @@ def _root(square: Ball) -> Ball:
 
 
 def _tight(ball: Ball) -> bool:
-    """Whether an enclosure is narrow beside its middle, or narrow beside one where the middle is zero."""
+    """Whether an enclosure is narrow beside its middle,
+    or narrow beside one where the middle is zero.
+    """
     if not ball.is_finite():
         return False
     return bool(ball.rad() <= TIGHT * abs(ball.mid()) or ball.rad() <= TIGHT**4)

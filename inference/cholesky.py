@@ -1,10 +1,12 @@
 """Exact Gaussian process regression at every prefix from one Cholesky factorisation.
 
-With K + s^2 I = L L^T for the longest prefix, z = L^-1 y and V = L^-1 K(x, x*), the predictive given the first n points is
-    mean_n = sum_{i <= n} V_i z_i,      log p(y_1..n) = -sum_{i <= n} (z_i^2 / 2 + log L_ii) + const,
+With K + s^2 I = L L^T for the longest prefix, z = L^-1 y and V = L^-1 K(x, x*), the predictive
+given the first n points is
+    mean_n = sum_{i <= n} V_i z_i,
+    log p(y_1..n) = -sum_{i <= n} (z_i^2 / 2 + log L_ii) + const,
     variance_n = k(x*, x*) - sum_{i <= n} V_i^2,
-because the leading block of L factorises the leading block of the matrix. Hyperparameters with a prior are summed over a grid
-or a quadrature, whose error is measured by doubling its nodes.
+because the leading block of L factorises the leading block of the matrix. Hyperparameters with a
+prior are summed over a grid or a quadrature, whose error is measured by doubling its nodes.
 """
 
 from __future__ import annotations
@@ -47,8 +49,9 @@ class Cholesky:
         nodes: quadrature nodes for each hyperparameter with a continuous prior.
         latents: also return the posterior of f or of the hyperparameters.
         joint: also return the joint predictive of all queries of a data set.
-        enclosed: number of data sets in each call whose error is bounded rigorously by ball arithmetic (see `ball`). The
-            largest of these bounds is in the certificate's diagnostics; the certificate's own is at least that.
+        enclosed: number of data sets in each call whose error is bounded rigorously by ball
+            arithmetic (see `ball`). The largest of these bounds is in the certificate's
+            diagnostics; the certificate's own is at least that.
     """
 
     nodes: int = 24
@@ -77,7 +80,9 @@ class Cholesky:
     def _certificate(
         self, model: GaussianProcess, data: Data, conditioned: Conditioned, answer: Predictive
     ) -> Certificate:
-        """Rounding is bounded, or measured where the bound is too wide; the error of a quadrature is measured."""
+        """Rounding is bounded, or measured where the bound is too wide;
+        the error of a quadrature is measured.
+        """
         theta, _ = model.hyper_nodes(self.nodes)
         bound = rounding_bound(data, conditioned, theta)
         if all(p.discrete for p in model.priors.values()):
@@ -110,7 +115,9 @@ class Cholesky:
         )
 
     def _backwards(self, model: GaussianProcess, data: Data, position: IntArray) -> Predictive:
-        """The answer at one position from the same points in reverse order, which rounds differently."""
+        """The answer at one position from the same points in reverse order,
+        which rounds differently.
+        """
         reversed_points = {}
         for name in ("x", "y"):
             reversed_points[name] = data.arrays[name][:, : position[0]][:, ::-1]

@@ -1,8 +1,10 @@
-"""Exact posterior predictive of tables learnt from complete rows: Dirichlet, uniform-interval and interval-mixture priors.
+"""Exact posterior predictive of tables learnt from complete rows:
+Dirichlet, uniform-interval and interval-mixture priors.
 
 For a target with states v and counts n_v under the query's parent configuration (n in all):
     Dirichlet(c)     (n_v + c) / (n + K c)
-    U(low, high)     J(n_1 + 2, n_0 + 1) / J(n_1 + 1, n_0 + 1),  J(a, b) = integral of t^(a-1) (1-t)^(b-1) over [low, high]
+    U(low, high)     J(n_1 + 2, n_0 + 1) / J(n_1 + 1, n_0 + 1),
+    J(a, b) = integral of t^(a-1) (1-t)^(b-1) over [low, high]
     mixtures         both integrals summed over components with weights w_j / (high_j - low_j)
 """
 
@@ -34,7 +36,8 @@ class Conjugate:
     """Counting.
 
     Attributes:
-        latents: also return the posterior of every row; switch it off where only predictions are wanted.
+        latents: also return the posterior of every row;
+            switch it off where only predictions are wanted.
     """
 
     latents: bool = True

@@ -1,8 +1,10 @@
-"""All single-node posteriors of a network with known tables, by variable elimination over a batch of evidence.
+"""All single-node posteriors of a network with known tables,
+by variable elimination over a batch of evidence.
 
-Rows of evidence are *lanes*: the last, contiguous axis of every table, so that each step serves all of them whatever they
-observe. Messages go up the bucket tree and come back down, rescaled on the way against underflow; every operation is on
-numbers >= 0, so that results are accurate to a relative error that counts operations.
+Rows of evidence are *lanes*: the last, contiguous axis of every table, so that each step serves all
+of them whatever they observe. Messages go up the bucket tree and come back down, rescaled on the
+way against underflow; every operation is on numbers >= 0,
+so that results are accurate to a relative error that counts operations.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Elimination:
     """Sum-product on the bucket tree.
 
     Attributes:
-        memory: most memory in GiB that the tables of one lane may take; larger networks are refused before any allocation.
+        memory: most memory in GiB that the tables of one lane may take;
+            larger networks are refused before any allocation.
     """
 
     memory: float = 1.0
@@ -95,7 +98,9 @@ def _scope(bucket: Clique) -> tuple[int, ...]:
 def _upwards(
     model: BayesianNetwork, tree: tuple[Clique, ...], evidence: IntArray
 ) -> tuple[list[Array], list[Array], Array]:
-    """Tables of all tree with everything below them multiplied in, their rescaled messages, and log P(evidence)."""
+    """Tables of all tree with everything below them multiplied in, their rescaled messages,
+    and log P(evidence).
+    """
     lanes = len(evidence)
     log_evidence = np.zeros(lanes)
     tables: list[Array] = []
@@ -130,7 +135,9 @@ def _compatible(observed: IntArray, states: int) -> Array:
 
 
 def _spread(table: Array, variables: tuple[int, ...], clique: tuple[int, ...]) -> Array:
-    """A table over some variables (and lanes), laid out to broadcast over a clique that contains them."""
+    """A table over some variables (and lanes),
+    laid out to broadcast over a clique that contains them.
+    """
     order = [variables.index(v) for v in clique if v in variables]
     moved = table.transpose(*order, len(variables))
     sizes = iter(moved.shape)

@@ -33,10 +33,16 @@ class Enumeration:
         model = known_network(self, task, data)
         entries = math.prod(model.cardinalities.tolist())
         if entries > LARGEST:
-            reason = f"the joint table has {magnitude(entries)} entries, more than {LARGEST:.1e}; use junction_tree"
+            reason = (
+                f"the joint table has {magnitude(entries)} entries, more than {LARGEST:.1e}; use "
+                "junction_tree"
+            )
             raise ReferenceRefused(name_of(self), [reason])
         if len(model.nodes) > MOST_AXES:
-            reason = f"the joint table of {len(model.nodes)} nodes has more than {MOST_AXES} axes; use junction_tree"
+            reason = (
+                f"the joint table of {len(model.nodes)} nodes has more than {MOST_AXES} axes; use "
+                "junction_tree"
+            )
             raise ReferenceRefused(name_of(self), [reason])
         joint = _joint(model)
         rows = data.arrays["evidence"]

@@ -1,7 +1,9 @@
-"""Exact Bayes for a hidden Markov model whose parameters are known or in a header: the forward filter, and the smoother.
+"""Exact Bayes for a hidden Markov model whose parameters are known or in a header:
+the forward filter, and the smoother.
 
-Both are exact up to rounding; a batch of sequences is filtered together. Rabiner, Proc. IEEE 77 (1989) 257; the smoother in
-terms of what the filter knows: Rauch, Tung & Striebel, AIAA J. 3 (1965) 1445.
+Both are exact up to rounding; a batch of sequences is filtered together. Rabiner, Proc. IEEE 77
+(1989) 257; the smoother in terms of what the filter knows: Rauch, Tung & Striebel, AIAA J.
+3 (1965) 1445.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ class ForwardFilter:
     """Filter every sequence up to the last position.
 
     Attributes:
-        latents: also the posterior of every state given each prefix, which is smoothed, and filtered at its end.
+        latents: also the posterior of every state given each prefix, which is smoothed,
+            and filtered at its end.
     """
 
     latents: bool = True

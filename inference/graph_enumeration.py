@@ -1,8 +1,10 @@
-"""Posterior predictive where the graph is unknown, by all graphs that agree with the order, gathered by their number of edges.
+"""Posterior predictive where the graph is unknown, by all graphs that agree with the order,
+gathered by their number of edges.
 
-The second route of structure_averaging: the prior of a graph with e edges is the integral of r^e (1 - r)^(E - e) in closed
-form, and the sum of all graphs' likelihoods with e edges is a coefficient of the product of the nodes' polynomials
-sum_S m_j(S) z^|S|. Marginal likelihoods are products of one-step predictions, row after row; counts come from comparing rows.
+The second route of structure_averaging: the prior of a graph with e edges is the integral of r^e (1
+- r)^(E - e) in closed form, and the sum of all graphs' likelihoods with e edges is a coefficient of
+the product of the nodes' polynomials sum_S m_j(S) z^|S|. Marginal likelihoods are products of
+one-step predictions, row after row; counts come from comparing rows.
 """
 
 from __future__ import annotations
@@ -98,8 +100,9 @@ def _log_prior(edges: Edges, most: int) -> Array:
 
 
 def _node(model: BayesianNetwork, prior: RowPrior, node: int, data: Data) -> tuple[Array, Array]:
-    """Coefficients by number of parents, up to a factor of the data set and position: sums of marginal likelihoods (dataset,
-    position, t + 1), and of marginal likelihoods times predictives (dataset, position, query, K, t + 1).
+    """Coefficients by number of parents, up to a factor of the data set and position: sums of
+    marginal likelihoods (dataset, position, t + 1),
+    and of marginal likelihoods times predictives (dataset, position, query, K, t + 1).
     """
     parent_sets = np.array(list(product((False, True), repeat=node)))  # (2^t, t)
     log_likelihoods, predictives = [], []
@@ -118,7 +121,9 @@ def _node(model: BayesianNetwork, prior: RowPrior, node: int, data: Data) -> tup
 def _family(
     model: BayesianNetwork, prior: RowPrior, node: int, parents: IntArray, data: Data
 ) -> tuple[Array, Array]:
-    """Log marginal likelihoods given these parents (dataset, position), and predictives (dataset, position, query, K)."""
+    """Log marginal likelihoods given these parents (dataset, position),
+    and predictives (dataset, position, query, K).
+    """
     longest = int(data.positions.max(initial=0))
     rows = data.arrays["rows"][:, :longest]
     query = query_of(data).row
@@ -141,7 +146,9 @@ def _family(
 
 
 def _counted(which: Mask, is_state: IntArray) -> IntArray:
-    """How often each state occurs among the marked rows: (..., row) and (..., row, K) -> (..., K)."""
+    """How often each state occurs among the marked rows:
+    (..., row) and (..., row, K) -> (..., K).
+    """
     counts = which.astype(np.float64) @ is_state.astype(np.float64)
     return np.rint(counts).astype(np.int64)
 

@@ -1,10 +1,12 @@
-"""Hamiltonian Monte Carlo of fixed length, whitened at the mode: thousands of small posteriors in lockstep.
+"""Hamiltonian Monte Carlo of fixed length, whitened at the mode:
+thousands of small posteriors in lockstep.
 
-Each chain climbs from its own over-dispersed start to a mode by damped Newton steps, takes the inverse Hessian there for its
-metric, starts again at twice the spread that it promises, and moves by leapfrog with a fixed number of steps. Nothing depends
-on the data but the numbers, so lanes never wait for each other. Whitened, a trajectory of length pi / 2 gives independent draws
-of what is normal. Chains that find different modes, or a posterior that is far from normal, fail the
-gates; their data sets go to NUTS in lockstep, and then to NUTS alone.
+Each chain climbs from its own over-dispersed start to a mode by damped Newton steps, takes the
+inverse Hessian there for its metric, starts again at twice the spread that it promises, and moves
+by leapfrog with a fixed number of steps. Nothing depends on the data but the numbers, so lanes
+never wait for each other. Whitened, a trajectory of length pi / 2 gives independent draws of what
+is normal. Chains that find different modes, or a posterior that is far from normal, fail the gates;
+their data sets go to NUTS in lockstep, and then to NUTS alone.
 
 Neal (2011), arXiv 1206.1901.
 """
@@ -36,7 +38,8 @@ DAMPING = 8.0  # factor on the damping after a step that was better or worse
 SPREAD = 2.0  # starts, in posterior sds as the Hessian promises them
 SOFT = 1e-4  # least curvature: a direction flatter than that is left to the gates
 DIVERGED = 1e3  # energy error that no rounding explains
-LENGTH = 2.2  # longest trajectory: pi / 2 for a normal law, more for tails that are wider than the mode says
+# longest trajectory: pi / 2 for a normal law, more for tails that are wider than the mode says
+LENGTH = 2.2
 JITTER = 0.2  # of the step size, against trajectories that return to where they began
 DENSE = 300  # latents up to which a Hessian is worth its cost
 
@@ -49,7 +52,8 @@ class Hmc(Mcmc):
 
     Attributes:
         steps: leapfrog steps of a trajectory.
-        target_accept: mean acceptance probability below which the step size shrinks from its largest value, `LENGTH` / steps.
+        target_accept: mean acceptance probability below which the step size shrinks from its
+            largest value, `LENGTH` / steps.
     """
 
     warmup: int = 100
@@ -79,7 +83,9 @@ class Hmc(Mcmc):
 
 @lru_cache(maxsize=16)
 def _sampler(model: Any, *, warmup: int, draws: int, steps: int, target_accept: float) -> Sampler:
-    """Compiled keys (dataset, chain), data -> latents (dataset, chain, draw, *event), energy and divergence of every draw."""
+    """Compiled keys (dataset, chain), data -> latents (dataset, chain, draw, *event),
+    energy and divergence of every draw.
+    """
 
     def chain(
         key: jax.Array, data: dict[str, jax.Array]
@@ -172,7 +178,9 @@ def walk(
     steps: int,
     target_accept: float,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Draws (draw, latent), their energies and whether a trajectory diverged; all random numbers are made at once."""
+    """Draws (draw, latent), their energies and whether a trajectory diverged;
+    all random numbers are made at once.
+    """
     for_start, for_momentum, for_step, for_choice = jax.random.split(key, 4)
     total = warmup + draws
     longest = math.log(LENGTH / steps)

@@ -1,8 +1,10 @@
-"""The second route of hidden Markov models: the junction tree of the network that a sequence unrolls to.
+"""The second route of hidden Markov models:
+the junction tree of the network that a sequence unrolls to.
 
-The network has a node for every state and every observation. Where data sets differ in their tables, the number of the data
-set is one more node, a parent of all of them that is always observed; a normal number is evidence on a node of two states that
-depends on the state. No formula of the filter is used.
+The network has a node for every state and every observation. Where data sets differ in their
+tables, the number of the data set is one more node, a parent of all of them that is always
+observed; a normal number is evidence on a node of two states that depends on the state.
+No formula of the filter is used.
 """
 
 from __future__ import annotations
@@ -74,7 +76,8 @@ def _chunks(model: HMM, data: Data) -> Iterator[Data]:
     """Data sets that are propagated through one network."""
     size = max(len(data.index), 1)
     if _differ(model):
-        # a network counts each table at the width of its widest node, which is the number of the data set
+        # a network counts each table at the width of its widest node,
+        # which is the number of the data set
         rows_of_each = 2 * model.states * (int(data.positions.max(initial=0)) + 1)
         size = max(1, math.isqrt(MAX_ENTRIES // rows_of_each) - 1)
     for rows in successive_chunks(len(data.index), size):
@@ -107,7 +110,9 @@ def _unrolled(model: HMM, data: Data) -> tuple[BayesianNetwork, IntArray]:
 
 
 def _evidence(model: HMM, data: Data, longest: int) -> tuple[list[Array], IntArray]:
-    """A table (dataset, state, code) for each observation, and what is observed, (dataset, time)."""
+    """A table (dataset, state, code) for each observation, and what is observed,
+    (dataset, time).
+    """
     if model.symbols:
         return [data.arrays["emission"]] * longest, data.arrays["y"][:, :longest]
     log_likelihoods = model.log_likelihoods(data, longest)
@@ -137,7 +142,9 @@ def _known(model: HMM, longest: int) -> BayesianNetwork:
 
 
 def _network(tables: Tables, emissions: list[Array], datasets: int) -> BayesianNetwork:
-    """The network of tables that each data set has for itself: its number is a parent of every node."""
+    """The network of tables that each data set has for itself:
+    its number is a parent of every node.
+    """
     number = tables.initial.shape[-1]
     nodes: list[str] = [NUMBER]
     parents: dict[str, list[str]] = {}

@@ -1,8 +1,9 @@
 """Exact Bayes for short sequences of a hidden Markov model, by a sum over all paths of its states.
 
-Known parameters give each path its probability. Unknown ones, with Dirichlet rows, integrate out along a path as in Polya's
-urn: after c moves from i, of which c_j went to j, the next goes to j with probability (alpha + c_j) / (S alpha + c), and alike
-for the symbols. The number of paths is S^T.
+Known parameters give each path its probability. Unknown ones, with Dirichlet rows, integrate out
+along a path as in Polya's urn: after c moves from i, of which c_j went to j, the next goes to j
+with probability (alpha + c_j) / (S alpha + c), and alike for the symbols.
+The number of paths is S^T.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class HmmPaths:
         longest = int(data.positions.max(initial=0))
         paths = model.states ** (longest + 1)
         if paths > LARGEST:
-            reason = f"{model.states} states and {longest} observations have {paths:.1e} paths, more than {LARGEST:.0e}"
+            reason = (
+                f"{model.states} states and {longest} observations have {paths:.1e} paths, more "
+                f"than {LARGEST:.0e}"
+            )
             raise ReferenceRefused(name_of(self), [reason])
         chunks = successive_chunks(len(data.index), max(1, CELLS // paths))
         parts = [_answered(self, model, data.select(chunk)) for chunk in chunks]
@@ -55,7 +59,9 @@ class HmmPaths:
 
 
 def _answered(engine: Any, model: HMM, data: Data) -> tuple[Predictive, Array]:
-    """The predictive (dataset, position, query) and the states' posterior (dataset, position, time, value)."""
+    """The predictive (dataset, position, query) and the states' posterior (dataset, position,
+    time, value).
+    """
     grow: Any = _Urn(model, data) if model.parameters == DIRICHLET else _Chain(model, data)
     longest = int(data.positions.max(initial=0))
     datasets, times = data.arrays["y"].shape
@@ -113,14 +119,18 @@ class _Chain:
 
 
 class _Urn:
-    """Factors of a path when the rows are integrated out; the counts of moves are those of the path, whatever is seen."""
+    """Factors of a path when the rows are integrated out;
+    the counts of moves are those of the path, whatever is seen.
+    """
 
     def __init__(self, model: HMM, data: Data) -> None:
         self.model, self.alpha = model, model.concentration
         self.y = data.arrays["y"]
 
     def moves(self, states: IntArray) -> Array:
-        """(alpha + moves to the state) / (S alpha + moves) from where the path is, (1, path, state)."""
+        """(alpha + moves to the state) / (S alpha + moves) from where the path is, (1,
+        path, state).
+        """
         number = self.model.states
         if not states.shape[1]:
             return np.full((1, 1, number), 1 / number)
@@ -131,7 +141,9 @@ class _Urn:
         return ((counts + self.alpha) / total)[None]
 
     def likelihood(self, states: IntArray, t: int) -> Array:
-        """(alpha + times that the symbol was emitted) / (K alpha + times) by the last state, (dataset, path)."""
+        """(alpha + times that the symbol was emitted) / (K alpha + times) by the last state,
+        (dataset, path).
+        """
         here = states[:, :-1] == states[:, -1:]
         same = self.y[:, :t] == self.y[:, t : t + 1]
         counts = same.astype(np.float64) @ here.T

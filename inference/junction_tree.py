@@ -1,7 +1,9 @@
-"""All single-node posteriors of a network with known tables, by a compiled junction tree over a batch of evidence.
+"""All single-node posteriors of a network with known tables,
+by a compiled junction tree over a batch of evidence.
 
-The tree is compiled once for all rows. Where that is dearer, rows are grouped by the nodes they observe, and each group gets a
-tree of its own in which observed nodes are gone: slices of their children's tables are inputs then.
+The tree is compiled once for all rows. Where that is dearer, rows are grouped by the nodes they
+observe, and each group gets a tree of its own in which observed nodes are gone:
+slices of their children's tables are inputs then.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class JunctionTree:
     Evidence is (row, M) with -1 for what is not observed. Every result is exact up to rounding.
 
     Attributes:
-        memory: most memory in GiB that the tables of one lane may take; what needs more is refused before any allocation.
+        memory: most memory in GiB that the tables of one lane may take;
+            what needs more is refused before any allocation.
     """
 
     memory: float = 1.0
@@ -66,7 +69,8 @@ class JunctionTree:
         model = known_network(self, task, data)
         probs, log_evidence, roundings = self._posteriors(model, data.arrays["evidence"])
         require_possible(self, log_evidence)
-        # numerator and denominator of a posterior both pass at most so many roundings, of half an EPS each
+        # numerator and denominator of a posterior both pass at most so many roundings,
+        # of half an EPS each
         certificate = certify(self.method, EPS * (roundings + 1), roundings=roundings)
         return Branch(at_positions(probs, data), certificate)
 
@@ -95,7 +99,9 @@ class JunctionTree:
     def draws(
         self, model: BayesianNetwork, evidence: IntArray, *, draws: int, seed: int
     ) -> IntArray:
-        """Independent complete rows from P(all nodes | evidence), (row, draw, M); a function of seed and row number."""
+        """Independent complete rows from P(all nodes | evidence), (row, draw, M);
+        a function of seed and row number.
+        """
         uniforms = []
         for number in range(len(evidence)):
             rng = np.random.default_rng([seed, STREAM, number])
@@ -110,7 +116,9 @@ class JunctionTree:
         return out.reshape(len(evidence), draws, -1)
 
     def most_probable(self, model: BayesianNetwork, evidence: IntArray) -> tuple[IntArray, Array]:
-        """The complete row of highest probability that agrees with the evidence, (row, M), and its log probability, (row,)."""
+        """The complete row of highest probability that agrees with the evidence, (row, M),
+        and its log probability, (row,).
+        """
         out = np.empty_like(evidence)
         log_prob = np.empty(len(evidence))
         for rows, lanes in self._chunks(model, evidence):
@@ -119,7 +127,9 @@ class JunctionTree:
         return out, log_prob
 
     def _posteriors(self, model: BayesianNetwork, evidence: IntArray) -> tuple[Array, Array, int]:
-        """Posteriors (row, M, K), log P(evidence) (row,), and how many roundings a result passes at most."""
+        """Posteriors (row, M, K), log P(evidence) (row,),
+        and how many roundings a result passes at most.
+        """
         datasets, nodes = len(evidence), len(model.nodes)
         out = np.zeros((datasets, nodes * model.width))
         log_evidence = np.empty(datasets)
@@ -218,7 +228,9 @@ def _libraries() -> ThreadpoolController:
 
 
 def _invert(level: Array, clique: int, weights: Array) -> IntArray:
-    """A category for each row of unnormalised weights (row, category) by inversion of the clique's uniform level."""
+    """A category for each row of unnormalised weights (row,
+    category) by inversion of the clique's uniform level.
+    """
     above = np.cumsum(weights, axis=1)
     reached = level[:, clique, None] * above[:, -1:] >= above[:, :-1]
     return np.asarray(reached.sum(1))

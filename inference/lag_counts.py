@@ -1,9 +1,11 @@
-"""Exact Bayes for mixture-of-transition weights by a dynamic programme over how often each lag was used.
+"""Exact Bayes for mixture-of-transition weights by a dynamic programme over how often each lag was
+used.
 
-Writing the likelihood as a sum over which lag produced each symbol, the weights integrate out as in Polya's urn: given
-counts c of the lags used so far, the next symbol uses lag g with probability (alpha + c_g) / (m alpha + n). The posterior
-of the counts is filtered forwards, and E[lambda_g | y] = sum_c w_c (alpha + c_g) / (m alpha + n). The state
-space has about n^(m-1) cells. No grid and no polynomial is shared with the quadrature that it checks.
+Writing the likelihood as a sum over which lag produced each symbol, the weights integrate out as in
+Polya's urn: given counts c of the lags used so far, the next symbol uses lag g with probability
+(alpha + c_g) / (m alpha + n). The posterior of the counts is filtered forwards, and E[lambda_g | y]
+= sum_c w_c (alpha + c_g) / (m alpha + n). The state space has about n^(m-1) cells.
+No grid and no polynomial is shared with the quadrature that it checks.
 """
 
 from __future__ import annotations
@@ -63,7 +65,9 @@ class LagCounts:
         return Branch(answer, certify(self.method, rounding + lost), {"weights": weights})
 
     def _moments(self, factors: Array, alpha: float) -> tuple[Array, Array, Array]:
-        """First and second raw moment of the weights after 0, 1, ... factors (dataset, factor, lag), and the log evidence."""
+        """First and second raw moment of the weights after 0, 1, ...
+        factors (dataset, factor, lag), and the log evidence.
+        """
         datasets, length, lags = factors.shape
         cells = (length + 1) ** (lags - 1)
         if cells > LARGEST:
@@ -84,7 +88,8 @@ class LagCounts:
 def _filter(factors: jax.Array, alpha: float) -> jax.Array:
     """Raw moments and log probability of each symbol (dataset, factor + 1, 2 lag + 1).
 
-    Cells are indexed by the counts of all lags but the last; those that no sequence reaches have weight zero.
+    Cells are indexed by the counts of all lags but the last;
+    those that no sequence reaches have weight zero.
     """
     length, lags = factors.shape[1:]
     box = (length + 1,) * (lags - 1)

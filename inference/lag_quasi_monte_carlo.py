@@ -1,16 +1,19 @@
-"""Bayes for mixture-of-transition weights with many lags, at every prefix, by randomised quasi-Monte Carlo.
+"""Bayes for mixture-of-transition weights with many lags, at every prefix,
+by randomised quasi-Monte Carlo.
 
-Prefixes are read in blocks of doubling length. The proposal of a block is an equal mixture of two fits to the posterior, at its
-first and at its last prefix. Fits live on the sphere, lambda = s^2, where the density is s^(2 alpha - 1) times the likelihood:
-square roots make Dirichlet and multinomial laws nearly normal, and a face of the simplex cuts a fit off instead of drawing
-it out into an exponential tail, as logarithms do. In the plane that touches the sphere at the mode, whitened by the
-curvature, each coordinate has Student's t law with 4 degrees of freedom. One set of points serves all prefixes of its block;
-only its weights are updated.
+Prefixes are read in blocks of doubling length. The proposal of a block is an equal mixture of two
+fits to the posterior, at its first and at its last prefix. Fits live on the sphere, lambda = s^2,
+where the density is s^(2 alpha - 1) times the likelihood: square roots make Dirichlet and
+multinomial laws nearly normal, and a face of the simplex cuts a fit off instead of drawing it out
+into an exponential tail, as logarithms do. In the plane that touches the sphere at the mode,
+whitened by the curvature, each coordinate has Student's t law with 4 degrees of freedom. One set of
+points serves all prefixes of its block; only its weights are updated.
 
-The points are Sobol' points under independent digital shifts. The shifts make independent unbiased replicates: they give the
-error bar, and two halves of them give the pair of estimates whose difference corrects a comparison. A sequence whose weights
-are too uneven (effective sample size, Pareto's k) is run again with four times the points, and counts against `max_refused`
-if it fails again.
+The points are Sobol' points under independent digital shifts. The shifts make independent unbiased
+replicates: they give the error bar, and two halves of them give the pair of estimates whose
+difference corrects a comparison. A sequence whose weights are too uneven (effective sample size,
+Pareto's k) is run again with four times the points,
+and counts against `max_refused` if it fails again.
 
 Owen (1997), doi 10.1214/aos/1031594731; Vehtari et al., arXiv 1507.02646 (Pareto's k).
 """
@@ -48,7 +51,9 @@ from veribayes.statistics.pareto import tail_shape, tail_size
 from veribayes.tree import Branch, Certificate, Data, IntArray
 from veribayes.tree.method import Method
 
-REPLICATES = 16  # fewer make the error bar itself uncertain: its z-scores would be Student's t with 7 degrees of freedom at 8
+# fewer make the error bar itself uncertain:
+# its z-scores would be Student's t with 7 degrees of freedom at 8
+REPLICATES = 16
 MIN_ESS = 200.0  # points; the error bar is an asymptotic statement
 TAIL_LIMIT = 0.5  # Pareto's k of the weights from which an average has no variance
 SEGMENT = 16  # symbols between returns to log space, and the first block
@@ -74,7 +79,10 @@ class LagQuasiMonteCarlo:
         require_positive(self, points=self.points)
         enough = self.points >= 512 and self.points & (self.points - 1) == 0
         if not enough or not 0 <= self.max_refused < 1:
-            wanted = f"points, a power of two >= 512, and max_refused in [0, 1) for the engine '{name_of(self)}'"
+            wanted = (
+                "points, a power of two >= 512, and max_refused in [0, 1) for the engine "
+                f"'{name_of(self)}'"
+            )
             raise InputError(wanted, f"{self.points}, {self.max_refused}")
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
@@ -202,10 +210,12 @@ def _at_positions(prefixes: tuple[Array, ...], positions: IntArray) -> PrefixMom
 
 
 def _moderated(mcse: Array, sd: Array) -> Array:
-    """Standard errors (..., lag) whose squares, in posterior variances, are drawn halfway to their mean over the lags.
+    """Standard errors (..., lag) whose squares, in posterior variances,
+    are drawn halfway to their mean over the lags.
 
-    Sixteen replicates now and then agree by chance: of 3,200 weights one had a third of its true standard error and lay 7.2 of
-    them off. Lags of a sequence have like errors in their own sds (Smyth 2004, doi 10.2202/1544-6115.1027).
+    Sixteen replicates now and then agree by chance: of 3,200 weights one had a third of its true
+    standard error and lay 7.2 of them off. Lags of a sequence have like errors in their own sds
+    (Smyth 2004, doi 10.2202/1544-6115.1027).
     """
     square = (mcse / np.maximum(sd, TINY)) ** 2
     return sd * np.sqrt((square + square.mean(-1, keepdims=True)) / 2)
@@ -225,7 +235,8 @@ def _integers(u: Array | jax.Array) -> jax.Array:
 def _sequences(
     factors: jax.Array, shift: jax.Array, net: jax.Array, ends: jax.Array, alpha: float, tail: int
 ) -> Any:
-    """After each factor: mean weights of both halves, second moment, mcse, ess; and the largest weights after each block.
+    """After each factor: mean weights of both halves, second moment, mcse, ess;
+    and the largest weights after each block.
 
     Args:
         factors: (dataset, time, lag).
@@ -271,7 +282,9 @@ def _pairs(fits: jax.Array) -> jax.Array:
 
 
 def _likelihood(a: jax.Array, share: jax.Array) -> jax.Array:
-    """sum_g a_g share_g at every point; written out it fuses with what follows, a matrix product does not."""
+    """sum_g a_g share_g at every point; written out it fuses with what follows,
+    a matrix product does not.
+    """
     likelihood = a[0] * share[0]
     for g in range(1, len(share)):
         likelihood = likelihood + a[g] * share[g]

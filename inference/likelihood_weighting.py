@@ -1,8 +1,9 @@
 """Single-node posteriors of a network of any size with known tables, by weighted forward draws.
 
-Nodes are drawn in topological order, observed ones are set, and a draw weighs what their tables say of them (Fung & Chang
-1990; Shachter & Peot 1990). Where the evidence is unlikely under the draws few of them count: the gate is the effective
-sample size of each row of evidence, (sum of weights)^2 / sum of squared weights.
+Nodes are drawn in topological order, observed ones are set, and a draw weighs what their tables say
+of them (Fung & Chang 1990; Shachter & Peot 1990). Where the evidence is unlikely under the draws
+few of them count: the gate is the effective sample size of each row of evidence,
+(sum of weights)^2 / sum of squared weights.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from veribayes.predictive import Array
 from veribayes.tree import Branch, Certificate, Data, IntArray
 from veribayes.tree.method import Method
 
-ESS = 400.0  # effective draws in each of two independent runs that a row of evidence needs; the gate of MCMC too
+# effective draws in each of two independent runs that a row of evidence needs; the gate of MCMC too
+ESS = 400.0
 STREAM = zlib.crc32(b"likelihood_weighting")  # never the numbers that a simulator has used
 
 
@@ -30,7 +32,8 @@ STREAM = zlib.crc32(b"likelihood_weighting")  # never the numbers that a simulat
 class LikelihoodWeighting:
     """Two independent runs of `draws` for each row; a function of the seed and the row's number.
 
-    Standard error of a probability p: sqrt(p (1 - p) / ESS), twice the ESS of one run for their average.
+    Standard error of a probability p: sqrt(p (1 - p) / ESS),
+    twice the ESS of one run for their average.
 
     Attributes:
         draws: weighted draws of each run.
@@ -76,7 +79,9 @@ class LikelihoodWeighting:
 
 
 def _weighted(model: BayesianNetwork, evidence: IntArray, level: Array) -> tuple[Array, float]:
-    """Weighted shares of the states of each node (M, K), and the effective sample size, from uniforms (M, draw)."""
+    """Weighted shares of the states of each node (M, K), and the effective sample size,
+    from uniforms (M, draw).
+    """
     states, log_weight = _drawn(model, evidence, level)
     largest = log_weight.max()
     weight = np.exp(log_weight - largest) if np.isfinite(largest) else np.zeros_like(log_weight)
@@ -91,7 +96,9 @@ def _weighted(model: BayesianNetwork, evidence: IntArray, level: Array) -> tuple
 
 
 def _drawn(model: BayesianNetwork, evidence: IntArray, level: Array) -> tuple[IntArray, Array]:
-    """States (M, draw) that agree with the evidence, and the log probability of the evidence given what was drawn, (draw,)."""
+    """States (M, draw) that agree with the evidence,
+    and the log probability of the evidence given what was drawn, (draw,).
+    """
     draws = level.shape[1]
     states = np.empty(level.shape, dtype=np.int64)
     log_weight = np.zeros(draws)

@@ -1,4 +1,5 @@
-"""No-U-turn sampling of any model's NumPyro program: in lockstep, then alone and longer where the gates are not passed.
+"""No-U-turn sampling of any model's NumPyro program:
+in lockstep, then alone and longer where the gates are not passed.
 
 Hoffman & Gelman (2014), arXiv 1111.4246; Phan et al. (2019), arXiv 1912.11554.
 """
@@ -47,7 +48,9 @@ class Nuts(Mcmc):
             raise InputError(wanted, f"{self.target_accept}")
 
     def ladder(self, task: Task) -> Sequence[Rung]:
-        """All data sets together; those that fail once more, each in a run of its own, where twice as long can help."""
+        """All data sets together; those that fail once more, each in a run of its own,
+        where twice as long can help.
+        """
         del task  # the same for every model
         sampler = partial(
             _sampler,
@@ -76,7 +79,9 @@ class Nuts(Mcmc):
 
 @lru_cache(maxsize=16)
 def _sampler(model: Any, *, warmup: int, draws: int, target_accept: float, depth: Any) -> Sampler:
-    """Compiled keys (dataset, chain), data -> latents (dataset, chain, draw, *event), energy and divergence of every draw."""
+    """Compiled keys (dataset, chain), data -> latents (dataset, chain, draw, *event),
+    energy and divergence of every draw.
+    """
 
     def chain(
         key: jax.Array, data: dict[str, jax.Array]

@@ -1,9 +1,11 @@
-"""All single-node posteriors of a network with known tables by pgmpy: an auditor that shares no code with ours.
+"""All single-node posteriors of a network with known tables by pgmpy:
+an auditor that shares no code with ours.
 
-One query a node and row, milliseconds each. pgmpy gets numbered nodes and states and float64 tables that were checked
-before: its readers keep float32 and let wrong tables pass, names of states decide the order of its answers, and its belief
-propagation fails on some published networks (none of them is used). It answers even where the evidence is impossible, since
-it drops tables whose nodes are all observed: P(evidence) is therefore asked for too, node after node.
+One query a node and row, milliseconds each. pgmpy gets numbered nodes and states and float64 tables
+that were checked before: its readers keep float32 and let wrong tables pass, names of states decide
+the order of its answers, and its belief propagation fails on some published networks (none of them
+is used). It answers even where the evidence is impossible, since it drops tables whose nodes are
+all observed: P(evidence) is therefore asked for too, node after node.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ class Pgmpy:
     """pgmpy's `VariableElimination`, with its default (greedy) order of contraction.
 
     Attributes:
-        memory: GiB that the tables of our own elimination order for a row would take; rows that need more are refused, since
-            pgmpy allocates without asking.
+        memory: GiB that the tables of our own elimination order for a row would take; rows that
+            need more are refused, since pgmpy allocates without asking.
     """
 
     memory: float = 1.0
@@ -54,7 +56,8 @@ class Pgmpy:
             peer = _peer(model)
             for number, row in enumerate(evidence):
                 self._row(peer, row, probs[number], number)
-        # its order of summation is its own affair: an estimate, from as many roundings as there are states
+        # its order of summation is its own affair:
+        # an estimate, from as many roundings as there are states
         bound = EPS * (len(model.nodes) + int(model.cardinalities.sum()))
         return Branch(at_positions(probs, data), certify(self.method, bound, kind="estimate"))
 
@@ -74,8 +77,10 @@ class Pgmpy:
             out[node, : len(values)] = values
 
     def _require_memory(self, model: BayesianNetwork, row: IntArray) -> None:
-        families = [(*parents, node) for node, parents in enumerate(model.parents)]
-        scopes = [tuple(v for v in family if row[v] < 0) for family in families]
+        scopes = []
+        for node, parents in enumerate(model.parents):
+            hidden = [v for v in (*parents, node) if row[v] < 0]
+            scopes.append(tuple(hidden))
         sizes = [clique.entries for clique in buckets(scopes, model.cardinalities.tolist())]
         require_memory(self, max(sizes, default=1), 16 * sum(sizes), self.memory)
 

@@ -1,9 +1,11 @@
-"""Exact posterior predictive of tables learnt from complete rows, by Gaussian quadrature over one probability.
+"""Exact posterior predictive of tables learnt from complete rows,
+by Gaussian quadrature over one probability.
 
-Under every prior of the family the probability p of one state has a marginal prior with known moments: Beta for Dirichlet
-rows (Gauss-Jacobi), uniform pieces for intervals (Gauss-Legendre). The likelihood p^(n_v) (1 - p)^(n - n_v) is a polynomial of
-degree n, so n / 2 + 1 nodes integrate it times p exactly, as a sum of positive terms. Rows are counted by comparison with
-the query, and neither counts nor integrals share code with the conjugate engine that this one checks.
+Under every prior of the family the probability p of one state has a marginal prior with known
+moments: Beta for Dirichlet rows (Gauss-Jacobi), uniform pieces for intervals (Gauss-Legendre). The
+likelihood p^(n_v) (1 - p)^(n - n_v) is a polynomial of degree n, so n / 2 + 1 nodes integrate it
+times p exactly, as a sum of positive terms. Rows are counted by comparison with the query, and
+neither counts nor integrals share code with the conjugate engine that this one checks.
 """
 
 from __future__ import annotations
@@ -69,7 +71,9 @@ def _parents(model: BayesianNetwork, query: RowQuery) -> Mask:
 
 
 def _means(prior: RowPrior, counts: IntArray) -> Array:
-    """Posterior mean of every state's probability given counts (..., K), by the pairs (n_v, n - n_v) that occur."""
+    """Posterior mean of every state's probability given counts (..., K), by the pairs (n_v,
+    n - n_v) that occur.
+    """
     total = counts.sum(-1, keepdims=True)
     of_state = np.stack([counts, total - counts], -1).reshape(-1, 2)
     pairs, which = np.unique(of_state, axis=0, return_inverse=True)

@@ -1,6 +1,7 @@
 """Exact Gaussian process regression by observing one point after another, without a factorisation.
 
-The joint normal of f at the context points and the queries is conditioned on y_i = f_i + noise, one i at a time:
+The joint normal of f at the context points and the queries is conditioned on y_i = f_i + noise, one
+i at a time:
     gain = C_i / (C_ii + s^2),   m <- m + gain (y_i - m_i),   C <- C - gain C_i^T,
 and p(y_i | before) = N(y_i; m_i, C_ii + s^2) multiplies up to the evidence.
 """

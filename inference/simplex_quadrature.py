@@ -1,19 +1,23 @@
-"""Exact Bayes for mixture-of-transition weights at every prefix, by Gauss-Jacobi quadrature on the simplex.
+"""Exact Bayes for mixture-of-transition weights at every prefix,
+by Gauss-Jacobi quadrature on the simplex.
 
-Stick-breaking turns lambda ~ Dirichlet(alpha, ..., alpha) into independent v_j ~ Beta(alpha, alpha (m - j)). The likelihood
-of a prefix of n symbols is a polynomial of degree n - m in lambda whose coefficients are not negative, because they are sums
-of products of probabilities. Two things follow.
+Stick-breaking turns lambda ~ Dirichlet(alpha, ..., alpha) into independent v_j ~ Beta(alpha, alpha
+(m - j)). The likelihood of a prefix of n symbols is a polynomial of degree n - m in lambda whose
+coefficients are not negative, because they are sums of products of probabilities.
+Two things follow.
 
-The number of nodes is chosen by certificate. Every monomial lambda^c is a product over the axes of v_j^c (1 - v_j)^d, so the
-relative error of the quadrature is at most the largest one on such products, whatever the data and the matrix are. With N
-nodes an axis it behaves like 2 exp(-2 N^2 / n), and N >= (n - m + 3) / 2 are exact. A posterior mean is a ratio of two such
-integrals, which doubles it. Where the first lags leave a rest r, the likelihood is nearly of degree r n in how the others
-share it, and about N sqrt(r) nodes do on the axes between the first and the last: a third fewer for four lags. The largest
-error is computed with these nodes, axis by axis from the last one.
+The number of nodes is chosen by certificate. Every monomial lambda^c is a product over the axes of
+v_j^c (1 - v_j)^d, so the relative error of the quadrature is at most the largest one on such
+products, whatever the data and the matrix are. With N nodes an axis it behaves like 2 exp(-2 N^2 /
+n), and N >= (n - m + 3) / 2 are exact. A posterior mean is a ratio of two such integrals, which
+doubles it. Where the first lags leave a rest r, the likelihood is nearly of degree r n in how the
+others share it, and about N sqrt(r) nodes do on the axes between the first and the last: a third
+fewer for four lags. The largest error is computed with these nodes, axis by axis from the last one.
 
-Prefixes are read in blocks. The likelihood of a block is, in the last axis, a polynomial in Bernstein form whose coefficients
-grow symbol by symbol; the moments of the node weights with the Bernstein basis, one matrix product, give every prefix inside
-the block. All terms are positive: nothing cancels.
+Prefixes are read in blocks. The likelihood of a block is, in the last axis, a polynomial in
+Bernstein form whose coefficients grow symbol by symbol; the moments of the node weights with the
+Bernstein basis, one matrix product, give every prefix inside the block.
+All terms are positive: nothing cancels.
 """
 
 from __future__ import annotations
@@ -53,14 +57,17 @@ AFFORDABLE = (
 )
 LARGEST = 2_000_000  # nodes of any grid: 16 MB a data set
 CHUNK = 131_072  # node weights at once: 1 MB stays near the processor
-BLOCK = 5  # symbols between updates of the node weights: moments with 8 basis functions fill the vector units
+# symbols between updates of the node weights: moments with 8 basis functions fill the vector units
+BLOCK = 5
 SCALE = 1e250  # sum of the node weights: leaves 558 decades down to the smallest float
 DEPTH = math.log(SCALE) - math.log(2.3e-308)
 SPARE = 2  # nodes beyond N sqrt(r), for terms whose degree is above r n by chance
 
 
 class Plan(NamedTuple):
-    """How many nodes: `last` on the first and on the last axis; `narrow`: fewer between where there is little to share."""
+    """How many nodes: `last` on the first and on the last axis;
+    `narrow`: fewer between where there is little to share.
+    """
 
     last: int
     alpha: float
@@ -88,11 +95,14 @@ class SimplexQuadrature:
     """Gauss-Jacobi quadrature over the lag weights.
 
     Attributes:
-        nodes: nodes an axis; None: as few as the certificate allows. Where they are too few for a bound below 1e-6, the error
-            is measured against a quarter more of them, and the certificate says `estimate`: twice that change. The error of
-            the finer grid is smaller by exp(-N^2 / n), so the change is nearly the error itself; a test measures both.
-        error: bound on the error of a probability that the choice of nodes aims at, as long as the grid is affordable.
-        latents: also return the posterior moments of the weights; without them it takes a seventh less time for four lags.
+        nodes: nodes an axis; None: as few as the certificate allows. Where they are too few for a
+            bound below 1e-6, the error is measured against a quarter more of them, and the
+            certificate says `estimate`: twice that change. The error of the finer grid is smaller
+                by exp(-N^2 / n), so the change is nearly the error itself; a test measures both.
+        error: bound on the error of a probability that the choice of nodes aims at, as long as the
+            grid is affordable.
+        latents: also return the posterior moments of the weights;
+            without them it takes a seventh less time for four lags.
     """
 
     nodes: int | None = None
@@ -141,8 +151,8 @@ class SimplexQuadrature:
         return next_symbol(model, data, first), posterior
 
     def _moments(self, factors: Array, alpha: float, nodes: int) -> tuple[Array, float]:
-        """First and, with `latents`, second raw moments of the weights after 0, 1, ... factors (dataset, prefix, lag), side by
-        side; and a bound on what nodes lost."""
+        """First and, with `latents`, second raw moments of the weights after 0, 1, ... factors
+        (dataset, prefix, lag), side by side; and a bound on what nodes lost."""
         datasets, length, lags = factors.shape
         if lags == 1:
             return np.ones((datasets, length + 1, 2)), 0.0
@@ -173,7 +183,9 @@ def _degree(length: int, lags: int) -> int:
 
 @cache
 def _nodes(lags: int, degree: int, alpha: float, error: float) -> int:
-    """Fewest nodes of the first axis, up to a few, that the certificate allows; those of exactness at most."""
+    """Fewest nodes of the first axis, up to a few, that the certificate allows;
+    those of exactness at most.
+    """
     exact = degree // 2 + 1
     nodes = exact
     for aim in (error, max(error, LIMIT / 2)):
@@ -202,7 +214,9 @@ def _ratio_error(lags: int, nodes: int, degree: int, alpha: float) -> float:
 
 @cache
 def _errors(axes: int, nodes: int, degree: int, plan: Plan) -> Array:
-    """Largest relative errors of the nodes on the last axes on monomials of each total degree, (degree + 1,)."""
+    """Largest relative errors of the nodes on the last axes on monomials of each total degree,
+    (degree + 1,).
+    """
     if axes == 1:
         return monomial_errors(plan.last, degree, plan.alpha, plan.alpha)
     later = [_errors(axes - 1, n, degree, plan) for n in _later(axes, nodes, plan)]
@@ -250,7 +264,9 @@ def _rows(axes: int, nodes: int, plan: Plan) -> tuple[Array, Array, Array]:
 
 @partial(jax.jit, static_argnames="squares")
 def _filter(factors: jax.Array, grid: Grid, squares: bool) -> jax.Array:
-    """Moments of the weights after each factor, (time, dataset, lag), and with `squares` the second ones beside them."""
+    """Moments of the weights after each factor, (time, dataset, lag),
+    and with `squares` the second ones beside them.
+    """
     shares, rest, u, weight = (jnp.asarray(a) for a in grid)
     datasets, length, lags = factors.shape
     rows, nodes = weight.shape
@@ -287,7 +303,9 @@ def _filter(factors: jax.Array, grid: Grid, squares: bool) -> jax.Array:
 
 
 def _by_degree(moments: list[jax.Array]) -> dict[int, list[jax.Array]]:
-    """Moments of the node weights with the Bernstein bases from degree BLOCK + 2, which are given, down to 2."""
+    """Moments of the node weights with the Bernstein bases from degree BLOCK + 2,
+    which are given, down to 2.
+    """
     by_degree = {BLOCK + 2: moments}
     for degree in range(BLOCK + 1, 1, -1):
         by_degree[degree] = [a + b for a, b in pairwise(by_degree[degree + 1])]
@@ -303,7 +321,9 @@ def _times_linear(form: list[jax.Array], low: jax.Array, high: jax.Array) -> lis
 def _ends(
     by_degree: dict[int, list[jax.Array]], symbol: int, squares: bool
 ) -> list[list[jax.Array]]:
-    """Moments with the basis times u and times 1 - u, and with `squares` times u^2 and (1 - u)^2."""
+    """Moments with the basis times u and times 1 - u,
+    and with `squares` times u^2 and (1 - u)^2.
+    """
     ends = []
     for power in (1, 2) if squares else (1,):
         moments = by_degree[symbol + power]
@@ -325,10 +345,11 @@ def _bernstein(u: jax.Array, degree: int) -> jax.Array:
 
 
 def _lost(factors: Array, before: Array, grid: Grid) -> float:
-    """Bound on the relative weight of nodes that fell below the smallest float, and that later symbols could have brought back.
+    """Bound on the relative weight of nodes that fell below the smallest float,
+    and that later symbols could have brought back.
 
-    Relative to the others a node falls by at most the probability of the symbol over its smallest likelihood, and rises by at
-    most the largest likelihood over that probability.
+    Relative to the others a node falls by at most the probability of the symbol over its smallest
+    likelihood, and rises by at most the largest likelihood over that probability.
 
     Args:
         factors, before: likelihood terms, and the mean weights before each, (dataset, time, lag).

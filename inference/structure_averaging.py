@@ -1,9 +1,13 @@
-"""Exact posterior predictive where the graph is unknown and the order of its nodes is known, by averaging over parent sets.
+"""Exact posterior predictive where the graph is unknown and the order of its nodes is known,
+by averaging over parent sets.
 
-Given the edge probability r the nodes' parent sets are independent, and each node sums over its own:
-    E_j(r) = sum_S r^|S| (1 - r)^(j - |S|) m_j(S),   m_j(S) = marginal likelihood of the node's column given its parents S.
-r is common to the graph: its posterior takes the product over all nodes, and over the known part of the query's row. That
-product is a polynomial of degree M (M - 1) / 2 in r, which Gauss-Legendre quadrature integrates exactly.
+Given the edge probability r the nodes' parent sets are independent, and each node sums over its
+own:
+    E_j(r) = sum_S r^|S| (1 - r)^(j - |S|) m_j(S),
+    m_j(S) = marginal likelihood of the node's column given its parents S.
+r is common to the graph: its posterior takes the product over all nodes, and over the known part of
+the query's row. That product is a polynomial of degree M (M - 1) / 2 in r,
+which Gauss-Legendre quadrature integrates exactly.
 """
 
 from __future__ import annotations
@@ -37,7 +41,9 @@ CHUNK = 2**22  # cells times data sets and positions at once
 
 @dataclass(frozen=True)
 class StructureAveraging:
-    """Sums over all 2^t parent sets of every node, and quadrature over the common edge probability."""
+    """Sums over all 2^t parent sets of every node,
+    and quadrature over the common edge probability.
+    """
 
     method: ClassVar[Method] = Method.EXACT
     families: ClassVar[tuple[str, ...]] = ("bayesian_network",)
@@ -96,7 +102,9 @@ def _predict(
 
 
 def _distinct(prefixes: IntArray) -> tuple[IntArray, IntArray]:
-    """One query of each kind and the kind of each query (dataset, query, t): those cut from one row begin alike."""
+    """One query of each kind and the kind of each query (dataset, query, t):
+    those cut from one row begin alike.
+    """
     flat = prefixes.swapaxes(0, 1).reshape(prefixes.shape[1], -1)
     if not flat.size:
         none = np.zeros(len(flat), dtype=np.int64)
@@ -106,14 +114,17 @@ def _distinct(prefixes: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def _edge_rule(edges: Edges, nodes: int) -> tuple[Array, Array]:
-    """Gauss-Legendre nodes of the edge probability and logs of their weights: exact at degree nodes (nodes - 1) / 2."""
+    """Gauss-Legendre nodes of the edge probability and logs of their weights:
+    exact at degree nodes (nodes - 1) / 2.
+    """
     at, weight = beta_rule(nodes * (nodes - 1) // 4 + 1, 1.0, 1.0)
     r = edges.low + (edges.high - edges.low) * at
     return r, np.log(weight)
 
 
 class _Node:
-    """Everything about one node j given its t = j earlier ones, by parent set and edge probability r.
+    """Everything about one node j given its t = j earlier ones,
+    by parent set and edge probability r.
 
     Attributes:
         evidence: (dataset, position, r), E_j(r) up to a factor of the data set and position.
@@ -145,7 +156,9 @@ class _Node:
         self.bound = error * int(np.prod(sizes)) + rounding + 4 * EPS * j
 
     def predictive(self, states: IntArray) -> Array:
-        """sum_S r^|S| (1-r)^(t-|S|) m(S) P(state | x_S, rows): (dataset, position, query, K, r) for x (dataset, query, t)."""
+        """sum_S r^|S| (1-r)^(t-|S|) m(S) P(state | x_S, rows):
+        (dataset, position, query, K, r) for x (dataset, query, t).
+        """
         cell = cells(states, self.sizes)  # (dataset, query, 2^t)
         rows = np.arange(len(cell))[:, None, None]
         means = self.mean.swapaxes(1, 2)[rows, cell]  # (dataset, query, 2^t, position, K)
@@ -153,7 +166,9 @@ class _Node:
 
 
 def _bits(j: int) -> IntArray:
-    """Which of j nodes are in each of the 2^j parent sets, (2^j, j), the first node being the slowest axis."""
+    """Which of j nodes are in each of the 2^j parent sets, (2^j, j),
+    the first node being the slowest axis.
+    """
     number = np.arange(2**j)[:, None]
     place = np.arange(j)[::-1]
     return number >> place & 1

@@ -1,7 +1,9 @@
-"""Exact posterior predictive of a context switch: a conjugate normal where the context matters, the marginal law elsewhere.
+"""Exact posterior predictive of a context switch:
+a conjugate normal where the context matters, the marginal law elsewhere.
 
-With n values of sum S the posterior of the mean is N(S / (n + B/A), B / (n + B/A)): the prior counts as B / A values of zero.
-A hidden cue gives the mixture of both laws; the context says nothing of the cue, so its probability stays.
+With n values of sum S the posterior of the mean is N(S / (n + B/A), B / (n + B/A)): the prior
+counts as B / A values of zero. A hidden cue gives the mixture of both laws;
+the context says nothing of the cue, so its probability stays.
 """
 
 from __future__ import annotations

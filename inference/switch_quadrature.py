@@ -1,8 +1,9 @@
 """Exact posterior predictive of a context switch, by the trapezoidal rule over the mean.
 
-The posterior of mu is evaluated on a coarse grid over the prior's range, whose moments choose a fine grid of 21 nodes
-over seven and a half standard deviations on each side. For a normal integrand the rule's error at .75 standard
-deviations between nodes is below 2 exp(-35). No formula of the conjugate engine, which this one checks, is used.
+The posterior of mu is evaluated on a coarse grid over the prior's range, whose moments choose a
+fine grid of 21 nodes over seven and a half standard deviations on each side. For a normal integrand
+the rule's error at .75 standard deviations between nodes is below 2 exp(-35).
+No formula of the conjugate engine, which this one checks, is used.
 """
 
 from __future__ import annotations

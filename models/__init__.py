@@ -1,8 +1,8 @@
 """Model specifications, their simulators and their NumPyro programs.
 
 A family is one file or folder, found by its name. What it exports (`__all__`, or else its class
-alone) is an attribute of this package, imported when it is first asked for. `Design` and `Task` say where predictions are
-wanted and what is compared with what.
+alone) is an attribute of this package, imported when it is first asked for. `Design` and `Task` say
+where predictions are wanted and what is compared with what.
 
 >>> import veribayes.models as models
 >>> models.Design(positions=(1, 10, 100), queries=8).positions

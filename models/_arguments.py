@@ -124,7 +124,9 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names are different: of two with one name a reader would drop one in silence."""
+    """An object whose names are different: of two with one name a reader would drop one in
+    silence.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -148,7 +150,9 @@ def _csv(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _column(values: tuple[str, ...]) -> npt.NDArray[Any]:
-    """Integers where all are written as such, else floats; an empty cell, NA and NaN are missing."""
+    """Integers where all are written as such, else floats;
+    an empty cell, NA and NaN are missing.
+    """
     if all(WHOLE.fullmatch(v.strip()) for v in values):
         return np.array([int(v) for v in values], dtype=np.int64)
     return np.array([_cell(v.strip()) for v in values])

@@ -61,7 +61,9 @@ def defaults_of(function: Any) -> dict[str, Any]:
 
 
 def inside(function: Any) -> Any:
-    """What a wrapper wraps: the function of a partial or of a handler; None for what is no wrapper."""
+    """What a wrapper wraps: the function of a partial or of a handler;
+    None for what is no wrapper.
+    """
     if isinstance(function, partial):
         return function.func
     found = getattr(function, "fn", None)

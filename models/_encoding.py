@@ -74,8 +74,16 @@ SINGLE = (
     Language("koi8-r", (CYRILLIC,), 0.75),
     Language("cp1253", (GREEK,), 0.75),
 )
-SHOWN = {"cp1251": "WINDOWS-1251", "cp1253": "WINDOWS-1253", "koi8-r": "KOI8-R", "shift_jis": "SHIFT_JIS",
-         "euc_jp": "EUC-JP", "euc_kr": "EUC-KR", "gbk": "GBK", "big5": "BIG5"}  # fmt: skip
+SHOWN = {
+    "cp1251": "WINDOWS-1251",
+    "cp1253": "WINDOWS-1253",
+    "koi8-r": "KOI8-R",
+    "shift_jis": "SHIFT_JIS",
+    "euc_jp": "EUC-JP",
+    "euc_kr": "EUC-KR",
+    "gbk": "GBK",
+    "big5": "BIG5",
+}
 WORDS, BEYOND = re.compile(rb"[A-Za-z\x80-\xff]+"), bytes(range(0x80, 0x100))
 HALF = 0.5  # of what is beyond ASCII, if it is the letters of Latin words
 

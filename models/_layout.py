@@ -1,7 +1,9 @@
-"""The columns of a family's data: what each array means, so that nobody has to guess it from a name.
+"""The columns of a family's data: what each array means,
+so that nobody has to guess it from a name.
 
-A layout says which arrays are observations, what a query is made of, which of them all data sets of a batch share, and whether
-the order of the observations means anything. Everything that asks about contexts (reordering, cutting, growing them) asks here.
+A layout says which arrays are observations, what a query is made of, which of them all data sets of
+a batch share, and whether the order of the observations means anything.
+Everything that asks about contexts (reordering, cutting, growing them) asks here.
 """
 
 from __future__ import annotations
@@ -27,8 +29,10 @@ class Column:
 
     Attributes:
         name: key in `Data.arrays`.
-        role: `observation` (counted along the axis after the data set, unless the layout has slots); `query`; `given` (for the
-            data set as a whole: covariates, parameters in a header); `mask` or `time` of the observations.
+        role: `observation` (counted along the axis after the data set, unless the layout has
+            slots); `query`; `given` (for the
+            data set as a whole: covariates, parameters in a header); `mask` or `time` of the
+                observations.
         dims: names of the axes after the data set.
         values: `category` or `real`.
         shared: all data sets of a batch have it in common, so that it has no axis for them.
@@ -47,10 +51,11 @@ class Layout:
 
     Attributes:
         columns: in the order in which they are shown.
-        order: `set`: observations are exchangeable; `sequence`: each follows from those before it; `slots`: places that are
-            filled or not.
+        order: `set`: observations are exchangeable; `sequence`: each follows from those before it;
+            `slots`: places that are filled or not.
         one, several: the words for an observation, such as `row in the context`.
-        tokens: the token part of a transformer that reads such data; empty: the one that fits the columns, see `reader`.
+        tokens: the token part of a transformer that reads such data;
+            empty: the one that fits the columns, see `reader`.
     """
 
     columns: tuple[Column, ...]
@@ -75,15 +80,18 @@ class Layout:
 
     @property
     def listed(self) -> tuple[str, ...]:
-        """Names of the columns that count observations one by one; none where places are filled or not."""
+        """Names of the columns that count observations one by one;
+        none where places are filled or not.
+        """
         return () if self.order == "slots" else self.names("observation")
 
     @property
     def reader(self) -> str:
-        """The token part that reads such data: the one that is named, or by the columns; empty where none fits.
+        """The token part that reads such data: the one that is named, or by the columns;
+        empty where none fits.
 
-        A set of observations with queries, or without, is one of vectors, in which codes of categories are numbers; a sequence
-        of categories is one of symbols.
+        A set of observations with queries, or without, is one of vectors, in which codes of
+        categories are numbers; a sequence of categories is one of symbols.
         """
         if self.tokens:
             return self.tokens
@@ -97,7 +105,9 @@ class Layout:
         return ""
 
     def queries(self, arrays: Mapping[str, npt.NDArray[Any]]) -> int:
-        """Number of queries a data set: the length of the first column that is a query, one where there is none."""
+        """Number of queries a data set: the length of the first column that is a query,
+        one where there is none.
+        """
         for column in self.columns:
             if column.role == "query":
                 return int(arrays[column.name].shape[0 if column.shared else 1])
@@ -133,7 +143,9 @@ class Layout:
         return replace(data, arrays=arrays)
 
     def latest(self, data: Data, count: int) -> Data:
-        """The data with `count` observations: the last of a sequence, and the first of a set, whose order means nothing."""
+        """The data with `count` observations: the last of a sequence, and the first of a set,
+        whose order means nothing.
+        """
         cut = replace(data, positions=np.array([count]))
         if self.order != "sequence":
             return cut

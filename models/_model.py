@@ -112,6 +112,12 @@ class Model(ABC):
         """The model that `spec` describes, where `described` says that there is one."""
         raise InputError("a model that a file can describe", f"'{cls.kind}'")
 
+    def altered(self, changes: Mapping[str, Any]) -> Model:
+        """The model with some fields of its specification replaced,
+        for example by a wrong prior.
+        """
+        return self.from_spec({**self.spec(), **changes})
+
     @abstractmethod
     def default_design(self) -> Design:
         """Where predictions are wanted unless a task says otherwise."""
@@ -140,7 +146,9 @@ class Model(ABC):
 
     @abstractmethod
     def program_data(self, data: Data, position: int) -> dict[str, npt.NDArray[Any]]:
-        """Keyword arguments of `program` for every data set at one position, first axis `dataset`."""
+        """Keyword arguments of `program` for every data set at one position,
+        first axis `dataset`.
+        """
 
     @abstractmethod
     def latent_mask(self, data: Data, position: int) -> dict[str, npt.NDArray[np.bool_]]:
@@ -265,7 +273,9 @@ class Model(ABC):
         return {}
 
     def distance(self, context: Any, query: Any) -> Distance:
-        """How far each observation lies from each query: by default its place, counted from the last."""
+        """How far each observation lies from each query:
+        by default its place, counted from the last.
+        """
         del query  # every query stands behind the last observation
         length = _length(context)
         back = np.arange(length)[::-1]

@@ -223,7 +223,9 @@ class Tokens:
             self.fail(f"'{sign}'", repr(token.text[:LONG]), token.start, remedy)
 
     def raw(self, ends: str, *, comments: bool = True) -> str:
-        """Text without its comments up to one of `ends`, which must be a semicolon and is skipped."""
+        """Text without its comments up to one of `ends`,
+        which must be a semicolon and is skipped.
+        """
         found, self.at = self.syntax.value(self.text, self.at, ends, comments=comments)
         self.expect(";")
         return found

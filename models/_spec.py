@@ -100,7 +100,7 @@ def kinds() -> dict[str, type[Model]]:
 
 def replaced(model: Model, changes: Mapping[str, Any]) -> Model:
     """The model with some fields of its specification replaced, for example by a wrong prior."""
-    return model_from_spec({"kind": model.kind, **model.spec(), **changes})
+    return model.altered(changes)
 
 
 def task_of(model: Model, *, name: str = "custom", **changes: Any) -> Task:

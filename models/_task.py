@@ -24,7 +24,7 @@ from veribayes.models._model import Model
 from veribayes.tree import Simulation
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")  # names become folders
-MAX_POSITIONS = 12
+POSITIONS = 12  # that a task may have unless its design says more
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,18 @@ class Design:
     """Where predictions are wanted.
 
     Attributes:
-        positions: context sizes, increasing; a task has at most twelve, training may ask for every
-            prefix.
+        positions: context sizes, increasing; a task has at most `budget`, training may ask for
+            every prefix.
         queries: queries a data set (families with one query, or one query a node, ignore it).
         shard: data sets a shard; fixed in the task, never by free memory.
+        budget: positions that a task may have: each costs a reference and a request of every data
+            set.
     """
 
     positions: tuple[int, ...]
     queries: int = 1
     shard: int = 100
+    budget: int = POSITIONS
 
     def __post_init__(self) -> None:
         listed = sequence("positions", self.positions)
@@ -50,6 +53,7 @@ class Design:
         object.__setattr__(self, "positions", positions)
         object.__setattr__(self, "queries", integer("queries", self.queries, at_least=1))
         object.__setattr__(self, "shard", integer("shard", self.shard, at_least=1))
+        object.__setattr__(self, "budget", integer("budget", self.budget, at_least=1))
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,10 @@ class Task:
         if not NAME.fullmatch(self.name):
             wanted = "a task name of letters, digits and . _ + -, at most 64"
             raise InputError(wanted, repr(self.name))
-        positions = len(self.design.positions)
-        if positions > MAX_POSITIONS:
-            raise InputError(f"at most {MAX_POSITIONS} positions in a task", f"{positions}")
+        positions, budget = len(self.design.positions), self.design.budget
+        if positions > budget:
+            remedy = f"each costs a reference and a request: 'budget: {positions}' allows them"
+            raise InputError(f"at most {budget} positions in a task", f"{positions}", remedy)
 
     def simulate(self, datasets: range, *, seed: int, stream: str = "verify") -> Simulation:
         """Draw the data sets with these numbers; a pure function of its arguments."""
@@ -141,6 +146,8 @@ class Task:
             "queries": design.queries,
             "shard": design.shard,
         }
+        if design.budget != POSITIONS:
+            plain["design"]["budget"] = design.budget
         plain["reference"] = self.reference
         plain["second_route"] = self.second_route
         plain["rivals"] = list(self.rivals)
@@ -158,7 +165,8 @@ class Task:
 
 
 def with_tolerance(task: Task, kl: float | None) -> Task:
-    """The task with another tolerance of its primary endpoint, whatever that is; the same where none is given.
+    """The task with another tolerance of its primary endpoint, whatever that is;
+    the same where none is given.
 
     Raises:
         InputError: a tolerance that is not positive.

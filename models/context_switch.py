@@ -3,8 +3,9 @@
     mu ~ N(0, A),   c_j | mu ~ N(mu, B),   j = 1..n
     cue 1:  y | mu ~ N(mu, B)        cue 0:  y ~ N(0, A + B), whatever the context
 
-With a hidden cue y is a mixture of both with probabilities p and 1 - p. One softmax head can be exact with an observed cue:
-a sink of value zero at logit log(B / A) is the prior's pseudo-count B / A. Source: arXiv 2605.08453.
+With a hidden cue y is a mixture of both with probabilities p and 1 - p. One softmax head can be
+exact with an observed cue: a sink of value zero at logit log(B / A) is the prior's pseudo-count B /
+A. Source: arXiv 2605.08453.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class ContextSwitch(Model):
     def layout(self) -> Layout:
         return SEEN_CUE if self.cue == OBSERVED else NO_CUE
 
-    # -- the protocol of a model --------------------------------------------------------------------------------------
+    # -- the protocol of a model -------------------------------------------------------------------
 
     def spec(self) -> dict[str, Any]:
         return {
@@ -134,7 +135,8 @@ class ContextSwitch(Model):
         """Refuse values that are no numbers and cues that are neither 0 nor 1.
 
         Raises:
-            InputError: they are, an axis is missing, or a position asks for more values than there are.
+            InputError: they are, an axis is missing,
+                or a position asks for more values than there are.
         """
         c = array_of(data, "c", [len(data.index), "draw"])
         longest = require_length(data, "c", c.shape[1])
@@ -165,7 +167,9 @@ class ContextSwitch(Model):
     def conditional(
         self, latent_draws: Mapping[str, Array], data: Data, position: int
     ) -> NormalMixture:
-        """Mixture over the draws of mu (B, S) where the context matters, and the marginal law where it does not."""
+        """Mixture over the draws of mu (B, S) where the context matters,
+        and the marginal law where it does not.
+        """
         del position
         mu = np.asarray(latent_draws["mu"], dtype=np.float64)[:, None]  # (B, 1, S)
         share = self.relevance(data)[..., None]  # (B, Q, 1)
@@ -182,7 +186,7 @@ class ContextSwitch(Model):
             return np.asarray(data.arrays["cue"], dtype=np.float64)
         return np.full((len(data.index), 1), self.cue_probability)
 
-    # -- for readers --------------------------------------------------------------------------------------------------
+    # -- for readers -------------------------------------------------------------------------------
 
     def sentence(self) -> str:
         cue = "an observed cue" if self.cue == OBSERVED else "a hidden cue"

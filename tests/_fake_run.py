@@ -1,7 +1,7 @@
 """Synthetic run trees of the three families, laid out as the pipeline writes them.
 
-The numbers are real divergences between a conjugate, Gaussian or mixture reference and a planted candidate, so that figures
-look as they will; only the engines are missing.
+The numbers are real divergences between a conjugate, Gaussian or mixture reference and a planted
+candidate, so that figures look as they will; only the engines are missing.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Made:
 def bayesian_network(
     n: int = 240, nodes: tuple[str, ...] = ("A", "B", "C", "D", "E")
 ) -> xr.DataTree:
-    """general5 with Dirichlet(1) rows; the candidate is overconfident at the last node, most so in short contexts."""
+    """general5 with Dirichlet(1) rows; the candidate is overconfident at the last node,
+    most so in short contexts.
+    """
     rng, positions = np.random.default_rng(1), np.array([1, 2, 5, 10, 20, 50])
     parents: tuple[tuple[int, ...], ...] = ((), (), (0, 1), (0, 2), (3,))
     m = len(parents)
@@ -146,7 +148,9 @@ def mtd(n: int = 240) -> xr.DataTree:
 
 
 def gaussian_process(n: int = 150) -> xr.DataTree:
-    """RBF in one dimension; the reference is normal, the candidate bins that are a little too wide."""
+    """RBF in one dimension; the reference is normal,
+    the candidate bins that are a little too wide.
+    """
     rng, positions, queries, noise = np.random.default_rng(3), np.array([1, 2, 4, 8, 16]), 8, 0.2
     x = rng.standard_normal((n, positions[-1] + queries, 1))
     root = np.linalg.cholesky(_rbf(x, x) + 1e-9 * np.eye(x.shape[1]))

@@ -1,4 +1,6 @@
-"""Strict numerics for every test: JAX refuses silent rank promotion, warnings are errors, NumPy raises on overflow."""
+"""Strict numerics for every test: JAX refuses silent rank promotion, warnings are errors,
+NumPy raises on overflow.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ jax.config.update("jax_compilation_cache_dir", os.environ[COMPILED])
 
 
 def pytest_unconfigure() -> None:
-    """The process that made the folder of compiled programs removes it; its workers were given it."""
+    """The process that made the folder of compiled programs removes it;
+    its workers were given it.
+    """
     if OWN:
         shutil.rmtree(OWN, ignore_errors=True)
 

@@ -1,4 +1,6 @@
-"""Candidates that are asked again: who does not repeat itself, who looks at its batch, who cannot be asked alone."""
+"""Candidates that are asked again: who does not repeat itself, who looks at its batch,
+who cannot be asked alone.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,9 @@ def seeded(context: Any, query: Any, seed: int) -> dict[str, Array]:
 
 
 def looks_at_its_batch(context: Any, query: Any) -> dict[str, Array]:
-    """Subtracts .3 of the batch's mean answer: next to nothing in a large batch, and .3 of the answer itself alone."""
+    """Subtracts .3 of the batch's mean answer:
+    next to nothing in a large batch, and .3 of the answer itself alone.
+    """
     mean, sd = moments(context, query)
     return {"mean": mean - 0.3 * mean.mean(0), "sd": sd}
 
@@ -313,7 +317,9 @@ def test_recorded_predictions_say_that_they_cannot_be_asked() -> None:
 
 
 def test_what_was_scored_is_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It answers otherwise whenever it is asked: the file holds the answers that the scores are of, also after a resume."""
+    """It answers otherwise whenever it is asked:
+    the file holds the answers that the scores are of, also after a resume.
+    """
     options = {"datasets": DATASETS, "audit": 0, "tests": "none", "keep_predictions": True}
     result = vb.verify(points(), noisy(0.6), **options)
     tree, (simulation, truth) = result.tree, known(points)
@@ -339,7 +345,9 @@ def test_a_function_has_no_other_examples() -> None:
 
 
 def test_moments_state_no_region() -> None:
-    """What a program predicts are moments: a skewed posterior with the right ones has the coverage that it has."""
+    """What a program predicts are moments: a skewed posterior with the right ones has the
+    coverage that it has.
+    """
 
     class Moments:
         moments = True
@@ -365,7 +373,7 @@ def test_exact_quantiles_are_not_told_what_they_do_not_say() -> None:
     assert "rejected" not in {f["name"] for f in entry["findings"]}
 
 
-# -- all forms ---------------------------------------------------------------------------------------------------------
+# -- all forms -------------------------------------------------------------------------------------
 
 
 def _borders() -> Array:
@@ -436,19 +444,25 @@ def test_a_zero_that_moves_is_infinite_and_never_dropped() -> None:
     assert beyond(case) & {"repeatability", "batch_dependence"}
 
 
-# -- estimators --------------------------------------------------------------------------------------------------------
+# -- estimators ------------------------------------------------------------------------------------
 
 
 def law(form: str, mean: Array, rng: np.random.Generator) -> Predictive:
     read: dict[str, type[Predictive]] = {
-        "normal": Normal, "mixture": NormalMixture, "bins": Bins, "quantiles": Quantiles, "draws": Draws,
-    }  # fmt: skip
+        "normal": Normal,
+        "mixture": NormalMixture,
+        "bins": Bins,
+        "quantiles": Quantiles,
+        "draws": Draws,
+    }
     return read[form](**FORMS[form](Normal(mean, np.ones(mean.shape)), rng))
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_half_the_divergence_of_two_noisy_answers_is_what_noise_costs(form: str) -> None:
-    """In the unit of the primary endpoint: mean divergence from the exact law less that of an answer without noise."""
+    """In the unit of the primary endpoint: mean divergence from the exact law less that of an
+    answer without noise.
+    """
     rng, shape = np.random.default_rng(2), (2000, 1, 1)
     metric = registry.load("metric", "crps" if form in ("quantiles", "draws") else "kl")
     exact_law, none = Normal(np.zeros(shape), np.ones(shape)), np.zeros(shape)

@@ -1,4 +1,6 @@
-"""What a saved posterior says besides its numbers decides what is compared with what: importers and alignment."""
+"""What a saved posterior says besides its numbers decides what is compared with what:
+importers and alignment.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ SCHOOLS = ["Choate", "Deerfield", "Phillips"]
 
 
 def numbers(*event: int) -> Array:
-    """Draws of which every entry can be told from every other: (chain, draw, *event), equal means apart."""
+    """Draws of which every entry can be told from every other:
+    (chain, draw, *event), equal means apart.
+    """
     rng = np.random.default_rng(0)
     places = 100.0 * np.arange(np.prod(event, dtype=int)).reshape(event)
     return np.asarray(rng.standard_normal((CHAINS, DRAWS, *event)) + places)
@@ -68,43 +72,81 @@ SHUFFLED = np.random.default_rng(1).permutation(DRAWS)
 WITH_DRAWS = {"chain": np.arange(CHAINS), "draw": np.arange(DRAWS)}
 SAME: dict[str, tuple[Callable[[], xr.Dataset], Callable[[], xr.Dataset]]] = {
     "labels in another order": (lambda: theta(SCHOOLS), lambda: theta(SCHOOLS, order=PERMUTED)),
-    "numbers as labels in another order": (lambda: theta([0, 1, 2]), lambda: theta([0, 1, 2], order=PERMUTED)),
+    "numbers as labels in another order": (
+        lambda: theta([0, 1, 2]),
+        lambda: theta([0, 1, 2], order=PERMUTED),
+    ),
     "automatic dimension in another order": (
-        lambda: theta([0, 1, 2], "theta_dim_0"), lambda: theta([0, 1, 2], "theta_dim_0", PERMUTED)),
-    "numbers as integers and as text": (lambda: theta([7, 8, 9]), lambda: theta(["7", "8", "9"], order=PERMUTED)),
+        lambda: theta([0, 1, 2], "theta_dim_0"),
+        lambda: theta([0, 1, 2], "theta_dim_0", PERMUTED),
+    ),
+    "numbers as integers and as text": (
+        lambda: theta([7, 8, 9]),
+        lambda: theta(["7", "8", "9"], order=PERMUTED),
+    ),
     "labels of two widths": (
-        lambda: theta(np.array([0.1, 0.2, 0.7])), lambda: theta(np.array([0.1, 0.2, 0.7], "f4"), order=PERMUTED)),
-    "counted from zero and from one": (lambda: theta([0, 1, 2]), lambda: theta([1, 2, 3], order=PERMUTED)),
+        lambda: theta(np.array([0.1, 0.2, 0.7])),
+        lambda: theta(np.array([0.1, 0.2, 0.7], "f4"), order=PERMUTED),
+    ),
+    "counted from zero and from one": (
+        lambda: theta([0, 1, 2]),
+        lambda: theta([1, 2, 3], order=PERMUTED),
+    ),
     "names beside a bare count": (lambda: theta(SCHOOLS), lambda: theta(None, "theta_dim_0")),
     "names beside a count out of order": (
-        lambda: theta(SCHOOLS), lambda: theta([0, 1, 2], "theta_dim_0", PERMUTED)),
-    "another name of the dimension": (lambda: theta(SCHOOLS), lambda: theta(SCHOOLS, "place", PERMUTED)),
-    "draws before chains": (lambda: theta(SCHOOLS), lambda: theta(SCHOOLS).transpose("school", "draw", "chain")),
+        lambda: theta(SCHOOLS),
+        lambda: theta([0, 1, 2], "theta_dim_0", PERMUTED),
+    ),
+    "another name of the dimension": (
+        lambda: theta(SCHOOLS),
+        lambda: theta(SCHOOLS, "place", PERMUTED),
+    ),
+    "draws before chains": (
+        lambda: theta(SCHOOLS),
+        lambda: theta(SCHOOLS).transpose("school", "draw", "chain"),
+    ),
     "one row of draws": (
         lambda: theta(SCHOOLS).assign_coords(WITH_DRAWS),
         lambda: stacked(theta(SCHOOLS).assign_coords(WITH_DRAWS)),
     ),
     "one shuffled row of draws": (
         lambda: theta(SCHOOLS).assign_coords(WITH_DRAWS),
-        lambda: stacked(theta(SCHOOLS).assign_coords(WITH_DRAWS), np.random.default_rng(2).permutation(CHAINS * DRAWS)),
+        lambda: stacked(
+            theta(SCHOOLS).assign_coords(WITH_DRAWS),
+            np.random.default_rng(2).permutation(CHAINS * DRAWS),
+        ),
     ),
     "draws stored in another order": (
-        lambda: theta(SCHOOLS).assign_coords(WITH_DRAWS), lambda: theta(SCHOOLS).assign_coords(WITH_DRAWS).isel(draw=SHUFFLED)),
+        lambda: theta(SCHOOLS).assign_coords(WITH_DRAWS),
+        lambda: theta(SCHOOLS).assign_coords(WITH_DRAWS).isel(draw=SHUFFLED),
+    ),
     "another byte order": (lambda: theta(SCHOOLS), lambda: theta(SCHOOLS).astype(">f8")),
     "one data set": (lambda: theta(SCHOOLS), lambda: theta(SCHOOLS).expand_dims("dataset")),
-    "transposed by name": (lambda: matrix(), lambda: matrix().transpose("chain", "draw", "column", "row")),
+    "transposed by name": (
+        lambda: matrix(),
+        lambda: matrix().transpose("chain", "draw", "column", "row"),
+    ),
     "transposed by one name": (
-        lambda: matrix(), lambda: matrix(("somewhere", "column")).transpose("chain", "draw", "column", "somewhere")),
+        lambda: matrix(),
+        lambda: matrix(("somewhere", "column")).transpose("chain", "draw", "column", "somewhere"),
+    ),
     "transposed by labels": (
         lambda: matrix(row=["a", "b"], column=["x", "y", "z"]),
-        lambda: matrix(("q", "p"), q=["a", "b"], p=["x", "y", "z"]).transpose("chain", "draw", "p", "q"),
+        lambda: matrix(("q", "p"), q=["a", "b"], p=["x", "y", "z"]).transpose(
+            "chain", "draw", "p", "q"
+        ),
     ),
-    "an axis of length one": (lambda: theta(SCHOOLS), lambda: theta(SCHOOLS).expand_dims("extra", axis=3)),
+    "an axis of length one": (
+        lambda: theta(SCHOOLS),
+        lambda: theta(SCHOOLS).expand_dims("extra", axis=3),
+    ),
     "dates counted from two days": (
         lambda: theta(np.array(["2020-01-01", "2020-01-05", "2021-03-01"], "M8[ns]"), "day"),
-        lambda: theta(np.array(["2020-01-01", "2020-01-05", "2021-03-01"], "M8[ns]"), "day", PERMUTED),
+        lambda: theta(
+            np.array(["2020-01-01", "2020-01-05", "2021-03-01"], "M8[ns]"), "day", PERMUTED
+        ),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", SAME)
@@ -188,13 +230,18 @@ def test_units_of_time_stay_numbers(tmp_path: Path) -> None:
 
 
 def test_what_is_no_number_is_named(tmp_path: Path) -> None:
-    text = xr.Dataset({
-        "theta": (("chain", "draw"), numbers()),
-        "regime": (("chain", "draw"), np.full((CHAINS, DRAWS), "calm")),
-        "when": (("chain", "draw"), np.full((CHAINS, DRAWS), np.datetime64("2020-01-01", "ns"))),
-        "wave": (("chain", "draw"), numbers() * 1j),
-        "loose": (("draw",), numbers()[0]),
-    })  # fmt: skip
+    text = xr.Dataset(
+        {
+            "theta": (("chain", "draw"), numbers()),
+            "regime": (("chain", "draw"), np.full((CHAINS, DRAWS), "calm")),
+            "when": (
+                ("chain", "draw"),
+                np.full((CHAINS, DRAWS), np.datetime64("2020-01-01", "ns")),
+            ),
+            "wave": (("chain", "draw"), numbers() * 1j),
+            "loose": (("draw",), numbers()[0]),
+        }
+    )
     found = saved.from_arviz(text)
     assert set(found.draws) == {"theta"}
     assert found.unusable == {
@@ -214,10 +261,15 @@ def test_what_is_no_number_is_named(tmp_path: Path) -> None:
 def test_scaled_and_missing_values(tmp_path: Path) -> None:
     packed = np.round(100 * numbers()).astype(np.int32)
     path = tmp_path / "packed.nc"
-    xr.DataTree.from_dict({"/posterior": xr.Dataset({"x": (("chain", "draw"), packed / 100.0)})}).to_netcdf(
-        path, engine="h5netcdf",
-        encoding={"/posterior": {"x": {"dtype": "int32", "scale_factor": 0.01, "_FillValue": -9999}}},
-    )  # fmt: skip
+    xr.DataTree.from_dict(
+        {"/posterior": xr.Dataset({"x": (("chain", "draw"), packed / 100.0)})}
+    ).to_netcdf(
+        path,
+        engine="h5netcdf",
+        encoding={
+            "/posterior": {"x": {"dtype": "int32", "scale_factor": 0.01, "_FillValue": -9999}}
+        },
+    )
     np.testing.assert_allclose(saved.read(path).draws["x"], packed / 100.0)
     masked = np.ma.masked_array(numbers(), mask=False)
     masked[0, 3] = np.ma.masked
@@ -230,7 +282,9 @@ def test_a_file_without_groups(tmp_path: Path) -> None:
 
 
 def test_statistics_of_other_draws(tmp_path: Path) -> None:
-    """A thinned posterior beside the sampler's statistics of all draws: divergences of all draws count."""
+    """A thinned posterior beside the sampler's statistics of all draws:
+    divergences of all draws count.
+    """
     diverging = np.zeros((CHAINS, 10 * DRAWS), dtype=bool)
     diverging[1, 7] = True
     energy = np.random.default_rng(0).standard_normal((10 * DRAWS, CHAINS))
@@ -246,7 +300,7 @@ def test_statistics_of_other_draws(tmp_path: Path) -> None:
     ]
 
 
-# -- posteriordb ---------------------------------------------------------------------------------------------------------
+# -- posteriordb -----------------------------------------------------------------------------------
 
 
 def chains(names: list[str], where: dict[str, int] | None = None) -> list[dict[str, list[float]]]:
@@ -310,7 +364,7 @@ def test_documents_that_contradict_themselves(case: str, tmp_path: Path) -> None
         saved.read(tmp_path / "p.json")
 
 
-# -- files that are none -------------------------------------------------------------------------------------------------
+# -- files that are none ---------------------------------------------------------------------------
 
 
 def no_posterior(case: str, folder: Path) -> tuple[Path, str]:

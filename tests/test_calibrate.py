@@ -79,8 +79,15 @@ def test_unknown_engines_are_named() -> None:
         calibration.calibrate(api.task("gp-rbf-1d"), "no_such_engine", datasets=4, seed=0)
 
 
-@pytest.mark.parametrize("command", ["calibrate-engine gp-rbf-1d --datasets -1", "calibrate-engine gp-rbf-1d --datasets 3",
-                                     "calibrate-engine gp-rbf-1d --seed -1", "reference gp-rbf-1d --datasets 0"])  # fmt: skip
+@pytest.mark.parametrize(
+    "command",
+    [
+        "calibrate-engine gp-rbf-1d --datasets -1",
+        "calibrate-engine gp-rbf-1d --datasets 3",
+        "calibrate-engine gp-rbf-1d --seed -1",
+        "reference gp-rbf-1d --datasets 0",
+    ],
+)
 def test_numbers_for_which_there_is_no_answer_are_refused(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

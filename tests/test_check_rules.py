@@ -1,14 +1,18 @@
-"""The questions of `checks`, each asked of laws and answers made by hand: no engine, no transformer."""
+"""The questions of `checks`, each asked of laws and answers made by hand:
+no engine, no transformer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from veribayes import registry
 from veribayes.errors import InputError, ShapeError
 from veribayes.models import RBF, BayesianNetwork, Dirichlet, GaussianProcess
 from veribayes.predictive import Array, Categorical, Normal, Predictive
@@ -16,6 +20,7 @@ from veribayes.predictive.joint import Joint
 from veribayes.tree import Certificate, Data
 from veribayes.validation import continuations, decision, evidence, joint_scores, questions
 from veribayes.validation.case import Case
+from veribayes.validation.checks._test import Test
 from veribayes.validation.endpoints import latent_kl
 from veribayes.validation.endpoints._latents import missing_latents
 from veribayes.validation.endpoints.joint_kl import PART as JOINT
@@ -69,12 +74,13 @@ def test_nothing_is_asked_where_nothing_is_wanted_and_that_is_said() -> None:
 
 
 def test_a_test_answers_where_it_is_asked() -> None:
-    uniform = (np.random.default_rng(0).random(200),)
-    assert questions._outcome("pit_uniform", None, 0) is None
-    assert (
-        questions._outcome("pit_uniform", (uniform[0][:2],), 0) is None
-    )  # too few data sets: refused
-    found = questions._outcome("pit_uniform", uniform, 0)
+    part: Test = registry.load("check", "pit_uniform")
+    uniform = np.random.default_rng(0).random(200)
+    nowhere = cast(Case, SimpleNamespace(seed=0))
+    for arrays in (None, (uniform[:2],)):  # it cannot be asked; it refuses two data sets
+        silent = replace(part, evidence=lambda case, arrays=arrays: arrays)
+        assert questions._outcome(silent, nowhere) is None
+    found = questions._outcome(replace(part, evidence=lambda case: (uniform,)), nowhere)
     assert found is not None
     assert found.n == 200
 
@@ -141,7 +147,9 @@ class TestJoints:
         np.testing.assert_array_equal(means, np.ones((DATASETS, QUERIES)))
 
     def test_scores_of_draws_stand_beside_those_of_a_second_exact_sample(self) -> None:
-        """sd 2 for 1: covariances of 4 for 1, over d = 3; W2 of each coordinate 1; energy scores 2 |m| E of chi laws."""
+        """sd 2 for 1: covariances of 4 for 1, over d = 3; W2 of each coordinate 1;
+        energy scores 2 |m| E of chi laws.
+        """
         found = joint_scores.joint_scores(case(exact=joint(), mine=joint(scale=2.0)))
         assert found["covariance_error"]["estimate"] == pytest.approx(3 * 3**0.5 / 3, rel=0.1)
         assert found["covariance_error"]["floor"] < 0.15
@@ -169,7 +177,9 @@ class TestLatents:
         )
 
     def draws(self) -> Array:
-        """(dataset, position, chain, draw, entry): entry 0 has a quarter of its mass below zero at position 1 of data set 2."""
+        """(dataset, position, chain, draw, entry):
+        entry 0 has a quarter of its mass below zero at position 1 of data set 2.
+        """
         draws = np.ones((DATASETS, POSITIONS, 2, 4, 2))
         draws[2, 1, 0, :2, 0] = -1.0
         draws[:, :, :, :, 1] = -1.0  # padding, if the mask says so
@@ -247,7 +257,9 @@ class TestLatents:
             assert LATENTS.ask(cast(Case, nothing)) is None
 
     def test_probabilities_of_a_finite_latent_are_compared_as_they_are(self) -> None:
-        """KL((1/2, 1/2) || (1/4, 3/4)) = log(4 / 3) / 2; the data set without a value has none and says nothing."""
+        """KL((1/2, 1/2) || (1/4, 3/4)) = log(4 / 3) / 2;
+        the data set without a value has none and says nothing.
+        """
         moments = {"mean": np.ones((DATASETS, 1)), "sd": np.ones((DATASETS, 1))}
         exact = np.full((DATASETS, 1, 2), 0.5)
         exact[4] = np.nan
@@ -300,7 +312,9 @@ class TestOutcomes:
 
 
 class Continuing:
-    """A predictor that keeps what it was asked; of points it says 100 x plus the mean of the last y, with sd 1."""
+    """A predictor that keeps what it was asked;
+    of points it says 100 x plus the mean of the last y, with sd 1.
+    """
 
     seed = 5
 
@@ -330,7 +344,9 @@ class Continuing:
         return Normal(mean, np.ones_like(mean))
 
     def network(self, data: Data) -> Predictive:
-        """Node 0 is 1, node 1 what node 0 is not, node 2 what node 1 is not; of the last node if nothing is asked for."""
+        """Node 0 is 1, node 1 what node 0 is not, node 2 what node 1 is not;
+        of the last node if nothing is asked for.
+        """
         row = data.arrays["query"][:, 0]
         node = int(data.arrays["target"][0])
         one = np.ones(len(row)) if node == 0 else 1.0 - row[:, node - 1]
@@ -364,7 +380,9 @@ class TestContinuations:
         np.testing.assert_array_equal(self.points()["y"], asked.simulation.data.arrays["y"])
 
     def test_events_are_below_its_median_and_its_ninety_per_cent_point_of_before(self) -> None:
-        """It moves by what it drew: d = y_5 - y_4 shifts the median, so P(below) = Phi(0 - d) and Phi(1.2816 - d)."""
+        """It moves by what it drew: d = y_5 - y_4 shifts the median,
+        so P(below) = Phi(0 - d) and Phi(1.2816 - d).
+        """
         from scipy.stats import norm
 
         asked = Continuing(self.points(), [4, 9])
@@ -406,8 +424,11 @@ class TestContinuations:
 
     def test_who_is_not_asked(self) -> None:
         for positions, options in (
-            ([9], {}), ([4, 6], {"listed": False}), ([4, 6], {"form": "draws"}), ([4, 6], {"form": "quantiles"}),
-        ):  # fmt: skip
+            ([9], {}),
+            ([4, 6], {"listed": False}),
+            ([4, 6], {"form": "draws"}),
+            ([4, 6], {"form": "quantiles"}),
+        ):
             assert (
                 continuations.continued(cast(Case, Continuing(self.points(), positions, **options)))
                 is None

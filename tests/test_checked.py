@@ -1,4 +1,6 @@
-"""Arguments are the caller's to change, models are models: `ModelError` is raised for the latter alone."""
+"""Arguments are the caller's to change, models are models:
+`ModelError` is raised for the latter alone.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ def test_a_program_that_fails_without_data_is_a_model_error() -> None:
 
 @pytest.mark.parametrize("folder", ["inference", "transformer", "validation", "src/veribayes"])
 def test_only_models_raise_model_errors(folder: str) -> None:
-    """By name in the syntax tree: outside models/ nothing raises it, and nothing borrows the checks that do."""
+    """By name in the syntax tree: outside models/ nothing raises it,
+    and nothing borrows the checks that do.
+    """
     for path in sorted((TOP / folder).rglob("*.py")):
         if any(part in path.relative_to(TOP / folder).parts for part in ("models",)):
             continue

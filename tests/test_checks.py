@@ -1,4 +1,6 @@
-"""What is asked beside the primary endpoint: planted defects in whole runs, exact engines without findings, early stops."""
+"""What is asked beside the primary endpoint:
+planted defects in whole runs, exact engines without findings, early stops.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +125,9 @@ SHORT = [
 
 @pytest.mark.parametrize("name", SHORT)
 def test_an_exact_engine_has_no_findings(name: str) -> None:
-    """The second route, with everything that is asked; seed 1 shows none of what one seed in twenty may."""
+    """The second route, with everything that is asked;
+    seed 1 shows none of what one seed in twenty may.
+    """
     entry = run(small(name), small(name).second_route, tests="all", seed=1)
     assert not [f for f in entry["findings"] if f["name"] in SIGNIFICANT]
     assert terminal.remark(entry) == ""
@@ -163,9 +167,10 @@ def test_a_joint_is_scored_beside_a_second_exact_sample() -> None:
 
 def test_draws_of_a_mixture_of_normals_have_its_moments() -> None:
     made = Joint(
-        np.array([[0.25, 0.75]]), np.array([[[0.0, 1.0], [2.0, -1.0]]]),
+        np.array([[0.25, 0.75]]),
+        np.array([[[0.0, 1.0], [2.0, -1.0]]]),
         np.array([[[[1.0, 0.6], [0.6, 1.0]], [[0.5, -0.2], [-0.2, 0.3]]]]),
-    )  # fmt: skip
+    )
     mean, covariance = made.moments()
     draws = made.sample(np.random.default_rng(0), 40_000)[0]
     assert np.abs(draws.mean(0) - mean[0]).max() < 0.03  # four standard errors; measured: .007

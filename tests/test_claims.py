@@ -1,4 +1,6 @@
-"""Claims of the literature: what an outcome is, what is stored and read back, and how a command ends."""
+"""Claims of the literature: what an outcome is, what is stored and read back,
+and how a command ends.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,9 @@ def test_exit_codes(rows: list[tuple[str, str]], code: int) -> None:
 
 @pytest.mark.parametrize("repetitions", [60, pytest.param(1000, marks=pytest.mark.study)])
 def test_limits_hold_for_all_settings_together(repetitions: int) -> None:
-    """Of 5 settings whose means are 0, all intervals hold 0 in 95 % of repetitions, with each of the two ways."""
+    """Of 5 settings whose means are 0, all intervals hold 0 in 95 % of repetitions,
+    with each of the two ways.
+    """
     rng = np.random.default_rng(1)
     held = np.zeros(2)
     for _ in range(repetitions):
@@ -121,7 +125,9 @@ def test_limits_hold_for_all_settings_together(repetitions: int) -> None:
 
 @pytest.fixture
 def plugged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A paper of another distribution with three claims, and the names of the claims that were measured."""
+    """A paper of another distribution with three claims,
+    and the names of the claims that were measured.
+    """
     measured_claims: list[str] = []
 
     def measure(name: str, low: float, high: float) -> Any:

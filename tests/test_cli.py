@@ -1,4 +1,6 @@
-"""The command line's contract: exit codes, one JSON document, one clear line for what went wrong."""
+"""The command line's contract: exit codes, one JSON document,
+one clear line for what went wrong.
+"""
 
 from __future__ import annotations
 
@@ -261,7 +263,9 @@ BROKEN = {
 def test_a_broken_candidate_is_the_users_to_read(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2, one line, and the same line in the document; never 0 because the candidate called sys.exit(0)."""
+    """Exit code 2, one line, and the same line in the document;
+    never 0 because the candidate called sys.exit(0).
+    """
     arguments = (
         "--candidate",
         f"{module}:{name}",
@@ -440,7 +444,9 @@ def test_an_interruption_is_130(
 def test_nothing_is_wrong_here(
     sampler: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """To compile a sampler takes longer than everything else together; tests/inference does it anyway."""
+    """To compile a sampler takes longer than everything else together;
+    tests/inference does it anyway.
+    """
     actions = {
         name: action
         for name, action in doctor.actions().items()
@@ -454,7 +460,9 @@ def test_nothing_is_wrong_here(
 def test_the_doctor_tries_one_task_of_every_family_that_is_shipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The cheapest has the smallest network; where a family has no shipped task nothing is tried."""
+    """The cheapest has the smallest network;
+    where a family has no shipped task nothing is tried.
+    """
     cheapest = doctor.cheapest_of_family()
     assert cheapest.items() >= {
         ("bayesian_network", "bn-asia-inference"),

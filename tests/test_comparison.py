@@ -51,7 +51,9 @@ def test_verdicts(change: dict[str, Any], verdict: str) -> None:
 
 
 def test_effects_have_their_error() -> None:
-    """Standardised effects of 200 pairs of equal posteriors: sd .97 (means), 1.0 (sds), .98 (correlations)."""
+    """Standardised effects of 200 pairs of equal posteriors:
+    sd .97 (means), 1.0 (sds), .98 (correlations).
+    """
     z: dict[str, list[float]] = {"mean": [], "sd": [], "correlation": []}
     for seed in range(40):
         one, other = (Posterior("p", gaussian(2 * seed + i)) for i in (0, 1))
@@ -186,7 +188,7 @@ def test_the_command(
     assert json.loads(printed)["schema"] == comparison.SCHEMA
 
 
-# -- shapes, kinds of latents, and what would settle it ------------------------------------------------------------------
+# -- shapes, kinds of latents, and what would settle it --------------------------------------------
 
 EFFECTIVE = 2000
 
@@ -209,7 +211,9 @@ SHAPES: dict[str, Any] = {  # quantile functions of laws with mean 0 and sd 1
 
 
 def two(shape: str, seed: int, latents: int = 2) -> tuple[Posterior, Posterior]:
-    """Independent normal draws, and the same with another shape of the first latent; equal means, sds, correlations."""
+    """Independent normal draws, and the same with another shape of the first latent;
+    equal means, sds, correlations.
+    """
     rng = np.random.default_rng(seed)
     one, other = rng.standard_normal((2, 4, EFFECTIVE // 4, latents))
     if shape in SHAPES:
@@ -306,7 +310,9 @@ KINDS = ["coin", "rare", "common", "three", "count", "signs", "large count"]
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", KINDS)
 def test_whole_numbers_have_rules_of_their_own(kind: str) -> None:
-    """The 95 % point of a coin is its larger value: nothing lies above, and a tail of nothing has no sample size."""
+    """The 95 % point of a coin is its larger value:
+    nothing lies above, and a tail of nothing has no sample size.
+    """
     one, other, wrong = (
         Posterior("p", whole(seed, kind, change)) for seed, change in ((0, 0.0), (1, 0.0), (2, 0.2))
     )
@@ -363,8 +369,13 @@ def test_padding_is_what_the_reference_says() -> None:
 def test_a_latent_is_alone_in_its_file(tmp_path: Path) -> None:
     """Posteriors of other data are compared, and it is said."""
     rng = np.random.default_rng(0)
-    made = [{"posterior": xr.Dataset({"x": (("chain", "draw"), rng.standard_normal((4, 1000)))}),
-             "observed_data": xr.Dataset({"y": ("i", [1.0, y])})} for y in (2.0, 3.0)]  # fmt: skip
+    made = [
+        {
+            "posterior": xr.Dataset({"x": (("chain", "draw"), rng.standard_normal((4, 1000)))}),
+            "observed_data": xr.Dataset({"y": ("i", [1.0, y])}),
+        }
+        for y in (2.0, 3.0)
+    ]
     found = comparison.compare(*(saved.from_arviz(groups) for groups in made), tolerance=0.2)
     assert "different observed data: 'y'" in " ".join(found["notes"])
 

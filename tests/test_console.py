@@ -1,4 +1,6 @@
-"""What ends a command that is no verdict: a closed pipe, a full output, usage, memory; each with its own code and one line."""
+"""What ends a command that is no verdict: a closed pipe, a full output, usage, memory;
+each with its own code and one line.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +47,22 @@ class Broken:
 
 
 ENTRY = {
-    "task": "t", "candidate": "c", "verdict": "different", "rivals": {}, "findings": [],
-    "primary": {"metric": "kl", "verdict": "different", "estimate": 1.0, "low": 0.9, "high": 1.1, "tolerance": 0.1,
-                "datasets_needed": None},
+    "task": "t",
+    "candidate": "c",
+    "verdict": "different",
+    "rivals": {},
+    "findings": [],
+    "primary": {
+        "metric": "kl",
+        "verdict": "different",
+        "estimate": 1.0,
+        "low": 0.9,
+        "high": 1.1,
+        "tolerance": 0.1,
+        "datasets_needed": None,
+    },
     "recovery": {"estimate": 0.5, "low": 0.4, "high": 0.6},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""The recipes of CONTRIBUTING.md are followed: its files are installed, its commands are run, and they print what it says."""
+"""The recipes of CONTRIBUTING.md are followed:
+its files are installed, its commands are run, and they print what it says.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,15 @@ TEXT = (TOP / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILE = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.S)
 TRANSCRIPT = re.compile(r"```\n(\$ .*?)```", re.S)
 INSTALL = (
-    "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check",
-)  # fmt: skip
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--no-deps",
+    "--no-build-isolation",
+    "--no-index",
+    "--disable-pip-version-check",
+)
 
 
 @dataclass(frozen=True)

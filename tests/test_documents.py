@@ -1,4 +1,6 @@
-"""What the documents say is there: commands with their options, findings, and keys of the JSON documents."""
+"""What the documents say is there: commands with their options, findings,
+and keys of the JSON documents.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def pieces(text: str) -> Iterator[str]:
 
 
 def words(command: str) -> list[str]:
-    """Words of a command without what follows it in the same line: a comment, or a column of explanation."""
+    """Words of a command without what follows it in the same line:
+    a comment, or a column of explanation.
+    """
     line = (
         re.split(r"\s{2,}|\s#\s|;\s", command.strip())[0]
         .replace("[", " ")
@@ -85,8 +89,12 @@ def test_tasks_and_candidates_that_are_shown_exist() -> None:
     }
     kinds = {"tasks", "engines", "candidates", "metrics", "tests", *registry.names("claim")}
     for document, line in commands("veribayes"):
-        values = [word for before, word in pairwise(line) if not word.startswith("-") and
-                  (before in ("--candidate", "--engine", "--against", "--task") or before == line[0])]  # fmt: skip
+        values = [
+            word
+            for before, word in pairwise(line)
+            if not word.startswith("-")
+            and (before in ("--candidate", "--engine", "--against", "--task") or before == line[0])
+        ]
         for word in values:
             variable = word.isupper() or not re.fullmatch(
                 r"[a-z0-9_+-]+", word
@@ -118,7 +126,7 @@ def test_benchmarks_and_targets_that_are_shown_exist() -> None:
         assert not missing, (document, module, missing)
 
 
-# -- findings and keys ---------------------------------------------------------------------------------------------------
+# -- findings and keys -----------------------------------------------------------------------------
 
 FILES = (TOP / "docs" / "files.md").read_text(encoding="utf-8")
 INLINE = re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", FILES, flags=re.S))
@@ -138,7 +146,9 @@ ELSEWHERE = {"model"}  # a specification, as in YAML
 
 
 def findings(path: Path) -> set[str]:
-    """Names of findings in a source file: calls that make one, literals with `name` and `text`, and `name: sentence`."""
+    """Names of findings in a source file: calls that make one, literals with `name` and `text`,
+    and `name: sentence`.
+    """
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Finding", "_floor"):

@@ -38,9 +38,13 @@ def test_what_the_json_holds() -> None:
         "times_needed": None,
     }
     assert Drawn(known(draw_shift=0.3), True).entry() == {
-        "answers": 2, "seeded": True, "statement": False, "level": LEVEL, "tests": {"draw_scatter": 1.0, "draw_shift": 0.3},
+        "answers": 2,
+        "seeded": True,
+        "statement": False,
+        "level": LEVEL,
+        "tests": {"draw_scatter": 1.0, "draw_shift": 0.3},
         "times_needed": None,
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Candidates that answer with draws or quantiles: who may be equivalent, who may not be different, and what is said."""
+"""Candidates that answer with draws or quantiles:
+who may be equivalent, who may not be different, and what is said.
+"""
 
 from __future__ import annotations
 
@@ -97,11 +99,13 @@ def named(result: Mapping[str, Any]) -> set[str]:
     return {f["name"] for f in result["findings"]}
 
 
-# -- draws ---------------------------------------------------------------------------------------------------------------
+# -- draws -----------------------------------------------------------------------------------------
 
 
 def test_a_coin_that_ignores_the_context_is_different() -> None:
-    """Debiased as if its draws were independent, its divergence was below zero and its recovery above one."""
+    """Debiased as if its draws were independent,
+    its divergence was below zero and its recovery above one.
+    """
 
     def coin(context: Any, query: Any) -> dict[str, Array]:
         return {"draws": np.tile([0.0, 0.0, 1.0, 1.0], (len(context), len(query.target), 1))}
@@ -109,8 +113,14 @@ def test_a_coin_that_ignores_the_context_is_different() -> None:
     result = dict(json.loads(pipeline.run(task("bn-general5"), coin, OPTIONS).attrs["result"]))
     assert result["verdict"] == "different"
     assert result["recovery"]["high"] < 1
-    assert result["draws"] == {"answers": 2, "seeded": False, "statement": True, "level": 0.01, "tests": {},
-                               "times_needed": None}  # fmt: skip
+    assert result["draws"] == {
+        "answers": 2,
+        "seeded": False,
+        "statement": True,
+        "level": 0.01,
+        "tests": {},
+        "times_needed": None,
+    }
     assert "draws_repeat" in named(result)
 
 
@@ -231,7 +241,7 @@ def test_the_second_request_has_another_seed_and_must_have_the_same_form() -> No
     assert len({draws.another(seed) for seed in range(100)}) == 100
 
 
-# -- quantiles -----------------------------------------------------------------------------------------------------------
+# -- quantiles -------------------------------------------------------------------------------------
 
 
 def quantile_candidate(engine: str, levels: tuple[float, ...]) -> Candidate:
@@ -290,7 +300,9 @@ def test_levels_that_change_during_a_run_are_refused() -> None:
 
 
 def products(rng: np.random.Generator, datasets: int, size: int) -> Array:
-    """Half the chi-square divergence of an exact candidate by two answers of `size` draws, (dataset,)."""
+    """Half the chi-square divergence of an exact candidate by two answers of `size` draws,
+    (dataset,).
+    """
     p = rng.dirichlet(np.ones(5), datasets).clip(1e-3)
     p /= p.sum(-1, keepdims=True)
     one, other = (rng.multinomial(size, p) / size for _ in range(2))
@@ -298,7 +310,9 @@ def products(rng: np.random.Generator, datasets: int, size: int) -> Array:
 
 
 def test_few_draws_are_told_how_many_more_would_settle_it() -> None:
-    """Their mean may be below zero or many tolerances above: data sets planned from it settled one run in ten."""
+    """Their mean may be below zero or many tolerances above:
+    data sets planned from it settled one run in ten.
+    """
     rng, tolerance = np.random.default_rng(0), 5e-3
     drawn = draws.Drawn(None, seeded=True)
     settled = []

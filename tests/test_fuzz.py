@@ -1,7 +1,8 @@
 """No input ends in exit code 70: command lines, and files of every format that is read.
 
-Files are valid ones with bytes changed, cut, doubled or spliced; command lines are options with hostile values, with the
-work behind them replaced at the boundary of the pipeline. The short form stays in `make test`; the long one, with its figure,
+Files are valid ones with bytes changed, cut, doubled or spliced; command lines are options with
+hostile values, with the work behind them replaced at the boundary of the pipeline. The short form
+stays in `make test`; the long one, with its figure,
 is `python -m pytest tests/test_fuzz.py -m study -s`.
 """
 
@@ -56,14 +57,18 @@ XMLBIF = """<?xml version="1.0"?>
 <DEFINITION><FOR>a</FOR><TABLE>0.25 0.75</TABLE></DEFINITION></NETWORK></BIF>"""
 XDSL = """<?xml version="1.0" encoding="UTF-8"?>
 <smile version="1.0" id="tiny"><nodes>
-<cpt id="a"><state id="yes" /><state id="no" /><probabilities>0.25 0.75</probabilities></cpt></nodes></smile>"""
+<cpt id="a"><state id="yes" /><state id="no" /><probabilities>0.25 0.75</probabilities></cpt>
+</nodes></smile>"""
 NET = """net { name = "tiny"; }
 node a { states = ("yes" "no"); }
 node b { states = ("low" "high"); }
 potential ( b | a ) { data = (( 0.1 0.9 )( 0.3 .7 )); }
 potential (a) { data = ( 0.25 0.75 ); }"""
 UAI = "BAYES\n2\n2 2\n2\n1 0\n2 0 1\n\n2\n 0.25 0.75\n\n4\n 0.1 0.9\n 0.3 .7\n"
-YAML = "name: tiny\nmodel: {kind: mtd, q: 3, m: 2}\ndesign: {positions: [4, 8]}\ntolerance: {kl: 0.1, draws: 0.1}\n"
+YAML = (
+    "name: tiny\nmodel: {kind: mtd, q: 3, m: 2}\ndesign: {positions: [4, 8]}\ntolerance: {kl: "
+    "0.1, draws: 0.1}\n"
+)
 CHAINS = [{"mu": [0.1, 0.4, -0.3], "theta[1]": [1.0, 2.0, 3.0], "theta[2]": [0.0, 1.0, 4.0]}] * 2
 REQUEST = {
     "schema": folders.SCHEMA,
@@ -111,10 +116,48 @@ VALID: dict[str, tuple[str, bytes, Read]] = {  # format -> name of the file, con
         lambda path: folders.require_own(path.parent, REQUEST),
     ),
 }
-WORDS = (b"nan", b"inf", b"-1", b"1e999", b"9" * 400, b"null", b"{}", b"[]", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf",
-         b"true", b"/*", b"*/", b"<!--", b"&x;", b"<![CDATA[", b"%", b"\\", b'"', b"'", b"(", b")", b"{", b"}", b"[", b"]",
-         b"<", b">", b",", b";", b"|", b"&a ", b"*a", b"!!python/none", b"\xcc\x81", b"\xe2\x80\xae", b"\r", b"0.5",
-         b"2")  # fmt: skip
+WORDS = (
+    b"nan",
+    b"inf",
+    b"-1",
+    b"1e999",
+    b"9" * 400,
+    b"null",
+    b"{}",
+    b"[]",
+    b"\x00",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"true",
+    b"/*",
+    b"*/",
+    b"<!--",
+    b"&x;",
+    b"<![CDATA[",
+    b"%",
+    b"\\",
+    b'"',
+    b"'",
+    b"(",
+    b")",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"<",
+    b">",
+    b",",
+    b";",
+    b"|",
+    b"&a ",
+    b"*a",
+    b"!!python/none",
+    b"\xcc\x81",
+    b"\xe2\x80\xae",
+    b"\r",
+    b"0.5",
+    b"2",
+)
 
 
 def changed(content: bytes, changes: list[tuple[int, int, int, bytes]]) -> bytes:
@@ -141,7 +184,9 @@ changes = st.lists(change, min_size=1, max_size=4)
 
 
 def ending(read: Read, path: Path) -> str:
-    """How reading a file ended: `read`, `refused`, or the name of what a command would call unexpected."""
+    """How reading a file ended: `read`, `refused`,
+    or the name of what a command would call unexpected.
+    """
     try:
         read(path)
     except VeribayesError as error:
@@ -181,7 +226,8 @@ def test_no_file_is_unexpected(kind: str, tmp_path: Path) -> None:
 def test_no_file_is_unexpected_in_the_long_run(kind: str, tmp_path: Path) -> None:
     endings = fuzz_files(kind, tmp_path, LONG)
     print(
-        f"\n{kind}: {sum(endings.values())} files, {endings['read']} read, {endings['refused']} refused, none unexpected"
+        f"\n{kind}: {sum(endings.values())} files, {endings['read']} read, {endings['refused']} "
+        "refused, none unexpected"
     )
 
 
@@ -189,7 +235,9 @@ def test_no_file_is_unexpected_in_the_long_run(kind: str, tmp_path: Path) -> Non
     "read", [store.read_tree, saved.read, _run.read], ids=["tree", "posterior", "run"]
 )
 def test_files_that_were_cut_or_are_none(read: Read, tmp_path: Path) -> None:
-    """netCDF: the library itself does not survive every flipped bit, so it is cut and replaced only."""
+    """netCDF: the library itself does not survive every flipped bit,
+    so it is cut and replaced only.
+    """
     path = tmp_path / "run.nc"
     store.write_tree(xr.DataTree(xr.Dataset({"a": (("x",), np.arange(50.0))})), path)
     content = path.read_bytes()
@@ -203,13 +251,34 @@ def test_files_that_were_cut_or_are_none(read: Read, tmp_path: Path) -> None:
         assert ending(read, path) in ("read", "refused"), len(part)
 
 
-# -- command lines ----------------------------------------------------------------------------------------------------
+# -- command lines ---------------------------------------------------------------------------------
 
 OPTIONS = {
     "list": ("--json",),
-    "verify": ("--candidate", "--reference", "--datasets", "--tolerance", "--seed", "--audit", "--out", "--set",
-               "--keep-predictions", "--tests", "--sequential", "--json"),
-    "identify": ("--candidate", "--against", "--datasets", "--tolerance", "--seed", "--out", "--set", "--json"),
+    "verify": (
+        "--candidate",
+        "--reference",
+        "--datasets",
+        "--tolerance",
+        "--seed",
+        "--audit",
+        "--out",
+        "--set",
+        "--keep-predictions",
+        "--tests",
+        "--sequential",
+        "--json",
+    ),
+    "identify": (
+        "--candidate",
+        "--against",
+        "--datasets",
+        "--tolerance",
+        "--seed",
+        "--out",
+        "--set",
+        "--json",
+    ),
     "probe": ("--task", "--against", "--datasets", "--seed", "--out", "--json"),
     "reference": ("--engine", "--datasets", "--seed", "--out", "--audit", "--set", "--json"),
     "compare": ("--tolerance", "--seed", "--out", "--json"),
@@ -219,22 +288,91 @@ OPTIONS = {
     "calibrate-engine": ("--engine", "--datasets", "--seed", "--set", "--json"),
     "doctor": ("--json",),
     "nothing": ("--help",),
-}  # fmt: skip
+}
 VALUES = (
-    "", "-", "--", "-1", "0", "1", "2", "40", "nan", "inf", "1e400", "9" * 30, "x" * 300, "../..", "/", "/proc/x", "~", "*",
-    "Größe 数据", "\udcff", "\t", "%s", "{0}", "<b>", "'", "a:b", ":", "json:loads", "json:absent", "=", ".=", "data=",
-    "data.x=", "data=d.json", "data=d.csv", "data=none.npz", "reference.draws=", "reference.draws=-1", "reference.draws=1e99",
-    "candidate.steps=few", "audit.chains=0", "reference.=1", "gp-rbf-1d", "bn-general5", "mtd-q5-m3", "bn-asia-inference",
-    "nuts", "row_quadrature", "prior-only", "mtd_mirror_descent", "bn-general5+mle", "none", "standard", "all", "quick", "cpu",
-    "tasks", "m.bif", "m.yaml", "m.uai", "m.net", "p.json", "p.json.zip", "bad.nc", "bad.bif", "bad.yaml", "bad.json", "file",
-    "folder", "out", "page.html",
-)  # fmt: skip
+    "",
+    "-",
+    "--",
+    "-1",
+    "0",
+    "1",
+    "2",
+    "40",
+    "nan",
+    "inf",
+    "1e400",
+    "9" * 30,
+    "x" * 300,
+    "../..",
+    "/",
+    "/proc/x",
+    "~",
+    "*",
+    "Größe 数据",
+    "\udcff",
+    "\t",
+    "%s",
+    "{0}",
+    "<b>",
+    "'",
+    "a:b",
+    ":",
+    "json:loads",
+    "json:absent",
+    "=",
+    ".=",
+    "data=",
+    "data.x=",
+    "data=d.json",
+    "data=d.csv",
+    "data=none.npz",
+    "reference.draws=",
+    "reference.draws=-1",
+    "reference.draws=1e99",
+    "candidate.steps=few",
+    "audit.chains=0",
+    "reference.=1",
+    "gp-rbf-1d",
+    "bn-general5",
+    "mtd-q5-m3",
+    "bn-asia-inference",
+    "nuts",
+    "row_quadrature",
+    "prior-only",
+    "mtd_mirror_descent",
+    "bn-general5+mle",
+    "none",
+    "standard",
+    "all",
+    "quick",
+    "cpu",
+    "tasks",
+    "m.bif",
+    "m.yaml",
+    "m.uai",
+    "m.net",
+    "p.json",
+    "p.json.zip",
+    "bad.nc",
+    "bad.bif",
+    "bad.yaml",
+    "bad.json",
+    "file",
+    "folder",
+    "out",
+    "page.html",
+)
 STUBS = (
-    "veribayes.run.pipeline.run", "veribayes.run.pipeline.reference", "veribayes.run.pipeline.frozen_tolerance",
-    "veribayes.run.probes.probe", "veribayes.run.training.train_task", "veribayes.run.calibration.calibrate",
+    "veribayes.run.pipeline.run",
+    "veribayes.run.pipeline.reference",
+    "veribayes.run.pipeline.frozen_tolerance",
+    "veribayes.run.probes.probe",
+    "veribayes.run.training.train_task",
+    "veribayes.run.calibration.calibrate",
     "veribayes.cli.doctor.examine",
-    "veribayes.validation.checks._measure.run", "veribayes.posteriors.comparison.effects",
-)  # fmt: skip
+    "veribayes.validation.checks._measure.run",
+    "veribayes.posteriors.comparison.effects",
+)
 
 
 @pytest.fixture
@@ -316,5 +454,6 @@ def test_no_command_line_is_unexpected_in_the_long_run(
     codes = fuzz_lines(monkeypatch, capsys, LONG)
     with capsys.disabled():
         print(
-            f"\ncommand lines: {sum(codes.values())}, by exit code {dict(sorted(codes.items()))}, none 70"
+            f"\ncommand lines: {sum(codes.values())}, by exit code {dict(sorted(codes.items()))}, "
+            "none 70"
         )

@@ -1,4 +1,6 @@
-"""How the package is built: the measures of `benchmarks.house`, and the tables that are made from the registry."""
+"""How the package is built: the measures of `benchmarks.house`,
+and the tables that are made from the registry.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +28,24 @@ def test_statements_are_counted_without_docstrings(tmp_path: Path) -> None:
     assert len(sizes) == 4
     assert min(sizes) == 3  # Assert, Name, Load
     assert max(sizes) > 20
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("x = [a for a in b]", 0),
+        ("x = [[a for a in c] for c in b]", 1),
+        ("x = {k: sum(v for v in c) for k, c in b}", 1),
+        ("x = 1 if a else 2 if b else 3", 1),
+        ("x = [1 if a else 2 for a in b]", 0),
+        ("if (x := a): pass", 1),
+        ("while x := a(): pass", 0),
+    ],
+)
+def test_an_expression_within_its_own_kind_is_found(line: str, found: int, tmp_path: Path) -> None:
+    path = tmp_path / "file.py"
+    path.write_text(line + "\n")
+    assert len(list(house.nested(path))) == found
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Which algorithm is it: every predictor is known by its answers, and what lies between two is not given a name."""
+"""Which algorithm is it: every predictor is known by its answers,
+and what lies between two is not given a name.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +51,13 @@ def between(task: Task, one: str, other: str, share: float) -> candidates.Candid
 def mixed(p: Predictive, q: Predictive, share: float) -> Predictive:
     if isinstance(p, Categorical):
         return Categorical((1 - share) * p.probs + share * q.variables()["probs"])
-    parts = [np.stack([a, b], axis=-1) for a, b in ((p.expectation(), q.expectation()),
-                                                    (p.standard_deviation(), q.standard_deviation()))]  # fmt: skip
+    parts = [
+        np.stack([a, b], axis=-1)
+        for a, b in (
+            (p.expectation(), q.expectation()),
+            (p.standard_deviation(), q.standard_deviation()),
+        )
+    ]
     return NormalMixture(np.broadcast_to([1 - share, share], parts[0].shape), *parts)
 
 
@@ -71,7 +78,9 @@ def test_networks(engine: str, options: dict[str, str], conclusion: str, name: s
 
 
 def test_the_construction_is_maximum_likelihood_at_every_length() -> None:
-    """Attention over agreements backs off to the rows that agree most; every other predictor is infinitely far from it."""
+    """Attention over agreements backs off to the rows that agree most;
+    every other predictor is infinitely far from it.
+    """
     task = small("bn-general5", 1, 2, 5, 20, 100)
     entry = named(task, "bn_maximum_likelihood", ENOUGH)
     assert (entry["conclusion"], entry["nearest"]) == ("other", "mle(backoff=nearest)")
@@ -110,7 +119,9 @@ def slightly_clipped(task: Task, data: Data) -> Array:
 
 
 def first_state(task: Task, data: Data) -> Array:
-    """Maximum likelihood that says the first state where it is not defined: a back-off that nobody has registered."""
+    """Maximum likelihood that says the first state where it is not defined:
+    a back-off that nobody has registered.
+    """
     counted = registry.engine("mle")(task, data, seed=0).predictive.probs
     other = registry.engine("mle", {"backoff": "nearest"})(task, data, seed=0).predictive.probs
     unseen = (counted != other).any(-1, keepdims=True)
@@ -123,7 +134,9 @@ def first_state(task: Task, data: Data) -> Array:
 def test_an_infinite_divergence_orders_nothing(
     change: Callable[[Task, Data], Array], nearest: tuple[str, ...]
 ) -> None:
-    """KL is infinite for every predictor: JS says who is nearest, and the reason for another measure is given."""
+    """KL is infinite for every predictor: JS says who is nearest,
+    and the reason for another measure is given.
+    """
     entry = identification.identify(NETWORK, altered(change), datasets=100)
     assert (entry["metric"], entry["conclusion"]) == ("js", "none")
     assert NETWORK.tolerance is not None
@@ -139,7 +152,9 @@ def test_an_infinite_divergence_orders_nothing(
 
 
 def test_what_calls_the_possible_impossible_is_not_exact_bayes() -> None:
-    """Within the tolerance of exact Bayes in JS, infinitely far in KL: `verify` says different, and this must not say 0."""
+    """Within the tolerance of exact Bayes in JS, infinitely far in KL:
+    `verify` says different, and this must not say 0.
+    """
     wide = candidates.with_tolerance(NETWORK, 0.05)
     entry = identification.identify(wide, altered(slightly_clipped), datasets=ENOUGH)
     assert (entry["conclusion"], entry["nearest"], entry["fit"]["verdict"]) == (
@@ -199,7 +214,9 @@ def test_too_few_data_sets_are_refused_by_the_option_s_name(command: str, datase
 
 
 def test_a_pseudo_count_is_found_on_other_data() -> None:
-    """The fitted value is the one the candidate uses, without ever seeing the data sets of the comparison."""
+    """The fitted value is the one the candidate uses,
+    without ever seeing the data sets of the comparison.
+    """
     entry = named(NETWORK, "smoothed_mle", concentration="0.4")
     row = next(r for r in entry["predictors"] if r["name"] == entry["nearest"])
     found = [at["concentration"] for at in row["fitted"]]
@@ -256,7 +273,9 @@ def test_where_nothing_was_asked_nobody_is_nearest() -> None:
 
 
 def test_no_option_is_fitted_to_infinite_losses() -> None:
-    """The second loss decides where the first is infinite for every value, and the default stays where all are."""
+    """The second loss decides where the first is infinite for every value,
+    and the default stays where all are.
+    """
     data = NETWORK.simulate(range(4), seed=0).data
     exact = registry.engine("smoothed_mle", {"concentration": "0.4"})(
         NETWORK, data, seed=0
@@ -315,10 +334,14 @@ def test_the_command(tmp_path: Path) -> None:
     assert "infinite in" in page  # what the frequencies call impossible, the others do not
 
 
-@pytest.mark.parametrize(("checkpoint", "nearer", "farther"), [("bn-general5", "conjugate", "mle"),
-                                                               ("bn-general5+mle", "mle", "conjugate")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("checkpoint", "nearer", "farther"),
+    [("bn-general5", "conjugate", "mle"), ("bn-general5+mle", "mle", "conjugate")],
+)
 def test_the_loss_decides_what_is_learned(checkpoint: str, nearer: str, farther: str) -> None:
-    """At N = 20, in total variation: the network trained on exact targets by KL is Bayes, on frequencies by L1 the MLE."""
+    """At N = 20, in total variation: the network trained on exact targets by KL is Bayes,
+    on frequencies by L1 the MLE.
+    """
     task = small("bn-general5", 20)
     simulation = task.simulate(range(300), seed=0)
     said = candidates.resolve(checkpoint, task).infer(task, simulation.data, 0).predictive
@@ -331,7 +354,9 @@ def test_the_loss_decides_what_is_learned(checkpoint: str, nearer: str, farther:
 
 
 def test_a_network_that_almost_says_impossible() -> None:
-    """The L1 network gives small probabilities where the MLE gives none: finite leads over an infinite separation."""
+    """The L1 network gives small probabilities where the MLE gives none:
+    finite leads over an infinite separation.
+    """
     entry = named(NETWORK, "bn-general5+mle")
     assert (entry["conclusion"], entry["nearest"]) == ("other", "mle")
     assert json.dumps(entry, allow_nan=False)
@@ -339,7 +364,9 @@ def test_a_network_that_almost_says_impossible() -> None:
 
 
 def test_who_is_near_in_either_direction_is_not_told_apart() -> None:
-    """From 0 to 1 it is infinite and back .1; 2 is .3 and .4 away; 3 at the tolerance itself is another."""
+    """From 0 to 1 it is infinite and back .1; 2 is .3 and .4 away;
+    3 at the tolerance itself is another.
+    """
     apart = np.full((4, 4), 9.0)
     apart[0, 1:], apart[1:, 0] = [np.inf, 0.3, 0.2], [0.1, 0.4, 0.2]
     assert nearness.split(apart, 0, 0.2) == ([1], [2, 3])
@@ -407,8 +434,13 @@ def test_every_predictor_is_known_by_its_answers(
 
 
 @pytest.mark.study
-@pytest.mark.parametrize(("task", "one", "other"), [(LAGS, "simplex_quadrature", "expectation_maximization"),
-                                                    (POINTS, "cholesky", "nadaraya_watson")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("task", "one", "other"),
+    [
+        (LAGS, "simplex_quadrature", "expectation_maximization"),
+        (POINTS, "cholesky", "nadaraya_watson"),
+    ],
+)
 def test_half_way_between_others(task: Task, one: str, other: str) -> None:
     assert (
         identification.identify(task, between(task, one, other, 0.5), datasets=ENOUGH)["conclusion"]
@@ -419,9 +451,11 @@ def test_half_way_between_others(task: Task, one: str, other: str) -> None:
 @pytest.mark.study
 @pytest.mark.parametrize("datasets", [50, 200])
 def test_half_way_is_rarely_given_a_name(datasets: int) -> None:
-    """A candidate for which two predictors are equally near on average: how often is one of them called significantly nearer?
+    """A candidate for which two predictors are equally near on average:
+    how often is one of them called significantly nearer?
 
-    2,000 replications drawn from 20,000 data sets; a plain paired test is right to call it in 5 %, and no rule is asked to.
+    2,000 replications drawn from 20,000 data sets;
+    a plain paired test is right to call it in 5 %, and no rule is asked to.
     """
     data = NETWORK.simulate(range(20_000), seed=1, stream="replicate")
     p, q = (
@@ -452,7 +486,9 @@ def test_half_way_is_rarely_given_a_name(datasets: int) -> None:
 
 
 def test_quantiles_are_compared_at_their_levels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read as a distribution function that is linear between three levels, exact quantiles are far from exact Bayes."""
+    """Read as a distribution function that is linear between three levels,
+    exact quantiles are far from exact Bayes.
+    """
     task, levels = small("gp-rbf-1d", 5, queries=2), np.array([0.1, 0.5, 0.9])
     assert task.tolerance is not None
     task = replace(task, tolerance=replace(task.tolerance, quantiles=1e-3))

@@ -1,4 +1,6 @@
-"""A family is known by its own files alone: read from the syntax trees, no other file imports it or names its kind."""
+"""A family is known by its own files alone:
+read from the syntax trees, no other file imports it or names its kind.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from veribayes import registry
 
 TOP = Path(__file__).resolve().parents[1]
 ROOMS = ("src/veribayes", "models", "inference", "transformer", "validation")
-SERVING = (  # folders whose files may serve one family: each is a part, or what parts of one family share
+# folders whose files may serve one family: each is a part, or what parts of one family share
+SERVING = (
     "inference",
     "models/readers",
     "transformer/architectures",
@@ -49,7 +52,9 @@ def own(path: str) -> bool:
 
 
 def strangers() -> Iterator[str]:
-    """Every Python file that should know no family, from the top of the repository; links are not followed."""
+    """Every Python file that should know no family, from the top of the repository;
+    links are not followed.
+    """
     for room in ROOMS:
         for path in sorted((TOP / room).rglob("*.py")):
             inside = path.relative_to(TOP).as_posix()
@@ -76,7 +81,9 @@ def is_family(name: str) -> bool:
 
 
 def mentions(source: str) -> list[str]:
-    """What a file says of families: imports of their modules and literals that are their kinds, with the line."""
+    """What a file says of families: imports of their modules and literals that are their kinds,
+    with the line.
+    """
     found = []
     for node in ast.walk(ast.parse(source)):
         families = filter(is_family, imported(node))
@@ -97,7 +104,9 @@ def test_only_a_familys_own_files_know_it() -> None:
 
 
 def test_every_exception_is_needed() -> None:
-    """A file that knows no family any longer leaves the list; one that a copy of the tree lacks is no matter."""
+    """A file that knows no family any longer leaves the list;
+    one that a copy of the tree lacks is no matter.
+    """
     needless = []
     for path in EXCEPTIONS:
         file = TOP / path

@@ -1,4 +1,6 @@
-"""What is not a number never passes: latents, draws of latents and joints, against padding that only the reference can say."""
+"""What is not a number never passes: latents, draws of latents and joints,
+against padding that only the reference can say.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def different(endpoint: Size | None) -> bool:
 
 @pytest.mark.parametrize("name", ["bn-general5", "bn-sachs"])
 def test_three_sds_off_with_nan_elsewhere_is_different(name: str) -> None:
-    """It was equivalent: NaN was taken for padding. `bn-sachs` has padding of its own where nodes have fewer states."""
+    """It was equivalent: NaN was taken for padding.
+    `bn-sachs` has padding of its own where nodes have fewer states.
+    """
     shifted = with_latents(lambda m: {"mean": m["mean"] + 3 * m["sd"], "sd": m["sd"]})
     partly = with_latents(lambda m: {"mean": mostly_nan(m["mean"] + 3 * m["sd"]), "sd": m["sd"]})
     assert different(LATENTS.ask(case(name, shifted)))
@@ -200,7 +204,7 @@ def test_a_joint_of_other_queries_is_refused() -> None:
         JOINT.ask(spoilt_joint(fewer))
 
 
-# -- a callable that offers a posterior --------------------------------------------------------------------------------
+# -- a callable that offers a posterior ------------------------------------------------------------
 
 
 class Speaks:

@@ -1,4 +1,6 @@
-"""What the numbers of an answer can hold: zeros that are rounding, logarithms, and entries that cannot be, by their place."""
+"""What the numbers of an answer can hold:
+zeros that are rounding, logarithms, and entries that cannot be, by their place.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ def one(probs: object, dtype: Any = np.float64) -> Categorical:
     return Categorical(np.asarray(probs, dtype=dtype).reshape(*ONE, -1))
 
 
-# -- logarithms -------------------------------------------------------------------------------------------------------
+# -- logarithms ------------------------------------------------------------------------------------
 
 
 def test_logarithms_hold_what_probabilities_cannot() -> None:
@@ -135,7 +137,7 @@ def test_logarithms_that_are_refused(case: str) -> None:
         as_predictive(output, (2, 3), 2)
 
 
-# -- zeros ------------------------------------------------------------------------------------------------------------
+# -- zeros -----------------------------------------------------------------------------------------
 
 
 def arrays_of_types() -> list[tuple[Any, float]]:
@@ -237,9 +239,11 @@ def rounding(rare: float, answer: Callable[[Array], object]) -> dict[str, Any]:
     def candidate(evidence: Array, target: Array) -> object:
         del target
         a, b = evidence[:, :1], evidence[:, 1:]
-        possible = joint[None] * ((a[..., None] == -1) | (a[..., None] == [[[0], [1]]])) * (
-            (b[..., None] == -1) | (b[..., None] == [[[0, 1]]])
-        )  # fmt: skip
+        possible = (
+            joint[None]
+            * ((a[..., None] == -1) | (a[..., None] == [[[0], [1]]]))
+            * ((b[..., None] == -1) | (b[..., None] == [[[0, 1]]]))
+        )
         both = np.stack([possible.sum(2), possible.sum(1)], axis=1)  # (dataset, node, state)
         return answer(both / both.sum(-1, keepdims=True))
 
@@ -298,7 +302,7 @@ def test_what_half_precision_may_hide_is_not_called_equivalent() -> None:
     assert "number_type" in {f["name"] for f in entry["findings"]}
 
 
-# -- entries that cannot be --------------------------------------------------------------------------------------------
+# -- entries that cannot be ------------------------------------------------------------------------
 
 
 def spoiled(name: str, spoil: Callable[[Array], None], position: int = 1) -> str:
@@ -326,7 +330,10 @@ def test_a_nan_names_its_data_set_position_and_query() -> None:
 
     task = _spec.load_task("gp-rbf-1d")
     size = 20 * task.design.queries
-    wanted = f"NaN in 3 of {size:,} distributions, first in data set 77, position 1 (n = {task.design.positions[1]}), query 2"
+    wanted = (
+        f"NaN in 3 of {size:,} distributions, first in data set 77, position 1 (n = "
+        f"{task.design.positions[1]}), query 2"
+    )
     assert wanted in spoiled("gp-rbf-1d", spoil)
 
 
@@ -363,16 +370,34 @@ def laws() -> dict[str, tuple[dict[str, Any], int | None, str]]:
         "NaN log": ({"log_probs": put(np.log(half), [np.nan, 0.0])}, 2, "got NaN"),
         "bin": ({"probs": put(half.copy(), [0.5, np.inf]), "edges": [0, 1, 2]}, None, "got inf"),
         "zero sd": ({"mean": np.zeros((2, 3)), "sd": put(np.ones((2, 3)), 0.0)}, None, "got 0"),
-        "infinite sd": ({"mean": np.zeros((2, 3)), "sd": put(np.ones((2, 3)), np.inf)}, None, "got inf"),
-        "component": (
-            {"weights": half, "mean": np.zeros((2, 3, 2)), "sd": put(np.ones((2, 3, 2)), [1.0, -1.0])}, None, "got -1"
+        "infinite sd": (
+            {"mean": np.zeros((2, 3)), "sd": put(np.ones((2, 3)), np.inf)},
+            None,
+            "got inf",
         ),
-        "weight": ({"weights": put(half.copy(), [0.5, 0.6]), "mean": 0 * half, "sd": half}, None, "got 1.1"),
-        "crossing": ({"levels": levels, "values": put(np.tile([0.0, 1.0], (2, 3, 1)), [1.0, 0.0])}, None, "crossing quantiles"),
+        "component": (
+            {
+                "weights": half,
+                "mean": np.zeros((2, 3, 2)),
+                "sd": put(np.ones((2, 3, 2)), [1.0, -1.0]),
+            },
+            None,
+            "got -1",
+        ),
+        "weight": (
+            {"weights": put(half.copy(), [0.5, 0.6]), "mean": 0 * half, "sd": half},
+            None,
+            "got 1.1",
+        ),
+        "crossing": (
+            {"levels": levels, "values": put(np.tile([0.0, 1.0], (2, 3, 1)), [1.0, 0.0])},
+            None,
+            "crossing quantiles",
+        ),
         "NaN draw": ({"draws": put(np.zeros((2, 3, 4)), np.nan)}, None, "got NaN"),
         "masked": ({"mean": masked, "sd": np.ones((2, 3))}, None, "got NaN"),
         "absent": ({"mean": absent, "sd": np.ones((2, 3))}, None, "got NaN"),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("case", laws())

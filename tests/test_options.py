@@ -1,4 +1,6 @@
-"""Options of engines and constructions: whatever is typed after `--set` is a value of the option's type, or bad input."""
+"""Options of engines and constructions: whatever is typed after `--set` is a value of the
+option's type, or bad input.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The packages in pyproject, the links in src/veribayes and the folders are one thing; so are imports and their contracts."""
+"""The packages in pyproject, the links in src/veribayes and the folders are one thing;
+so are imports and their contracts.
+"""
 
 from __future__ import annotations
 
@@ -139,14 +141,20 @@ def _environment() -> dict[str, str]:
 
 STANDARD = set(sys.stdlib_module_names) | {"veribayes", "benchmarks"}
 DISTRIBUTIONS = {  # import name -> what brings it, where the names differ
-    "yaml": "pyyaml", "sklearn": "scikit-learn", "flint": "python-flint", "arviz_base": "arviz-base",
-    "arviz_stats": "arviz-stats", "PIL": "pillow",
-}  # fmt: skip
+    "yaml": "pyyaml",
+    "sklearn": "scikit-learn",
+    "flint": "python-flint",
+    "arviz_base": "arviz-base",
+    "arviz_stats": "arviz-stats",
+    "PIL": "pillow",
+}
 APART = {"pfns", "sbi"}  # peers that the Makefile puts into environments of their own
 
 
 def imports_of(folder: Path) -> set[str]:
-    """Top-level names of everything that is imported below a folder, lazily or not; links are followed once."""
+    """Top-level names of everything that is imported below a folder, lazily or not;
+    links are followed once.
+    """
     found: set[str] = set()
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -185,5 +193,7 @@ def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[st
 
 
 def test_what_opens_a_run_is_declared() -> None:
-    """h5netcdf imports h5py by name where a file is opened; no dependency of ours brings it any more."""
+    """h5netcdf imports h5py by name where a file is opened;
+    no dependency of ours brings it any more.
+    """
     assert {"h5netcdf", "h5py"} <= declared()

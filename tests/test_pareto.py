@@ -21,7 +21,9 @@ def test_shape_of_known_tails() -> None:
 
 
 def test_a_shape_is_drawn_towards_a_half_by_ten_observations() -> None:
-    """Of a tail of m values the fit k becomes (m k + 5) / (m + 10): with 12 values of a light tail that is most of it."""
+    """Of a tail of m values the fit k becomes (m k + 5) / (m + 10):
+    with 12 values of a light tail that is most of it.
+    """
     rng = np.random.default_rng(4)
     light = np.sort(rng.random((400, 60)), axis=-1)[:, : -tail_size(60) - 2 : -1]
     assert tail_size(60) == 12
@@ -35,7 +37,9 @@ def test_a_shape_is_drawn_towards_a_half_by_ten_observations() -> None:
 
 
 def test_the_fit_is_that_of_zhang_and_stephens() -> None:
-    """The profile likelihood of theta, m (log(-theta / k) - k - 1) with k = mean log(1 - theta x), at 30 + sqrt(m) points."""
+    """The profile likelihood of theta, m (log(-theta / k) - k - 1) with k = mean log(1 - theta
+    x), at 30 + sqrt(m) points.
+    """
     x = np.array(Z[-2::-1])
     points = 33
     theta = [
@@ -76,7 +80,9 @@ def test_what_lies_beyond_the_largest_value() -> None:
 
 
 def test_ties_and_an_exact_exponential() -> None:
-    """Scores of few data sets are often multiples of each other; here one of the fit's grid points is zero."""
+    """Scores of few data sets are often multiples of each other;
+    here one of the fit's grid points is zero.
+    """
     tail = np.array(
         [0.40333333, 0.33666667, 0.27, 0.20333333, 0.20333333, 0.13666667, 0.13666667, 0.07, 0.07]
     )
@@ -88,7 +94,9 @@ def test_ties_and_an_exact_exponential() -> None:
 
 
 def test_values_at_the_threshold_are_not_above_it() -> None:
-    """Shares of four queries are quarters: nothing lies beyond one, and the next data set is no farther out than the last."""
+    """Shares of four queries are quarters: nothing lies beyond one,
+    and the next data set is no farther out than the last.
+    """
     rng = np.random.default_rng(2)
     shares = np.sort(rng.binomial(4, 0.5, (200, 40)) / 4, axis=0)
     assert mean_beyond(shares).mean() == pytest.approx(

@@ -1,4 +1,6 @@
-"""Runs from task to verdict: who must pass, who must not, what is stored, and what survives a kill."""
+"""Runs from task to verdict: who must pass, who must not, what is stored,
+and what survives a kill.
+"""
 
 from __future__ import annotations
 
@@ -307,13 +309,17 @@ def test_recorded_predictions_go_by_their_labels(tmp_path: Path) -> None:
     read = pipeline.run(task, xr.DataTree.from_dict(stored), QUICK)
     np.testing.assert_array_equal(made["scores/candidate/kl"], read["scores/candidate/kl"])
     wrong = {
-        "position coordinates": {"/candidate": labelled.assign_coords(position=np.array(about["positions"]) + 1)},
+        "position coordinates": {
+            "/candidate": labelled.assign_coords(position=np.array(about["positions"]) + 1)
+        },
         "dataset coordinates": {"/candidate": labelled.assign_coords(dataset=index + 7)},
-        "different numbers": {"/observed_data": xr.Dataset({"index": ("dataset", np.zeros_like(index))})},
+        "different numbers": {
+            "/observed_data": xr.Dataset({"index": ("dataset", np.zeros_like(index))})
+        },
         "whole": {"/observed_data": xr.Dataset({"index": ("dataset", index + 0.5)})},
         "for 3 data sets": {"/observed_data": xr.Dataset({"index": ("dataset", index[:3])})},
         "made_for": {"/candidate": group.assign_attrs(made_for="{")},
-    }  # fmt: skip
+    }
     for message, groups in wrong.items():
         plain = {"/candidate": group, "/observed_data": xr.Dataset({"index": ("dataset", index)})}
         with pytest.raises(InputError, match=message):

@@ -1,4 +1,6 @@
-"""A plug-in that cannot be used is said by its distribution, and nothing else fails because of it."""
+"""A plug-in that cannot be used is said by its distribution,
+and nothing else fails because of it.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +21,31 @@ from veribayes.errors import PluginWarning
 MODULES = {
     "explodes": "raise RuntimeError('no such device')\n",
     "leaves": "import sys\nsys.exit(0)\n",
-    "misfits": "number = 3\n\n\nclass Plain:\n    method = 'exact'\n\n\nclass Empty:\n    pass\n\n\nempty = Empty()\n",
+    "misfits": (
+        "number = 3\n\n\nclass Plain:\n    method = 'exact'\n\n\nclass Empty:\n    "
+        "pass\n\n\nempty = Empty()\n"
+    ),
     "fails": (
-        "class Metric:\n    unit = '1'\n\n    def applies(self, candidate, reference):\n        return True\n\n"
-        "    def score(self, *arrays, **options):\n        raise ZeroDivisionError('division by zero')\n\n\nPART = Metric()\n"
+        "class Metric:\n    unit = '1'\n\n    def applies(self, candidate, reference):\n        "
+        "return True\n\n"
+        "    def score(self, *arrays, **options):\n        raise ZeroDivisionError('division by "
+        "zero')\n\n\nPART = Metric()\n"
     ),
     "shows": (
         "class Notes:\n    order = 25\n    template = '<h3>Notes</h3><p>{{ note }}</p>'\n\n"
         "    def prepare(self, run, salt):\n"
         "        return {'note': f'{salt}: {run.candidate} <script>alert(1)</script>'}\n\n\n"
         "class Silent(Notes):\n    def prepare(self, run, salt):\n        return None\n\n\n"
-        "class Failing(Notes):\n    def prepare(self, run, salt):\n        raise KeyError('nothing')\n\n\n"
+        "class Failing(Notes):\n    def prepare(self, run, salt):\n        raise "
+        "KeyError('nothing')\n\n\n"
         "class Garbled(Notes):\n    template = '{% if %}'\n\n\n"
         "notes, silent, failing, garbled = Notes(), Silent(), Failing(), Garbled()\n"
     ),
     "works": (
-        "import numpy as np\n\n\nclass Metric:\n    unit = 'furlongs'\n\n    def applies(self, candidate, reference):\n"
-        "        return True\n\n    def score(self, candidate, reference, outcome, *, index=None):\n"
+        "import numpy as np\n\n\nclass Metric:\n    unit = 'furlongs'\n\n    def applies(self, "
+        "candidate, reference):\n"
+        "        return True\n\n    def score(self, candidate, reference, outcome, *, "
+        "index=None):\n"
         "        return np.where(np.isnan(outcome), np.nan, 2.0)\n\n\nPART = Metric()\n"
     ),
 }
@@ -160,7 +170,9 @@ def test_a_run_goes_on_without_them(
 
 
 def test_a_section_of_the_report_is_shown_escaped_and_in_its_place(site: Path) -> None:
-    """One that fails, or whose template cannot be read, is said and left out; one may have nothing to show."""
+    """One that fails, or whose template cannot be read, is said and left out;
+    one may have nothing to show.
+    """
     run = _fake_run().mtd(40)
     with pytest.warns(PluginWarning) as warned:
         page = report.build([run])

@@ -1,4 +1,6 @@
-"""The six forms: algebra against numerical integration, shapes by name, and what a candidate may return."""
+"""The six forms: algebra against numerical integration, shapes by name,
+and what a candidate may return.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a candidate reads and has learned: known answers where theory wrote the weights, values elsewhere; the command."""
+"""What a candidate reads and has learned:
+known answers where theory wrote the weights, values elsewhere; the command.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,9 @@ def test_the_construction_of_mixtures_is_its_own() -> None:
 
 
 def test_the_construction_of_networks_reads_rows_that_agree() -> None:
-    """All of its mass is on rows that differ on no parent, wherever there is one; layer 1 reads the query alone."""
+    """All of its mass is on rows that differ on no parent, wherever there is one;
+    layer 1 reads the query alone.
+    """
     found = probes.probe(LEARNING, "bn_maximum_likelihood", datasets=DATASETS)
     first, second = found["attention"]["layers"]
     assert first["sink"]["estimate"] == pytest.approx(1)
@@ -170,9 +174,13 @@ def test_networks_show_their_attention(network: Any) -> None:
 
 
 def test_maps_are_what_the_network_computes() -> None:
-    """The weights times the values are what attention gives; the readers of a set do not read each other."""
-    for config in (NetworkConfig("nodes", states=(2, 3, 2), width=16, layers=2, heads=2),
-                   NetworkConfig("symbols", states=(3,), width=16, layers=2, heads=2)):  # fmt: skip
+    """The weights times the values are what attention gives;
+    the readers of a set do not read each other.
+    """
+    for config in (
+        NetworkConfig("nodes", states=(2, 3, 2), width=16, layers=2, heads=2),
+        NetworkConfig("symbols", states=(3,), width=16, layers=2, heads=2),
+    ):
         network = Network(config).initialise(0)
         import torch
 

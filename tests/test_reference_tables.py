@@ -1,4 +1,6 @@
-"""The command that puts published figures beside our own: its arithmetic, and one small section from end to end."""
+"""The command that puts published figures beside our own:
+its arithmetic, and one small section from end to end.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +42,14 @@ def test_the_log_of_a_mean_with_its_error() -> None:
 @pytest.mark.parametrize(
     ("mean", "error", "published", "text"),
     [
-        (0.123456, 0.001, 0.1236, "0.123"), (0.5, 0.001, 0.52, "0.5*"), (0.5, 0.01, 0.52, "0.5"), (-4.19, 0.0, -4.192, "-4.19"),
-        (1.0, 0.0, np.inf, "1"), (0.25, 0.01, np.nan, "0.25"),
+        (0.123456, 0.001, 0.1236, "0.123"),
+        (0.5, 0.001, 0.52, "0.5*"),
+        (0.5, 0.01, 0.52, "0.5"),
+        (-4.19, 0.0, -4.192, "-4.19"),
+        (1.0, 0.0, np.inf, "1"),
+        (0.25, 0.01, np.nan, "0.25"),
     ],
-)  # fmt: skip
+)
 def test_a_star_where_the_published_figure_is_not_near(
     mean: float, error: float, published: float, text: str
 ) -> None:
@@ -57,7 +63,9 @@ def test_paired_differences_have_an_interval() -> None:
 
 @pytest.mark.study
 def test_normalised_attention_extrapolates() -> None:
-    """One step size tuned for n = 64 and 128: beyond, plain attention diverges, normalised not; the same data sets."""
+    """One step size tuned for n = 64 and 128: beyond, plain attention diverges, normalised not;
+    the same data sets.
+    """
     (rows,) = tables.extrapolation((128, 200), 40, 0).values()
     plain, normalised, _, paired = rows.values()
     np.testing.assert_array_equal(paired, plain - normalised)
@@ -114,7 +122,9 @@ def test_a_network_of_the_tables_is_trained_once(
 def test_networks_learn_better_steps_than_one_interval(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four layers, RBF kernel: -.93 with one interval, -1.5 learned, -2.5 learned and normalised; published -1.05, -1.45."""
+    """Four layers, RBF kernel: -.93 with one interval, -1.5 learned,
+    -2.5 learned and normalised; published -1.05, -1.45.
+    """
     monkeypatch.setattr(_solvers, "FOLDER", tmp_path)
     found = tables.points_rbf((4,), 100, 0)["64 bins"]
     theory, plain, normalised = (

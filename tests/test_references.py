@@ -82,12 +82,14 @@ def test_everything_it_depends_on_is_in_the_key(folder: Path) -> None:
         DATA, arrays={"y": np.where(np.arange(DATA.arrays["y"].shape[1]) == 0, 0, DATA.arrays["y"])}
     )
     keys = {
-        references.key_of(engine, TASK, DATA, 0), references.key_of(engine, TASK, DATA, 1),
-        references.key_of(engine, TASK, other, 0), references.key_of(engine, TASK, changed, 0),
+        references.key_of(engine, TASK, DATA, 0),
+        references.key_of(engine, TASK, DATA, 1),
+        references.key_of(engine, TASK, other, 0),
+        references.key_of(engine, TASK, changed, 0),
         references.key_of(replace(engine, identity="engine 2"), TASK, DATA, 0),
         references.key_of(engine, api.task("gp-rbf-1d"), DATA, 0),
         references.key_of(engine, TASK, DATA.select(positions=slice(1, None)), 0),
-    }  # fmt: skip
+    }
     assert len(keys) == 7
 
 
@@ -103,8 +105,12 @@ def test_a_damaged_file_is_computed_again(folder: Path, damage: str) -> None:
     )
     raw = one.read_bytes()
     at = raw.find(np.arange(12.0).tobytes()) + 5
-    new = {"cut": raw[:-200], "flipped": raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :],
-           "renamed": other.read_bytes(), "empty": b""}[damage]  # fmt: skip
+    new = {
+        "cut": raw[:-200],
+        "flipped": raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :],
+        "renamed": other.read_bytes(),
+        "empty": b"",
+    }[damage]
     one.write_bytes(new)
     assert same(engine.infer(TASK, DATA, 1), branch(1.0))
     assert calls == [1, 2, 1]

@@ -1,4 +1,6 @@
-"""The report: built from stored files alone, self-contained, safe with any name, and true to the numbers of the run."""
+"""The report: built from stored files alone, self-contained, safe with any name,
+and true to the numbers of the run.
+"""
 
 from __future__ import annotations
 
@@ -185,13 +187,13 @@ def test_a_stranger_can_read_what_was_compared_and_decided(
     assert "Bayesian network of 5 nodes and 5 edges: A, B, C ← (A, B), D ← (A, C), E ← (D)" in text
     assert "mixture of transition distributions over 5 symbols and 3 lags" in text
     assert (
-        "Gaussian process with kernel rbf (amplitude 1, lengthscale 0.8); noise standard deviation 0.2"
-        in text
+        "Gaussian process with kernel rbf (amplitude 1, lengthscale 0.8); noise standard "
+        "deviation 0.2" in text
     )
     assert "conjugate; certificate: trusted: exact, error at most 1.0" in text
     assert (
-        "Defects that show in fewer than ln 40/n = 3.7/n = 1.5 % of contexts are not excluded by 240 data sets."
-        in text
+        "Defects that show in fewer than ln 40/n = 3.7/n = 1.5 % of contexts are not excluded by "
+        "240 data sets." in text
     )
     assert "The tolerance also lets pass: mirror descent." in text
     assert "there are too few data sets to call it equivalent" in text
@@ -203,7 +205,10 @@ def test_a_stranger_can_read_what_was_compared_and_decided(
 
 def test_a_verdict_is_never_colour_alone(page: str) -> None:
     for verdict in words.VERDICTS.values():
-        badge = f'<span class="badge {verdict.word}"><span aria-hidden="true">{verdict.symbol}</span> {verdict.word}'
+        badge = (
+            f'<span class="badge {verdict.word}"><span aria-hidden="true">{verdict.symbol}</span> '
+            f"{verdict.word}"
+        )
         assert badge in page
 
 
@@ -228,10 +233,20 @@ def hostile() -> xr.DataTree:
     }
     scores = {HOSTILE: {"estimate": 1.0, "low": 0.0, "high": 2.0, "unit": HOSTILE}}
     tree = fake.changed(
-        tree, task=HOSTILE, task_hash=HOSTILE, candidate=HOSTILE, candidate_kind=HOSTILE, description=HOSTILE, rivals=rivals,
-        reference=reference, scores=scores, findings=[{"name": HOSTILE, "text": HOSTILE}, HOSTILE], verdict=HOSTILE,
-        primary={**entry["primary"], "unit": HOSTILE, "metric": HOSTILE}, audit={"verdict": HOSTILE, "datasets": HOSTILE},
-    )  # fmt: skip
+        tree,
+        task=HOSTILE,
+        task_hash=HOSTILE,
+        candidate=HOSTILE,
+        candidate_kind=HOSTILE,
+        description=HOSTILE,
+        rivals=rivals,
+        reference=reference,
+        scores=scores,
+        findings=[{"name": HOSTILE, "text": HOSTILE}, HOSTILE],
+        verdict=HOSTILE,
+        primary={**entry["primary"], "unit": HOSTILE, "metric": HOSTILE},
+        audit={"verdict": HOSTILE, "datasets": HOSTILE},
+    )
     tree.attrs["provenance"] = json.dumps({HOSTILE: HOSTILE})
     return tree
 
@@ -301,10 +316,20 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("absent", [
-    ("/audit",), ("/examples",), ("/examples/observed",), ("/examples/prior_only",), ("/examples/reference",), ("/verdict",),
-    ("/observed_data",), ("/scores",), ("/audit", "/examples", "/verdict", "/observed_data", "/scores"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "absent",
+    [
+        ("/audit",),
+        ("/examples",),
+        ("/examples/observed",),
+        ("/examples/prior_only",),
+        ("/examples/reference",),
+        ("/verdict",),
+        ("/observed_data",),
+        ("/scores",),
+        ("/audit", "/examples", "/verdict", "/observed_data", "/scores"),
+    ],
+)
 def test_every_group_is_optional(trees: dict[str, xr.DataTree], absent: tuple[str, ...]) -> None:
     assert "is different when compared" in shown(report.build([fake.without(trees["bn"], *absent)]))
 
@@ -331,7 +356,13 @@ def test_what_stands_beside_the_endpoint_is_shown(trees: dict[str, xr.DataTree])
         primary={**entry["primary"], "verdict": "equivalent"},
         secondary={
             "datasets": 200,
-            "adjusted": {"joint_kl": 0.004, "rosenblatt": 0.0, "pit_uniform": 0.4, "hpd coverage 90%": 1.0, "reliability": 0.5},
+            "adjusted": {
+                "joint_kl": 0.004,
+                "rosenblatt": 0.0,
+                "pit_uniform": 0.4,
+                "hpd coverage 90%": 1.0,
+                "reliability": 0.5,
+            },
             "endpoints": {
                 "joint_kl": {
                     **interval,
@@ -341,31 +372,68 @@ def test_what_stands_beside_the_endpoint_is_shown(trees: dict[str, xr.DataTree])
                 }
             },
             "tests": {
-                "rosenblatt": {"adjusted": 0.0, "n": 200, "worst": "correlation 1, 2"},
+                "rosenblatt": {
+                    "adjusted": 0.0,
+                    "n": 200,
+                    "worst": "correlation 1, 2",
+                    "label": "joint draws are white under the exact predictive",
+                },
                 "pit_uniform": {"adjusted": 0.4, "n": 240, "worst": "KS"},
             },
-            "joint": {"sliced_w2": {**interval, "unit": "unit of y", "floor": 0.11, "regret": interval}},
+            "joint": {
+                "sliced_w2": {
+                    **interval,
+                    "unit": "unit of y",
+                    "floor": 0.11,
+                    "regret": interval,
+                    "label": "sliced Wasserstein-2 distance",
+                }
+            },
         },
         calibration={
-            "coverage": [{"kind": "hpd", "level": 0.9, "estimate": 0.902, "low": 0.88, "high": 0.92}],
+            "coverage": [
+                {"kind": "hpd", "level": 0.9, "estimate": 0.902, "low": 0.88, "high": 0.92}
+            ],
             "reliability": {
                 **dict.fromkeys(("confidence", "hit", "low", "high"), band),
-                **dict.fromkeys(("miscalibration", "discrimination", "uncertainty", "smooth_error", "floor"), 0.01),
+                **dict.fromkeys(
+                    ("miscalibration", "discrimination", "uncertainty", "smooth_error", "floor"),
+                    0.01,
+                ),
             },
         },
         concentration={
             "searched": 12,
-            "groups": [{"group": "context size 64", "ratio": 3.0, "low": 2.5, "share": 0.84, "weight": 0.14, "p_value": 5e-4}],
+            "groups": [
+                {
+                    "group": "context size 64",
+                    "ratio": 3.0,
+                    "low": 2.5,
+                    "share": 0.84,
+                    "weight": 0.14,
+                    "p_value": 5e-4,
+                }
+            ],
         },
         multiplicity={"secondary": "Holm over 5 p-values"},
-    )  # fmt: skip
+    )
     text = shown(report.build([tree]))
     for words_shown in (
-        "predictions of single queries are equivalent, but a secondary endpoint is significantly beyond",
-        "KL between the joint predictives of all queries", "0.132 [0.113, 0.156]", "nats a query", "≠ different",
-        "no: correlation 1, 2", "not refuted", "sliced Wasserstein-2 distance", "region of highest density",
-        "Smooth calibration error", "context size 64", "all 12 groups", "Holm over 5 p-values",
-    ):  # fmt: skip
+        "predictions of single queries are equivalent, but a secondary endpoint is significantly "
+        "beyond",
+        "KL between the joint predictives of all queries",
+        "0.132 [0.113, 0.156]",
+        "nats a query",
+        "≠ different",
+        "no: correlation 1, 2",
+        "not refuted",
+        "sliced Wasserstein-2 distance",
+        "region of highest density",
+        "Smooth calibration error",
+        "context size 64",
+        "all 12 groups",
+        "Holm over 5 p-values",
+    ):
         assert words_shown in text
     assert figures.reliability(tree).axes
     stopped = fake.changed(trees["gp"], verdict="different", sequential={"stopped": True})
@@ -373,7 +441,9 @@ def test_what_stands_beside_the_endpoint_is_shown(trees: dict[str, xr.DataTree])
 
 
 def test_every_section_has_its_place_and_its_partial() -> None:
-    """A section is one file and its partial; two in one place would stand in the order of their names."""
+    """A section is one file and its partial;
+    two in one place would stand in the order of their names.
+    """
     sections = {name: registry.load("section", name) for name in registry.names("section")}
     orders = [section.order for section in sections.values()]
     assert len(set(orders)) == len(orders)
@@ -394,18 +464,27 @@ def test_an_infinite_divergence_is_said_and_drawn(trees: dict[str, xr.DataTree])
         "infinite_share": 0.125,
     }
     tree = fake.changed(
-        trees["mtd"], verdict="different", primary=primary, recovery=unknown, curve={**entry["curve"], "metric": "js"},
+        trees["mtd"],
+        verdict="different",
+        primary=primary,
+        recovery=unknown,
+        curve={**entry["curve"], "metric": "js"},
         scores={"kl_reverse": {**unknown, "unit": "nats", "infinite_share": 0.5}},
-        findings=[{"name": "zero_probability", "text": "exact mass .02 on what the candidate calls impossible"}],
-    )  # fmt: skip
+        findings=[
+            {
+                "name": "zero_probability",
+                "text": "exact mass .02 on what the candidate calls impossible",
+            }
+        ],
+    )
     tree["scores/candidate"]["kl"].values[:10] = np.inf
     text = shown(report.build([tree]))
     assert "The divergence is infinite in 12.5 % of the data sets" in text
     assert "infinite in 50 % of data sets" in text
     assert "exact mass .02" in text
     assert (
-        "Mean Jensen–Shannon divergence by the number of symbols read, because the primary metric is infinite"
-        in text
+        "Mean Jensen–Shannon divergence by the number of symbols read, because the primary metric "
+        "is infinite" in text
     )
     assert "∞ nats" in report.markdown([tree])
     assert np.isnan(figures._tolerance(read(tree))), (
@@ -483,8 +562,12 @@ def test_the_worst_example_is_shown_at_its_worst_cell(trees: dict[str, xr.DataTr
 
 def test_partial_evidence_is_written_as_known_values() -> None:
     """Inference in a known network."""
-    model = BayesianNetwork(list("ABC"), {"C": ["A", "B"]}, {n: ["no", "yes"] for n in "ABC"}, cpts=[
-        [0.4, 0.6], [0.3, 0.7], [[0.5, 0.5]] * 4])  # fmt: skip
+    model = BayesianNetwork(
+        list("ABC"),
+        {"C": ["A", "B"]},
+        {n: ["no", "yes"] for n in "ABC"},
+        cpts=[[0.4, 0.6], [0.3, 0.7], [[0.5, 0.5]] * 4],
+    )
     arrays = {"evidence": np.array([1, 0, -1]), "target": np.arange(3)}
     assert model.show(Example(arrays, 2, 2)).text == "Observed: A = yes, B = no; asked: C."
     nothing = {**arrays, "evidence": np.full(3, -1)}
@@ -545,23 +628,35 @@ def test_figures_are_figures_and_leave_the_settings_alone(trees: dict[str, xr.Da
     ]
     assert all(isinstance(figure, Figure) for figure in made)
     labels = [t.get_text() for t in made[0].axes[0].get_yticklabels()]
-    assert labels == ["bn-general5", "wrong prior", "prior only", "mtd-q5-m3", "mirror descent", "prior only",
-                      "gp-rbf-1d", "wrong prior", "prior only"]  # fmt: skip
+    assert labels == [
+        "bn-general5",
+        "wrong prior",
+        "prior only",
+        "mtd-q5-m3",
+        "mirror descent",
+        "prior only",
+        "gp-rbf-1d",
+        "wrong prior",
+        "prior only",
+    ]
     assert dict(mpl.rcParams) == before
     assert "matplotlib.pyplot" not in Path(figures.__file__).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("entry", "power", "text"), [
-    ((0.0031, 0.0028, 0.0034), 0, "0.0031 [0.0028, 0.0034]"),
-    ((1.23, 0.7, 1.7), 0, "1.2 [0.7, 1.7]"),
-    ((1.03e-4, 9.0e-5, 1.15e-4), 0, "1.03 [0.90, 1.15] × 10⁻⁴"),
-    ((1.03e-4, 9.0e-5, 1.15e-4), -3, "0.103 [0.090, 0.115] × 10⁻³"),
-    ((4.3e-29, 1e-29, 1.33e-28), -3, "4.3 [1.0, 13.3] × 10⁻²⁹"),
-    ((-0.002, -0.005, 0.001), 0, "−0.0020 [−0.0050, 0.0010]"),
-    ((0.0, 0.0, 0.0), 0, "0 [0, 0]"),
-    ((None, None, None), 0, "–"),
-    ((0.5, None, None), 0, "0.50"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("entry", "power", "text"),
+    [
+        ((0.0031, 0.0028, 0.0034), 0, "0.0031 [0.0028, 0.0034]"),
+        ((1.23, 0.7, 1.7), 0, "1.2 [0.7, 1.7]"),
+        ((1.03e-4, 9.0e-5, 1.15e-4), 0, "1.03 [0.90, 1.15] × 10⁻⁴"),
+        ((1.03e-4, 9.0e-5, 1.15e-4), -3, "0.103 [0.090, 0.115] × 10⁻³"),
+        ((4.3e-29, 1e-29, 1.33e-28), -3, "4.3 [1.0, 13.3] × 10⁻²⁹"),
+        ((-0.002, -0.005, 0.001), 0, "−0.0020 [−0.0050, 0.0010]"),
+        ((0.0, 0.0, 0.0), 0, "0 [0, 0]"),
+        ((None, None, None), 0, "–"),
+        ((0.5, None, None), 0, "0.50"),
+    ],
+)
 def test_intervals_carry_the_digits_they_support(
     entry: tuple[float | None, ...], power: int, text: str
 ) -> None:
@@ -569,23 +664,37 @@ def test_intervals_carry_the_digits_they_support(
     assert str(words.interval(named, power)).replace(words.THIN, " ") == text
 
 
-@pytest.mark.parametrize(("entry", "text"), [
-    ((0.987, 0.986, 0.988), "98.70 % [98.60, 98.80]"),
-    ((0.5, 0.3, 0.6), "50.0 % [30.0, 60.0]"),
-    ((-2e-16, None, None), "0.0 %"),
-    ((-0.25, -0.5, -0.1), "−25.0 % [−50.0, −10.0]"),
-    ((1.0, 1.0, 1.0), "100.0 % [100.0, 100.0]"),
-    ((None, None, None), "–"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        ((0.987, 0.986, 0.988), "98.70 % [98.60, 98.80]"),
+        ((0.5, 0.3, 0.6), "50.0 % [30.0, 60.0]"),
+        ((-2e-16, None, None), "0.0 %"),
+        ((-0.25, -0.5, -0.1), "−25.0 % [−50.0, −10.0]"),
+        ((1.0, 1.0, 1.0), "100.0 % [100.0, 100.0]"),
+        ((None, None, None), "–"),
+    ],
+)
 def test_recovery_in_percent(entry: tuple[float | None, ...], text: str) -> None:
     named = dict(zip(("estimate", "low", "high"), entry, strict=True))
     assert str(words.percent(named)).replace(words.THIN, " ") == text
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    (0, "0"), (float("nan"), "–"), (float("inf"), "∞"), (None, "–"), (True, "–"), ("<b>", "–"),
-    (1234567.0, "1.2 × 10⁶"), (0.0123, "0.012"), (99.96, "100"), (-3e-7, "−3.0 × 10⁻⁷"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (float("nan"), "–"),
+        (float("inf"), "∞"),
+        (None, "–"),
+        (True, "–"),
+        ("<b>", "–"),
+        (1234567.0, "1.2 × 10⁶"),
+        (0.0123, "0.012"),
+        (99.96, "100"),
+        (-3e-7, "−3.0 × 10⁻⁷"),
+    ],
+)
 def test_numbers(value: object, text: str) -> None:
     assert words.number(value).replace(words.THIN, " ") == text
 
@@ -657,7 +766,9 @@ def _program(y: object = None) -> None:
 
 
 def test_moments_have_no_histogram_of_where_outcomes_fall(trees: dict[str, xr.DataTree]) -> None:
-    """What a program's latents are predicted by are moments; a normal with these is no statement of the candidate."""
+    """What a program's latents are predicted by are moments;
+    a normal with these is no statement of the candidate.
+    """
     said, drawn = "moments and state no region", "Where outcomes fall in the candidate"
     tree = trees["gp"].copy()
     assert drawn in report.build([tree])

@@ -1,4 +1,6 @@
-"""The family of endpoints and tests beside the primary one: values made by hand, no candidate and no engine."""
+"""The family of endpoints and tests beside the primary one:
+values made by hand, no candidate and no engine.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def entry(verdict: str, **more: Any) -> dict[str, Any]:
 
 
 def test_a_family_is_corrected_together_and_each_endpoint_has_its_verdict() -> None:
-    """Four p-values: 1 / 2,000 and 1 of the endpoints, .02 of the test, .03 of the calibration; Holm by hand."""
+    """Four p-values: 1 / 2,000 and 1 of the endpoints, .02 of the test, .03 of the calibration;
+    Holm by hand.
+    """
     endpoints = {
         "joint_kl": Size(100 * SMALL, 1.0, "nats a query"),
         "leaked_mass": Size(SMALL, 1.0, "1", 0.1),
@@ -45,8 +49,14 @@ def test_a_family_is_corrected_together_and_each_endpoint_has_its_verdict() -> N
     assert found["endpoints"]["leaked_mass"]["not_excluded"] == pytest.approx(
         np.log(40) / 200, rel=1e-3
     )
-    assert found["tests"]["pit_uniform"] == {"statistic": 3.0, "p_value": 0.02, "adjusted": pytest.approx(0.06),
-                                             "n": 200, "worst": "ks"}  # fmt: skip
+    assert found["tests"]["pit_uniform"] == {
+        "statistic": 3.0,
+        "p_value": 0.02,
+        "adjusted": pytest.approx(0.06),
+        "n": 200,
+        "worst": "ks",
+        "label": "outcomes fall where the candidate says (uniform PIT)",
+    }
     assert (found["level"], found["datasets"]) == (0.05, 200)
     assert secondary.overall("equivalent", found) == "different"
     assert (
@@ -55,7 +65,9 @@ def test_a_family_is_corrected_together_and_each_endpoint_has_its_verdict() -> N
 
 
 def test_a_limit_on_the_wrong_side_is_no_verdict_where_the_family_does_not_allow_it() -> None:
-    """A mean of .76 for .68 with p = .006: of one endpoint that is different, of ten p-values it is not."""
+    """A mean of .76 for .68 with p = .006: of one endpoint that is different,
+    of ten p-values it is not.
+    """
     alone = Checked({"joint_kl": Size(40 * SMALL, 0.68, "nats a query")})
     assert 0.005 < alone.endpoints["joint_kl"].p_value(0) < 0.025
     assert secondary.family(alone, {}, seed=0)["endpoints"]["joint_kl"]["verdict"] == "different"
@@ -137,8 +149,14 @@ def group(name: str, p: float, ratio: float | None) -> dict[str, Any]:
 
 
 def test_what_is_significant_and_worth_saying_is_a_finding() -> None:
-    adjusted = {"joint_kl": 0.01, "pit_uniform": 0.05, "e_process": 0.051, "martingale": 0.0, "central coverage 50%": 0.01,
-                "hpd coverage 90%": 0.04}  # fmt: skip
+    adjusted = {
+        "joint_kl": 0.01,
+        "pit_uniform": 0.05,
+        "e_process": 0.051,
+        "martingale": 0.0,
+        "central coverage 50%": 0.01,
+        "hpd coverage 90%": 0.04,
+    }
     said = judged(
         {"joint_kl": entry("different", variant="alone")}, adjusted, pit_uniform={"worst": "ks"}
     )

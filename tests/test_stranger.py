@@ -234,8 +234,9 @@ def test_its_own_head_tokens_and_architecture_serve_like_those_that_are_shipped(
 def test_its_quick_preset_ends_in_equivalence(site: Path, tmp_path: Path) -> None:
     """From a task file without recipes, by the commands."""
     write = (
-        "import sys; import veribayes as vb; from normal_mean import NormalMean; from veribayes.models import _spec;"
-        "_spec.write_yaml(vb.task(NormalMean(), name='mean'), sys.argv[1])"
+        "import sys; import veribayes as vb; from normal_mean import NormalMean; from "
+        "veribayes.models import _spec;_spec.write_yaml(vb.task(NormalMean(), name='mean'), "
+        "sys.argv[1])"
     )
     task, network = str(tmp_path / "mean.yaml"), str(tmp_path / "network")
     options = ["--candidate", network, "--datasets", "400"]

@@ -17,8 +17,9 @@ TASK: Any = SimpleNamespace(name="t", reference="exact")
 
 
 @pytest.mark.parametrize(
-    ("seen_by", "clusters"), [("leaked_mass", questions.ASKED), ("joint_kl", questions.ASKED), ("kl", 300)]
-)  # fmt: skip
+    ("seen_by", "clusters"),
+    [("leaked_mass", questions.ASKED), ("joint_kl", questions.ASKED), ("kl", 300)],
+)
 def test_a_defect_is_judged_on_as_many_data_sets_as_a_run_asks(
     seen_by: str, clusters: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,12 +69,20 @@ def test_so_few_labellings_can_reject_and_their_frequency_has_limits() -> None:
     least = 1 / (comparison.PERMUTATIONS + 1)
     level = comparison.comparison.TEST_LEVEL
     attainable(level, dict.fromkeys(comparison.TESTS, least))
-    row = {"shape": "uniform", "latents": 1, "chained": False, "runs": 200, "counts": {"different": 200}}  # fmt: skip
+    row = {
+        "shape": "uniform",
+        "latents": 1,
+        "chained": False,
+        "runs": 200,
+        "counts": {"different": 200},
+    }
     assert comparison.shown(row)["different, %"] == "100.0 [98.2, 100.0]"
 
 
 def test_an_interval_below_zero_is_counted_at_both_levels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Means that lie 0, 2.4 and 5 standard errors below zero: beyond neither level, the first, both."""
+    """Means that lie 0, 2.4 and 5 standard errors below zero:
+    beyond neither level, the first, both.
+    """
     monkeypatch.setattr(below_zero, "DESIGNS", 100)
     rng = np.random.default_rng(0)
     scores = below_zero.scores(rng, below_zero.predictive_sds(rng))

@@ -1,4 +1,6 @@
-"""The benchmark of training: how tokens are counted, what a ratio's interval is, and the batches that the peer is handed."""
+"""The benchmark of training: how tokens are counted, what a ratio's interval is,
+and the batches that the peer is handed.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ import threading
 
 from veribayes.storage import waiting
 
-# Six factorisations and six solves, independent in pairs, of 400 matrices each: with a pool of two threads it hung every time.
+# Six factorisations and six solves, independent in pairs, of 400 matrices each:
+# with a pool of two threads it hung every time.
 FACTORISATIONS = """
 import veribayes
 import jax, jax.numpy as jnp, numpy as np
@@ -17,7 +18,8 @@ import jax, jax.numpy as jnp, numpy as np
 def total(a):
     def body(i, c):
         roots = [jnp.linalg.cholesky(a + (j + 0.0 * c) * jnp.eye(10)) for j in range(1, 7)]
-        return sum(jax.lax.linalg.triangular_solve(r, a, left_side=True, lower=True)[0, 0, 0] for r in roots)
+        solve = jax.lax.linalg.triangular_solve
+        return sum(solve(r, a, left_side=True, lower=True)[0, 0, 0] for r in roots)
     return jax.lax.fori_loop(0, 100, body, 0.0)
 
 with jax.enable_x64(True):
@@ -26,7 +28,9 @@ with jax.enable_x64(True):
 
 
 def test_batches_of_factorisations_do_not_wait_for_each_other() -> None:
-    """Sum of 1 / sqrt(1 + j): the library alone sets what JAX needs to come to it. Five seconds; a hang takes all of 300."""
+    """Sum of 1 / sqrt(1 + j): the library alone sets what JAX needs to come to it. Five seconds;
+    a hang takes all of 300.
+    """
     environment = {
         k: v for k, v in os.environ.items() if k not in ("PJRT_NPROC", "NPROC", "XLA_FLAGS")
     }

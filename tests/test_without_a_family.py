@@ -16,7 +16,8 @@ from veribayes import registry
 
 TOP = Path(__file__).resolve().parents[1]
 FOLDERS = ("models", "inference", "transformer", "validation")
-OWN = {  # what bears a family's name is its own; so is every engine and construction that serves it alone
+# what bears a family's name is its own; so is every engine and construction that serves it alone
+OWN = {
     "mtd": ("mtd", "_simplex"),
     "gaussian_process": ("gp", "gaussian_process", "_gaussian"),
 }
@@ -71,7 +72,10 @@ def without(kind: str, folder: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; sys.path.insert(0, {str(folder / 'src')!r}); from veribayes.cli import main; main()"
+    code = (
+        f"import sys; sys.path.insert(0, {str(folder / 'src')!r}); from veribayes.cli import "
+        "main; main()"
+    )
     environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)

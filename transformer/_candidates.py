@@ -84,7 +84,9 @@ class NetworkCandidate:
         return self.network.with_latents(*arrays)[1]
 
     def _answers(self, ask: Callable[..., Any], arrays: tuple[Tensor, ...]) -> Array:
-        """What the network says about all data sets, in float64; of a sequence the last position."""
+        """What the network says about all data sets, in float64;
+        of a sequence the last position.
+        """
         device = next(self.network.parameters()).device
         each = sum(array.shape[1] for array in arrays)
         size = max(1, TOKENS // max(1, each))

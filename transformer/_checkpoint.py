@@ -226,7 +226,8 @@ def read_weights(path: Path, card: Card) -> dict[str, Tensor]:
         expected = f"weights with SHA-256 {card.weights_sha256[:12]}…"
         raise CheckpointError(expected, f"{found[:12]}…", "the file was changed; make it again")
     tensors = decode(content)
-    if kinds := {str(t.dtype) for t in tensors.values()} - {"torch.float32"}:
+    kinds = {str(t.dtype) for t in tensors.values()} - {"torch.float32"}
+    if kinds:
         raise CheckpointError("weights in float32", ", ".join(sorted(kinds)))
     return tensors
 

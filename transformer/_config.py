@@ -1,4 +1,6 @@
-"""What every config of a network answers, and what every network does, whatever its architecture."""
+"""What every config of a network answers, and what every network does,
+whatever its architecture.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,8 @@ class InContext(nn.Module, ABC):
         raise InputError("a network with softmax attention", type(self).__name__)
 
     def residuals(self, *arrays: Tensor) -> list[Tensor]:
-        """The residual stream where the head reads it, as tokens and behind every layer, (B, Q, D) each.
+        """The residual stream where the head reads it, as tokens and behind every layer, (B,
+        Q, D) each.
 
         Raises:
             InputError: a network without one.

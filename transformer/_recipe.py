@@ -14,8 +14,16 @@ SIZES = ("logarithmic", "uniform", "between")
 LOSSES = ("kl", "l1")
 LABELS = "labels"  # instead of an engine's name: what was drawn
 # settings that older cards do not have, and what they mean there
-LATER = {"loss": "kl", "targets": "", "start": "", "average": 0.0, "bf16": False, "temper": 1.0,
-         "sizes": "logarithmic", "stretch": 1.0}  # fmt: skip
+LATER = {
+    "loss": "kl",
+    "targets": "",
+    "start": "",
+    "average": 0.0,
+    "bf16": False,
+    "temper": 1.0,
+    "sizes": "logarithmic",
+    "stretch": 1.0,
+}
 REQUIRED = ("steps", "batch", "learning_rate", "network")
 COUNTS = ("steps", "batch", "groups", "queries", "evaluations")
 

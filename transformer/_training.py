@@ -68,7 +68,8 @@ def train(
     where = _device(device)
     with ranks(where) as together:
         run = Run.start(task, recipe, seed, where, together)
-        if (card := run.finished(Path(out))) is not None:
+        card = run.finished(Path(out))
+        if card is not None:
             return card
         run.resume(Path(out) / STATE)
         shown, events = progress and together.first, tensorboard if together.first else None

@@ -1,4 +1,5 @@
-"""Measurements of error rates, cut into blocks: run on all cores, kept as files, continued after an interruption.
+"""Measurements of error rates, cut into blocks:
+run on all cores, kept as files, continued after an interruption.
 
 A block counts events over some replicates and is a function of its own fields alone: cores and
 interruptions change nothing. Its file is used again as long as the block and the sources behind it
@@ -12,6 +13,7 @@ import multiprocessing
 import os
 import signal
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -82,7 +84,11 @@ def run(
         _keep(block, counts, out)
         found[block] = counts
         progress(len(found))
-    return [_sum([found[block] for block in job.blocks()]) for job in todo]
+    sums = []
+    for job in todo:
+        counts_of_job = [found[block] for block in job.blocks()]
+        sums.append(_sum(counts_of_job))
+    return sums
 
 
 def slug(text: str) -> str:
@@ -132,7 +138,10 @@ def _deaf() -> Iterator[None]:
 
 
 def _sum(parts: Sequence[Counts]) -> Counts:
-    return {event: sum(part[event] for part in parts) for event in parts[0]}
+    total = Counter[str]()
+    for part in parts:
+        total.update(part)
+    return {event: total[event] for event in parts[0]}
 
 
 def _kept(job: Job, out: Path) -> Counts | None:

@@ -1,4 +1,5 @@
-"""A candidate asked more than once about the same data sets: does it repeat itself, and do batch or order move it?
+"""A candidate asked more than once about the same data sets:
+does it repeat itself, and do batch or order move it?
 
     request    what is changed
     first      nothing; the seed of the run
@@ -88,7 +89,8 @@ class Requests:
         """One data set, as a batch of one.
 
         Raises:
-            InputError: the candidate fails where it answered for a batch, or its answer has another shape or form.
+            InputError: the candidate fails where it answered for a batch,
+                or its answer has another shape or form.
         """
         try:
             return self._answer(self.data.select(np.array([row])), 4)
@@ -96,7 +98,10 @@ class Requests:
             raise self._not_alone(row, str(error)) from error
 
     def _not_alone(self, row: int, reason: str) -> InputError:
-        wanted = f"from '{self.candidate.name}' the same form and shape for one data set alone as in a batch"
+        wanted = (
+            f"from '{self.candidate.name}' the same form and shape for one data set alone as in a "
+            "batch"
+        )
         number = int(self.data.index[row])
         got = f"at data set {number}: {reason}"
         return InputError(wanted, got, "keep the axis of the data sets")

@@ -1,4 +1,5 @@
-"""What attention maps say: where the mass is, how many tokens are read, how much heads differ, how far two maps are apart.
+"""What attention maps say: where the mass is, how many tokens are read, how much heads differ,
+how far two maps are apart.
 
 A map is an array (dataset, head, reader, read) whose rows sum to one. Every statistic is a mean
 over heads and readers (over readers alone where heads are kept apart), one number a data set, so

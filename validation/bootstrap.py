@@ -1,4 +1,5 @@
-"""Intervals that resample whole data sets: bootstrap-t on the log scale, and bands that hold for a whole curve.
+"""Intervals that resample whole data sets:
+bootstrap-t on the log scale, and bands that hold for a whole curve.
 
 A mean divergence is positive and skewed, so the studentised statistic is taken of its logarithm: T*
 = (log m* - log m) / (s* / (m* sqrt n)), limits m exp(-T*_.975 s / (m sqrt n)) and m exp(-T*_.025 s
@@ -182,8 +183,9 @@ def band(values: Array, *, seed: int = 0) -> tuple[Array, Array, Array]:
         values: (dataset, *column); NaN where a data set says nothing about a column.
 
     Returns:
-        estimate, low, high, (*column,). A column with an infinite value has estimate and high infinite and low NaN; one with
-        fewer than ten data sets has NaN limits. Neither loosens the others.
+        estimate, low, high, (*column,). A column with an infinite value has estimate and high
+        infinite and low NaN; one with fewer than ten data sets has NaN limits.
+        Neither loosens the others.
     """
     usable = _usable(values)
     infinite = np.isposinf(values).any(0)
@@ -254,7 +256,7 @@ def _with_tails(found: Studentised, deviations: Array) -> tuple[Array, Array]:
     (dataset, *column).
 
     On the log scale a few far data sets make t explode: a limit above where that data set itself
-        would lie comes down to it.
+    would lie comes down to it.
     """
     low = found.at(order(found.t, 0.5 + LEVEL / 2))
     high = found.at(order(found.t, 0.5 - LEVEL / 2))

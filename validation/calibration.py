@@ -1,4 +1,5 @@
-"""How often the interval of a mean covers and the decisions err, measured on laws whose mean is known.
+"""How often the interval of a mean covers and the decisions err,
+measured on laws whose mean is known.
 
 Null experiments are columns: all of one sample size share their resamples, as runs with one seed
 do, so 2,000 of them at n = 1,000 take seconds. Every other interval, and the tables: intervals.py;

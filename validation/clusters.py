@@ -1,4 +1,6 @@
-"""One value a data set, the unit of replication: means over the queries and positions that apply."""
+"""One value a data set, the unit of replication:
+means over the queries and positions that apply.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""In which contexts a divergence might concentrate: the context size, and what the model knows to tell its contexts apart."""
+"""In which contexts a divergence might concentrate:
+the context size, and what the model knows to tell its contexts apart.
+"""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""Verdicts: equivalent, different or undecided against a tolerance; and where the candidate goes wrong.
+"""Verdicts: equivalent, different or undecided; and where the candidate goes wrong.
 
 No point null decides here: any trained network differs from Bayes at large n. The data set is the
 only unit of replication. With K the divergences of n data sets, [L, H] the 95 % interval of their
 mean and b what the reference's error may contribute, the candidate is
 
-    equivalent   if n >= 400 and U + b < tolerance; U is the larger of H + 2 max K / n, the rule of three for a tail
-                 that was not seen, and the 97.5 % point of sum w_i K_i + w_(n+1) max(M, max K), w ~
-                 Dirichlet(1, ..., 1): one further data set that costs what the prior predictive
-                 costs on average, M, with as much weight as any other;
-    different    if n >= 30 and L - b > tolerance; where some K are negative L is lowered by 2 (mean - min K) / n
-                 first, the same allowance for the other tail.
+    equivalent   if n >= 400 and U + b < tolerance; U is the larger of H + 2 max K / n, the rule of
+                 three for a tail that was not seen, and the 97.5 % point of sum w_i K_i + w_(n+1)
+                 max(M, max K), w ~ Dirichlet(1, ..., 1): one further data set that costs what the
+                 prior predictive costs on average, M, with as much weight as any other;
+    different    if n >= 30 and L - b > tolerance; where some K are negative L is lowered by 2 (mean
+                 - min K) / n first, the same allowance for the other tail.
 
 A rate of 3.7 / n = ln 40 / n is absent from n data sets with probability 2.5 %: 369 data sets show
 one context in a hundred. How often the interval covers and the verdicts err: docs/verdict.md.
@@ -35,8 +35,7 @@ from veribayes.validation.verdict import Verdict as Verdict
 
 # data sets: from ln 40 / .01 = 369 on, a defect in one context in a hundred is seen with 97.5 %
 FEWEST_EQUIVALENT = 400
-# the same for an endpoint that can only veto; the share of contexts that it may miss is printed
-# with it
+# of an endpoint that can only veto; the share of contexts that it may miss is printed with it
 FEWEST_SECONDARY = 200
 FEWEST_DIFFERENT = 30  # data sets from which the interval's coverage was good enough to say so
 RULE_OF_THREE = 3.0  # 95 % upper limit of a rate that was never seen in n: 3 / n
@@ -106,8 +105,7 @@ def decide(
 
 
 def bounds(values: Array, worst: float, *, seed: int = 0) -> Bounds:
-    """Limits of the mean of each column with their allowances; values finite, (dataset, *run), at
-    least two data sets.
+    """Limits of the mean of each column with their allowances; values finite, (dataset, *run).
 
     Args:
         worst: what a context that was not seen may cost.
@@ -124,9 +122,7 @@ def verdicts(
     fewest: int = FEWEST_EQUIVALENT,
     unheld: float = 0.0,
 ) -> npt.NDArray[Any]:
-    """The verdict of each run; one whose interval lies below zero, where no divergence can lie,
-    gets none.
-    """
+    """The verdict of each run; one whose interval lies below zero, which cannot be, gets none."""
     known = reference_error <= LARGEST_ERROR * tolerance
     possible = known & ~below_zero(found.high, tolerance, reference_error)
     below = found.upper + reference_error + unheld < tolerance
@@ -287,9 +283,9 @@ def _finite(
 
 def _below_zero_text(mean: float, high: float, n: int) -> str:
     return (
-        f"below_zero: the mean {mean:.3g} and its upper limit {high:.3g} lie below zero, where no divergence can lie: the "
-        f"draws of the {n:,} data sets do not scatter as independent draws do, so what was taken off for that is wrong; "
-        "no verdict"
+        f"below_zero: the mean {mean:.3g} and its upper limit {high:.3g} lie below zero, where no "
+        f"divergence can lie: the draws of the {n:,} data sets do not scatter as independent "
+        "draws do, so what was taken off for that is wrong; no verdict"
     )
 
 
@@ -308,12 +304,12 @@ def _tail_findings(values: Array, reason: str | None) -> list[str]:
 def _too_close(mean: float, tolerance: float, reference_error: float) -> str:
     if reference_error > LARGEST_ERROR * tolerance:
         return (
-            f"reference_error: the reference may be wrong by {reference_error:.3g}, more than a third of the tolerance "
-            f"{tolerance:.3g}; no number of data sets gives a verdict"
+            f"reference_error: the reference may be wrong by {reference_error:.3g}, more than a "
+            f"third of the tolerance {tolerance:.3g}; no number of data sets gives a verdict"
         )
     return (
-        f"reference_error: the mean {mean:.3g} is too close to the tolerance {tolerance:.3g}, given the reference's own "
-        f"error {reference_error:.3g}; more data sets cannot settle it"
+        f"reference_error: the mean {mean:.3g} is too close to the tolerance {tolerance:.3g}, "
+        f"given the reference's own error {reference_error:.3g}; more data sets cannot settle it"
     )
 
 
@@ -340,9 +336,14 @@ def _infinite(values: Array, tolerance: float, zero_mass: float | None) -> Decis
     n = values.size
     share = float(np.isposinf(values).mean())
     if zero_mass:
-        wrong = f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} of the data sets"
+        wrong = (
+            f"zero_probability: the candidate calls possible outcomes impossible in {share:.1%} "
+            "of the data sets"
+        )
         finding = f"{wrong}; the exact mass concerned is {zero_mass:.3g}"
-    else:  # draws of what is impossible, or numbers so far apart that float64 does not hold their divergence
+    else:
+        # draws of what is impossible, or numbers so far apart that float64 does not hold their
+        # divergence
         finding = f"infinite_divergence: the divergence is infinite in {share:.1%} of the data sets"
     return Decision(
         verdict="different",
@@ -367,7 +368,10 @@ def missed_share(n: int) -> float:
 
 def not_excluded(n: int) -> str:
     """What n data sets do not exclude, in a sentence."""
-    return f"defects in fewer than {missed_share(n):.2%} of contexts (ln 40/n = 3.7/n) are not excluded"
+    return (
+        f"defects in fewer than {missed_share(n):.2%} of contexts (ln 40/n = 3.7/n) are not "
+        "excluded"
+    )
 
 
 def _unseen_planned(mean: float, spread: float, most: float, n: int) -> float:

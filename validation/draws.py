@@ -1,4 +1,5 @@
-"""Candidates that answer with draws: asked twice, and no verdict where draws scatter otherwise than independent ones.
+"""Candidates that answer with draws: asked twice,
+and no verdict where draws scatter otherwise than independent ones.
 
 Two answers show how far answers scatter, so that no score subtracts noise that it only assumes.
 What the two
@@ -25,14 +26,20 @@ from veribayes.validation.decision import Decision
 
 MEANINGS = {
     "draw_scatter": "two answers differ by another amount than independent draws do",
-    "draw_shift": "the data sets of one request move together: they share their random numbers, and are not independent",
+    "draw_shift": (
+        "the data sets of one request move together: they share their random numbers, and are not "
+        "independent"
+    ),
     "draw_order": "neighbouring draws depend on each other",
     "draw_halves": "its first and second half differ by another amount than independent draws do",
 }
 ROOM = 2  # times the data sets that an exact candidate without noise needs
 REMEDY = "return independent draws, each data set with its own"
 WORD = {
-    1: "its draws were seen once; draws that depend on each other and were shuffled cannot be told from independent ones",
+    1: (
+        "its draws were seen once; draws that depend on each other and were shuffled cannot be "
+        "told from independent ones"
+    ),
     2: "without a keyword `seed`, that its two answers are independent",
 }
 
@@ -70,8 +77,13 @@ class Drawn:
             }
         else:
             k = self.known
-            found = {"answers": k.answers, "seeded": self.seeded, "statement": k.statement, "level": independence.LEVEL,
-                     "tests": dict(k.p_values)}  # fmt: skip
+            found = {
+                "answers": k.answers,
+                "seeded": self.seeded,
+                "statement": k.statement,
+                "level": independence.LEVEL,
+                "tests": dict(k.p_values),
+            }
         return {**found, "times_needed": self.times}
 
     def findings(self, decided: Decision) -> list[tuple[str, str]]:
@@ -80,7 +92,8 @@ class Drawn:
             return [
                 (
                     "draws_repeat",
-                    "both answers hold the same draws: they are judged as they stand, coarseness included",
+                    "both answers hold the same draws: they are judged as they stand, coarseness "
+                    "included",
                 )
             ]
         if self.rejected:
@@ -92,7 +105,8 @@ class Drawn:
             return [
                 (
                     "more_draws",
-                    f"the noise of its draws hides a divergence as large as the tolerance: {wanted}",
+                    "the noise of its draws hides a divergence as large as the tolerance: "
+                    f"{wanted}",
                 )
             ]
         if decided.verdict == "equivalent" and not self.seeded:

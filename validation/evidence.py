@@ -1,25 +1,16 @@
-"""What each check of a run is given: arrays that are read off a comparison, or None where it cannot be asked.
+"""Arrays that checks are given, read off a comparison; None where it does not hold them.
 
-    check        needs
-    pit_uniform  places of outcomes in the predictive; one outcome a data set
-    e_process    densities of outcomes; one outcome a data set
-    rosenblatt   a joint of the queries
-    martingale   a context that is a list; asked only where all checks are wanted
-
-`pit_uniform` and `e_process` use the scores of the whole run, the others the data sets that are
-asked about again.
+Places and densities of outcomes come from the scores of the whole run, joints from the data sets
+that are asked about again.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from veribayes.predictive import Array
 from veribayes.validation.case import Case
 from veribayes.validation.checks._null import generator
-from veribayes.validation.continuations import continued
 from veribayes.validation.joint_pairs import proper_joints
 
 DRAWS = 50  # of a joint
@@ -69,12 +60,3 @@ def whitened(case: Case) -> Arrays | None:
     draws = mine.sample(generator(case.seed, "rosenblatt"), DRAWS)
     white = [exact.whiten(draws[:, i]) for i in range(DRAWS)]
     return np.stack(white, axis=1), exact.marginal().expectation()
-
-
-EVIDENCE: Mapping[str, Callable[[Case], Arrays | None]] = {
-    "pit_uniform": outcomes_placed,
-    "e_process": bets,
-    "rosenblatt": whitened,
-    "martingale": continued,
-}
-EXPENSIVE = ("martingale",)  # the candidate is asked again about every data set, several times

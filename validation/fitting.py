@@ -1,4 +1,6 @@
-"""The value of one free number that brings a predictor nearest to a candidate: a grid, and a parabola through its best."""
+"""The value of one free number that brings a predictor nearest to a candidate:
+a grid, and a parabola through its best.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Which algorithm is it: the name that divergences from known predictors give to a candidate, or that none does.
+"""Which algorithm is it: the name that divergences from known predictors give to a candidate,
+or that none does.
 
 The nearest predictor i names the candidate when
 

@@ -1,18 +1,22 @@
-"""Whether draws scatter as independent draws do, and whether the data sets of one request share their randomness.
+"""Whether draws scatter as independent draws do,
+and whether the data sets of one request share their randomness.
 
 Draws are looked at through the exact distribution function, u = G(x) (middle of the step for
 categories), so that all laws have one scale. Every statistic below is a number a data set, position
 and query, with expectation 0 for draws that are independent of each other and between data sets,
 from *any* law: a wrong candidate has it too.
 
-    draw_scatter    two answers    1/2 (E|u1 - u2| - 1/2 E|u1 - u1'| - 1/2 E|u2 - u2'|) over pairs of different draws:
+    draw_scatter    two answers    1/2 (E|u1 - u2| - 1/2 E|u1 - u1'| - 1/2 E|u2 - u2'|) over pairs
+                    of different draws:
                                    what two answers differ by, less what the spread inside them lets
                                    expect. A score that assumes independence is off by it. Negative
                                    for systematic and antithetic draws and for repeated answers,
                                    positive for repeated draws and for chains.
-    draw_shift      two answers    mean u1^2 - mean u2^2: data sets of one request must not move together
+    draw_shift      two answers    mean u1^2 - mean u2^2: data sets of one request must not move
+                    together
     draw_repeat     two answers    1 where both hold the same draws
-    draw_order      one answer     lag-one covariance of u, less its mean over all orders of these draws
+    draw_order      one answer     lag-one covariance of u, less its mean over all orders of these
+                    draws
     draw_halves     one answer     `draw_scatter` of its first against its second half
 
 What has been shuffled within one answer cannot be seen in it. `draw_scatter` is an energy statistic

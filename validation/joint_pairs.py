@@ -1,4 +1,6 @@
-"""The exact joint predictive of a data set's queries beside the candidate's, where both are known."""
+"""The exact joint predictive of a data set's queries beside the candidate's,
+where both are known.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Scores of joint draws of the candidate beside those of a second exact sample; numbers for a reader, no verdict."""
+"""Scores of joint draws of the candidate beside those of a second exact sample;
+numbers for a reader, no verdict.
+"""
 
 from __future__ import annotations
 
@@ -30,24 +32,31 @@ class Exact:
 
 @dataclass(frozen=True, eq=False)
 class JointScore:
-    """A score of draws (dataset, draw, query) against the truth, (dataset,), with its unit."""
+    """A score of draws (dataset, draw, query) against the truth, (dataset,); its unit and name."""
 
     score: Callable[[Array, Exact], Array]
     unit: str
+    label: str
 
 
 SCORES: Mapping[str, JointScore] = {
     "energy_score": JointScore(
-        lambda draws, exact: joints.energy_score(draws, exact.outcome), "unit of y"
+        lambda draws, exact: joints.energy_score(draws, exact.outcome), "unit of y", "energy score"
     ),
     "energy_divergence": JointScore(
-        lambda draws, exact: joints.energy_divergence(draws, exact.draws), "unit of y"
+        lambda draws, exact: joints.energy_divergence(draws, exact.draws),
+        "unit of y",
+        "energy distance",
     ),
     "sliced_w2": JointScore(
-        lambda draws, exact: joints.sliced_wasserstein(draws, exact.draws), "unit of y"
+        lambda draws, exact: joints.sliced_wasserstein(draws, exact.draws),
+        "unit of y",
+        "sliced Wasserstein-2 distance",
     ),
     "covariance_error": JointScore(
-        lambda draws, exact: joints.covariance_error(draws, exact.mean, exact.covariance), "1"
+        lambda draws, exact: joints.covariance_error(draws, exact.mean, exact.covariance),
+        "1",
+        "error of the covariance, in exact standard deviations",
     ),
 }
 
@@ -76,7 +85,8 @@ def joint_scores(case: Case) -> dict[str, Any]:
     for name, kind in SCORES.items():
         scores = _over_positions(kind, drawn, truths)
         floor = _over_positions(kind, second_draws, truths)
-        entries[name] = _entry(scores, floor, kind.unit, case.seed)
+        entry = _entry(scores, floor, kind.unit, case.seed)
+        entries[name] = {**entry, "label": kind.label}
     return entries
 
 

@@ -1,4 +1,5 @@
-"""What a candidate says about latents: how far its posterior is from the exact one, and how much has no support.
+"""What a candidate says about latents: how far its posterior is from the exact one,
+and how much has no support.
 
 Padding is what the reference says. What a candidate leaves undefined where the reference is not is
 infinitely wrong.

@@ -1,4 +1,5 @@
-"""Which of several predictors is nearest to a candidate, and by how much it leads: pure functions of divergences.
+"""Which of several predictors is nearest to a candidate, and by how much it leads:
+pure functions of divergences.
 
 Nearness is the mean divergence of the predictor from the candidate. Data sets are the only unit of
 replication. The order of the predictors is that of their means; an infinite divergence orders

@@ -1,4 +1,5 @@
-"""Where a candidate goes wrong: its mean divergence by context size and by query, and its worst data sets.
+"""Where a candidate goes wrong: its mean divergence by context size and by query,
+and its worst data sets.
 
 Limits hold simultaneously over all context sizes, or over all queries, and whole data sets are
 resampled (`bootstrap.band`).

@@ -1,10 +1,10 @@
 """Questions beside the primary endpoint, each asked of every candidate that exposes what it needs.
 
-An endpoint has a tolerance (`endpoints/`, a file each); a check rejects a point null (`checks/`;
-`evidence` says what it is given). Some use the scores of the whole run. For everything else the
-candidate is asked again on the first `ASKED` data sets (`again` says how), as many as an endpoint
-of this family needs to be called `equivalent`. A reference that is sampled is not asked again. What
-a candidate leaves undefined is infinitely wrong; padding is what the reference says.
+An endpoint has a tolerance (`endpoints/`, a file each); a check rejects a point null (`checks/`),
+and says what it reads off a comparison. Some use the scores of the whole run. For everything else
+the candidate is asked again on the first `ASKED` data sets (`again` says how), as many as an
+endpoint of this family needs to be called `equivalent`. A reference that is sampled is not asked
+again. What a candidate leaves undefined is infinitely wrong; padding is what the reference says.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from veribayes import registry
 from veribayes.errors import InputError
 from veribayes.validation import repeated
 from veribayes.validation.case import Case
-from veribayes.validation.checks._test import Outcome
+from veribayes.validation.checks._test import Outcome, Test
 from veribayes.validation.endpoints import Size
 from veribayes.validation.endpoints._latents import missing_latents
-from veribayes.validation.evidence import EVIDENCE, EXPENSIVE, Arrays
 from veribayes.validation.joint_scores import joint_scores
 from veribayes.validation.secondary import Checked
 
@@ -46,8 +45,7 @@ def examine(case: Case, level: str) -> Checked:
 def _sizes(case: Case, level: str) -> dict[str, Size]:
     """What every endpoint comes to that can be asked, in the order of their places."""
     parts = {name: registry.load("endpoint", name) for name in registry.usable("endpoint")}
-    levels = ("standard",) if level == "standard" else ("standard", "all")
-    wanted = [name for name, part in parts.items() if part.level in levels]
+    wanted = [name for name, part in parts.items() if part.level in _levels(level)]
     sizes = {}
     for name in sorted(wanted, key=lambda name: (parts[name].place, name)):
         size = registry.attempted("endpoint", name, partial(parts[name].ask, case))
@@ -58,27 +56,35 @@ def _sizes(case: Case, level: str) -> dict[str, Size]:
 
 def _outcomes(case: Case, level: str) -> dict[str, Outcome]:
     """What every check says that can be asked."""
+    parts = {name: registry.load("check", name) for name in registry.usable("check")}
+    wanted = [
+        name
+        for name, part in parts.items()
+        if part.evidence is not None and part.level in _levels(level)
+    ]
     outcomes = {}
-    for name, read in EVIDENCE.items():
-        if level != "all" and name in EXPENSIVE:
-            continue
-        outcome = _outcome(name, read(case), case.seed)
+    for name in sorted(wanted, key=lambda name: (parts[name].place, name)):
+        outcome = registry.attempted("check", name, partial(_outcome, parts[name], case))
         if outcome is not None:
             outcomes[name] = outcome
     return outcomes
 
 
-def _outcome(name: str, arrays: Arrays | None, seed: int) -> Outcome | None:
+def _levels(level: str) -> tuple[str, ...]:
+    return ("standard", "all") if level == "all" else ("standard",)
+
+
+def _outcome(part: Test, case: Case) -> Outcome | None:
     """The check's answer; None where it is not asked, or refuses the sample: too few data sets,
     nothing that varies.
     """
+    arrays = None if part.evidence is None else part.evidence(case)
     if arrays is None:
         return None
     try:
-        outcome: Outcome = registry.load("check", name).run(*arrays, seed=seed)
+        return part.run(*arrays, seed=case.seed)
     except InputError:
         return None
-    return outcome
 
 
 def _notes(case: Case) -> tuple[dict[str, Any], ...]:

@@ -1,4 +1,6 @@
-"""How a candidate was asked again, and what is said of that: it cannot be asked, or does not keep to its seed."""
+"""How a candidate was asked again, and what is said of that:
+it cannot be asked, or does not keep to its seed.
+"""
 
 from __future__ import annotations
 

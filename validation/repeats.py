@@ -1,4 +1,5 @@
-"""How far answers to one question are apart when it is asked more than once, in the unit of the primary endpoint.
+"""How far answers to one question are apart when it is asked more than once,
+in the unit of the primary endpoint.
 
 An answer a is exact + bias + effect of order or batch + noise. To second order its expected
 divergence from the exact law is the sum B + S + R of the three, and the divergence between two
@@ -15,7 +16,8 @@ floor noise counts twice.
     normals, mixtures       the same of densities
     quantiles               integral of (F_a - F_b)^2 as their form says
     draws of reals          the same, fair: 0 on average for independent draws of one law
-    draws of categories     X^2 / S less what independent draws of one law show; X^2 = sum (m - n)^2 / (m + n), counts m and n
+    draws of categories     X^2 / S less what independent draws of one law show; X^2 = sum (m - n)^2
+                            / (m + n), counts m and n
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Resamples of whole data sets: the same for every number of a run that has as many data sets and one seed."""
+"""Resamples of whole data sets: the same for every number of a run that has as many data sets
+and one seed.
+"""
 
 from __future__ import annotations
 

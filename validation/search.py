@@ -1,4 +1,5 @@
-"""Where a divergence concentrates: groups of predictions in which it is larger than elsewhere, with the search paid for.
+"""Where a divergence concentrates: groups of predictions in which it is larger than elsewhere,
+with the search paid for.
 
 A group is any set of predictions: a context size, a variable, an evidence pattern, a region of
 inputs. For each the mean inside is compared with the mean outside, on the log scale where both are

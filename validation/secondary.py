@@ -1,10 +1,10 @@
-"""What a run says beside its primary endpoint: one family of endpoints and tests, and where the divergence concentrates.
+"""What a run says beside its primary endpoint:
+one family of endpoints and tests, and where the divergence concentrates.
 
 An *endpoint* has a tolerance, as the primary one has: significantly beyond it, the candidate is
-    different. A *test* rejects a
-point null, which at large n every trained network fails: it makes a finding and no verdict. All
-their p-values are one family, corrected by Holm. Each entry is plain data for the result's JSON;
-sentences for the reader come out as findings.
+different. A *test* rejects a point null, which at large n every trained network fails: it makes a
+finding and no verdict. All their p-values are one family, corrected by Holm. Each entry is plain
+data for the result's JSON; sentences for the reader come out as findings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from veribayes.predictive import Array
 from veribayes.tree.plain import number
 from veribayes.validation import decision, resampling, search, summaries
 from veribayes.validation.checks._null import attainable, holm
-from veribayes.validation.checks._test import Outcome
+from veribayes.validation.checks._test import Outcome, Test
 from veribayes.validation.endpoints import Size
 
 LEVEL = summaries.ALPHA
@@ -92,7 +92,9 @@ def family(checked: Checked, calibrated: Mapping[str, float], *, seed: int) -> d
     for name, size in checked.endpoints.items():
         entry = _endpoint(size, of_endpoints[name], adjusted[name], seed)
         endpoints[name] = {**entry, "label": registry.load("endpoint", name).label}
-    tests = {name: _test(outcome, adjusted[name]) for name, outcome in checked.outcomes.items()}
+    tests = {}
+    for name, outcome in checked.outcomes.items():
+        tests[name] = {**_test(outcome, adjusted[name]), "label": _question(name)}
     return {
         "level": LEVEL,
         "datasets": checked.datasets,
@@ -102,6 +104,11 @@ def family(checked: Checked, calibrated: Mapping[str, float], *, seed: int) -> d
         "joint": dict(checked.joint),
         "again": dict(checked.again),
     }
+
+
+def _question(check: str) -> str:
+    part: Test = registry.load("check", check)
+    return part.question or check.replace("_", " ")
 
 
 def _check_attainable(checked: Checked, calibrated: Mapping[str, float]) -> None:
@@ -236,8 +243,8 @@ def _rejected_text(names: list[str], judged: Mapping[str, Any]) -> str:
 def _meaning(rejected: str) -> str:
     """What it says of a candidate that this null is rejected."""
     if rejected in registry.names("check"):
-        about: str = registry.load("check", rejected).about
-        return about
+        part: Test = registry.load("check", rejected)
+        return part.about or f"it is not so that {part.null}"
     return UNRELIABLE if rejected == "reliability" else UNCOVERED
 
 

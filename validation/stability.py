@@ -1,4 +1,5 @@
-"""Which limits a sample supports: a number that rests on a tail which nobody has seen is no limit, and is not shown as one.
+"""Which limits a sample supports: a number that rests on a tail which nobody has seen is no limit,
+and is not shown as one.
 
 An upper limit above the largest value, or above five times a positive mean, says how the resamples
 without the largest values
@@ -89,7 +90,9 @@ def reason(values: Array, below: bool, above: bool) -> str | None:
     """
     if below and above:
         return None
-    side = "upper" if below else "lower" if above else "lower and no stable upper"
+    side = "lower and no stable upper"
+    if below or above:
+        side = "upper" if below else "lower"
     mean, largest = values.mean(), values.max()
     numbers = f"mean {mean:.3g}, largest of {values.size:,} data sets {largest:.3g}"
     more = data_sets(values)

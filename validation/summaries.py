@@ -1,4 +1,5 @@
-"""Calibration of a whole run: what no single prediction can show, with intervals and nulls that keep data sets whole.
+"""Calibration of a whole run: what no single prediction can show,
+with intervals and nulls that keep data sets whole.
 
 Coverage is the share of outcomes inside regions of a stated level. Reliability compares what a
 candidate says of its most probable category with how often that happens. Both hold for the exact

@@ -1,4 +1,6 @@
-"""What the primary endpoint says: a verdict with its interval, and what a reader must know of it."""
+"""What the primary endpoint says: a verdict with its interval,
+and what a reader must know of it.
+"""
 
 from __future__ import annotations
 

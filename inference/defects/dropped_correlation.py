@@ -1,7 +1,7 @@
 """Planted defect: right at every query, and independent between queries.
 
-No endpoint that looks at one query at a time can see it. The joint predictive shows it: `joint_kl` is KL between the joints, by
-query.
+No endpoint that looks at one query at a time can see it. The joint predictive shows it: `joint_kl`
+is KL between the joints, by query.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from veribayes.tree.method import Method
 
 @dataclass(frozen=True)
 class DroppedCorrelation:
-    """The exact joint predictive without its correlations; hyperparameters must be known, for KL to have a closed form."""
+    """The exact joint predictive without its correlations;
+    hyperparameters must be known, for KL to have a closed form.
+    """
 
     method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "joint_kl"

@@ -1,4 +1,6 @@
-"""Planted defect: one component of a mixture is lost, the second heaviest, and its mass goes to the others."""
+"""Planted defect: one component of a mixture is lost, the second heaviest,
+and its mass goes to the others.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ class DroppedMode:
     """A lag of a chain, by its posterior weight.
 
     Attributes:
-        of: the engine to spoil, which must say the posterior of the weights; None: the task's second route.
+        of: the engine to spoil, which must say the posterior of the weights;
+            None: the task's second route.
     """
 
     of: str | None = None

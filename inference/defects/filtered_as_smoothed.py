@@ -1,6 +1,8 @@
-"""Planted defect: what is said of earlier states is what was known of them then, and not what is known of them now.
+"""Planted defect: what is said of earlier states is what was known of them then,
+and not what is known of them now.
 
-A network that reads forwards has no other belief. No comparison of predictives can see it; `latent_kl` does.
+A network that reads forwards has no other belief. No comparison of predictives can see it;
+`latent_kl` does.
 """
 
 from __future__ import annotations

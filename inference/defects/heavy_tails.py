@@ -1,4 +1,6 @@
-"""Planted defect: the right mean and standard deviation, and too much mass far out and near the middle."""
+"""Planted defect: the right mean and standard deviation,
+and too much mass far out and near the middle.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from veribayes.tree.method import Method
 
 @dataclass(frozen=True)
 class HeavyTails:
-    """Each normal becomes two with its mean and together its variance: a share of mass is some times as wide as the rest.
+    """Each normal becomes two with its mean and together its variance:
+    a share of mass is some times as wide as the rest.
 
     Attributes:
         of: the engine to spoil; None: the task's second route.

@@ -1,4 +1,6 @@
-"""Planted defect: an uncertainty that is right on average, too large on one side of the input space, too small on the other."""
+"""Planted defect: an uncertainty that is right on average,
+too large on one side of the input space, too small on the other.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from veribayes.tree.method import Method
 
 @dataclass(frozen=True)
 class Heteroscedastic:
-    """Standard deviations times 1 + `by` where the first input lies above the middle of its law, times 1 - `by` below.
+    """Standard deviations times 1 + `by` where the first input lies above the middle of its law,
+    times 1 - `by` below.
 
     Attributes:
         of: the engine to spoil; None: the task's second route.

@@ -1,4 +1,6 @@
-"""Planted defect: the last parent of every node is ignored, with exact inference in the graph that is left."""
+"""Planted defect: the last parent of every node is ignored,
+with exact inference in the graph that is left.
+"""
 
 from __future__ import annotations
 

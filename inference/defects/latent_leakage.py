@@ -1,7 +1,9 @@
-"""Planted defect: the right predictive, and a posterior of the latents with mass where the prior has none.
+"""Planted defect: the right predictive, and a posterior of the latents with mass where the prior
+has none.
 
-A normal with the exact posterior's mean and some times its standard deviation, which is what a network head without a
-constraint gives: probabilities below zero or above one. No comparison of predictives can see it; `leaked_mass` does.
+A normal with the exact posterior's mean and some times its standard deviation, which is what a
+network head without a constraint gives: probabilities below zero or above one.
+No comparison of predictives can see it; `leaked_mass` does.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ STREAM = zlib.crc32(b"latent_leakage")
 
 @dataclass(frozen=True)
 class LatentLeakage:
-    """Every latent on its own; its posterior gets `draws`, (dataset, position, chain, draw, *event), NaN at padding.
+    """Every latent on its own; its posterior gets `draws`, (dataset, position, chain, draw,
+    *event), NaN at padding.
 
     Attributes:
         of: the engine whose posterior is approximated; None: the task's reference.

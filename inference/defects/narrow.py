@@ -1,4 +1,6 @@
-"""Planted defect: a posterior that is too narrow, because every observation counts several times."""
+"""Planted defect: a posterior that is too narrow,
+because every observation counts several times.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from veribayes.tree.method import Method
 
 @dataclass(frozen=True)
 class Narrow:
-    """Overconfident: the likelihood is raised to the power `times`. A chain is no list of independent observations.
+    """Overconfident: the likelihood is raised to the power `times`.
+    A chain is no list of independent observations.
 
     Attributes:
         of: the engine to spoil; None: the task's second route.

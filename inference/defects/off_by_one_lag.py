@@ -16,10 +16,12 @@ from veribayes.tree.method import Method
 
 @dataclass(frozen=True)
 class OffByOneLag:
-    """The right posterior of the weights, read with positions that are off by one; the last lag's goes to the first.
+    """The right posterior of the weights, read with positions that are off by one;
+    the last lag's goes to the first.
 
     Attributes:
-        of: the engine to spoil, which must say the posterior of the weights; None: the task's second route.
+        of: the engine to spoil, which must say the posterior of the weights;
+            None: the task's second route.
     """
 
     of: str | None = None

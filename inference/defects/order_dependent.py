@@ -1,4 +1,6 @@
-"""Planted defect: exchangeable observations are not treated alike; a mask that is off by one hides the last of them."""
+"""Planted defect: exchangeable observations are not treated alike;
+a mask that is off by one hides the last of them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from veribayes.tree.method import Method
 
 @dataclass(frozen=True)
 class OrderDependent:
-    """The answer changes when the context is permuted. Chains depend on their order by right, so it means nothing there.
+    """The answer changes when the context is permuted.
+    Chains depend on their order by right, so it means nothing there.
 
     Attributes:
         of: the engine to spoil; None: the task's second route.

@@ -17,7 +17,8 @@ from veribayes.tree.method import Method
 
 @dataclass(frozen=True)
 class PermutedClasses:
-    """Every variable's states are relabelled in a cycle, as by a candidate with its own order of classes.
+    """Every variable's states are relabelled in a cycle,
+    as by a candidate with its own order of classes.
 
     Attributes:
         of: the engine to spoil; None: the task's second route.
@@ -39,7 +40,9 @@ class PermutedClasses:
 
 
 def _next_state(task: Task, data: Data, width: int) -> IntArray:
-    """For each query and category the next one of the query's variable, (query, category); padding stays."""
+    """For each query and category the next one of the query's variable, (query, category);
+    padding stays.
+    """
     category = np.arange(width)
     states = task.model.widths(data)[:, None]
     return np.where(category < states, (category + 1) % states, category)

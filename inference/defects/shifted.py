@@ -1,4 +1,6 @@
-"""Planted defect: another engine's real-valued predictive, moved by a share of its standard deviation."""
+"""Planted defect: another engine's real-valued predictive,
+moved by a share of its standard deviation.
+"""
 
 from __future__ import annotations
 

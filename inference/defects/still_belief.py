@@ -1,4 +1,6 @@
-"""Planted defect: the belief about the hidden state is right and does not move before it predicts."""
+"""Planted defect: the belief about the hidden state is right and does not move before it
+predicts.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ class Temperature:
 
     Attributes:
         of: the engine to spoil; None: the task's second route.
-        temperature: T. A normal's sd grows by sqrt(T); in a mixture that happens to every component.
+        temperature: T. A normal's sd grows by sqrt(T);
+            in a mixture that happens to every component.
     """
 
     of: str | None = None

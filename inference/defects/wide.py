@@ -16,7 +16,8 @@ from veribayes.tree.method import Method
 
 @dataclass(frozen=True)
 class Wide:
-    """Underconfident: of every `out_of` observations it uses the last. A chain is no list of independent observations.
+    """Underconfident: of every `out_of` observations it uses the last.
+    A chain is no list of independent observations.
 
     Attributes:
         of: the engine to spoil; None: the task's second route.

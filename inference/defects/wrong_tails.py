@@ -1,4 +1,6 @@
-"""Planted defect: bins with the exact mass in every cell, and tails that spread theirs over a scale of their own."""
+"""Planted defect: bins with the exact mass in every cell,
+and tails that spread theirs over a scale of their own.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from veribayes.predictive import Array, Bins, Normal, NormalMixture, Predictive,
 from veribayes.tree import Branch, Data
 from veribayes.tree.method import Method
 
-FIXED = 64  # data sets of another random stream, from which the borders are taken: no batch may move them
+# data sets of another random stream, from which the borders are taken: no batch may move them
+FIXED = 64
 FINE = (
     0.15  # width of a bin in the narrowest predictive's sds: bins alone cost a thousandth of a nat
 )
@@ -23,7 +26,8 @@ FINE = (
 
 @dataclass(frozen=True)
 class WrongTails:
-    """The predictive as bins up to some prior standard deviations; beyond, half-normals that are too wide.
+    """The predictive as bins up to some prior standard deviations;
+    beyond, half-normals that are too wide.
 
     KL between the masses of the cells is zero: only a comparison of densities sees the tails.
 

@@ -1,1 +1,3 @@
-"""What theory and practice do instead of Bayes: maximum likelihood, descent steps, n-grams, other priors."""
+"""What theory and practice do instead of Bayes:
+maximum likelihood, descent steps, n-grams, other priors.
+"""

@@ -1,7 +1,9 @@
-"""Posterior predictive given all predecessors of the target instead of its parents: exact Bayes for the complete graph.
+"""Posterior predictive given all predecessors of the target instead of its parents:
+exact Bayes for the complete graph.
 
-A network that has not found the graph does at best this: it conditions on every node before the target, each configuration
-with its own row and the task's prior. Its maximum-likelihood version is the "naive" baseline of arXiv 2501.02547.
+A network that has not found the graph does at best this: it conditions on every node before the
+target, each configuration with its own row and the task's prior.
+Its maximum-likelihood version is the "naive" baseline of arXiv 2501.02547.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What a predictor says of a context switch that always believes the context: the conjugate normal, whatever the cue is."""
+"""What a predictor says of a context switch that always believes the context:
+the conjugate normal, whatever the cue is.
+"""
 
 from __future__ import annotations
 

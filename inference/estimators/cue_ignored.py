@@ -1,4 +1,6 @@
-"""What a predictor says of a context switch that does not look at the cue: the mixture of both laws, whatever the cue is."""
+"""What a predictor says of a context switch that does not look at the cue:
+the mixture of both laws, whatever the cue is.
+"""
 
 from __future__ import annotations
 

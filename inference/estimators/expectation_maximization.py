@@ -1,9 +1,12 @@
-"""Expectation maximisation of the lag weights of a mixture of transitions; to convergence it is maximum likelihood.
+"""Expectation maximisation of the lag weights of a mixture of transitions;
+to convergence it is maximum likelihood.
 
-    lambda_g <- mean_k gamma_k(g),   gamma_k(g) = lambda_g a_kg / sum_h lambda_h a_kh,   from equal weights.
+    lambda_g <- mean_k gamma_k(g),   gamma_k(g) = lambda_g a_kg / sum_h lambda_h a_kh,
+    from equal weights.
 
-The log likelihood l is concave and sum_g lambda_g dl/dlambda_g = n, so that its maximum is at most max_g dl/dlambda_g - n
-above l(lambda): this gap ends the iteration. Raftery, J. R. Stat. Soc. B 47 (1985) 528.
+The log likelihood l is concave and sum_g lambda_g dl/dlambda_g = n, so that its maximum is at most
+max_g dl/dlambda_g - n above l(lambda): this gap ends the iteration. Raftery, J. R. Stat. Soc.
+B 47 (1985) 528.
 """
 
 from __future__ import annotations
@@ -59,7 +62,9 @@ class ExpectationMaximization:
 
 
 def maximise(a: Array, steps: int = 0) -> tuple[Array, Array]:
-    """Weights (dataset, lag) after some steps (0: to convergence) on the terms a (dataset, time, lag), and the gap in nats."""
+    """Weights (dataset, lag) after some steps (0:
+    to convergence) on the terms a (dataset, time, lag), and the gap in nats.
+    """
     datasets, n, lags = a.shape
     weights = np.full((datasets, lags), 1 / lags)
     gap = np.zeros(datasets)

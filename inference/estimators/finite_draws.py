@@ -1,4 +1,6 @@
-"""Draws from another engine's predictive: a sampler that is right, as far as its number of draws goes."""
+"""Draws from another engine's predictive:
+a sampler that is right, as far as its number of draws goes.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""What a predictor says of a hidden Markov model that sees a window alone: exact Bayes given the last few observations.
+"""What a predictor says of a hidden Markov model that sees a window alone:
+exact Bayes given the last few observations.
 
-It knows how many observations there were before them, and nothing else of them: the filter starts in the marginal law.
+It knows how many observations there were before them, and nothing else of them:
+the filter starts in the marginal law.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""k steps of gradient descent on kernel ridge regression: what arXiv 2605.26713 says that attention layers compute.
+"""k steps of gradient descent on kernel ridge regression:
+what arXiv 2605.26713 says that attention layers compute.
 
-Richardson iteration on (G + s^2 I) u = G v from zero, v = y for the mean and v = k(x, x*) for the reduction of the variance.
-With A = G + s^2 I its closed form after k steps is u_k(x*) = k(x, x*)^T [I - (I - eta A)^k] A^-1 v. It converges for
-0 < eta < 2 / lambda_max(A). Chebyshev's step sizes differ from step to step: the best k steps for a spectrum [s^2, lambda_max].
+Richardson iteration on (G + s^2 I) u = G v from zero, v = y for the mean and v = k(x, x*) for the
+reduction of the variance. With A = G + s^2 I its closed form after k steps is u_k(x*) = k(x, x*)^T
+[I - (I - eta A)^k] A^-1 v. It converges for 0 < eta < 2 / lambda_max(A). Chebyshev's step sizes
+differ from step to step: the best k steps for a spectrum [s^2, lambda_max].
 """
 
 from __future__ import annotations
@@ -35,8 +37,10 @@ class KernelDescent:
 
     Attributes:
         steps: k; a network of L layers makes L - 1.
-        eta: step size; None: 1 / lambda_max of each context, the largest for which every direction only approaches its limit.
-        chebyshev: instead of one step size, those of the Chebyshev polynomial on each context's spectrum.
+        eta: step size; None: 1 / lambda_max of each context, the largest for which every direction
+            only approaches its limit.
+        chebyshev: instead of one step size, those of the Chebyshev polynomial on each context's
+            spectrum.
     """
 
     steps: int = 8
@@ -75,7 +79,9 @@ class KernelDescent:
         return Branch(answer, certificate)
 
     def _descend(self, k: Array, across: Array, y: Array, noise: float) -> tuple[Array, Array]:
-        """Mean and reduction of the variance (dataset, query) after the steps, along the eigenvectors of A."""
+        """Mean and reduction of the variance (dataset, query) after the steps,
+        along the eigenvectors of A.
+        """
         values, vectors = np.linalg.eigh(k)
         values = values + noise
         reached = (1 - self._left(values, y.shape[1])) / values
@@ -86,7 +92,9 @@ class KernelDescent:
         return mean, reduction
 
     def _left(self, values: Array, n: int) -> Array:
-        """Share of each direction that the steps leave undone, for eigenvalues (dataset, n) of A."""
+        """Share of each direction that the steps leave undone,
+        for eigenvalues (dataset, n) of A.
+        """
         if self.chebyshev and n:
             etas = chebyshev_steps(values[:, 0], values[:, -1], self.steps)
             factors = 1 - etas[:, None] * values[..., None]

@@ -1,10 +1,13 @@
-"""k steps of mirror descent on the lag weights: what arXiv 2604.10848 says that a transformer computes.
+"""k steps of mirror descent on the lag weights:
+what arXiv 2604.10848 says that a transformer computes.
 
 Exponentiated gradient ascent on the log likelihood l of the prefix, from equal weights:
-    lambda_g <- lambda_g exp(eta dl/dlambda_g) / sum,   dl/dlambda_g = sum_k a_kg / sum_h lambda_h a_kh.
-One step with eta = 1 / (concentration m + 1) equals the posterior mean to first order where there is no evidence (theorem 1),
-but a stable eta falls like 1 / n (theorem 2), so one eta for all prefixes is a straw man. The default is the best eta at each
-prefix length, found on data sets of the stream `replicate`, which no comparison sees.
+    lambda_g <- lambda_g exp(eta dl/dlambda_g) / sum,
+    dl/dlambda_g = sum_k a_kg / sum_h lambda_h a_kh.
+One step with eta = 1 / (concentration m + 1) equals the posterior mean to first order where there
+is no evidence (theorem 1), but a stable eta falls like 1 / n (theorem 2), so one eta for all
+prefixes is a straw man. The default is the best eta at each prefix length,
+found on data sets of the stream `replicate`, which no comparison sees.
 """
 
 from __future__ import annotations
@@ -46,7 +49,8 @@ class MirrorDescent:
 
     Attributes:
         steps: k.
-        eta: step size; None: the best for every prefix length. `1 / (concentration * m + 1)` is theorem 1's.
+        eta: step size; None: the best for every prefix length.
+            `1 / (concentration * m + 1)` is theorem 1's.
     """
 
     steps: int = 1
@@ -84,7 +88,9 @@ class MirrorDescent:
     def best_options(
         self, task: Task, positions: Sequence[int], seed: int
     ) -> dict[str, dict[int, float]]:
-        """The best step size for each prefix length, as the option of a construction that makes the same steps."""
+        """The best step size for each prefix length,
+        as the option of a construction that makes the same steps.
+        """
         model = cast(MTD, task.model)
         etas = best_etas(model, tuple(positions), self.steps, seed)
         return {"eta": dict(zip(positions, etas, strict=True))}
@@ -119,7 +125,9 @@ def best_etas(model: MTD, positions: tuple[int, ...], steps: int, seed: int) -> 
 
 
 def _best(model: MTD, data: Data, exact: Predictive, a: Array, steps: int) -> float:
-    """The vertex in log eta of the parabola through the best point of the grid and its neighbours."""
+    """The vertex in log eta of the parabola through the best point of the grid and its
+    neighbours.
+    """
     losses = np.zeros(GRID.size)
     for i, eta in enumerate(GRID):
         weights = descend(a, eta, steps)

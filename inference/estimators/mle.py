@@ -1,7 +1,9 @@
-"""Maximum likelihood for tables learnt from complete rows: relative frequencies under the query's parent configuration.
+"""Maximum likelihood for tables learnt from complete rows:
+relative frequencies under the query's parent configuration.
 
-This is what arXiv 2501.02547 says that a transformer computes. It is undefined for a configuration that was never seen;
-what is said there is the back-off. Probabilities may be zero, so that KL(exact || mle) may be infinite.
+This is what arXiv 2501.02547 says that a transformer computes. It is undefined for a configuration
+that was never seen; what is said there is the back-off.
+Probabilities may be zero, so that KL(exact || mle) may be infinite.
 """
 
 from __future__ import annotations
@@ -32,9 +34,10 @@ class MaximumLikelihood:
     """Relative frequencies.
 
     Attributes:
-        backoff: what is said of a parent configuration that no row has. `uniform`: every state of the target alike; `nearest`:
-            the relative frequencies among the rows that agree with the query on the most parents, which softmax attention
-            over agreements does by itself (construction `bn_maximum_likelihood`). Without rows both are uniform.
+        backoff: what is said of a parent configuration that no row has. `uniform`: every state of
+            the target alike; `nearest`: the relative frequencies among the rows that agree with the
+            query on the most parents, which softmax attention over agreements does by itself
+            (construction `bn_maximum_likelihood`). Without rows both are uniform.
     """
 
     backoff: str = "uniform"

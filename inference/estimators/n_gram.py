@@ -1,7 +1,9 @@
-"""Back-off n-gram: the next symbol from what followed the same last symbols before, blind to whatever makes them.
+"""Back-off n-gram: the next symbol from what followed the same last symbols before,
+blind to whatever makes them.
 
     p_k(v) = (n_k(v) + c p_{k-1}(v)) / (n_k + c),   p_{-1} = 1 / q,
-with n_k(v) the number of times that v followed the last k symbols of the prefix. MacKay & Peto, Nat. Lang. Eng. 1 (1995) 289.
+with n_k(v) the number of times that v followed the last k symbols of the prefix.
+MacKay & Peto, Nat. Lang. Eng. 1 (1995) 289.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Kernel smoothing: weighted mean and spread of the observations, what one layer of softmax attention computes.
+"""Kernel smoothing: weighted mean and spread of the observations,
+what one layer of softmax attention computes.
 
-    w_i = k(x_i, x) / sum_j k(x_j, x),   mean = sum_i w_i y_i,   variance = s^2 + sum_i w_i (y_i - mean)^2.
-Nadaraya, Theory Probab. Appl. 9 (1964) 141, doi:10.1137/1109020. Negative similarities count as none; where nothing is
-similar, and without observations, the answer is the prior's.
+    w_i = k(x_i, x) / sum_j k(x_j, x),   mean = sum_i w_i y_i,
+    variance = s^2 + sum_i w_i (y_i - mean)^2.
+Nadaraya, Theory Probab. Appl. 9 (1964) 141, doi:10.1137/1109020. Negative similarities count as
+none; where nothing is similar, and without observations, the answer is the prior's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Maximum likelihood given all predecessors of the target instead of its parents: the "naive" baseline of arXiv 2501.02547.
+"""Maximum likelihood given all predecessors of the target instead of its parents:
+the "naive" baseline of arXiv 2501.02547.
 
-Relative frequencies among the rows that agree with the query on every node before the target; where there is none, the
-back-off.
+Relative frequencies among the rows that agree with the query on every node before the target; where
+there is none, the back-off.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ class NaiveMLE:
     """Count without the graph.
 
     Attributes:
-        backoff: what is said where no row agrees on all predecessors. `uniform`: every state alike; `nearest`: the relative
-            frequencies among the rows that agree on the most of them. Without rows both are uniform.
+        backoff: what is said where no row agrees on all predecessors. `uniform`: every state alike;
+            `nearest`: the relative frequencies among the rows that agree on the most of them.
+                Without rows both are uniform.
     """
 
     backoff: str = "uniform"

@@ -1,10 +1,13 @@
-"""k steps of gradient descent on kernel ridge regression with normalised attention (arXiv 2605.26713).
+"""k steps of gradient descent on kernel ridge regression with normalised attention (arXiv
+2605.26713).
 
-Step and skip are divided by s_x = sum_i k(x_i, x), which preconditions by the row sums of the kernel:
+Step and skip are divided by s_x = sum_i k(x_i, x), which preconditions by the row sums of the
+kernel:
     u(x) <- (1 - eta s^2 / s_x) u(x) + (eta / s_x) sum_i k(x_i, x) (v_i - u(x_i)),   from u = 0,
-with v = y for the mean and v = k(x, x*) for the reduction of the variance. The spectrum lies in (0, 1 + s^2 / k(x, x)] for
-every number of points, so that one step size serves all of them. The row of the query, too, is divided by its own s_x, which
-is at least `floor` times k(x, x): below eta s^2 / 2 it would diverge.
+with v = y for the mean and v = k(x, x*) for the reduction of the variance. The spectrum lies in (0,
+1 + s^2 / k(x, x)] for every number of points, so that one step size serves all of them. The row of
+the query, too, is divided by its own s_x, which is at least `floor` times k(x, x):
+below eta s^2 / 2 it would diverge.
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ class PreconditionedDescent:
     Attributes:
         steps: k; a network of L layers makes L - 1.
         eta: step size; None: the inverse of each context's largest eigenvalue.
-        chebyshev: instead of one step size, those of the Chebyshev polynomial on each context's spectrum.
+        chebyshev: instead of one step size, those of the Chebyshev polynomial on each context's
+            spectrum.
         floor: least normaliser, as a share of k(x, x).
     """
 

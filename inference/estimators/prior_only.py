@@ -1,6 +1,8 @@
-"""The prior predictive: the exact engine without a context, which still sees the query or the last symbols of the prefix.
+"""The prior predictive: the exact engine without a context,
+which still sees the query or the last symbols of the prefix.
 
-It is the yardstick of Bayes recovery (0 %) and the defect "posterior = prior" that every comparison must find.
+It is the yardstick of Bayes recovery (0 %) and the defect "posterior = prior" that every comparison
+must find.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from veribayes.tree.method import Method
 class PriorOnly:
     """Ignore the context.
 
-    The model says what is left of its data without any observation (`Model.without_context`), and the task's exact engine
-    answers that; a model whose prior needs no engine says its prior predictive itself.
+    The model says what is left of its data without any observation (`Model.without_context`), and
+    the task's exact engine answers that; a model whose prior needs no engine says its prior
+    predictive itself.
     """
 
     label: ClassVar[str] = "prior only"
@@ -48,14 +51,18 @@ class PriorOnly:
 
 
 def _distinct(model: Model, data: Data) -> IntArray:
-    """Data sets that differ without their context: the first alone where all that is left is shared by them."""
+    """Data sets that differ without their context:
+    the first alone where all that is left is shared by them.
+    """
     left = [column for column in model.layout.columns if column.role in ("query", "given")]
     all_shared = all(column.shared for column in left)
     return np.arange(1 if all_shared else data.index.size)
 
 
 def _exact(task: Task) -> Engine:
-    """The reference, or the family's where that one is a sampler; without latents, which nobody asks for."""
+    """The reference, or the family's where that one is a sampler;
+    without latents, which nobody asks for.
+    """
     part = registry.load("engine", task.reference.replace("-", "_"))
     if part.method == Method.MCMC:
         part = registry.load("engine", task.model.defaults()["reference"])

@@ -1,4 +1,5 @@
-"""Additive smoothing of relative frequencies: (n_v + c) / (n + K c) under the query's parent configuration.
+"""Additive smoothing of relative frequencies:
+(n_v + c) / (n + K c) under the query's parent configuration.
 
 It is exact Bayes where the rows have a Dirichlet(c) prior, and a rival anywhere else.
 """
@@ -28,8 +29,10 @@ class SmoothedMLE:
     """Count, with something to begin with.
 
     Attributes:
-        concentration: c, added to the count of every state; 1 is Laplace's rule, 1/2 Krichevsky and Trofimov's.
-        predecessors: count the rows that agree on all nodes before the target, not on its parents alone.
+        concentration: c, added to the count of every state; 1 is Laplace's rule, 1/2 Krichevsky and
+            Trofimov's.
+        predecessors: count the rows that agree on all nodes before the target,
+            not on its parents alone.
     """
 
     concentration: float = 1.0

@@ -1,4 +1,6 @@
-"""What a predictor says of a hidden Markov model that knows its parameters and looks at no observation: the long-run law."""
+"""What a predictor says of a hidden Markov model that knows its parameters and looks at no
+observation: the long-run law.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from veribayes.tree.method import Method
 class Stationary:
     """The law of an observation after many others that nobody has seen.
 
-    The chain is averaged over many powers of two of steps, so that one that alternates has a long-run law too.
+    The chain is averaged over many powers of two of steps,
+    so that one that alternates has a long-run law too.
     """
 
     method: ClassVar[Method] = Method.ESTIMATOR
@@ -39,7 +42,9 @@ class Stationary:
 
 
 def long_run(initial: Array, transition: Array) -> Array:
-    """The mean law of the state over many steps, (dataset or 1, state), by repeated squaring of a lazy chain."""
+    """The mean law of the state over many steps, (dataset or 1, state),
+    by repeated squaring of a lazy chain.
+    """
     lazy = (transition + np.eye(transition.shape[-1])) / 2  # the same long-run law, and no period
     for _ in range(SQUARINGS):
         lazy = lazy @ lazy

@@ -1,12 +1,14 @@
-"""Exact Bayes under the wrong prior: the reference engine on the model whose specification `task.wrong_prior` changes.
+"""Exact Bayes under the wrong prior: the reference engine on the model whose specification
+`task.wrong_prior` changes.
 
-A tolerance that lets the wrong prior pass cannot tell Bayes from something near it, and every comparison says so.
+A tolerance that lets the wrong prior pass cannot tell Bayes from something near it,
+and every comparison says so.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from veribayes import registry
 from veribayes.errors import InputError
@@ -30,8 +32,7 @@ class WrongPrior:
         if not task.wrong_prior:
             remedy = "name the fields of the model to replace"
             raise InputError("a task with 'wrong_prior'", f"'{task.name}' without one", remedy)
-        family: Any = type(task.model)
-        model = family.from_spec({**task.model.spec(), **task.wrong_prior})
+        model = task.model.altered(task.wrong_prior)
         engine: Engine = registry.load("engine", task.reference)()
         altered = replace(task, model=model, wrong_prior={})
         return engine(altered, data, seed=seed)

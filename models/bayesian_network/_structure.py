@@ -54,9 +54,9 @@ class Structure:
     @cached_property
     def configurations(self) -> tuple[int, ...]:
         """Number of parent configurations of each node."""
-        sizes = [len(labels) for labels in self.states]
-        parent_sizes = [[sizes[parent] for parent in parents] for parents in self.parents]
-        return tuple(map(math.prod, parent_sizes))
+        sizes = self.cardinalities
+        counts = [sizes[list(parents)].prod(dtype=int) for parents in self.parents]
+        return tuple(map(int, counts))
 
     @property
     def n_rows(self) -> int:

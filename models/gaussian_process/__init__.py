@@ -22,8 +22,18 @@ from veribayes.models.gaussian_process._process import GaussianProcess
 from veribayes.models.gaussian_process._process import PointsContext as PointsContext
 
 __all__ = [
-    "RBF", "GaussianProcess", "Grid", "Linear", "LogNormal", "LogUniform", "Matern12", "Matern32", "Matern52", "Periodic",
-    "Product", "Sum",
-]  # fmt: skip
+    "RBF",
+    "GaussianProcess",
+    "Grid",
+    "Linear",
+    "LogNormal",
+    "LogUniform",
+    "Matern12",
+    "Matern32",
+    "Matern52",
+    "Periodic",
+    "Product",
+    "Sum",
+]
 
 PART = GaussianProcess

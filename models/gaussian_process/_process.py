@@ -125,7 +125,9 @@ class GaussianProcess(Model):
         return self.kernel.variance(x, below("kernel.", theta))
 
     def with_noise(self, theta: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
-        """The values of the hyperparameters with the noise among them, also where it is a number."""
+        """The values of the hyperparameters with the noise among them,
+        also where it is a number.
+        """
         if "noise_sd" in self.priors:
             return dict(theta)
         return {**theta, "noise_sd": np.full(shape, self.noise_sd)}

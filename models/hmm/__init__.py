@@ -1,10 +1,12 @@
-"""Hidden Markov model: a state that nobody sees moves by a transition matrix and emits what is seen.
+"""Hidden Markov model: a state that nobody sees moves by a transition matrix and emits what is
+seen.
 
     x_1 ~ initial,   x_{t+1} | x_t ~ transition[x_t],   y_t | x_t ~ emission[x_t]
 
-Parameters are known, stand in a header before the symbols, or are drawn from Dirichlet rows for every sequence and unknown.
-What is emitted is a symbol, or with known parameters a normal number. Asked is the next one after each prefix. Rabiner, Proc.
-IEEE 77 (1989) 257; parameters in the context: arXiv 2512.22471.
+Parameters are known, stand in a header before the symbols, or are drawn from Dirichlet rows for
+every sequence and unknown. What is emitted is a symbol, or with known parameters a normal number.
+Asked is the next one after each prefix. Rabiner, Proc. IEEE 77 (1989) 257;
+parameters in the context: arXiv 2512.22471.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ from veribayes.tree.shown import Example, Shown
 if TYPE_CHECKING:
     import jax
 
-PATHS = 4096  # of the states of a sequence that are enumerated: the default design of unknown parameters ends there
+# of the states of a sequence that are enumerated:
+# the default design of unknown parameters ends there
+PATHS = 4096
 
 
 class Context(NamedTuple):
@@ -63,15 +67,18 @@ class HMM(Model):
     Attributes:
         states: number of hidden states.
         symbols: number of symbols; 0 where normal numbers are emitted.
-        parameters: `known`; `header`: each sequence has its own, and they are seen; `dirichlet`: each has its own, and they
-            are not.
+        parameters: `known`; `header`: each sequence has its own, and they are seen; `dirichlet`:
+            each has its own, and they are not.
         concentration: of the Dirichlet law of every row, where each sequence has its own.
-        matrix_seed: known parameters are drawn from Dirichlet(1) with this seed (0 unless given), or are given as
-        initial, transition, emission: rows of probabilities; with normal numbers instead of `emission`
+        matrix_seed: known parameters are drawn from Dirichlet(1) with this seed (0 unless given),
+            or are given as
+        initial, transition, emission: rows of probabilities; with normal numbers instead of
+            `emission`
         means, sds: of each state.
 
     Raises:
-        ModelError: a value outside its range, rows that are no distributions, or parameters that such a model does not have.
+        ModelError: a value outside its range, rows that are no distributions,
+            or parameters that such a model does not have.
     """
 
     states: int
@@ -97,7 +104,7 @@ class HMM(Model):
         for name, value in checked_tables(self).items():
             put(self, name, value)
 
-    # -- tables -------------------------------------------------------------------------------------------------------
+    # -- tables ------------------------------------------------------------------------------------
 
     @cached_property
     def tables(self) -> Tables:
@@ -121,7 +128,9 @@ class HMM(Model):
         return Tables(known.initial[None], known.transition[None], known.emission[None])
 
     def log_likelihoods(self, data: Data, length: int) -> Array:
-        """log P(y_t | state), (dataset, time, state), of the first `length` observations; -inf where it is impossible."""
+        """log P(y_t | state), (dataset, time, state), of the first `length` observations;
+        -inf where it is impossible.
+        """
         y = data.arrays["y"][:, :length]
         if not self.symbols:
             mean, sd = np.array(self.means), np.array(self.sds)
@@ -149,7 +158,7 @@ class HMM(Model):
         sd = np.broadcast_to(np.array(self.sds), belief.shape)
         return NormalMixture(belief, mean, sd)
 
-    # -- the protocol of a model --------------------------------------------------------------------------------------
+    # -- the protocol of a model -------------------------------------------------------------------
 
     @property
     def n_categories(self) -> int | None:
@@ -157,12 +166,16 @@ class HMM(Model):
 
     @property
     def enumerated(self) -> bool:
-        """Its states are summed over; and unknown parameters have exact predictions alone, since states have no names."""
+        """Its states are summed over; and unknown parameters have exact predictions alone,
+        since states have no names.
+        """
         return True
 
     @property
     def latents(self) -> tuple[Variable, ...]:
-        """The states of the sequence; unknown parameters with the states in the order of their first probability."""
+        """The states of the sequence; unknown parameters with the states in the order of their
+        first probability.
+        """
         if self.parameters != DIRICHLET:
             return (Variable("state", ("time",), "finite"),)
         return (
@@ -221,8 +234,9 @@ class HMM(Model):
         }
 
     def simulate(self, design: Design, seed: int, stream: str, index: IntArray) -> Simulation:
-        """Draw data sets: `y` (B, T), T the largest position, and where there is a header `initial` (B, S), `transition`
-        (B, S, S), `emission` (B, S, K). The outcome is what follows each prefix.
+        """Draw data sets: `y` (B, T), T the largest position, and where there is a header `initial`
+        (B, S), `transition` (B, S, S), `emission` (B, S, K).
+        The outcome is what follows each prefix.
         """
         positions = np.array(design.positions, dtype=np.int64)
         drawn_arrays = _simulation.drawn(self, int(positions[-1]) + 1, seed, stream, index)
@@ -243,10 +257,12 @@ class HMM(Model):
         return Context(prefix, *(data.arrays[name] for name in TABLES)), None
 
     def require_data(self, data: Data) -> None:
-        """Refuse other symbols than 0, …, K - 1, numbers that are none, and headers whose rows are no distributions.
+        """Refuse other symbols than 0, …, K - 1, numbers that are none,
+        and headers whose rows are no distributions.
 
         Raises:
-            InputError: they are there, an axis is missing, or a position asks for more than there is.
+            InputError: they are there, an axis is missing,
+                or a position asks for more than there is.
         """
         y = array_of(data, "y", [len(data.index), "time"])
         longest = require_length(data, "y", y.shape[1])
@@ -292,7 +308,9 @@ class HMM(Model):
     def conditional(
         self, latent_draws: Mapping[str, Array], data: Data, position: int
     ) -> Predictive:
-        """The law of the next observation averaged over draws: of the states (B, N, T), or of the parameters."""
+        """The law of the next observation averaged over draws:
+        of the states (B, N, T), or of the parameters.
+        """
         length = int(data.positions[position])
         if self.parameters == DIRICHLET:
             draws = Tables(*(np.asarray(latent_draws[name]) for name in TABLES))
@@ -307,7 +325,9 @@ class HMM(Model):
         return _first(self.emitted(belief[:, None, None], tables.emission))
 
     def prior_predictive(self, data: Data) -> Predictive:
-        """The law of the observation with this number when none is seen; uniform where nothing is known of the parameters."""
+        """The law of the observation with this number when none is seen;
+        uniform where nothing is known of the parameters.
+        """
         datasets, positions = len(data.index), data.positions.size
         if self.parameters == DIRICHLET:
             return Categorical(np.full((datasets, positions, 1, self.symbols), 1 / self.symbols))
@@ -316,7 +336,7 @@ class HMM(Model):
         belief = _over(marginals[:, data.positions], datasets)
         return self.emitted(belief[:, :, None], tables.emission)
 
-    # -- for readers --------------------------------------------------------------------------------------------------
+    # -- for readers -------------------------------------------------------------------------------
 
     def sentence(self) -> str:
         return _views.sentence(self)
@@ -331,8 +351,8 @@ class HMM(Model):
         return super().distance(context.y if isinstance(context, Context) else context, query)
 
     def _restless(self) -> dict[str, Any]:
-        """The wrong prior unless a task says another: the state is drawn anew at each step with probability 1/2; or other
-        tables, where they are drawn from a seed.
+        """The wrong prior unless a task says another: the state is drawn anew at each step with
+        probability 1/2; or other tables, where they are drawn from a seed.
         """
         if self.matrix_seed is not None:
             return {"matrix_seed": self.matrix_seed + 1}

@@ -24,7 +24,8 @@ def checked_tables(model: HMM) -> dict[str, Any]:
     """The fields of the model that hold its tables, each in the form in which it is stored.
 
     Raises:
-        ModelError: a table that is missing or that such a model does not have, or rows that are no distributions.
+        ModelError: a table that is missing or that such a model does not have,
+            or rows that are no distributions.
     """
     if model.parameters != KNOWN:
         return _none(model)

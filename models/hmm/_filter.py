@@ -1,4 +1,6 @@
-"""What of the filter the model itself needs: marginal laws of the states, and predictions under draws of the parameters."""
+"""What of the filter the model itself needs:
+marginal laws of the states, and predictions under draws of the parameters.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ def marginals(tables: Tables, length: int) -> Array:
 
 
 def averaged(draws: Tables, y: IntArray) -> Categorical:
-    """The law of the next symbol after y (dataset, time) averaged over draws of the tables, which have the axes (dataset,
-    draw) in front.
+    """The law of the next symbol after y (dataset, time) averaged over draws of the tables, which
+    have the axes (dataset, draw) in front.
     """
     belief = draws.initial
     rows = np.arange(len(y))

@@ -1,4 +1,6 @@
-"""The tables of a hidden Markov model: checked where they are given, drawn from a seed, or from the Dirichlet prior."""
+"""The tables of a hidden Markov model: checked where they are given, drawn from a seed,
+or from the Dirichlet prior.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,8 @@ def shapes(states: int, symbols: int) -> dict[str, tuple[int, ...]]:
 def drawn(seed: int, states: int, symbols: int) -> dict[str, Array]:
     """Rows from Dirichlet(1), a function of the seed.
 
-    They are normalised exponentials by hand: NumPy may change how it draws a Dirichlet, but not its uniforms.
+    They are normalised exponentials by hand:
+    NumPy may change how it draws a Dirichlet, but not its uniforms.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     tables = {}
@@ -99,7 +102,9 @@ def nested(table: Array) -> Any:
 def random_rows(
     key: jax.Array, levels: Mapping[str, jax.Array], concentration: float
 ) -> dict[str, jax.Array]:
-    """Rows of all tables from Dirichlet(concentration), from uniforms of their shapes, or a key of its own."""
+    """Rows of all tables from Dirichlet(concentration), from uniforms of their shapes,
+    or a key of its own.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -116,7 +121,8 @@ def random_rows(
 def in_order(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables with the states in the order of their probabilities of the first symbol.
 
-    A relabelling of the states changes no law of symbols, so that exchangeable states have no names but such ones.
+    A relabelling of the states changes no law of symbols,
+    so that exchangeable states have no names but such ones.
     """
     order = tables["emission"][:, 0].argsort()
     return {

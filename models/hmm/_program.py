@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def program(model: HMM, y: jax.Array, mask: jax.Array) -> None:
     """Rows ~ Dirichlet(concentration), and the likelihood of the symbols that the mask keeps.
 
-    What is named are the tables with the states in order: a relabelling of the states changes nothing else, so that chains
-    which have found different labels agree about them.
+    What is named are the tables with the states in order: a relabelling of the states changes
+    nothing else, so that chains which have found different labels agree about them.
     """
     import jax.numpy as jnp
     import numpyro
@@ -32,7 +32,9 @@ def program(model: HMM, y: jax.Array, mask: jax.Array) -> None:
 
 
 def log_evidence(tables: dict[str, jax.Array], y: jax.Array, mask: jax.Array) -> jax.Array:
-    """log P(symbols that the mask keeps | tables), nats; symbols (time,), of which a prefix is kept."""
+    """log P(symbols that the mask keeps | tables), nats;
+    symbols (time,), of which a prefix is kept.
+    """
     import jax
     import jax.numpy as jnp
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def drawn(
     model: HMM, length: int, seed: int, stream: str, index: IntArray
 ) -> dict[str, npt.NDArray[Any]]:
-    """`y` and `state`, (dataset, length) each, and the tables of models whose sequences have their own."""
+    """`y` and `state`, (dataset, length) each,
+    and the tables of models whose sequences have their own.
+    """
     import jax
 
     with jax.enable_x64(True):

@@ -34,8 +34,12 @@ NUMBERS = Layout(
 )
 KNOWLEDGE = {
     "known": "all parameters known",
-    "header": "parameters of their own for each sequence, which stand before it; rows ~ Dirichlet({:g})",
-    "dirichlet": "parameters of their own for each sequence, which nobody sees; rows ~ Dirichlet({:g})",
+    "header": (
+        "parameters of their own for each sequence, which stand before it; rows ~ Dirichlet({:g})"
+    ),
+    "dirichlet": (
+        "parameters of their own for each sequence, which nobody sees; rows ~ Dirichlet({:g})"
+    ),
 }
 
 

@@ -1,6 +1,8 @@
-"""Mixture of transition distributions: a Markov chain of order m whose law is a mixture of m first-order steps.
+"""Mixture of transition distributions: a Markov chain of order m whose law is a mixture of m
+first-order steps.
 
-    weights ~ Dirichlet(concentration 1_m),   P(Y_t = y | past) = sum_g weights_g pi_g(y_{t-g}, y),   g = 1..m
+    weights ~ Dirichlet(concentration 1_m),   P(Y_t = y | past) = sum_g weights_g pi_g(y_{t-g}, y),
+    g = 1..m
 
 The transition matrices pi_g are known and shared by all sequences; only the weights of a sequence
 are unknown. The first m symbols are independent and uniform. Raftery, J. R. Stat. Soc. B 47 (1985)
@@ -200,7 +202,9 @@ class MTD(Model):
         numpyro.factor("symbols", jnp.log(a @ weights).sum())
 
     def program_data(self, data: Data, position: int) -> dict[str, npt.NDArray[Any]]:
-        """`a` (B, T, m) with ones beyond the prefix, so that one compilation serves every prefix."""
+        """`a` (B, T, m) with ones beyond the prefix,
+        so that one compilation serves every prefix.
+        """
         a = self.likelihood_terms(data.arrays["y"])
         a[:, data.positions[position] :] = 1.0
         return {"a": a}
@@ -219,7 +223,9 @@ class MTD(Model):
         return Categorical(probs[:, None])
 
     def prior_predictive(self, data: Data) -> Predictive:
-        """Equal weights of all lags on the last m symbols; a uniform symbol after a shorter prefix."""
+        """Equal weights of all lags on the last m symbols;
+        a uniform symbol after a shorter prefix.
+        """
         weights = np.full((data.index.size, self.m), 1 / self.m)
         uniform = np.full((data.index.size, self.q), 1 / self.q)
         by_position = []

@@ -1,6 +1,7 @@
 """Any NumPyro program as a model: what is asked are the posterior moments of its latents.
 
-    def program(x, sigma, y=None):                 data by name or position; what is observed may default to None
+    def program(x, sigma, y=None):                 data by name or position; what is observed may
+                                                   default to None
         slope = numpyro.sample("slope", dist.Normal(0, 1))
         numpyro.sample("obs", dist.Normal(slope * x, sigma), obs=y)
 
@@ -14,7 +15,8 @@ this; nothing about it has to be declared.
 from __future__ import annotations
 
 from veribayes.models.numpyro_model._model import NumPyroModel
+from veribayes.models.numpyro_model._prediction import PredictedProgram
 
-__all__ = ["NumPyroModel"]
+__all__ = ["NumPyroModel", "PredictedProgram"]
 
 PART = NumPyroModel

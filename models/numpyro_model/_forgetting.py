@@ -47,6 +47,8 @@ def watching() -> Iterator[dict[str, str]]:
         def process_message(self, msg: Any) -> None:
             if msg["type"] != "sample" or msg["is_observed"]:
                 return
+            if msg.get("_control_flow_done", False):  # a site of scan, drawn already
+                return
             if msg["value"] is not None:
                 seen[msg["name"]] = "value"
             elif msg["kwargs"].get("rng_key") is not None:

@@ -56,7 +56,6 @@ class NumPyroModel(Program, Model):
     name: str = ""
     simulated: bool = False
     kind: ClassVar[str] = "numpyro"
-    described: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         parameters = parameters_of(self.function)
@@ -82,6 +81,13 @@ class NumPyroModel(Program, Model):
 
     # -- the protocol of a model -------------------------------------------------------------------
 
+    @classmethod
+    def from_spec(cls, spec: Any) -> Model:
+        """A program that a task file names, with the site that is predicted (`_described`)."""
+        from veribayes.models.numpyro_model._described import read
+
+        return read(spec)
+
     @property
     def latents(self) -> tuple[Variable, ...]:
         latents = []
@@ -96,7 +102,9 @@ class NumPyroModel(Program, Model):
 
     @property
     def layout(self) -> Layout:
-        """The outcomes, of which nothing is known but their shape, and which latents are asked for."""
+        """The outcomes, of which nothing is known but their shape,
+        and which latents are asked for.
+        """
         outcomes = [Column(_array(name), "observation") for name in self.outcomes]
         target = Column(TARGET, "query", ("query",), "category", shared=True)
         return Layout((*outcomes, target), order="slots")
@@ -170,7 +178,9 @@ class NumPyroModel(Program, Model):
         self.enumerable(**{**self.data, **outcomes})
 
     def program_data(self, data: Data, position: int) -> dict[str, npt.NDArray[Any]]:
-        """The outcomes; a data set that is given stays a constant, on which a program may branch."""
+        """The outcomes; a data set that is given stays a constant,
+        on which a program may branch.
+        """
         del position
         return {} if self.given else self._outcomes_in(data)
 
@@ -233,5 +243,7 @@ class NumPyroModel(Program, Model):
 
 
 def _array(outcome: str) -> str:
-    """The name of an outcome's array: its argument's, but for one that is called like the queries."""
+    """The name of an outcome's array: its argument's,
+    but for one that is called like the queries.
+    """
     return f"{outcome} given" if outcome == TARGET else outcome

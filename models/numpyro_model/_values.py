@@ -12,6 +12,7 @@ from veribayes.checked import shown
 from veribayes.errors import InputError
 
 NUMBERS = "iufb"  # kinds of arrays that hold numbers or truth values
+SHORT = 1000  # entries of an array that a task file may hold
 
 
 def is_numeric(value: Any) -> bool:
@@ -35,6 +36,15 @@ def digest(value: Any) -> Any:
         return value
     described = f"{value.dtype.str}{value.shape}".encode()
     return hashlib.sha256(described + value.tobytes()).hexdigest()
+
+
+def described(value: Any) -> Any:
+    """Numbers, text and short lists as they are, so that they can be read back; else a digest."""
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.size <= SHORT:
+        return value.tolist()
+    return {"digest": digest(value)}
 
 
 def require_no_text(name: str, value: Any, parameter: inspect.Parameter | None) -> None:

@@ -1,1 +1,3 @@
-"""Readers of model files, one format a file: text is parsed by its grammar, and nothing in it is executed."""
+"""Readers of model files, one format a file:
+text is parsed by its grammar, and nothing in it is executed.
+"""

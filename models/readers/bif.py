@@ -1,4 +1,5 @@
-"""Reader for the Bayesian interchange format (BIF 0.15), plain or gzipped; the file is parsed, never executed.
+"""Reader for the Bayesian interchange format (BIF 0.15), plain or gzipped;
+the file is parsed, never executed.
 
     network NAME { property … ; }
     variable NAME { type discrete [ K ] { s1, s2, … }; property … ; }
@@ -12,6 +13,7 @@ Comments are // and /* */.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -193,8 +195,12 @@ class _Reader:
     def _property(self, *, refuse_function: bool = False) -> None:
         start, text = self.tokens.at, self.tokens.raw(";", comments=False)
         if refuse_function and "function" in text.split()[:1]:
-            self._fail("a table of probabilities", f"property {shown(' '.join(text.split()))}", start,
-                       "its numbers are parameters of that function; write the full table")  # fmt: skip
+            self._fail(
+                "a table of probabilities",
+                f"property {shown(' '.join(text.split()))}",
+                start,
+                "its numbers are parameters of that function; write the full table",
+            )
 
     # -- tables ------------------------------------------------------------------------------------
 
@@ -220,7 +226,7 @@ class _Reader:
 
     def _by_label(self, child: str, block: _Block, shape: tuple[int, int]) -> Array:
         found: dict[int, Array] = {}
-        numbered = [{state: i for i, state in enumerate(self.states[p])} for p in block.parents]
+        numbered = [_numbers(self.states[parent]) for parent in block.parents]
         for labels, raw, start in block.rows:
             where = _configuration(labels, numbered)
             if where is None:
@@ -275,6 +281,10 @@ class _Reader:
 
     def _at(self, at: int) -> str:
         return f"in {self.name}, line {line_of(self.text, at)}"
+
+
+def _numbers(states: Sequence[str]) -> dict[str, int]:
+    return {state: i for i, state in enumerate(states)}
 
 
 def _configuration(labels: list[str], numbered: list[dict[str, int]]) -> int | None:

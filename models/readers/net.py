@@ -147,8 +147,12 @@ class _Reader:
             if token.is_sign("("):
                 self.draft.fail("states, then ')'", "'('", token.start)
             if token.start == end or len(names) > MAX_NAMES:
-                self.draft.fail(f"states with blanks between them, at most {MAX_NAMES}", shown(token.text), token.start,
-                                "a quote in a name is written with a backslash before it")  # fmt: skip
+                self.draft.fail(
+                    f"states with blanks between them, at most {MAX_NAMES}",
+                    shown(token.text),
+                    token.start,
+                    "a quote in a name is written with a backslash before it",
+                )
             names.append(token.text)
             end = token.end
             token = inner.next("states, then ')'")

@@ -6,10 +6,13 @@
 
 The format has no names: variables are x0, x1, … and states 0, 1, …. Writers differ, and each of
 their orders is told by what only it can mean:
-    the format           parents, child in every scope; the last variable of the scope varies fastest
+    the format           parents, child in every scope; the last variable of the scope varies
+                         fastest
     child first          child, parents in every scope; the last variable varies fastest
-    pgmpy                parents, child in every scope; the first variable varies fastest (tables are sums of one only so)
-    pyAgrum              parents, child in every scope; the child varies fastest, then the first parent (its comments tell it)
+    pgmpy                parents, child in every scope; the first variable varies fastest (tables
+                         are sums of one only so)
+    pyAgrum              parents, child in every scope; the child varies fastest, then the first
+                         parent (its comments tell it)
 Comments run from # to the end of the line.
 """
 
@@ -74,8 +77,12 @@ def first_parent_fastest(scope: Scope) -> Scope:
 
 NOTES = {
     child_slowest: "scopes name the child first, and tables list its states slowest",
-    first_fastest: "tables are read as pgmpy writes them, the first variable of a scope varying fastest",
-    first_parent_fastest: "tables are read in pyAgrum's order of parents, the first one varying faster than the last",
+    first_fastest: (
+        "tables are read as pgmpy writes them, the first variable of a scope varying fastest"
+    ),
+    first_parent_fastest: (
+        "tables are read in pyAgrum's order of parents, the first one varying faster than the last"
+    ),
 }
 
 
@@ -142,7 +149,9 @@ def _names(variables: Sequence[int]) -> list[str]:
 
 
 def _children(scopes: Sequence[Scope], place: int) -> int:
-    """How many variables stand at this place of some scope: all of them, where it is the child's."""
+    """How many variables stand at this place of some scope:
+    all of them, where it is the child's.
+    """
     return len({scope[place] for scope in scopes})
 
 
@@ -185,7 +194,10 @@ def _order(
             differ = scope
     if all(fits.values()) and differ is not None:
         wanted = f"tables in {draft.name} that can be read in one way only"
-        remedy = "the format varies the child's states fastest, pgmpy writes them slowest; save it in another format"
+        remedy = (
+            "the format varies the child's states fastest, pgmpy writes them slowest; save it in "
+            "another format"
+        )
         draft.fail(wanted, f"two ways for x{differ[-1]}", 0, remedy)
     return first_fastest if fits[first_fastest] and not fits[in_order] else in_order
 
@@ -225,7 +237,8 @@ class _Words:
         return self.text[start : self.at]
 
     def end(self) -> None:
-        if rest := WORD.search(self.text, self.at):
+        rest = WORD.search(self.text, self.at)
+        if rest:
             self.draft.fail("the end of the file", shown(rest[0]), self.at)
 
 

@@ -1,4 +1,5 @@
-"""Reader for XDSL (GeNIe, SMILE), plain or gzipped: chance nodes with tables, and deterministic ones.
+"""Reader for XDSL (GeNIe, SMILE), plain or gzipped:
+chance nodes with tables, and deterministic ones.
 
     <smile><nodes> <cpt id="b"><state id="yes"/>… <parents>a c</parents>
     <probabilities>…</probabilities></cpt> <deterministic id="d"><state id="no"/>…
@@ -106,9 +107,12 @@ def _node(draft: Draft, element: Element, reverse: bool) -> None:
 
 def _certain(draft: Draft, element: Element, states: list[str], results: str) -> str:
     """A table of zeros and ones."""
-    row = {state: " ".join("1" if s == state else "0" for s in states) for state in states}
+    row = {}
+    for state in states:
+        row[state] = " ".join("1" if s == state else "0" for s in states)
     words = results.split()
-    if unknown := [word for word in words if word not in row]:
+    unknown = [word for word in words if word not in row]
+    if unknown:
         draft.fail("a state of the node", shown(unknown[0]), element.line)
     return " ".join(row[word] for word in words)
 

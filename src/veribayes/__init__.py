@@ -1,8 +1,12 @@
-"""veribayes: is this transformer doing Bayesian inference, and if not, what is it doing and where does it go wrong?
+"""veribayes: is this transformer doing Bayesian inference, and if not,
+what is it doing and where does it go wrong?
 
 >>> import veribayes as vb
->>> task = vb.task("gp-rbf-1d")                              # or vb.load("asia.bif"), or vb.task(vb.models.MTD(q=5, m=3))
->>> result = vb.verify(task, "sequential", datasets=200)     # any callable (context, query) -> one of the six forms
+>>> task = vb.task("gp-rbf-1d")  # or vb.load("asia.bif"), or vb.task(vb.models.MTD(q=5, m=3))
+>>> result = vb.verify(task, "sequential", datasets=200)
+
+In the place of "sequential" stands any callable (context, query) -> one of the six forms.
+
 >>> result.verdict
 'equivalent'
 """
@@ -19,8 +23,9 @@ if TYPE_CHECKING:
     from veribayes.api import task as task
     from veribayes.api import verify as verify
 
-# Threads of XLA's pool, read when JAX starts. jaxlib 0.10 cuts a batch of factorisations into tasks for that pool and waits for
-# them inside it: as many such calls as threads wait for ever (docs/decisions/2026-11-26-one-thread-for-xla.md).
+# Threads of XLA's pool, read when JAX starts. jaxlib 0.10 cuts a batch of factorisations into tasks
+# for that pool and waits for them inside it:
+# as many such calls as threads wait for ever (docs/decisions/2026-11-26-one-thread-for-xla.md).
 os.environ.setdefault("PJRT_NPROC", "1")
 
 __version__ = "0.1.0"

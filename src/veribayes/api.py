@@ -18,7 +18,7 @@ from veribayes.models._arguments import parse_argument, read_arguments
 from veribayes.models._callable import is_program
 from veribayes.models._pgmpy import from_pgmpy, is_pgmpy_network
 from veribayes.models._task import Task
-from veribayes.models.numpyro_model import NumPyroModel
+from veribayes.models.numpyro_model import NumPyroModel, PredictedProgram
 from veribayes.run import ownership, pipeline, results
 from veribayes.storage import folders, store
 
@@ -63,7 +63,9 @@ class Result:
         return _estimate(self.entry["recovery"])
 
     def table(self) -> pd.DataFrame:
-        """One row a context size: the candidate's mean divergence with its band, and the rivals'."""
+        """One row a context size: the candidate's mean divergence with its band,
+        and the rivals'.
+        """
         curve = self.tree["verdict"].to_dataset()
         return curve.to_dataframe().set_index("context")
 
@@ -97,6 +99,10 @@ def task(
     *,
     data: Mapping[str, Any] | None = None,
     simulated: bool = False,
+    predict: str | None = None,
+    axis: int = 0,
+    inputs: Sequence[str] | None = None,
+    ask: Sequence[int] = (),
     **design: Any,
 ) -> Task:
     """A task by shipped name, from a file, from `package.module:object`, or around a model.
@@ -106,19 +112,30 @@ def task(
             a NumPyro program, a Task.
         data: arguments of a NumPyro program by name.
         simulated: draw the outcomes of a program from its prior even where `data` holds them.
-        design: for a model: `positions`, `queries`, `shard` instead of its family's default design.
+        predict: of a NumPyro program the site whose next entry is predicted behind the prefixes of
+            `positions` entries, instead of the posterior of its latents.
+        axis: of that site's values, along which entries are counted.
+        inputs: observed sites that are drawn with each data set and seen with each entry; None:
+            those whose argument defaults to None.
+        ask: entries of that site that are queries at every position, and never seen.
+        design: for a model: `positions`, `queries`, `shard`, `budget` instead of its family's
+            default design.
 
     Raises:
         InputError: nothing of that name, a file that does not describe a model, or a design for
             what is a task already.
     """
+    predicted: dict[str, Any] = {"predict": predict, "axis": axis, "inputs": inputs, "ask": ask}
     if isinstance(what, str | Path):
         meant = _named(str(what))
         if not _is_program(meant):
-            return task(meant, data=data, **design)
-        return _of_program(NumPyroModel(meant, data or {}, str(what), simulated), design)
+            return task(meant, data=data, **predicted, **design)
+        return _of_program(_program(meant, data, str(what), simulated, **predicted), design)
     if _is_program(what):
-        return _of_program(NumPyroModel(what, data or {}, simulated=simulated), design)
+        return _of_program(_program(what, data, "", simulated, **predicted), design)
+    if predict is not None:
+        given = f"'{getattr(what, 'name', type(what).__name__)}'"
+        raise InputError("a NumPyro program for 'predict'", given)
     if data:
         given = f"{', '.join(data)} for '{getattr(what, 'name', what)}'"
         raise InputError("data for a NumPyro program", given)
@@ -138,6 +155,35 @@ def _is_program(what: Any) -> bool:
     """What can be called and is no task, model or network is a NumPyro program."""
     known = isinstance(what, Task) or hasattr(what, "default_design") or is_pgmpy_network(what)
     return not known and is_program(what)
+
+
+def _program(
+    function: Any,
+    data: Mapping[str, Any] | None,
+    name: str,
+    simulated: bool,
+    *,
+    predict: str | None,
+    axis: int,
+    inputs: Sequence[str] | None,
+    ask: Sequence[int],
+) -> NumPyroModel:
+    """A program that is asked for its latents, or for the next entry of a site."""
+    if predict is None:
+        if axis or inputs is not None or len(ask):
+            wanted = "the name of a site in 'predict' beside axis, inputs or ask"
+            raise InputError(wanted, "none")
+        return NumPyroModel(function, data or {}, name, simulated)
+    drawn = None if inputs is None else tuple(inputs)
+    return PredictedProgram(
+        function,
+        data or {},
+        name,
+        predict=predict,
+        axis=axis,
+        inputs_drawn=drawn,
+        ask=tuple(ask),
+    )
 
 
 def _of_program(program: NumPyroModel, design: Mapping[str, Any]) -> Task:
@@ -233,18 +279,45 @@ def verify(
     return Result(tree)
 
 
-def split_data(options: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Arguments of a program, from `data=FILE` and `data.NAME=VALUE`, and the other options."""
+OF_TASK = (
+    "predict",
+    "axis",
+    "inputs",
+    "ask",
+    "positions",
+    "budget",
+)  # what --set says of a program
+
+
+def split_program(options: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What `task` takes of a program, and the other options.
+
+    `data=FILE` and `data.NAME=VALUE` are its arguments; `predict=SITE`, `positions=0,1,2`, `axis`,
+    `inputs`, `ask` and `budget` say what is asked of it.
+    """
     arguments: dict[str, Any] = {}
+    of_task: dict[str, Any] = {"data": arguments}
     others: dict[str, str] = {}
     if "data" in options:
         arguments.update(read_arguments(options["data"]))
     for key, value in options.items():
         if key.startswith("data."):
             arguments[key.removeprefix("data.")] = parse_argument(value)
+        elif key in OF_TASK:
+            of_task[key] = _of_task(key, value)
         elif key != "data":
             others[key] = value
-    return arguments, others
+    return of_task, others
+
+
+def _of_task(key: str, value: str) -> Any:
+    """A name, a whole number, or a list of them between commas."""
+    if key == "predict":
+        return value
+    if key in ("axis", "budget"):
+        return parse_argument(value)
+    parts = [part.strip() for part in value.strip("[] ").split(",") if part.strip()]
+    return tuple(parts) if key == "inputs" else tuple(parse_argument(part) for part in parts)
 
 
 def split_options(options: Mapping[str, str]) -> dict[str, dict[str, str]]:

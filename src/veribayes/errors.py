@@ -4,7 +4,8 @@
     ├── InputError                     2   change what you typed, the file, or the arrays
     │   ├── ModelError                 2   the model specification or model file is not a model
     │   ├── ShapeError                 2   an array has the wrong axes
-    │   ├── EntryError                 2   some entries of an array cannot be; says how many, and where the first is
+    │   ├── EntryError                 2   some entries of an array cannot be; says how many, and
+    │   │                                  where the first is
     │   └── CheckpointError            2   the weights or their card cannot be trusted
     ├── ReferenceRefused               4   the ground truth did not earn its certificate
     └── Interrupted                    130 stopped by the user; the same command continues

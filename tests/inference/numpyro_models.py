@@ -1,4 +1,6 @@
-"""Eight programs as users write them and a small one, with data: hierarchy, correlation, ODE, sequences, labels, sparsity."""
+"""Eight programs as users write them and a small one, with data:
+hierarchy, correlation, ODE, sequences, labels, sparsity.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ def hidden_markov(length: int, symbols: Any = None) -> None:
 
 
 def dawid_skene(votes: Any, classes: int = 2) -> None:
-    """True classes of items from votes (item, annotator) of fallible annotators; the classes are summed out."""
+    """True classes of items from votes (item, annotator) of fallible annotators;
+    the classes are summed out.
+    """
     items, annotators = np.shape(votes)
     share = numpyro.sample("share", dist.Dirichlet(jnp.ones(classes)))
     with numpyro.plate("annotators", annotators, dim=-2), numpyro.plate("classes", classes):

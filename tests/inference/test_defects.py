@@ -1,4 +1,6 @@
-"""Planted defects: each does what it says, and the endpoint that must see it does (`benchmarks.acceptance` is the study)."""
+"""Planted defects: each does what it says,
+and the endpoint that must see it does (`benchmarks.acceptance` is the study).
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,25 @@ EVERY = ("temperature", "prior_only")
 COUNTED = (*EVERY, "narrow", "wide", "forgets_context", "order_dependent", "wrong_prior")
 MEANT = {
     "bn-general5": (*COUNTED, "permuted_classes", "ignores_parent", "latent_leakage"),
-    "mtd-q5-m3": (*EVERY, "forgets_context", "wrong_prior", "permuted_classes", "off_by_one_lag", "dropped_mode",
-                  "latent_leakage"),
-    "gp-rbf-1d": (*COUNTED, "shifted", "heteroscedastic", "heavy_tails", "wrong_tails", "dropped_correlation"),
+    "mtd-q5-m3": (
+        *EVERY,
+        "forgets_context",
+        "wrong_prior",
+        "permuted_classes",
+        "off_by_one_lag",
+        "dropped_mode",
+        "latent_leakage",
+    ),
+    "gp-rbf-1d": (
+        *COUNTED,
+        "shifted",
+        "heteroscedastic",
+        "heavy_tails",
+        "wrong_tails",
+        "dropped_correlation",
+    ),
     "bn-asia-inference": (*EVERY, "permuted_classes", "ignores_parent"),
-}  # fmt: skip
+}
 
 
 @cache
@@ -137,7 +153,9 @@ def test_heavy_tails_keep_mean_and_spread() -> None:
 
 
 def test_tails_alone_are_wrong_and_only_densities_see_it() -> None:
-    """The masses of all cells are exact, so are the bins; in acceptance `primary.metric` is `kl_density`."""
+    """The masses of all cells are exact, so are the bins;
+    in acceptance `primary.metric` is `kl_density`.
+    """
     task, simulation, exact = prepared("gp-rbf-1d")
     said = spoilt("wrong_tails", "gp-rbf-1d").predictive
     scores = {

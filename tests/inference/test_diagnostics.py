@@ -62,7 +62,9 @@ def test_agreement_with_arviz(rho: float, kept: int) -> None:
 
 
 def test_effective_sample_size_of_an_autoregression() -> None:
-    """N (1 - rho) / (1 + rho) = 533 of 1600 at rho = .5; the estimate has a standard error of about 6 %."""
+    """N (1 - rho) / (1 + rho) = 533 of 1600 at rho = .5;
+    the estimate has a standard error of about 6 %.
+    """
     assert ess(split(chains(0.5, latents=20))).mean() == pytest.approx(1600 / 3, rel=0.06)
 
 
@@ -118,7 +120,9 @@ def test_who_passes_by_the_least_passes() -> None:
     ],
 )
 def test_gates_at_their_limits(measured: dict[str, float], reason: str) -> None:
-    """R-hat below 1.01, 400 effective draws, E-BFMI above .3: Vehtari et al. 2021, Betancourt 2016."""
+    """R-hat below 1.01, 400 effective draws, E-BFMI above .3: Vehtari et al.
+    2021, Betancourt 2016.
+    """
     assert gates(**measured).passed.tolist() == [False]
     assert gates(**measured).reasons() == [reason]
     assert not gates(**dict.fromkeys(measured, np.nan)).passed.any()

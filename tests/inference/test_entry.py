@@ -1,4 +1,6 @@
-"""What enters an engine: codes outside the states, numbers that are none, wrong axes; defaults; singular matrices."""
+"""What enters an engine: codes outside the states, numbers that are none, wrong axes; defaults;
+singular matrices.
+"""
 
 from __future__ import annotations
 
@@ -43,20 +45,77 @@ TASKS: dict[str, Task] = {
     "gp": task_of(GaussianProcess(RBF(1.0, 0.8), 0.2), positions=[1, 4], queries=2),
 }
 ENGINES = {
-    "learning": ["conjugate", "row_quadrature", "nuts", "hmc", "mle", "naive_mle", "smoothed_mle", "all_predecessors",
-                 "prior_only", "wrong_prior", "finite_draws", "ignores_parent", "temperature", "forgets_context"],
-    "graph": ["structure_averaging", "graph_enumeration", "all_predecessors", "mle", "naive_mle", "prior_only"],
-    "inference": ["junction_tree", "elimination", "enumeration", "likelihood_weighting", "pgmpy", "prior_only", "finite_draws"],
-    "mtd": ["simplex_quadrature", "lag_counts", "lag_quasi_monte_carlo", "nuts", "hmc", "n_gram", "mirror_descent",
-            "expectation_maximization", "prior_only", "wrong_prior", "finite_draws", "off_by_one_lag", "forgets_context"],
-    "gp": ["cholesky", "sequential", "ball", "nuts", "hmc", "kernel_descent", "nadaraya_watson", "preconditioned_descent",
-           "prior_only", "wrong_prior", "finite_draws", "narrow"],
-}  # fmt: skip
+    "learning": [
+        "conjugate",
+        "row_quadrature",
+        "nuts",
+        "hmc",
+        "mle",
+        "naive_mle",
+        "smoothed_mle",
+        "all_predecessors",
+        "prior_only",
+        "wrong_prior",
+        "finite_draws",
+        "ignores_parent",
+        "temperature",
+        "forgets_context",
+    ],
+    "graph": [
+        "structure_averaging",
+        "graph_enumeration",
+        "all_predecessors",
+        "mle",
+        "naive_mle",
+        "prior_only",
+    ],
+    "inference": [
+        "junction_tree",
+        "elimination",
+        "enumeration",
+        "likelihood_weighting",
+        "pgmpy",
+        "prior_only",
+        "finite_draws",
+    ],
+    "mtd": [
+        "simplex_quadrature",
+        "lag_counts",
+        "lag_quasi_monte_carlo",
+        "nuts",
+        "hmc",
+        "n_gram",
+        "mirror_descent",
+        "expectation_maximization",
+        "prior_only",
+        "wrong_prior",
+        "finite_draws",
+        "off_by_one_lag",
+        "forgets_context",
+    ],
+    "gp": [
+        "cholesky",
+        "sequential",
+        "ball",
+        "nuts",
+        "hmc",
+        "kernel_descent",
+        "nadaraya_watson",
+        "preconditioned_descent",
+        "prior_only",
+        "wrong_prior",
+        "finite_draws",
+        "narrow",
+    ],
+}
 ARRAYS = {"learning": "rows", "graph": "rows", "inference": "evidence", "mtd": "y", "gp": "y"}
 WRONG: dict[str, list[Any]] = {
-    "learning": [-1, 2, 7, 1.5, np.nan], "graph": [-1, 2, 1.5], "inference": [-2, 2, 7, 0.5], "mtd": [-1, 3, 1.5],
+    "learning": [-1, 2, 7, 1.5, np.nan],
+    "graph": [-1, 2, 1.5],
+    "inference": [-2, 2, 7, 0.5],
+    "mtd": [-1, 3, 1.5],
     "gp": [np.nan, np.inf],
-}  # fmt: skip
+}
 
 
 @cache
@@ -128,7 +187,7 @@ def test_queries_and_targets_are_checked() -> None:
             )
 
 
-# -- defaults -----------------------------------------------------------------------------------------------------------
+# -- defaults --------------------------------------------------------------------------------------
 
 UNKNOWN = Edges(0.2, 0.8)
 UNIFORM, MIXTURE = UniformInterval(0.1, 0.9), UniformMixture(((0.1, 0.3), (0.6, 0.9)), (0.4, 0.6))
@@ -151,25 +210,39 @@ def network(
 
 
 MODELS: dict[str, Any] = {
-    **{f"mtd m={m} q={q}": MTD(q=q, m=m) for m, q in ((1, 2), (2, 20), (3, 3), (4, 2), (5, 3), (8, 4))},
-    "mtd own matrix": MTD(q=2, m=3, matrix=[[0.9, 0.1], [0.2, 0.8]]), "mtd per lag": MTD(q=3, m=6, per_lag=True),
+    **{
+        f"mtd m={m} q={q}": MTD(q=q, m=m)
+        for m, q in ((1, 2), (2, 20), (3, 3), (4, 2), (5, 3), (8, 4))
+    },
+    "mtd own matrix": MTD(q=2, m=3, matrix=[[0.9, 0.1], [0.2, 0.8]]),
+    "mtd per lag": MTD(q=3, m=6, per_lag=True),
     "mtd sparse": MTD(q=3, m=2, concentration=0.1),
     **{f"gp d={d}": GaussianProcess(RBF(1.0, 0.8), 0.2, d=d) for d in (1, 3, 10)},
-    "gp linear": GaussianProcess(Linear([1.0, 0.5]), 0.3, d=2), "gp Matern": GaussianProcess(Matern32(1.0, 0.5), 0.1),
+    "gp linear": GaussianProcess(Linear([1.0, 0.5]), 0.3, d=2),
+    "gp Matern": GaussianProcess(Matern32(1.0, 0.5), 0.1),
     "gp grid": GaussianProcess(RBF(1.0, Grid([0.5, 1.0])), 0.2),
     "gp continuous": GaussianProcess(RBF(1.0, LogNormal(0.0, 0.5)), LogNormal(-1.5, 0.3)),
     "gp noise .01": GaussianProcess(RBF(1.0, 0.8), 0.01),
     "gp uniform": GaussianProcess(RBF(1.0, 0.8), 0.2, input_law="uniform"),
-    **{f"bn known {n}": network(n) for n in (2, 5, 37)}, "bn known, three states": network(8, states=3),
+    **{f"bn known {n}": network(n) for n in (2, 5, 37)},
+    "bn known, three states": network(8, states=3),
     **{f"bn learned {n}": network(n, prior=Dirichlet(1.0)) for n in (2, 5, 37)},
     "bn three states": network(4, states=3, prior=Dirichlet(0.5)),
-    "bn uniform": network(4, prior=UNIFORM), "bn mixture": network(4, prior=MIXTURE),
+    "bn uniform": network(4, prior=UNIFORM),
+    "bn mixture": network(4, prior=MIXTURE),
     **{f"bn unknown {n}": network(n, graph="unknown") for n in (2, 5)},
-}  # fmt: skip
+}
 
 
-QUICK = ("mtd m=1 q=2", "gp continuous", "bn known 37", "bn learned 37", "bn three states",
-         "bn mixture", "bn unknown 5")  # fmt: skip
+QUICK = (
+    "mtd m=1 q=2",
+    "gp continuous",
+    "bn known 37",
+    "bn learned 37",
+    "bn three states",
+    "bn mixture",
+    "bn unknown 5",
+)
 
 
 def program(y: Any) -> None:
@@ -200,8 +273,13 @@ def test_every_default_reference_resolves_and_earns_a_certificate(name: str) -> 
     assert registry.load("engine", task.reference).method.computes_posterior
     short = replace(task, design=replace(task.design, positions=task.design.positions[:2]))
     data = short.simulate(range(2), seed=0).data
-    for engine in (task.reference, *(() if task.second_route == "nuts" else (task.second_route,)), *task.rivals, "prior_only",
-                   *(("wrong_prior",) if task.wrong_prior else ())):  # fmt: skip
+    for engine in (
+        task.reference,
+        *(() if task.second_route == "nuts" else (task.second_route,)),
+        *task.rivals,
+        "prior_only",
+        *(("wrong_prior",) if task.wrong_prior else ()),
+    ):
         branch = registry.engine(engine)(short, data, seed=0)
         assert (
             np.isfinite(branch.predictive.expectation()).all()
@@ -266,8 +344,12 @@ def test_a_network_that_is_too_wide_is_refused_with_an_estimate(engine: str) -> 
 def test_a_chain_of_many_nodes(engine: str) -> None:
     n = 5000
     names = [f"v{i}" for i in range(n)]
-    model = BayesianNetwork(names, {b: [a] for a, b in pairwise(names)}, 2,
-                            cpts=[[0.5, 0.5]] + [[[0.9, 0.1], [0.2, 0.8]]] * (n - 1))  # fmt: skip
+    model = BayesianNetwork(
+        names,
+        {b: [a] for a, b in pairwise(names)},
+        2,
+        cpts=[[0.5, 0.5]] + [[[0.9, 0.1], [0.2, 0.8]]] * (n - 1),
+    )
     data = Data(
         {"evidence": np.full((1, n), -1), "target": np.arange(n)},
         np.zeros(1, dtype=int),
@@ -282,18 +364,28 @@ def test_a_chain_of_many_nodes(engine: str) -> None:
         np.testing.assert_allclose(branch.predictive.probs[0, 0, -1], [2 / 3, 1 / 3], atol=1e-12)
 
 
-# -- singular covariances -----------------------------------------------------------------------------------------------
+# -- singular covariances --------------------------------------------------------------------------
 
 SINGULAR: Mapping[str, GaussianProcess] = {
-    "noise 1e-8": GaussianProcess(RBF(1.0, 0.8), 1e-8), "linear": GaussianProcess(Linear([1.0]), 1e-9),
-    "long": GaussianProcess(RBF(1.0, 1e7), 1e-8), "prior": GaussianProcess(RBF(1.0, Grid([0.5, 1.0])), 1e-8),
-}  # fmt: skip
+    "noise 1e-8": GaussianProcess(RBF(1.0, 0.8), 1e-8),
+    "linear": GaussianProcess(Linear([1.0]), 1e-9),
+    "long": GaussianProcess(RBF(1.0, 1e7), 1e-8),
+    "prior": GaussianProcess(RBF(1.0, Grid([0.5, 1.0])), 1e-8),
+}
 
 
-@pytest.mark.parametrize(("name", "engine"), [
-    ("noise 1e-8", "cholesky"), ("noise 1e-8", "sequential"),
-    *(pytest.param(n, e, marks=pytest.mark.study) for n in ("linear", "long", "prior") for e in ("cholesky", "sequential")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [
+        ("noise 1e-8", "cholesky"),
+        ("noise 1e-8", "sequential"),
+        *(
+            pytest.param(n, e, marks=pytest.mark.study)
+            for n in ("linear", "long", "prior")
+            for e in ("cholesky", "sequential")
+        ),
+    ],
+)
 def test_a_singular_covariance_is_a_refused_reference(name: str, engine: str) -> None:
     task = task_of(SINGULAR[name], positions=[2, 40], queries=2)
     data = task.simulate(range(3), seed=0).data

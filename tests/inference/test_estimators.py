@@ -1,4 +1,6 @@
-"""Classical estimators: each against its formula written out, and against the exact engine where the two must agree."""
+"""Classical estimators: each against its formula written out,
+and against the exact engine where the two must agree.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +50,13 @@ def run(name: str, task: Task, data: Data, **options: Any) -> Any:
     return registry.load("engine", name)(**options)(task, data, seed=0)
 
 
-# -- networks ---------------------------------------------------------------------------------------------------------
+# -- networks --------------------------------------------------------------------------------------
 
 
 def counted(data: Data, b: int, n: int, q: int, nodes: list[int]) -> Array:
-    """How often each state of the query's target occurs among the rows that agree with it on some nodes."""
+    """How often each state of the query's target occurs among the rows that agree with it on
+    some nodes.
+    """
     rows, target = data.arrays["rows"][b, :n], int(data.arrays["target"][q])
     same = [
         row[target] for row in rows if all(row[i] == data.arrays["query"][b, q, i] for i in nodes)
@@ -122,7 +126,7 @@ def test_smoothing_is_bayes_under_its_own_prior_and_under_no_other() -> None:
     assert 0.005 < np.abs(pair[0] - pair[1]).mean() < 0.1  # .0345
 
 
-# -- mixtures of transitions ------------------------------------------------------------------------------------------
+# -- mixtures of transitions -----------------------------------------------------------------------
 
 
 def test_one_step_of_em_is_the_mean_responsibility() -> None:
@@ -175,7 +179,7 @@ def test_n_grams(order: int, c: float) -> None:
         np.testing.assert_allclose(found[b, p], expected, rtol=1e-13)
 
 
-# -- Gaussian processes -----------------------------------------------------------------------------------------------
+# -- Gaussian processes ----------------------------------------------------------------------------
 
 
 def similarity(x: Array, z: Array) -> Array:
@@ -269,7 +273,7 @@ def test_chebyshev_steps_are_fewer(engine: str) -> None:
     np.testing.assert_allclose(many, exact, rtol=0, atol=1e-9)  # 2e-11
 
 
-# -- all of them ------------------------------------------------------------------------------------------------------
+# -- all of them -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -298,13 +302,21 @@ def test_what_is_refused(
 
 @pytest.mark.study
 def test_reference_numbers_of_the_lag_weights() -> None:
-    """Mean KL(truth || prediction) at q = 10, m = 3, over eight matrices; the table has one of its own (it varies by 13 %)."""
-    published = {"exact": (0.0173, 0.0112, 0.0058), "md": (0.0182, 0.0118, 0.0067), "mle": (0.0291, 0.0142, 0.0067),
-                 "em": (0.0324, 0.0332, 0.0314)}  # fmt: skip
+    """Mean KL(truth || prediction) at q = 10, m = 3, over eight matrices;
+    the table has one of its own (it varies by 13 %).
+    """
+    published = {
+        "exact": (0.0173, 0.0112, 0.0058),
+        "md": (0.0182, 0.0118, 0.0067),
+        "mle": (0.0291, 0.0142, 0.0067),
+        "em": (0.0324, 0.0332, 0.0314),
+    }
     engines: dict[str, tuple[str, dict[str, Any]]] = {
-        "exact": ("simplex_quadrature", {}), "md": ("mirror_descent", {}),
-        "mle": ("expectation_maximization", {}), "em": ("expectation_maximization", {"steps": 1}),
-    }  # fmt: skip
+        "exact": ("simplex_quadrature", {}),
+        "md": ("mirror_descent", {}),
+        "mle": ("expectation_maximization", {}),
+        "em": ("expectation_maximization", {"steps": 1}),
+    }
     found: dict[str, list[Array]] = {name: [] for name in engines}
     for seed in range(8):
         model = MTD(10, 3, 1.0, matrix_seed=seed)

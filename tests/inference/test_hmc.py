@@ -1,4 +1,6 @@
-"""Whitened HMC: agreement with exact posteriors in every family, its ladder, and posteriors that must be refused."""
+"""Whitened HMC: agreement with exact posteriors in every family, its ladder,
+and posteriors that must be refused.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,8 @@ FAMILIES = [
 def test_agreement_with_the_exact_posterior(
     model: Any, size: int, engine: str, datasets: int
 ) -> None:
-    """Every latent of the data sets within 4.2 Monte Carlo standard errors, z-scores with sd in [.8, 1.2].
+    """Every latent of the data sets within 4.2 Monte Carlo standard errors,
+    z-scores with sd in [.8, 1.2].
 
     The mixture of transitions: sd 1.03, largest 3.7 of 768 (256 data sets at T = 64).
     """
@@ -77,7 +80,9 @@ def test_agreement_with_the_exact_posterior(
 
 
 def test_a_normal_law_is_whitened_exactly() -> None:
-    """The mode is the mean and the root is a root of the covariance; a law without a mode gives numbers all the same."""
+    """The mode is the mean and the root is a root of the covariance;
+    a law without a mode gives numbers all the same.
+    """
     with jax.enable_x64(True):
         precision = jnp.array([[2.0, 0.9], [0.9, 1.0]])
         mode, root = laplace(
@@ -89,11 +94,13 @@ def test_a_normal_law_is_whitened_exactly() -> None:
         assert np.all(np.isfinite(root))
 
 
-# -- posteriors that must be refused ----------------------------------------------------------------------------------------
+# -- posteriors that must be refused ---------------------------------------------------------------
 
 
 def two_lags(length: int = 900) -> np.ndarray:
-    """A series that follows one permutation of its last symbol or another of the one before, by turns."""
+    """A series that follows one permutation of its last symbol or another of the one before, by
+    turns.
+    """
     rng = np.random.default_rng(4)
     first, second = np.array([1, 2, 0]), np.array([2, 0, 1])
     y = [0, 1]
@@ -104,7 +111,9 @@ def two_lags(length: int = 900) -> np.ndarray:
 
 
 def shared_matrix(y: Any) -> None:
-    """MTD(2) with one unknown matrix for both lags: as a function of the weight, the likelihood has separate modes."""
+    """MTD(2) with one unknown matrix for both lags:
+    as a function of the weight, the likelihood has separate modes.
+    """
     weight = numpyro.sample("weight", dist.Beta(1, 1))
     matrix = numpyro.sample("matrix", dist.Dirichlet(jnp.ones(3)).expand([3]).to_event(1))
     chance = weight * matrix[y[1:-1], y[2:]] + (1 - weight) * matrix[y[:-2], y[2:]]
@@ -112,7 +121,9 @@ def shared_matrix(y: Any) -> None:
 
 
 def funnel(effect: Any, error: Any) -> None:
-    """Eight schools, centred (Rubin 1981): the scale of the group is a funnel that no step size fits."""
+    """Eight schools, centred (Rubin 1981): the scale of the group is a funnel that no step size
+    fits.
+    """
     mean = numpyro.sample("mean", dist.Normal(0, 5))
     scale = numpyro.sample("scale", dist.HalfCauchy(5))
     with numpyro.plate("schools", len(effect)):
@@ -127,7 +138,9 @@ SCHOOLS = {
 
 
 def poisoned(y: Any) -> None:
-    """Density and gradient are fine, but what is derived from a latent is not a number in one draw of some thousands."""
+    """Density and gradient are fine, but what is derived from a latent is not a number in one
+    draw of some thousands.
+    """
     x = numpyro.sample("x", dist.Normal(0, 1))
     numpyro.deterministic("ratio", jnp.where(jnp.abs(x) > 3.0, jnp.nan, x))
     numpyro.sample("y", dist.Normal(x, 10.0), obs=y)
@@ -154,7 +167,8 @@ def infer(function: Any, data: dict[str, Any], engine: Mcmc) -> Branch:
     ids=["hmc", "nuts"],
 )
 def test_modes_far_apart_are_refused(engine: Mcmc, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on the wood-pewee series: the pooled mean of the weight looks plausible, and R-hat is in the hundreds.
+    """As on the wood-pewee series: the pooled mean of the weight looks plausible,
+    and R-hat is in the hundreds.
 
     Between the chains' means lie 82 nats: the lower mode has no posterior mass to speak of.
     """
@@ -179,7 +193,9 @@ def test_modes_far_apart_are_refused(engine: Mcmc, monkeypatch: pytest.MonkeyPat
 @pytest.mark.study
 @pytest.mark.timeout(3000)
 def test_a_funnel_is_refused() -> None:
-    """No method of the ladder satisfies the gates: NUTS alone with small steps diverges in the neck too, or never enters it."""
+    """No method of the ladder satisfies the gates:
+    NUTS alone with small steps diverges in the neck too, or never enters it.
+    """
     branch = infer(funnel, SCHOOLS, Hmc())
     assert branch.certificate.verdict == "refused"
     assert branch.certificate.diagnostics["nuts_alone_share"] == 1.0

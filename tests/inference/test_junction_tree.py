@@ -1,4 +1,6 @@
-"""The compiled junction tree: against enumeration, elimination, pyAgrum; joint laws, draws, most probable rows; refusals."""
+"""The compiled junction tree: against enumeration, elimination, pyAgrum;
+joint laws, draws, most probable rows; refusals.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,21 @@ SMALL = [
     "insurance",
     "hailfinder",
 ]
-LARGE = ["andes", "pigs", "water", "mildew", "barley", "pathfinder", "diabetes", "munin", "munin1", "munin2", "munin3",
-         "munin4", "link"]  # fmt: skip
+LARGE = [
+    "andes",
+    "pigs",
+    "water",
+    "mildew",
+    "barley",
+    "pathfinder",
+    "diabetes",
+    "munin",
+    "munin1",
+    "munin2",
+    "munin3",
+    "munin4",
+    "link",
+]
 
 
 @cache
@@ -73,7 +88,9 @@ def random_network(nodes: int, seed: int, zeros: float = 0.0) -> BayesianNetwork
 
 
 def observed(model: BayesianNetwork, rows: int, seed: int = 0) -> Data:
-    """Rows from the joint law, every node observed with probability 1/2, without a simulator that is compiled first."""
+    """Rows from the joint law, every node observed with probability 1/2,
+    without a simulator that is compiled first.
+    """
     rng, values = np.random.default_rng(seed), np.zeros((rows, len(model.nodes)), dtype=np.int64)
     for i, (parents, table) in enumerate(zip(model.parents, model.tables, strict=True)):
         law = np.broadcast_to(
@@ -210,7 +227,9 @@ def test_rows_do_not_depend_on_their_batch() -> None:
 
 
 def test_faint_evidence_is_rescaled() -> None:
-    """P(evidence) is about 10^-1200 at 400 observed symptoms of one cause, and 10^-4000 at 2000 nodes of a chain."""
+    """P(evidence) is about 10^-1200 at 400 observed symptoms of one cause,
+    and 10^-4000 at 2000 nodes of a chain.
+    """
     tables: list[Any] = [[0.5, 0.5], *([[0.999, 0.001], [0.9985, 0.0015]] for _ in range(400))]
     model = BayesianNetwork(
         ["cause", *(f"s{i}" for i in range(400))], [[], *([0] for _ in range(400))], cpts=tables
@@ -220,8 +239,11 @@ def test_faint_evidence_is_rescaled() -> None:
     assert log_evidence[0] == pytest.approx(
         np.log(0.5) + 400 * np.log(0.0015) + np.log1p((2 / 3) ** 400), rel=1e-12
     )
-    chain = BayesianNetwork([f"c{i}" for i in range(2000)], [[], *([i] for i in range(1999))],
-                            cpts=[[0.5, 0.5], *([[0.99, 0.01], [0.01, 0.99]] for _ in range(1999))])  # fmt: skip
+    chain = BayesianNetwork(
+        [f"c{i}" for i in range(2000)],
+        [[], *([i] for i in range(1999))],
+        cpts=[[0.5, 0.5], *([[0.99, 0.01], [0.01, 0.99]] for _ in range(1999))],
+    )
     row = np.where(np.arange(2000) % 4 == 0, np.arange(2000) // 4 % 2, -1)[None]
     probs, log_evidence = JunctionTree().posteriors(chain, row)
     change = (1 - (2 * 0.99 - 1) ** 4) / 2  # of state over four steps
@@ -279,7 +301,9 @@ def test_what_needs_too_much_memory_is_refused_with_numbers_at_once() -> None:
 
 
 def test_observed_nodes_make_a_large_network_small() -> None:
-    """Link without evidence has 3.8e7 entries and is refused at half a GiB; with half of its nodes observed it is answered."""
+    """Link without evidence has 3.8e7 entries and is refused at half a GiB;
+    with half of its nodes observed it is answered.
+    """
     model, engine = published("link"), JunctionTree(memory=0.5)
     with pytest.raises(ReferenceRefused, match="likelihood_weighting"):
         engine.posteriors(model, np.full((1, 724), -1))
@@ -333,7 +357,9 @@ def agrum_posteriors(model: BayesianNetwork, evidence: Any) -> Any:
 @pytest.mark.study
 @pytest.mark.parametrize("name", [*SMALL, *LARGE])
 def test_every_published_network_agrees_with_pyagrum(name: str) -> None:
-    """All 24 networks that pgmpy carries, each node observed with probability 1/2: link and munin1 too."""
+    """All 24 networks that pgmpy carries, each node observed with probability 1/2:
+    link and munin1 too.
+    """
     model = published(name)
     evidence = observed(model, 10 if name in SMALL else 2).arrays["evidence"]
     probs, _ = JunctionTree().posteriors(model, evidence)

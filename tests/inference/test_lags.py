@@ -1,4 +1,6 @@
-"""Lag weights: independent routes at every prefix, certificates, mirror descent, the reference numbers of arXiv 2604.10848."""
+"""Lag weights: independent routes at every prefix, certificates, mirror descent,
+the reference numbers of arXiv 2604.10848.
+"""
 
 from __future__ import annotations
 
@@ -148,7 +150,9 @@ def dirichlet_moment(alpha: Array, counts: Any) -> Any:
     ],
 )
 def test_nodes_are_chosen_by_certificate(model: MTD, datasets: int, step: int) -> None:
-    """The error is within the bound that chose the nodes, and within the estimate where there are too few."""
+    """The error is within the bound that chose the nodes,
+    and within the estimate where there are too few.
+    """
     task = task_of(model, 64)
     data = replace(task.simulate(range(datasets), seed=0).data, positions=np.arange(0, 65, step))
     exact = run("lag_counts", task, data)
@@ -171,7 +175,9 @@ def test_nodes_are_chosen_by_certificate(model: MTD, datasets: int, step: int) -
 
 
 def test_node_weights_that_leave_the_range_of_floats_are_counted() -> None:
-    """A thousand symbols that only one lag explains: everything else falls below 1e-558, and could not have come back."""
+    """A thousand symbols that only one lag explains:
+    everything else falls below 1e-558, and could not have come back.
+    """
     y = np.tile(np.arange(4), 300)[None]  # lag 1: +1
     shift = np.full((4, 4), 1e-4 / 3)
     shift[np.arange(4), (np.arange(4) + 1) % 4] = 1 - 1e-4
@@ -204,7 +210,9 @@ def test_limits_are_refused_with_a_number() -> None:
 
 
 def z_scores(model: MTD, points: int, datasets: int) -> tuple[Any, Array, Array]:
-    """Quasi-Monte Carlo against quadrature over sequences: the branch, errors of the weights, and errors in error bars."""
+    """Quasi-Monte Carlo against quadrature over sequences:
+    the branch, errors of the weights, and errors in error bars.
+    """
     task = task_of(model, 8, 16, 32, 64)
     data = task.simulate(range(datasets), seed=0).data
     branch = run("lag_quasi_monte_carlo", task, data, points=points)
@@ -267,7 +275,9 @@ def test_quasi_monte_carlo_is_a_function_of_seed_and_index() -> None:
 
 
 def test_uneven_weights_are_refused() -> None:
-    """A prior that puts almost everything on the corners: its density over the proposal's has no variance."""
+    """A prior that puts almost everything on the corners:
+    its density over the proposal's has no variance.
+    """
     task = task_of(MTD(5, 5, 0.02, matrix_seed=0), 12)
     branch = run("lag_quasi_monte_carlo", task, task.simulate(range(4), seed=0).data, points=512)
     assert branch.certificate.verdict == "refused"
@@ -284,7 +294,9 @@ def test_an_impossible_sequence_is_refused(engine: str) -> None:
 
 
 def test_one_step_with_the_eta_of_theorem_1_is_bayes_to_first_order() -> None:
-    """Scaling all evidence by e, the error of one step with eta = 1 / (concentration m + 1) falls like e^2."""
+    """Scaling all evidence by e, the error of one step with eta = 1 / (concentration m + 1)
+    falls like e^2.
+    """
     rng, errors = np.random.default_rng(0), []
     concentration, lags = 0.7, 3
     direction = rng.standard_normal((1, 6, lags))
@@ -321,7 +333,8 @@ def kl(p: Array, q: Array) -> Any:
     return (p * np.log(p / q)).sum(-1).mean((0, 2))
 
 
-# mean KL(truth || prediction) at q = 10, m = 3 and T = 8, 16, 32, 64, 128, one matrix with Dirichlet(1) rows
+# mean KL(truth || prediction) at q = 10, m = 3 and T = 8, 16, 32, 64, 128,
+# one matrix with Dirichlet(1) rows
 TABLE = {
     "bayes": (0.0373, 0.0257, 0.0173, 0.0112, 0.0058),
     "md1": (0.0374, 0.0262, 0.0182, 0.0118, 0.0067),

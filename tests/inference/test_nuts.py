@@ -1,4 +1,6 @@
-"""NUTS: agreement with exact posteriors in every family, certificates, refusals, reproducibility."""
+"""NUTS: agreement with exact posteriors in every family, certificates, refusals,
+reproducibility.
+"""
 
 from __future__ import annotations
 
@@ -46,10 +48,11 @@ FAMILIES = [
     ("model", "size", "engine"), FAMILIES, ids=lambda v: getattr(v, "kind", str(v))
 )
 def test_agreement_with_the_exact_posterior(model: Any, size: int, engine: str) -> None:
-    """Every latent of 200 data sets within 4 Monte Carlo standard errors, z-scores with sd in [.8, 1.2].
+    """Every latent of 200 data sets within 4 Monte Carlo standard errors,
+    z-scores with sd in [.8, 1.2].
 
-    Measured sd of z and largest z: .99, 3.4 (interval); 1.02, 3.0 (chain); 1.03, 3.6 (process); 1.03, 3.2 (states); .97, 3.0
-    (hyperparameter); all sds within 1 % in the median.
+    Measured sd of z and largest z: .99, 3.4 (interval); 1.02, 3.0 (chain); 1.03, 3.6 (process);
+    1.03, 3.2 (states); .97, 3.0 (hyperparameter); all sds within 1 % in the median.
     """
     task = Task("audit", model, Design((size,), queries=1), engine, engine)
     data = task.simulate(range(200), seed=0, stream="audit").data
@@ -158,7 +161,9 @@ def test_separated_modes_are_refused() -> None:
 
 
 def test_data_sets_that_fail_are_replaced_by_a_longer_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data sets 1 and 3 of 5 fail at first, 3 fails again; the longer run's answers are marked by 100."""
+    """Data sets 1 and 3 of 5 fail at first, 3 fails again;
+    the longer run's answers are marked by 100.
+    """
     lengths = []
 
     def fake(self: Nuts, method: Rung, model: Any, data: Data, position: int, seed: int) -> Run:

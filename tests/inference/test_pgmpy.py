@@ -18,10 +18,16 @@ from veribayes.tree import Data
 SHARED = frozenset({"target"})
 
 RAIN = BayesianNetwork(
-    ["rain", "sprinkler", "alone", "grass"], {"sprinkler": ["rain"], "grass": ["rain", "sprinkler"]},
+    ["rain", "sprinkler", "alone", "grass"],
+    {"sprinkler": ["rain"], "grass": ["rain", "sprinkler"]},
     {"rain": ["none", "light", "heavy"], "sprinkler": 2, "alone": 1, "grass": ["dry", "wet"]},
-    cpts={"rain": [0.7, 0.2, 0.1], "sprinkler": [[0.6, 0.4], [0.9, 0.1], [1.0, 0.0]], "alone": [1.0],
-          "grass": [[[1.0, 0.0], [0.1, 0.9]], [[0.3, 0.7], [0.05, 0.95]], [[0.1, 0.9], [0.0, 1.0]]]})  # fmt: skip
+    cpts={
+        "rain": [0.7, 0.2, 0.1],
+        "sprinkler": [[0.6, 0.4], [0.9, 0.1], [1.0, 0.0]],
+        "alone": [1.0],
+        "grass": [[[1.0, 0.0], [0.1, 0.9]], [[0.3, 0.7], [0.05, 0.95]], [[0.1, 0.9], [0.0, 1.0]]],
+    },
+)
 
 
 def evidence(*rows: list[int]) -> Data:
@@ -85,8 +91,13 @@ def wet(**changes: Any) -> Any:
     from pgmpy.factors.discrete import TabularCPD
     from pgmpy.models import DiscreteBayesianNetwork
 
-    given = {"rain": [[0.7], [0.3]], "grass": [[0.2, 0.9], [0.8, 0.1]], "edges": [("rain", "grass")],
-             "names": {"grass": ["dry", "wet"], "rain": ["yes", "no"]}, **changes}  # fmt: skip
+    given = {
+        "rain": [[0.7], [0.3]],
+        "grass": [[0.2, 0.9], [0.8, 0.1]],
+        "edges": [("rain", "grass")],
+        "names": {"grass": ["dry", "wet"], "rain": ["yes", "no"]},
+        **changes,
+    }
     net = DiscreteBayesianNetwork(given["edges"])
     net.add_cpds(TabularCPD("rain", 2, given["rain"], state_names={"rain": ["no", "yes"]}))
     if given["grass"] is not None:
@@ -114,12 +125,18 @@ def test_states_are_matched_as_text() -> None:
     np.testing.assert_array_equal(model.table(1), [[0.9, 0.1], [0.2, 0.8]])
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"grass": None}, "a table for each node of the pgmpy network, got none for 'grass'"),
-    ({"names": {"grass": ["dry", "wet"], "rain": ["yes", "maybe"]}}, "states .'no', 'yes'. of 'rain' in the table of 'grass'"),
-    ({"rain": [[0.7], [0.7]]}, "sum to one in the table of 'rain'"),
-    ({"rain": [[float("nan")], [0.7]]}, "got nan"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grass": None}, "a table for each node of the pgmpy network, got none for 'grass'"),
+        (
+            {"names": {"grass": ["dry", "wet"], "rain": ["yes", "maybe"]}},
+            "states .'no', 'yes'. of 'rain' in the table of 'grass'",
+        ),
+        ({"rain": [[0.7], [0.7]]}, "sum to one in the table of 'rain'"),
+        ({"rain": [[float("nan")], [0.7]]}, "got nan"),
+    ],
+)
 def test_what_is_no_network_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         vb.task(wet(**changes))

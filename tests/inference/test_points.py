@@ -1,4 +1,6 @@
-"""Gaussian processes: independent routes, closed forms, hyperparameters, kernel descent, the floor of arXiv 2605.26713."""
+"""Gaussian processes: independent routes, closed forms, hyperparameters, kernel descent,
+the floor of arXiv 2605.26713.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def run(name: str, task: Task, data: Data, **options: Any) -> Any:
 
 
 def dense(kernel: Any, data: Data, n: int, noise_sd: float) -> tuple[Array, Array, Array, float]:
-    """Mean and sd of y at the queries, K and log evidence of the first data set, by solving with the inverse."""
+    """Mean and sd of y at the queries, K and log evidence of the first data set,
+    by solving with the inverse.
+    """
     x, y, query = data.arrays["x"][0, :n], data.arrays["y"][0, :n], data.arrays["x_query"][0]
     k, across = kernel(x, x), kernel(x, query)
     inverse = np.linalg.inv(k + noise_sd**2 * np.eye(n))
@@ -147,7 +151,9 @@ def test_the_order_and_the_subset_of_positions_do_not_matter() -> None:
 
 
 def test_the_rounding_bound_holds_and_gives_way_to_a_measurement() -> None:
-    """Noise of 1e-3 on 96 points of a smooth kernel: the bound is too wide, and points in reverse order round alike."""
+    """Noise of 1e-3 on 96 points of a smooth kernel:
+    the bound is too wide, and points in reverse order round alike.
+    """
     task = task_of(GaussianProcess(RBF(1.0, 0.6), 1e-3, 1, "uniform"), 5, 96)
     data = task.simulate(range(3), seed=0).data
     data = replace(data, positions=data.positions[::-1])  # in any order
@@ -304,7 +310,9 @@ def test_outcomes_are_white_under_the_joint_and_not_under_the_marginals(
 
 
 def test_divergence_of_joints() -> None:
-    """Closed form against the average of the difference of log densities, and zero for the same law."""
+    """Closed form against the average of the difference of log densities,
+    and zero for the same law.
+    """
     task = task_of(FIXED[0], 4)
     data = task.simulate(range(2), seed=0).data
     wide = run("cholesky", task_of(GaussianProcess(RBF(1.0, 1.0), 0.2), 4), data, joint=True).joint
@@ -344,7 +352,9 @@ def mpmath_posterior(data: Data, lengthscale: float, noise_sd: float) -> tuple[A
 
 @pytest.mark.parametrize("noise_sd", [0.2, 1e-3, 1e-6])
 def test_ball_arithmetic_is_right_at_any_condition_number(noise_sd: float) -> None:
-    """Condition numbers up to 2e13: balls against mpmath, and the Cholesky engine within its certified error."""
+    """Condition numbers up to 2e13: balls against mpmath,
+    and the Cholesky engine within its certified error.
+    """
     model = GaussianProcess(RBF(1.0, 0.6), noise_sd, 1, "uniform")
     task = task_of(model, 20)
     drawn_from = task_of(

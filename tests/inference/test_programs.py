@@ -1,4 +1,6 @@
-"""Eight realistic programs and a small one by the public path: a certified reference, or a refusal with its reasons."""
+"""Eight realistic programs and a small one by the public path:
+a certified reference, or a refusal with its reasons.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Recorded numbers: what every deterministic engine said of a few small data sets, which no change of code may move."""
+"""Recorded numbers: what every deterministic engine said of a few small data sets,
+which no change of code may move.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ TASKS: dict[str, Task] = {
     "mtd": task_of(MTD(q=3, m=2), positions=[2, 8]),
     "gp": task_of(GaussianProcess(RBF(1.0, 0.8), 0.2), positions=[1, 4], queries=2),
 }
-# (task, engine): the sum of means (of probabilities where there are categories), weighted by cosines of their numbers
+# (task, engine): the sum of means (of probabilities where there are categories),
+# weighted by cosines of their numbers
 RECORDED: dict[tuple[str, str], float] = {
     ("learning", "conjugate"): 0.1332775514953637,
     ("learning", "row_quadrature"): 0.13327755149536347,

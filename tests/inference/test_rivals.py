@@ -1,4 +1,6 @@
-"""Engines that are wrong on purpose or by design: prior only, wrong prior, finite draws, planted defects."""
+"""Engines that are wrong on purpose or by design:
+prior only, wrong prior, finite draws, planted defects.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Learning tables: closed forms, independent routes, extreme counts, and the reference numbers of arXiv 2501.02547."""
+"""Learning tables: closed forms, independent routes, extreme counts,
+and the reference numbers of arXiv 2501.02547.
+"""
 
 from __future__ import annotations
 
@@ -154,7 +156,9 @@ def test_beta_rule_reproduces_posterior_means(a: float, b: float) -> None:
 
 
 def test_counts_agree_at_every_prefix() -> None:
-    """One pass over the rows against comparison with each query, positions in any order and repeated."""
+    """One pass over the rows against comparison with each query,
+    positions in any order and repeated.
+    """
     task = network("ABCDE", GENERAL5, Dirichlet(1.0), positions=(30,), queries=2)
     data = replace(task.simulate(range(20), seed=0).data, positions=np.array([30, 0, 7, 7, 1]))
     model, query = task.model, query_of(data)
@@ -167,7 +171,8 @@ def test_counts_agree_at_every_prefix() -> None:
     )
 
 
-# TV to the truth, averaged over nodes; unseen configurations score 1 for maximum likelihood. Rows: N = 1, 5, 10, 20, 50, 100.
+# TV to the truth, averaged over nodes; unseen configurations score 1 for maximum likelihood.
+# Rows: N = 1, 5, 10, 20, 50, 100.
 TABLE = [
     (
         "general5",
@@ -192,7 +197,9 @@ TABLE = [
 def test_reference_table(
     name: str, nodes: str, parents: dict[str, list[str]], mle: Any, bayes: Any
 ) -> None:
-    """1500 data sets have relative standard errors up to .009 here, and the table was printed to .0005."""
+    """1500 data sets have relative standard errors up to .009 here,
+    and the table was printed to .0005.
+    """
     del name
     task = network(nodes, parents, UniformInterval(0.1, 0.9))
     simulation = task.simulate(range(1500), seed=0)

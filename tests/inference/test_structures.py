@@ -1,4 +1,6 @@
-"""Unknown graphs: two routes agree, the known graph is a special case, published numbers, refusals."""
+"""Unknown graphs: two routes agree, the known graph is a special case,
+published numbers, refusals.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,15 @@ def run(engine: str, task: Task, simulation: Simulation) -> Any:
     return registry.engine(engine)(task, simulation.data, seed=0)
 
 
-@pytest.mark.parametrize(("prior", "states"), [
-    (UniformInterval(0.1, 0.9), 2), (BIMODAL, 2), (Dirichlet(0.4), 2), (Dirichlet(1.0), [2, 3, 2, 3])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("prior", "states"),
+    [
+        (UniformInterval(0.1, 0.9), 2),
+        (BIMODAL, 2),
+        (Dirichlet(0.4), 2),
+        (Dirichlet(1.0), [2, 3, 2, 3]),
+    ],
+)
 def test_averaging_agrees_with_going_through_all_graphs(prior: RowPrior, states: Any) -> None:
     task = _spec.task_of(network(4, prior, states), positions=(0, 1, 5, 60), queries=2)
     simulation = task.simulate(range(6), seed=0)
@@ -44,7 +53,9 @@ def test_averaging_agrees_with_going_through_all_graphs(prior: RowPrior, states:
 
 
 def test_certain_edges_are_a_known_graph() -> None:
-    """Edges with probability near one or zero: the complete and the empty graph, which the conjugate engine knows."""
+    """Edges with probability near one or zero:
+    the complete and the empty graph, which the conjugate engine knows.
+    """
     prior = Dirichlet(1.0)
     for low, high, parents in ((1 - 1e-12, 1.0, [[], [0], [0, 1]]), (0.0, 1e-12, [[], [], []])):
         task = _spec.task_of(network(3, prior, low=low, high=high), positions=(1, 20))
@@ -73,7 +84,9 @@ def test_rows_of_theta_that_differ_in_no_parent_are_the_same() -> None:
 
 
 def test_the_density_of_edges_is_common_to_a_graph() -> None:
-    """Number of edges among 21 pairs: mean 21 * .3, and more variance than independent edges have."""
+    """Number of edges among 21 pairs: mean 21 * .3,
+    and more variance than independent edges have.
+    """
     edges = (
         network(7, Dirichlet(1.0))
         .simulate(Design((1,)), 0, "verify", np.arange(2000))
@@ -126,7 +139,9 @@ def test_refusals() -> None:
 
 @pytest.mark.study
 def test_published_distances_to_the_truth() -> None:
-    """arXiv 2501.02547's setting on 7 nodes, edges U(.7, 1), tables U(.1, .9): TV averaged over nodes, unseen rows scored 1."""
+    """arXiv 2501.02547's setting on 7 nodes, edges U(.7, 1), tables U(.1, .9):
+    TV averaged over nodes, unseen rows scored 1.
+    """
     model = network(7, UniformInterval(0.1, 0.9), low=0.7, high=1.0)
     task = _spec.task_of(model, positions=(10, 50, 100, 500))
     simulation = task.simulate(range(800), seed=0)
@@ -151,7 +166,9 @@ def test_published_distances_to_the_truth() -> None:
     ]
     posterior = row_posterior(UniformInterval(0.1, 0.9), counts, np.ones(2, dtype=bool))[0]
     averaged = run("structure_averaging", task, simulation).predictive.probs
-    published = {  # of few graphs; ours: .373 .166 .110 .045, .426 .201 .133 .053, .145 .095 .075 .038, .150 .101 .080 .040
+    # of few graphs; ours: .373 .166 .110 .045, .426 .201 .133 .053, .145 .095 .075 .038,
+    # .150 .101 .080 .040
+    published = {
         "known graph, maximum likelihood": (
             distance(shares[0]),
             [0.393, 0.148, 0.120, 0.048],

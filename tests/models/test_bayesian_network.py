@@ -1,4 +1,6 @@
-"""Bayesian networks: layout, simulation against theory, program and conditional against formulas, errors as a table."""
+"""Bayesian networks: layout, simulation against theory,
+program and conditional against formulas, errors as a table.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,15 @@ from veribayes.tree import Data
 GENERAL5: Any = [[], [], [0, 1], [0, 2], [3]]
 PRIORS: list[RowPrior] = [Dirichlet(1.0), Dirichlet(0.4), UniformInterval(0.1, 0.9), BIMODAL]
 RAIN = BayesianNetwork(
-    ["rain", "sprinkler", "grass"], {"sprinkler": ["rain"], "grass": ["rain", "sprinkler"]},
+    ["rain", "sprinkler", "grass"],
+    {"sprinkler": ["rain"], "grass": ["rain", "sprinkler"]},
     {"rain": ["none", "light", "heavy"], "sprinkler": 2, "grass": ["dry", "wet"]},
-    cpts={"rain": [0.7, 0.2, 0.1], "sprinkler": [[0.6, 0.4], [0.9, 0.1], [1.0, 0.0]],
-          "grass": [[[1.0, 0.0], [0.1, 0.9]], [[0.3, 0.7], [0.05, 0.95]], [[0.1, 0.9], [0.0, 1.0]]]})  # fmt: skip
+    cpts={
+        "rain": [0.7, 0.2, 0.1],
+        "sprinkler": [[0.6, 0.4], [0.9, 0.1], [1.0, 0.0]],
+        "grass": [[[1.0, 0.0], [0.1, 0.9]], [[0.3, 0.7], [0.05, 0.95]], [[0.1, 0.9], [0.0, 1.0]]],
+    },
+)
 
 
 def general5(prior: RowPrior) -> BayesianNetwork:
@@ -42,13 +49,16 @@ def mixed(prior: RowPrior) -> BayesianNetwork:
     return BayesianNetwork(["a", "b", "c"], {"b": ["a"], "c": ["a", "b"]}, [2, 3, 4], prior=prior)
 
 
-# -- construction and layout --------------------------------------------------------------------------------------------
+# -- construction and layout -----------------------------------------------------------------------
 
 
 def test_nodes_come_into_topological_order_and_tables_follow() -> None:
     turned = BayesianNetwork(
-        ["grass", "sprinkler", "rain"], [[2, 1], [2], []], [["dry", "wet"], 2, ["none", "light", "heavy"]],
-        cpts=[RAIN.table(2), RAIN.table(1), RAIN.table(0)])  # fmt: skip
+        ["grass", "sprinkler", "rain"],
+        [[2, 1], [2], []],
+        [["dry", "wet"], 2, ["none", "light", "heavy"]],
+        cpts=[RAIN.table(2), RAIN.table(1), RAIN.table(0)],
+    )
     assert turned.nodes == ("rain", "sprinkler", "grass")
     assert turned == RAIN
     assert hash_of(turned.spec()) == hash_of(RAIN.spec())
@@ -154,15 +164,25 @@ def test_what_is_no_network_is_refused(change: dict[str, Any], message: str) -> 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("spec", "message"), [
-    ({"kind": "beta"}, "dirichlet, uniform, uniform_mixture"), ("dirichlet", "kind of the prior"),
-    ({"kind": "dirichlet", "concentration": 0}, "'concentration' above 0"), ({"kind": "dirichlet", "alpha": 1}, "known keys"),
-    ({"kind": "uniform", "low": 0.9, "high": 0.1}, "low < high"), ({"kind": "uniform", "low": 0.1}, "low, high"),
-    ({"kind": "uniform", "low": -0.1, "high": 0.5}, "0 <= low"), ({"kind": "uniform", "low": "x", "high": 0.5}, "a number"),
-    ({"kind": "uniform_mixture", "intervals": []}, "intervals"),
-    ({"kind": "uniform_mixture", "intervals": [[0.1]]}, "intervals"),
-    ({"kind": "uniform_mixture", "intervals": [[0.1, 0.2]], "weights": [0.5]}, "summing to one"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"kind": "beta"}, "dirichlet, uniform, uniform_mixture"),
+        ("dirichlet", "kind of the prior"),
+        ({"kind": "dirichlet", "concentration": 0}, "'concentration' above 0"),
+        ({"kind": "dirichlet", "alpha": 1}, "known keys"),
+        ({"kind": "uniform", "low": 0.9, "high": 0.1}, "low < high"),
+        ({"kind": "uniform", "low": 0.1}, "low, high"),
+        ({"kind": "uniform", "low": -0.1, "high": 0.5}, "0 <= low"),
+        ({"kind": "uniform", "low": "x", "high": 0.5}, "a number"),
+        ({"kind": "uniform_mixture", "intervals": []}, "intervals"),
+        ({"kind": "uniform_mixture", "intervals": [[0.1]]}, "intervals"),
+        (
+            {"kind": "uniform_mixture", "intervals": [[0.1, 0.2]], "weights": [0.5]},
+            "summing to one",
+        ),
+    ],
+)
 def test_what_is_no_prior_is_refused(spec: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         prior_from_spec(spec)
@@ -173,7 +193,7 @@ def test_priors_round_trip(prior: RowPrior) -> None:
     assert prior_from_spec(prior.spec()) == prior
 
 
-# -- simulation ---------------------------------------------------------------------------------------------------------
+# -- simulation ------------------------------------------------------------------------------------
 
 
 def test_a_data_set_depends_on_its_own_number_alone() -> None:
@@ -216,7 +236,9 @@ def test_tables_follow_the_prior(prior: RowPrior) -> None:
     )
     law: dict[str, tuple[float, float]] = {  # mean and variance of P(second state)
         "dirichlet": (0.5, 1 / (4 * (2 * getattr(prior, "concentration", 1.0) + 1))),
-        "uniform": (0.5, 0.8**2 / 12), "uniform_mixture": (0.5, 0.275**2 + 0.15**2 / 12)}  # fmt: skip
+        "uniform": (0.5, 0.8**2 / 12),
+        "uniform_mixture": (0.5, 0.275**2 + 0.15**2 / 12),
+    }
     mean, variance = law[prior.kind]
     error = (variance / theta.size) ** 0.5
     assert abs(theta.mean() - mean) < 4.5 * error
@@ -257,7 +279,7 @@ def test_inference_has_one_position() -> None:
         RAIN.simulate(Design((1, 2)), 0, "verify", np.arange(2))
 
 
-# -- program and conditional --------------------------------------------------------------------------------------------
+# -- program and conditional -----------------------------------------------------------------------
 
 
 def density_and_theta(

@@ -1,4 +1,6 @@
-"""Context switch: its data follow the model, its engines agree, and a predictor that ignores the cue is found."""
+"""Context switch: its data follow the model, its engines agree,
+and a predictor that ignores the cue is found.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ def test_data_follow_the_model(cue: str) -> None:
 
 
 def test_the_posterior_mean_counts_the_prior_as_so_many_zeros() -> None:
-    """Of n values the mean is their sum over n + B / A: the mass of a sink is (B / A) / (n + B / A)."""
+    """Of n values the mean is their sum over n + B / A:
+    the mass of a sink is (B / A) / (n + B / A).
+    """
     task = task_of("observed", positions=(1, 4, 32))
     data = task.simulate(range(5), seed=2).data
     branch = registry.engine("switch_conjugate")(task, data, seed=0)
@@ -83,7 +87,9 @@ def test_the_posterior_mean_counts_the_prior_as_so_many_zeros() -> None:
 
 @pytest.mark.parametrize("cue", CUES)
 def test_conditional_on_draws_averages_to_the_predictive(cue: str) -> None:
-    """Given exact draws of mu the mixture's density is the predictive's, within the error of 20,000 draws."""
+    """Given exact draws of mu the mixture's density is the predictive's,
+    within the error of 20,000 draws.
+    """
     task = task_of(cue, positions=(4,))
     data = task.simulate(range(3), seed=4).data
     branch = registry.engine("switch_conjugate")(task, data, seed=0)
@@ -113,7 +119,9 @@ def test_both_routes_agree_within_the_bound_that_is_stated(cue: str) -> None:
 
 
 def test_places_are_counted_from_the_last_observation() -> None:
-    """The default of every family without a distance of its own; places beyond the eighth are one class."""
+    """The default of every family without a distance of its own;
+    places beyond the eighth are one class.
+    """
     model = ContextSwitch()
     for context in (
         np.zeros((2, 10)),
@@ -137,7 +145,9 @@ def test_cues_that_are_none_are_refused() -> None:
 
 
 def test_a_rival_that_ignores_the_cue_is_the_hidden_task() -> None:
-    """It answers an observed cue as exact Bayes answers a hidden one, and is far from exact there."""
+    """It answers an observed cue as exact Bayes answers a hidden one,
+    and is far from exact there.
+    """
     observed = task_of("observed", positions=(4,))
     blind = answer(observed, "cue_ignored", 4)
     seen = answer(observed, "switch_conjugate", 4)

@@ -1,4 +1,6 @@
-"""Network files as pgmpy and pyAgrum write them today, and what else goes by the suffixes that we read."""
+"""Network files as pgmpy and pyAgrum write them today,
+and what else goes by the suffixes that we read.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,15 @@ from veribayes.models.readers.xmlbif import parse_xmlbif
 from veribayes.predictive import Array
 from veribayes.tree import Data
 
-# Two and three parents of different sizes, tables with 17 digits, zeros; states that are numbers, truth values and words.
-STATES = {"p": ["yes", "no"], "net": ["1", "2", "3", "4"], "flag": ["true", "false"], "c": ["low", "mid", "high"],
-          "node": ["0", "1", "2"]}  # fmt: skip
+# Two and three parents of different sizes, tables with 17 digits, zeros;
+# states that are numbers, truth values and words.
+STATES = {
+    "p": ["yes", "no"],
+    "net": ["1", "2", "3", "4"],
+    "flag": ["true", "false"],
+    "c": ["low", "mid", "high"],
+    "node": ["0", "1", "2"],
+}
 PARENTS = {"p": [], "net": [], "flag": ["p"], "c": ["net", "flag", "p"], "node": ["c", "net"]}
 
 
@@ -120,7 +128,9 @@ def test_what_pyagrum_writes(suffix: str, tmp_path: Path) -> None:
 
 
 def require_the_same(path: Path, error: float) -> None:
-    """All marginals and tables of a file are those of the network; nodes of UAI are told by their tables."""
+    """All marginals and tables of a file are those of the network;
+    nodes of UAI are told by their tables.
+    """
     found, wanted = load_model_file(path), of_us()
     assert isinstance(found, BayesianNetwork)
     for i, expected in enumerate(marginals(wanted)):
@@ -156,18 +166,26 @@ def test_other_formats_are_refused_by_their_names(suffix: str, tmp_path: Path) -
     assert "not a number" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "text", "message"), [
-    ("x.bif", "<?xml version='1.0'?><BIF/>", "looks like XML"), ("x.net", "network a { }", "looks like BIF"),
-    ("x.uai", "net { }", "looks like NET"), ("x.net", "// ~->[DNET-1]->~\nbnet x { };", "Netica"),
-    ("x.net", "class A { }", "object-oriented"), ("x.net", "decision a { }", "influence diagrams"),
-    ("x.xml", "<smile><nodes/></smile>", "XDSL"), ("x.xml", "<ANALYSISNOTEBOOK/>", "XBN"), ("x.xdsl", "<BIF/>", "XMLBIF"),
-    ("x.xdsl", "<smile><nodes/><dynamic/></smile>", "over time"),
-    ("x.xdsl", "<smile><nodes><decision id='a'/></nodes></smile>", "influence"),
-    ("x.xdsl", "<smile><nodes><noisymax id='a'/></nodes></smile>", "full table"),
-    ("x.xdsl", "<smile><nodes><cpt id='a b'/></nodes></smile>", "without blanks"),
-    ("x.bif", "variable a b { type discrete [ 1 ] { x }; }", "need quotes"),
-    ("x.net", "node a b { states = (\"x\"); }", "need quotes"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("x.bif", "<?xml version='1.0'?><BIF/>", "looks like XML"),
+        ("x.net", "network a { }", "looks like BIF"),
+        ("x.uai", "net { }", "looks like NET"),
+        ("x.net", "// ~->[DNET-1]->~\nbnet x { };", "Netica"),
+        ("x.net", "class A { }", "object-oriented"),
+        ("x.net", "decision a { }", "influence diagrams"),
+        ("x.xml", "<smile><nodes/></smile>", "XDSL"),
+        ("x.xml", "<ANALYSISNOTEBOOK/>", "XBN"),
+        ("x.xdsl", "<BIF/>", "XMLBIF"),
+        ("x.xdsl", "<smile><nodes/><dynamic/></smile>", "over time"),
+        ("x.xdsl", "<smile><nodes><decision id='a'/></nodes></smile>", "influence"),
+        ("x.xdsl", "<smile><nodes><noisymax id='a'/></nodes></smile>", "full table"),
+        ("x.xdsl", "<smile><nodes><cpt id='a b'/></nodes></smile>", "without blanks"),
+        ("x.bif", "variable a b { type discrete [ 1 ] { x }; }", "need quotes"),
+        ("x.net", 'node a b { states = ("x"); }', "need quotes"),
+    ],
+)
 def test_a_file_of_another_kind_is_named(
     name: str, text: str, message: str, tmp_path: Path
 ) -> None:
@@ -176,14 +194,16 @@ def test_a_file_of_another_kind_is_named(
         load_model_file(tmp_path / name)
 
 
-# -- UAI: the order of the numbers --------------------------------------------------------------------------------------
+# -- UAI: the order of the numbers -----------------------------------------------------------------
 
 SIZES = (2, 4, 2, 3, 3)  # of the nodes above
 PLACE = {name: i for i, name in enumerate(PARENTS)}
 
 
 def uai(scopes: dict[str, list[str]], order: dict[str, list[str]], comment: str = "") -> str:
-    """A file with these scopes, and tables over the variables of `order`, the last varying fastest."""
+    """A file with these scopes, and tables over the variables of `order`,
+    the last varying fastest.
+    """
     lines = ["BAYES", "5", " ".join(map(str, SIZES)), "5"]
     lines += [
         f"{len(s)} {' '.join(str(PLACE[v]) for v in s)}{comment and comment + n}"
@@ -199,10 +219,12 @@ def uai(scopes: dict[str, list[str]], order: dict[str, list[str]], comment: str 
 LAST = {n: [*ps, n] for n, ps in PARENTS.items()}
 FIRST = {n: [n, *ps] for n, ps in PARENTS.items()}
 ORDERS = {
-    "the format": (LAST, LAST, ""), "comments": (LAST, LAST, " # the child is "), "child first": (FIRST, FIRST, ""),
+    "the format": (LAST, LAST, ""),
+    "comments": (LAST, LAST, " # the child is "),
+    "child first": (FIRST, FIRST, ""),
     "pgmpy": (LAST, {n: s[::-1] for n, s in LAST.items()}, ""),
     "pyAgrum": (LAST, {n: [*s[-2::-1], n] for n, s in LAST.items()}, "   # "),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -228,14 +250,18 @@ def test_a_uai_file_that_can_be_read_in_two_ways_is_refused() -> None:
     )  # one table in both orders
 
 
-# -- what else was misread ----------------------------------------------------------------------------------------------
+# -- what else was misread -------------------------------------------------------------------------
 
 
 def test_quotes_and_backslashes_in_net() -> None:
     from veribayes.models.readers.net import parse_net
 
-    model = parse_net(r'node a { states = ("say \"yes\"" "C:\\x" "100%" "a;b" % "c"' "\n" r'); label = "5\" disk; {"; }'
-                      " potential (a) { data = (.1 .2 .3 .4); }")  # fmt: skip
+    model = parse_net(
+        r'node a { states = ("say \"yes\"" "C:\\x" "100%" "a;b" % "c"'
+        "\n"
+        r'); label = "5\" disk; {"; }'
+        " potential (a) { data = (.1 .2 .3 .4); }"
+    )
     assert model.states == (('say "yes"', "C:\\x", "100%", "a;b"),)
     bare = parse_net(
         "node a { states = ([0;1[ [1;2.5] 10% ); } potential (a) { data = (.1 .2 .7); }"
@@ -246,24 +272,43 @@ def test_quotes_and_backslashes_in_net() -> None:
 
 
 def test_xml_namespaces() -> None:
-    body = ("<{0}NETWORK><{0}VARIABLE TYPE='nature'><{0}NAME>a</{0}NAME><{0}OUTCOME>x</{0}OUTCOME></{0}VARIABLE>"
-            "<{0}DEFINITION><{0}FOR>a</{0}FOR><{0}TABLE>1</{0}TABLE></{0}DEFINITION>{1}</{0}NETWORK>")  # fmt: skip
+    body = (
+        "<{0}NETWORK><{0}VARIABLE "
+        "TYPE='nature'><{0}NAME>a</{0}NAME><{0}OUTCOME>x</{0}OUTCOME></{0}VARIABLE><{0}DEFINITION><{0}FOR>a</{0}FOR><{0}TABLE>1</{0}TABLE></{0}DEFINITION>{1}</{0}NETWORK>"
+    )
     for root, prefix in (("BIF xmlns='u:x'", ""), ("b:BIF xmlns:b='u:x'", "b:")):
         text = f"<{root}>{body.format(prefix, '')}</{root.split()[0]}>"
         assert parse_xmlbif(text).nodes == ("a",)
     other = body.format("", "<o:VARIABLE xmlns:o='u:other'/>")
     with pytest.raises(ModelError, match="u:other"):
         parse_xmlbif(f"<BIF>{other}</BIF>")
-    assert parse_xdsl("<s:smile xmlns:s='u'><s:nodes><s:cpt id='a'><s:state id='x'/><s:probabilities>1</s:probabilities>"
-                      "</s:cpt></s:nodes></s:smile>").nodes == ("a",)  # fmt: skip
+    assert parse_xdsl(
+        "<s:smile xmlns:s='u'><s:nodes><s:cpt id='a'><s:state "
+        "id='x'/><s:probabilities>1</s:probabilities>"
+        "</s:cpt></s:nodes></s:smile>"
+    ).nodes == ("a",)
 
 
 TEXTS = {
-    "latin-1": "größe é", "cp1252": "“naïve” große", "cp1251": "погода дождь", "koi8-r": "погода дождь",
-    "shift_jis": "天気 はれ テスト", "euc_jp": "天気 はれ テスト", "gbk": "天气 晴天 变量 网络", "cp1253": "καιρός βροχή",
-}  # fmt: skip
-LIKELY = {"latin-1": "ISO-8859-1", "cp1252": "WINDOWS-1252", "cp1251": "WINDOWS-1251", "koi8-r": "KOI8-R",
-          "shift_jis": "SHIFT_JIS", "euc_jp": "EUC-JP", "gbk": "GBK", "cp1253": "WINDOWS-1253"}  # fmt: skip
+    "latin-1": "größe é",
+    "cp1252": "“naïve” große",
+    "cp1251": "погода дождь",
+    "koi8-r": "погода дождь",
+    "shift_jis": "天気 はれ テスト",
+    "euc_jp": "天気 はれ テスト",
+    "gbk": "天气 晴天 变量 网络",
+    "cp1253": "καιρός βροχή",
+}
+LIKELY = {
+    "latin-1": "ISO-8859-1",
+    "cp1252": "WINDOWS-1252",
+    "cp1251": "WINDOWS-1251",
+    "koi8-r": "KOI8-R",
+    "shift_jis": "SHIFT_JIS",
+    "euc_jp": "EUC-JP",
+    "gbk": "GBK",
+    "cp1253": "WINDOWS-1253",
+}
 
 
 @pytest.mark.parametrize("encoding", TEXTS)
@@ -271,7 +316,10 @@ def test_an_undeclared_encoding_is_refused_by_its_likely_name(
     encoding: str, tmp_path: Path
 ) -> None:
     names = TEXTS[encoding].split()
-    text = f"variable {names[0]} {{ type discrete [ 2 ] {{ {names[-1]}, b }}; }} // {TEXTS[encoding]}\n"
+    text = (
+        f"variable {names[0]} {{ type discrete [ 2 ] {{ {names[-1]}, b }}; }} // "
+        f"{TEXTS[encoding]}\n"
+    )
     (tmp_path / "x.bif").write_bytes(
         (text + f"probability ( {names[0]} ) {{ table .5 .5; }}").encode(encoding)
     )
@@ -290,9 +338,10 @@ def test_what_a_file_declares(encoding: str, tmp_path: Path) -> None:
     declared = {"cp1251": "windows-1251", "latin-1": "ISO-8859-1", "utf-8-sig": "UTF-8"}.get(
         encoding, encoding[:6]
     )
-    text = (f"<?xml version='1.0' encoding='{declared}'?><BIF><NETWORK><VARIABLE TYPE='nature'><NAME>{name}</NAME>"
-            f"<OUTCOME>x</OUTCOME></VARIABLE><DEFINITION><FOR>{name}</FOR><TABLE>1</TABLE></DEFINITION>"
-            "</NETWORK></BIF>")  # fmt: skip
+    text = (
+        f"<?xml version='1.0' encoding='{declared}'?><BIF><NETWORK><VARIABLE "
+        f"TYPE='nature'><NAME>{name}</NAME><OUTCOME>x</OUTCOME></VARIABLE><DEFINITION><FOR>{name}</FOR><TABLE>1</TABLE></DEFINITION></NETWORK></BIF>"
+    )
     (tmp_path / "x.xml").write_bytes(text.encode(encoding))
     model = load_model_file(tmp_path / "x.xml")
     assert isinstance(model, BayesianNetwork)

@@ -1,4 +1,6 @@
-"""Gaussian processes: kernels against their formulas, simulation against theory, program and conditional, errors."""
+"""Gaussian processes: kernels against their formulas, simulation against theory,
+program and conditional, errors.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from veribayes.errors import InputError, ModelError
 from veribayes.models._task import Design, hash_of
 from veribayes.models.gaussian_process import GaussianProcess
 from veribayes.models.gaussian_process._hyper import Grid, LogNormal, LogUniform
-from veribayes.models.gaussian_process._kernels import (  # fmt: skip
+from veribayes.models.gaussian_process._kernels import (
     RBF,
     Kernel,
     Linear,
@@ -54,19 +56,23 @@ def matrix(kernel: Kernel, theta: dict[str, float] | None = None) -> np.ndarray:
         return np.asarray(kernel(jax.numpy.asarray(X), jax.numpy.asarray(X), theta or {}))
 
 
-# -- kernels ------------------------------------------------------------------------------------------------------------
+# -- kernels ---------------------------------------------------------------------------------------
 
 R = np.sqrt(((X[:, None] - X[None]) ** 2).sum(-1))
 FORMULAS: list[tuple[Kernel, np.ndarray]] = [
-    (Linear(2.0), 2 * X @ X.T), (Linear((2.0, 0.4)), X @ np.diag([2.0, 0.4]) @ X.T),
+    (Linear(2.0), 2 * X @ X.T),
+    (Linear((2.0, 0.4)), X @ np.diag([2.0, 0.4]) @ X.T),
     (RBF(1.5, 0.8), 2.25 * np.exp(-(R**2) / 1.28)),
     (Matern12(1.5, 0.8), 2.25 * np.exp(-R / 0.8)),
     (Matern32(1.0, 0.5), (1 + 3**0.5 * R / 0.5) * np.exp(-(3**0.5) * R / 0.5)),
     (Matern52(1.0, 0.5), (1 + 5**0.5 * R / 0.5 + 5 * R**2 / 0.75) * np.exp(-(5**0.5) * R / 0.5)),
-    (Periodic(1.2, 0.9, 1.3), 1.44 * np.exp(-2 * (np.sin(np.pi * (X[:, None] - X[None]) / 1.3) ** 2).sum(-1) / 0.81)),
+    (
+        Periodic(1.2, 0.9, 1.3),
+        1.44 * np.exp(-2 * (np.sin(np.pi * (X[:, None] - X[None]) / 1.3) ** 2).sum(-1) / 0.81),
+    ),
     (RBF() + Linear() + Matern12(), np.exp(-(R**2) / 2) + X @ X.T + np.exp(-R)),
     (RBF() * Linear() * Matern12(), np.exp(-(R**2) / 2) * (X @ X.T) * np.exp(-R)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kernel", "expected"), FORMULAS)
@@ -94,33 +100,44 @@ def test_sums_and_products_stay_flat() -> None:
     assert (RBF() * Linear() * Matern12()) == Product((RBF(), Linear(), Matern12()))
 
 
-@pytest.mark.parametrize(("spec", "message"), [
-    ("rbf", "a mapping with 'kind' for a kernel"), ({"kind": "gauss"}, "kind of the kernel"),
-    ({"kind": "rbf", "lengthscale": 0}, "'lengthscale' above 0"),
-    ({"kind": "rbf", "lenghtscale": 1}, "did you mean 'lengthscale'"),
-    ({"kind": "rbf", "lengthscale": float("inf")}, "finite"), ({"kind": "rbf", "lengthscale": None}, "a number"),
-    ({"kind": "rbf", "lengthscale": {"kind": "grid", "values": []}}, "at least one"),
-    ({"kind": "rbf", "lengthscale": {"kind": "grid", "values": [1, 1]}}, "different values"),
-    ({"kind": "rbf", "lengthscale": {"kind": "normal"}}, "kind of the hyperprior"),
-    ({"kind": "rbf", "lengthscale": {"kind": "log_uniform", "low": 2, "high": 1}}, "'high' above 2"),
-    ({"kind": "rbf", "lengthscale": {"kind": "log_uniform", "low": 2}}, "low, high"),
-    ({"kind": "sum", "terms": [{"kind": "rbf"}]}, "two or more terms"), ({"kind": "sum"}, "terms in the kernel 'sum'"),
-    ({"kind": "linear", "diagonal": [1, -1]}, "above 0"), ({"kind": "linear", "diagonal": "x"}, "a list"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("rbf", "a mapping with 'kind' for a kernel"),
+        ({"kind": "gauss"}, "kind of the kernel"),
+        ({"kind": "rbf", "lengthscale": 0}, "'lengthscale' above 0"),
+        ({"kind": "rbf", "lenghtscale": 1}, "did you mean 'lengthscale'"),
+        ({"kind": "rbf", "lengthscale": float("inf")}, "finite"),
+        ({"kind": "rbf", "lengthscale": None}, "a number"),
+        ({"kind": "rbf", "lengthscale": {"kind": "grid", "values": []}}, "at least one"),
+        ({"kind": "rbf", "lengthscale": {"kind": "grid", "values": [1, 1]}}, "different values"),
+        ({"kind": "rbf", "lengthscale": {"kind": "normal"}}, "kind of the hyperprior"),
+        (
+            {"kind": "rbf", "lengthscale": {"kind": "log_uniform", "low": 2, "high": 1}},
+            "'high' above 2",
+        ),
+        ({"kind": "rbf", "lengthscale": {"kind": "log_uniform", "low": 2}}, "low, high"),
+        ({"kind": "sum", "terms": [{"kind": "rbf"}]}, "two or more terms"),
+        ({"kind": "sum"}, "terms in the kernel 'sum'"),
+        ({"kind": "linear", "diagonal": [1, -1]}, "above 0"),
+        ({"kind": "linear", "diagonal": "x"}, "a list"),
+    ],
+)
 def test_what_is_no_kernel_is_refused(spec: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         kernel_from_spec(spec)
 
 
-# -- hyperparameters ----------------------------------------------------------------------------------------------------
+# -- hyperparameters -------------------------------------------------------------------------------
 
 
 def test_hyper_nodes_of_a_grid_are_exact() -> None:
     theta, weights = GRID.hyper_nodes()
     assert weights.shape == (9,)
     assert abs(weights.sum() - 1) < 1e-15
-    assert {(a, b) for a, b in zip(theta["kernel.lengthscale"], theta["noise_sd"], strict=True)} == {
-        (a, b) for a in (0.4, 0.8, 1.2) for b in (0.1, 0.2, 0.3)}  # fmt: skip
+    assert {
+        (a, b) for a, b in zip(theta["kernel.lengthscale"], theta["noise_sd"], strict=True)
+    } == {(a, b) for a in (0.4, 0.8, 1.2) for b in (0.1, 0.2, 0.3)}
 
 
 def test_hyper_nodes_integrate_continuous_priors() -> None:
@@ -137,7 +154,7 @@ def test_fixed_hyperparameters_are_one_node() -> None:
     assert [v.name for v in CONTINUOUS.latents] == ["kernel.lengthscale", "noise_sd"]
 
 
-# -- model --------------------------------------------------------------------------------------------------------------
+# -- model -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", [FIXED, GRID, CONTINUOUS, COMPOSITE])
@@ -148,12 +165,18 @@ def test_spec_round_trip(model: GaussianProcess) -> None:
     assert hash_of(again.spec()) == hash_of(model.spec())
 
 
-@pytest.mark.parametrize(("fields", "message"), [
-    ({"d": 0}, "'d' between 1"), ({"noise_sd": 0}, "'noise_sd' above 0"), ({"noise_sd": -1.0}, "above 0"),
-    ({"input_law": "cauchy"}, "normal, uniform"), ({"kernel": "rbf"}, "a Kernel"),
-    ({"kernel": Linear((1.0, 2.0))}, "1 entries of 'diagonal'"),
-    ({"kernel": RBF() + Linear((1.0, 2.0))}, "1 entries of 'diagonal'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"d": 0}, "'d' between 1"),
+        ({"noise_sd": 0}, "'noise_sd' above 0"),
+        ({"noise_sd": -1.0}, "above 0"),
+        ({"input_law": "cauchy"}, "normal, uniform"),
+        ({"kernel": "rbf"}, "a Kernel"),
+        ({"kernel": Linear((1.0, 2.0))}, "1 entries of 'diagonal'"),
+        ({"kernel": RBF() + Linear((1.0, 2.0))}, "1 entries of 'diagonal'"),
+    ],
+)
 def test_what_is_no_model_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         GaussianProcess(**{"kernel": RBF(), "noise_sd": 0.1, **fields})
@@ -183,7 +206,9 @@ def test_shapes_and_purity() -> None:
 
 @pytest.mark.parametrize("model", [FIXED, CONTINUOUS, COMPOSITE])
 def test_data_follow_the_model(model: GaussianProcess) -> None:
-    """Whitened by its declared covariance, y is standard normal, queries included; so are the residuals y - f."""
+    """Whitened by its declared covariance, y is standard normal, queries included;
+    so are the residuals y - f.
+    """
     n = 1000
     sim = drawn(model)
     a = sim.data.arrays
@@ -221,13 +246,15 @@ def test_hyperparameters_follow_their_priors() -> None:
     assert [int((chosen == v).sum()) for v in (0.4, 0.8, 1.2)] == [100, 100, 100]
 
 
-# -- program and conditional --------------------------------------------------------------------------------------------
+# -- program and conditional -----------------------------------------------------------------------
 
 
 def closed_form(
     model: GaussianProcess, data: Data, position: int, theta: dict[str, float]
 ) -> tuple[np.ndarray, ...]:
-    """Posterior mean and covariance of f at the context of data set 0; mean and variance of a noisy y at its queries."""
+    """Posterior mean and covariance of f at the context of data set 0;
+    mean and variance of a noisy y at its queries.
+    """
     (x, y), query = model.inputs(data, position)
     points = np.concatenate([x[0], query[0]])
     with jax.enable_x64(True):
@@ -297,7 +324,9 @@ def test_a_grid_has_no_program() -> None:
 
 @pytest.mark.parametrize("position", [0, 1])
 def test_conditional_on_f_averages_to_the_predictive(position: int) -> None:
-    """Over points that carry the posterior's mean and covariance, the mixture has exactly the predictive's moments."""
+    """Over points that carry the posterior's mean and covariance,
+    the mixture has exactly the predictive's moments.
+    """
     data = drawn(FIXED).data.select(slice(1))
     mean, cov, expected, variance = closed_form(FIXED, data, position, {"noise_sd": 0.2})
     values, vectors = np.linalg.eigh(cov)

@@ -1,4 +1,6 @@
-"""Hidden Markov models: data follow the model, three exact routes agree, rivals and defects are found, headers are read."""
+"""Hidden Markov models: data follow the model, three exact routes agree,
+rivals and defects are found, headers are read.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,7 @@ def divergences(exact: Branch, other: Branch) -> Array:
     return scores
 
 
-# -- the model ------------------------------------------------------------------------------------------------------------
+# -- the model -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -118,7 +120,9 @@ def test_data_follow_the_model() -> None:
 
 @pytest.mark.parametrize("name", ["header", "unknown"])
 def test_rows_of_own_parameters_are_dirichlet(name: str) -> None:
-    """Means and variances of an entry, within four standard errors of 4,000 sequences; unknown states stand in order."""
+    """Means and variances of an entry, within four standard errors of 4,000 sequences;
+    unknown states stand in order.
+    """
     simulation = task_of(name, 1).simulate(range(4000), seed=2)
     tables = simulation.data.arrays if name == "header" else simulation.latents
     alpha = MODELS[name].concentration
@@ -144,12 +148,14 @@ def test_normal_numbers_have_the_moments_of_their_states() -> None:
         assert abs(own.std() / sd - 1) < 4 / np.sqrt(2 * own.size)
 
 
-# -- exact routes ---------------------------------------------------------------------------------------------------------
+# -- exact routes ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["given", "seeded", "header", "normal"])
 def test_three_routes_agree(name: str) -> None:
-    """Predictions and smoothed states of 40 sequences; largest differences measured: 4e-16 nats, 2e-15."""
+    """Predictions and smoothed states of 40 sequences;
+    largest differences measured: 4e-16 nats, 2e-15.
+    """
     task, data = task_of(name), drawn(name).data
     first = answer(EXACT[0], task, data)
     for engine in EXACT[1:]:
@@ -160,7 +166,9 @@ def test_three_routes_agree(name: str) -> None:
 
 
 def test_unknown_parameters_by_the_urn_and_by_the_integral() -> None:
-    """Two symbols: the sum over paths beside the mean over two million draws from the prior, weighted by the likelihood."""
+    """Two symbols: the sum over paths beside the mean over two million draws from the prior,
+    weighted by the likelihood.
+    """
     task = task_of("unknown", 2)
     y = np.array([[0, 0], [0, 1], [2, 1]])
     data = Data({"y": y}, np.array([2]), np.arange(3))
@@ -217,7 +225,9 @@ def test_unknown_parameters_have_no_filter_and_known_ones_no_sampler() -> None:
 
 @pytest.mark.parametrize("name", ["given", "header", "normal"])
 def test_draws_of_the_states_average_to_the_predictive(name: str) -> None:
-    """The law given the last state, averaged over states by their probabilities as counts of 4,000 draws."""
+    """The law given the last state, averaged over states by their probabilities as counts of
+    4,000 draws.
+    """
     task, data = task_of(name), drawn(name).data
     exact = answer("forward_filter", task, data)
     rng = np.random.default_rng(1)
@@ -267,7 +277,7 @@ def test_data_that_the_model_cannot_have_are_refused(
             answer(engine, task_of(name), bad)
 
 
-# -- rivals and defects ---------------------------------------------------------------------------------------------------
+# -- rivals and defects ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["given", "header", "normal"])
@@ -324,12 +334,14 @@ def test_filtered_beliefs_are_no_smoothed_ones() -> None:
     assert np.abs(filtered[:, 3, :4] - smoothed[:, 3, :4]).max() > 0.05
 
 
-# -- samplers -------------------------------------------------------------------------------------------------------------
+# -- samplers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.study
 def test_hmc_agrees_with_the_sum_over_paths() -> None:
-    """Unknown parameters: certified, and the mean divergence of 40 sequences within the noise of the draws."""
+    """Unknown parameters: certified, and the mean divergence of 40 sequences within the noise of
+    the draws.
+    """
     task = task_of("unknown", 2, 6)
     data = task.simulate(range(40), seed=3).data
     exact = answer("hmm_paths", task, data)
@@ -338,7 +350,7 @@ def test_hmc_agrees_with_the_sum_over_paths() -> None:
     assert divergences(exact, sampled).mean() < 2e-4
 
 
-# -- what a network reads -------------------------------------------------------------------------------------------------
+# -- what a network reads --------------------------------------------------------------------------
 
 
 def test_a_candidate_sees_the_header() -> None:
@@ -352,7 +364,9 @@ def test_a_candidate_sees_the_header() -> None:
 
 @pytest.mark.parametrize("name", ["header", "normal"])
 def test_networks_read_every_prefix_as_they_would_alone(name: str) -> None:
-    """Causal: the answer after a prefix is the same whatever follows it; and it depends on what was read."""
+    """Causal: the answer after a prefix is the same whatever follows it;
+    and it depends on what was read.
+    """
     import torch
 
     from veribayes.transformer._architectures import build, config_from, config_of

@@ -1,4 +1,6 @@
-"""Mixture of transition distributions: simulation against theory, helpers and program against formulas, errors."""
+"""Mixture of transition distributions: simulation against theory,
+helpers and program against formulas, errors.
+"""
 
 from __future__ import annotations
 
@@ -59,18 +61,33 @@ def test_rows_of_a_drawn_matrix_are_uniform_on_the_simplex() -> None:
     )  # Dirichlet(1) of four: variance 3/80; measured .01
 
 
-@pytest.mark.parametrize(("fields", "message"), [
-    ({"q": 1}, "'q' between 2"), ({"q": 2.5}, "an integer 'q'"), ({"q": True}, "an integer 'q'"), ({"m": 0}, "'m' between 1"),
-    ({"concentration": 0}, "above 0"), ({"concentration": "1"}, "a number"), ({"per_lag": 1}, "true or false"),
-    ({"matrix_seed": "one"}, "an integer 'matrix_seed'"), ({"matrix_seed": -1}, "'matrix_seed' between"),
-    ({"matrix": [[1, 0], [0, 1]]}, "got both"),
-    ({"matrix_seed": None, "matrix": [[0.5, 0.5]]}, "shape \\(2, 2\\)"),
-    ({"matrix_seed": None, "matrix": [[0.5, 0.6], [0.5, 0.5]]}, "sum to one, got sums from 1 to 1.1"),
-    ({"matrix_seed": None, "matrix": [[1.5, -0.5], [0.5, 0.5]]}, ">= 0"),
-    ({"matrix_seed": None, "matrix": [[float("nan"), 1], [0.5, 0.5]]}, ">= 0"),
-    ({"matrix_seed": None, "matrix": "abc"}, "a matrix of numbers"),
-    ({"matrix_seed": None, "matrix": [[0.5, 0.5], [0.5, 0.5]], "per_lag": True}, "shape \\(2, 2, 2\\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"q": 1}, "'q' between 2"),
+        ({"q": 2.5}, "an integer 'q'"),
+        ({"q": True}, "an integer 'q'"),
+        ({"m": 0}, "'m' between 1"),
+        ({"concentration": 0}, "above 0"),
+        ({"concentration": "1"}, "a number"),
+        ({"per_lag": 1}, "true or false"),
+        ({"matrix_seed": "one"}, "an integer 'matrix_seed'"),
+        ({"matrix_seed": -1}, "'matrix_seed' between"),
+        ({"matrix": [[1, 0], [0, 1]]}, "got both"),
+        ({"matrix_seed": None, "matrix": [[0.5, 0.5]]}, "shape \\(2, 2\\)"),
+        (
+            {"matrix_seed": None, "matrix": [[0.5, 0.6], [0.5, 0.5]]},
+            "sum to one, got sums from 1 to 1.1",
+        ),
+        ({"matrix_seed": None, "matrix": [[1.5, -0.5], [0.5, 0.5]]}, ">= 0"),
+        ({"matrix_seed": None, "matrix": [[float("nan"), 1], [0.5, 0.5]]}, ">= 0"),
+        ({"matrix_seed": None, "matrix": "abc"}, "a matrix of numbers"),
+        (
+            {"matrix_seed": None, "matrix": [[0.5, 0.5], [0.5, 0.5]], "per_lag": True},
+            "shape \\(2, 2, 2\\)",
+        ),
+    ],
+)
 def test_what_is_no_model_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         MTD(**{"q": 2, "m": 2, "matrix_seed": 0, **fields})

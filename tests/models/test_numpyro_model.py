@@ -1,4 +1,6 @@
-"""Users' programs as models: what they observe, what can be drawn from them, and what they get wrong."""
+"""Users' programs as models: what they observe, what can be drawn from them,
+and what they get wrong.
+"""
 
 from __future__ import annotations
 
@@ -155,7 +157,9 @@ def test_a_program_is_understood_and_drawn_from(
     queries: tuple[str, ...],
     shapes: dict[str, tuple[int, ...]],
 ) -> None:
-    """Constants, enumerated sites and what depends on them are no latents; outcomes are drawn by data set number."""
+    """Constants, enumerated sites and what depends on them are no latents;
+    outcomes are drawn by data set number.
+    """
     model = NumPyroModel(function, data, simulated=True)
     assert (model.outcomes, model.queries) == (outcomes, queries)
     design = model.default_design()
@@ -180,7 +184,9 @@ def test_what_is_enumerated_and_what_depends_on_it_is_no_latent() -> None:
 
 
 def test_prior_draws_have_the_law_of_the_program() -> None:
-    """y = a + x b + e with standard normal a, b: variance 1 + |x|^2 + sigma^2, and E[a y] = 1. Largest errors .07 and .03."""
+    """y = a + x b + e with standard normal a, b: variance 1 + |x|^2 + sigma^2, and E[a y] = 1.
+    Largest errors .07 and .03.
+    """
     model = NumPyroModel(optional, {"x": X, "sigma": 0.5})
     drawn = model.simulate(model.default_design(), 0, "verify", np.arange(4000))
     y, a = drawn.data.arrays["y"], drawn.latents["a"]
@@ -278,9 +284,13 @@ class Scaled:
 
 
 SHAPES = [
-    (one_site, (20,)), (one_site, ()),
-    *(pytest.param(f, shape, marks=pytest.mark.study) for f, shape in ((one_site, (4, 5)), (sized_by_its_data, (7,)))),
-]  # fmt: skip
+    (one_site, (20,)),
+    (one_site, ()),
+    *(
+        pytest.param(f, shape, marks=pytest.mark.study)
+        for f, shape in ((one_site, (4, 5)), (sized_by_its_data, (7,)))
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -289,8 +299,10 @@ SHAPES = [
 def test_a_drawn_data_set_has_the_shape_of_the_given_one(
     function: Any, shape: tuple[int, ...]
 ) -> None:
-    """With n observations of sd 1 and a standard normal mean, the mean's posterior is normal: mean sum(y)/(n + 1), variance
-    1/(n + 1). So the error of that mean has this variance in drawn data sets: ratio 1, largest error over 20 seeds .11."""
+    """With n observations of sd 1 and a standard normal mean, the mean's posterior is normal: mean
+    sum(y)/(n + 1), variance 1/(n + 1). So the error of that mean has this variance in drawn data
+    sets: ratio 1, largest error over 20 seeds .11.
+    """
     given = np.random.default_rng(1).standard_normal(shape)
     model = NumPyroModel(function, {"y": given if shape else 0.3}, simulated=True)
     drawn = model.simulate(model.default_design(), 0, "verify", np.arange(1500))
@@ -470,11 +482,21 @@ def test_arguments_from_files(name: str, tmp_path: Path) -> None:
 
 
 BAD = {
-    "d.pkl": b"", "d.json": b'{"y": [1, [2]]}', "e.json": b"[1]", "f.json": b'{"y": ["a"]}', "d.npz": b"PK",
-    "d.csv": b"a,a\n1,2\n", "e.csv": b"a,b\n1\n", "f.csv": b"a\nx\n", "missing.npz": None,
-    "g.csv": b"a,b\n", "h.csv": b"a\n1_000\n", "i.csv": b"a\n99999999999999999999\n", "j.csv": b"",
+    "d.pkl": b"",
+    "d.json": b'{"y": [1, [2]]}',
+    "e.json": b"[1]",
+    "f.json": b'{"y": ["a"]}',
+    "d.npz": b"PK",
+    "d.csv": b"a,a\n1,2\n",
+    "e.csv": b"a,b\n1\n",
+    "f.csv": b"a\nx\n",
+    "missing.npz": None,
+    "g.csv": b"a,b\n",
+    "h.csv": b"a\n1_000\n",
+    "i.csv": b"a\n99999999999999999999\n",
+    "j.csv": b"",
     "g.json": b'{"y": 1, "y": 2}',
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -492,7 +514,9 @@ def test_a_missing_file_is_called_missing(tmp_path: Path) -> None:
 
 
 def test_numbers_of_every_origin(tmp_path: Path) -> None:
-    """Byte orders, widths, and what spreadsheets write: spaces, missing values, whole numbers beyond 2^53."""
+    """Byte orders, widths, and what spreadsheets write:
+    spaces, missing values, whole numbers beyond 2^53.
+    """
     np.savez(
         tmp_path / "d.npz",
         big=np.array([1.5, 2.0], dtype=">f8"),

@@ -22,8 +22,12 @@ def test_a_key_depends_on_its_own_number_alone() -> None:
 
 
 def test_seeds_streams_and_numbers_never_meet() -> None:
-    found = {tuple(w) for seed in (0, 1, 2**32 - 1) for stream in ("train", "verify", "audit", "replicate")
-             for w in words(seed, stream, list(range(200)))}  # fmt: skip
+    found = {
+        tuple(w)
+        for seed in (0, 1, 2**32 - 1)
+        for stream in ("train", "verify", "audit", "replicate")
+        for w in words(seed, stream, list(range(200)))
+    }
     assert len(found) == 3 * 4 * 200
 
 
@@ -38,8 +42,10 @@ def test_inversions_follow_their_laws() -> None:
         key = jax.random.key(0)
         level, few = uniforms(key, (40_000,), (2, 3))
         draws = {
-            "uniform": np.asarray(level) * 12**0.5 - 3**0.5, "normal": np.asarray(normal(level)),
-            "exponential": np.exp(log_gamma(key, level, 1.0)) - 1}  # fmt: skip
+            "uniform": np.asarray(level) * 12**0.5 - 3**0.5,
+            "normal": np.asarray(normal(level)),
+            "exponential": np.exp(log_gamma(key, level, 1.0)) - 1,
+        }
         level, few = np.asarray(level), np.asarray(few)
         counts = np.bincount(np.asarray(integers(level, 5)), minlength=5)
         gamma = np.exp(np.asarray(log_gamma(key, level, 0.1)))

@@ -1,6 +1,8 @@
-"""The tokenisers of the readers beside plain ones that look at one character after the other, on every interpreter.
+"""The tokenisers of the readers beside plain ones that look at one character after the other,
+on every interpreter.
 
-`models/_scan.py` imports nothing but the standard library; `python tests/models/test_scan.py` compares both without packages.
+`models/_scan.py` imports nothing but the standard library;
+`python tests/models/test_scan.py` compares both without packages.
 """
 
 from __future__ import annotations
@@ -56,11 +58,13 @@ PIECES = [
 ]
 
 
-# -- one character after the other ---------------------------------------------------------------------------------------
+# -- one character after the other -----------------------------------------------------------------
 
 
 def comment_at(syntax: Any, text: str, at: int) -> int | None:
-    """Where the comment ends that begins here; the place itself if it never ends; None without one."""
+    """Where the comment ends that begins here; the place itself if it never ends;
+    None without one.
+    """
     if text[at : at + len(syntax.line)] == syntax.line:
         while at < len(text) and text[at] != "\n":
             at += 1
@@ -149,7 +153,7 @@ def plain_value(syntax: Any, text: str, ends: str) -> tuple[str, int]:
     return out, at
 
 
-# -- beside the readers' own ----------------------------------------------------------------------------------------------
+# -- beside the readers' own -----------------------------------------------------------------------
 
 
 class Broken(Exception):
@@ -195,7 +199,9 @@ def test_both_read_the_same() -> None:
 
 
 def test_a_comment_that_never_ends_is_seen() -> None:
-    """Early releases of Python 3.11 took it whole where a possessive group stood around a lazy one."""
+    """Early releases of Python 3.11 took it whole where a possessive group stood around a lazy
+    one.
+    """
     assert tokens(BIF, "/* never closed") == [("broken", "/")]
     assert tokens(BIF, "a /* x */ b /* y") == [("word", "a"), ("word", "b"), ("broken", "/")]
     assert BIF.value("1 2 /* x", 0, ";") == ("1 2 ", 4)

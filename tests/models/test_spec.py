@@ -24,7 +24,7 @@ from veribayes.models._spec import (
     task_from_dict,
     task_of,
     write_yaml,
-)  # fmt: skip
+)
 from veribayes.models._task import Design, Model, Task, Tolerance
 from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.gaussian_process import GaussianProcess
@@ -33,12 +33,16 @@ from veribayes.models.gaussian_process._kernels import RBF, Linear
 from veribayes.models.mtd import MTD
 from veribayes.models.readers.bif import read_bif
 
-ASIA = """network asia { } variable a { type discrete [ 2 ] { yes, no }; } probability ( a ) { table 0.2, 0.8; }"""
+ASIA = """network asia { } variable a { type discrete [ 2 ] { yes, no }; }
+probability ( a ) { table 0.2, 0.8; }"""
 MODELS: list[Model] = [
-    BayesianNetwork(["a", "b"], {"b": ["a"]}, prior=Dirichlet(0.5)), BayesianNetwork(["a"], {}, cpts=[[1 / 3, 2 / 3]]),
-    MTD(3, 2, matrix_seed=4), MTD(2, 1, matrix=[[1 / 3, 2 / 3], [1e-5, 1 - 1e-5]]),
-    GaussianProcess(RBF(1.0, 0.8), 0.2), GaussianProcess(Linear(2.0), Grid((0.1, 0.2)), 3, "uniform"),
-]  # fmt: skip
+    BayesianNetwork(["a", "b"], {"b": ["a"]}, prior=Dirichlet(0.5)),
+    BayesianNetwork(["a"], {}, cpts=[[1 / 3, 2 / 3]]),
+    MTD(3, 2, matrix_seed=4),
+    MTD(2, 1, matrix=[[1 / 3, 2 / 3], [1e-5, 1 - 1e-5]]),
+    GaussianProcess(RBF(1.0, 0.8), 0.2),
+    GaussianProcess(Linear(2.0), Grid((0.1, 0.2)), 3, "uniform"),
+]
 
 
 def test_asia_is_the_published_graph() -> None:
@@ -77,8 +81,11 @@ def test_defaults_of_each_family() -> None:
         (type(m).__name__, t.reference, t.second_route) for m in MODELS for t in [task_of(m)]
     }
     assert engines == {
-        ("BayesianNetwork", "conjugate", "row_quadrature"), ("BayesianNetwork", "junction_tree", "elimination"),
-        ("MTD", "simplex_quadrature", "lag_counts"), ("GaussianProcess", "cholesky", "sequential")}  # fmt: skip
+        ("BayesianNetwork", "conjugate", "row_quadrature"),
+        ("BayesianNetwork", "junction_tree", "elimination"),
+        ("MTD", "simplex_quadrature", "lag_counts"),
+        ("GaussianProcess", "cholesky", "sequential"),
+    }
     for model in MODELS:
         task = task_of(model)
         assert not task.wrong_prior or replaced(model, task.wrong_prior) != model
@@ -110,23 +117,34 @@ prior: {kind: uniform, low: 1e-3, high: .9}
 
 TASK: dict[str, Any] = {"name": "t", "model": {"kind": "mtd", "q": 3, "m": 2, "matrix_seed": 0}}
 REFUSED: list[tuple[Any, str]] = [
-    (None, "a mapping for a task"), ([1], "a mapping for a task"), ({"model": TASK["model"]}, "the key 'name' in a task"),
-    ({**TASK, "refernce": "x"}, "did you mean 'reference'"), ({**TASK, "name": "../up"}, "a task name"),
-    ({**TASK, "name": 3}, "text for 'name'"), ({**TASK, "name": "x" * 65}, "a task name"),
-    ({**TASK, "model": {"kind": "hmm"}}, "kind of the model"), ({**TASK, "model": {"q": 3}}, "kind of the model"),
+    (None, "a mapping for a task"),
+    ([1], "a mapping for a task"),
+    ({"model": TASK["model"]}, "the key 'name' in a task"),
+    ({**TASK, "refernce": "x"}, "did you mean 'reference'"),
+    ({**TASK, "name": "../up"}, "a task name"),
+    ({**TASK, "name": 3}, "text for 'name'"),
+    ({**TASK, "name": "x" * 65}, "a task name"),
+    ({**TASK, "model": {"kind": "hmm"}}, "kind of the model"),
+    ({**TASK, "model": {"q": 3}}, "kind of the model"),
     ({**TASK, "model": {"kind": "mtd", "q": 3, "m": 2, "seed": 0}}, "known keys"),
     ({**TASK, "design": {"positions": [4, 4]}}, "increasing positions"),
     ({**TASK, "design": {"positions": []}}, "at least one"),
-    ({**TASK, "design": {"positions": [4.5]}}, "an integer 'positions'"), ({**TASK, "design": {"positions": 4}}, "a list"),
+    ({**TASK, "design": {"positions": [4.5]}}, "an integer 'positions'"),
+    ({**TASK, "design": {"positions": 4}}, "a list"),
     ({**TASK, "design": {"positions": [-1, 4]}}, "'positions' between 0"),
-    ({**TASK, "design": {"queries": 0}}, "'queries' between"), ({**TASK, "design": {"batch": 1}}, "known keys"),
+    ({**TASK, "design": {"queries": 0}}, "'queries' between"),
+    ({**TASK, "design": {"batch": 1}}, "known keys"),
     ({**TASK, "design": {"positions": list(range(4, 17))}}, "at most 12 positions"),
-    ({**TASK, "design": {"shard": True}}, "an integer 'shard'"), ({**TASK, "tolerance": {"kl": 1e-3}}, "the key 'draws'"),
-    ({**TASK, "tolerance": {"kl": 0, "draws": 1}}, "'kl' above 0"), ({**TASK, "rivals": "mle"}, "a list for 'rivals'"),
-    ({**TASK, "rivals": [1]}, "text for 'rivals'"), ({**TASK, "wrong_prior": {"alpha": 2}}, "known keys in wrong_prior"),
-    ({**TASK, "wrong_prior": {"concentration": -2}}, "'concentration' above 0"), ({**TASK, "training": 3}, "'training'"),
+    ({**TASK, "design": {"shard": True}}, "an integer 'shard'"),
+    ({**TASK, "tolerance": {"kl": 1e-3}}, "the key 'draws'"),
+    ({**TASK, "tolerance": {"kl": 0, "draws": 1}}, "'kl' above 0"),
+    ({**TASK, "rivals": "mle"}, "a list for 'rivals'"),
+    ({**TASK, "rivals": [1]}, "text for 'rivals'"),
+    ({**TASK, "wrong_prior": {"alpha": 2}}, "known keys in wrong_prior"),
+    ({**TASK, "wrong_prior": {"concentration": -2}}, "'concentration' above 0"),
+    ({**TASK, "training": 3}, "'training'"),
     ({**TASK, "reference": None}, "text for 'reference'"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("spec", "message"), REFUSED)
@@ -137,12 +155,20 @@ def test_what_is_no_task_is_refused_in_one_line(spec: Any, message: str) -> None
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("a: [1, 2", "valid YAML in x.yaml"), ("a: 1\na: 2", "the key 'a' occurs 2 times"),
-    ("a: &x [1]\nb: *x", "aliases are refused"),
-    ("!!python/object/apply:os.system ['true']", "valid YAML"), ("[" * 100_000, "reasonable depth"), ("\x00", "valid YAML"),
-    ("", "kind of the model"), ("model: 3", "the key 'name'"), ("just words", "kind of the model"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1, 2", "valid YAML in x.yaml"),
+        ("a: 1\na: 2", "the key 'a' occurs 2 times"),
+        ("a: &x [1]\nb: *x", "aliases are refused"),
+        ("!!python/object/apply:os.system ['true']", "valid YAML"),
+        ("[" * 100_000, "reasonable depth"),
+        ("\x00", "valid YAML"),
+        ("", "kind of the model"),
+        ("model: 3", "the key 'name'"),
+        ("just words", "kind of the model"),
+    ],
+)
 def test_what_is_no_yaml_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(ModelError, match=message) as caught:

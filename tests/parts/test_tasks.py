@@ -1,7 +1,8 @@
-"""Every task that is shipped or plugged in, whatever its family: what the rest of the package relies on.
+"""Every task that is shipped or plugged in, whatever its family:
+what the rest of the package relies on.
 
-A new task needs one file more: the hash of its model under `hashes/`, named like the task, since checkpoints bind to it.
-The long form asks more data sets and every position.
+A new task needs one file more: the hash of its model under `hashes/`, named like the task, since
+checkpoints bind to it. The long form asks more data sets and every position.
 """
 
 from __future__ import annotations
@@ -150,7 +151,9 @@ def test_the_prior_predictive_knows_less_than_the_posterior(name: str) -> None:
 @pytest.mark.study
 @pytest.mark.parametrize("name", TASKS)
 def test_the_exact_answer_scores_best_on_outcomes(name: str) -> None:
-    """The mean log score of the reference is above that of the wrong prior, within three standard errors."""
+    """The mean log score of the reference is above that of the wrong prior,
+    within three standard errors.
+    """
     task = shortened(name)
     if not task.wrong_prior:
         pytest.skip("a task without a wrong prior")

@@ -48,7 +48,8 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     ),
 }
 FAMILIES = list(MODELS)
-# simulators and engines compile for a shape: four data sets and the design's own queries everywhere keep the tests quick
+# simulators and engines compile for a shape:
+# four data sets and the design's own queries everywhere keep the tests quick
 SMALL = {"width": 16, "layers": 2, "heads": 2}
 CELLS = {"cells": 12, "reach": 3.0, "tail_scale": 0.4}
 
@@ -62,7 +63,9 @@ class Case:
     targets: Callable[[Data], Predictive]
 
     def evaluate(self, candidate: Candidate) -> dict[str, Any]:
-        """The mean of every number the candidate gives on four data sets: different weights, different mean square."""
+        """The mean of every number the candidate gives on four data sets:
+        different weights, different mean square.
+        """
         data = self.task.simulate(range(4), seed=0, stream="replicate").data
         probs = np.asarray(candidate(*self.task.model.inputs(data, 1))["probs"])
         return {"square": float((probs**2).mean())}

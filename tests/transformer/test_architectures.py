@@ -1,4 +1,6 @@
-"""Architectures beside the common one: what they compute, that they train, and that their checkpoints come back."""
+"""Architectures beside the common one: what they compute, that they train,
+and that their checkpoints come back.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ def test_they_train_and_come_back(name: str, make_case: Callable[..., Any], tmp_
 
 
 def test_one_step_of_mirror_descent_is_among_its_weights() -> None:
-    """The construction's first layer, written into the trainable one, attends as the construction does."""
+    """The construction's first layer, written into the trainable one,
+    attends as the construction does.
+    """
     model = MTD(3, 2, matrix_seed=1)
     task = Task("lags", model, Design((9,)), "simplex_quadrature", "lag_counts")
     written = mtd_mirror_descent.PART(eta=0.1)(task).network(9)
@@ -94,7 +98,9 @@ def test_a_prefix_is_answered_from_its_past(start: bool) -> None:
 
 @pytest.mark.parametrize("normalised", [True, False])
 def test_the_solver_is_gradient_descent(normalised: bool) -> None:
-    """With the model's own kernel, ridge and one step size in all layers it is the engine of the same name."""
+    """With the model's own kernel, ridge and one step size in all layers it is the engine of the
+    same name.
+    """
     model = GaussianProcess(RBF(1.2, 0.8), 0.2, 2)
     task = Task("points", model, Design((1, 20), queries=3), "cholesky", "sequential")
     data, eta = task.simulate(range(5), seed=0).data, 0.7 if normalised else 0.03
@@ -106,8 +112,13 @@ def test_the_solver_is_gradient_descent(normalised: bool) -> None:
     solver = KernelSolver(KernelSolverConfig(2, layers=6, normalised=normalised, **CELLS)).double()
     with torch.no_grad():
         for name, weight in solver.named_parameters():
-            values = {"log_scale": -math.log(0.8), "log_amplitude": math.log(1.2), "log_step": math.log(eta),
-                      "log_ridge": math.log(0.04), "log_noise": math.log(0.04 - 1e-4)}  # fmt: skip
+            values = {
+                "log_scale": -math.log(0.8),
+                "log_amplitude": math.log(1.2),
+                "log_step": math.log(eta),
+                "log_ridge": math.log(0.04),
+                "log_noise": math.log(0.04 - 1e-4),
+            }
             weight.fill_(values[name.rpartition(".")[2]])
         for position in range(2):
             context, query = model.inputs(data, position)
@@ -130,9 +141,13 @@ def test_the_solver_knows_a_linear_kernel() -> None:
     ).double()
     with torch.no_grad():
         for name, weight in solver.named_parameters():
-            values = {"log_scale": torch.tensor([2.0, 0.5]).log() / 2, "log_amplitude": torch.tensor(0.0),
-                      "log_step": torch.tensor(0.02).log(), "log_ridge": torch.tensor(0.04).log(),
-                      "log_noise": torch.tensor(0.04 - 1e-4).log()}  # fmt: skip
+            values = {
+                "log_scale": torch.tensor([2.0, 0.5]).log() / 2,
+                "log_amplitude": torch.tensor(0.0),
+                "log_step": torch.tensor(0.02).log(),
+                "log_ridge": torch.tensor(0.04).log(),
+                "log_noise": torch.tensor(0.04 - 1e-4).log(),
+            }
             weight.copy_(values[name.rpartition(".")[2]])
         context, query = model.inputs(data, 1)
         mean, variance = solver.moments(*(torch.tensor(a) for a in (context.x, context.y, query)))

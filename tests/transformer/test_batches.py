@@ -1,4 +1,6 @@
-"""A batch is a function of (recipe, seed, step); its targets are exact; the loss is a divergence."""
+"""A batch is a function of (recipe, seed, step); its targets are exact;
+the loss is a divergence.
+"""
 
 from __future__ import annotations
 

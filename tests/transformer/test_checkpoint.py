@@ -210,7 +210,9 @@ def test_a_checkpoint_does_not_serve_another_model(
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_checkpoints(name: str) -> None:
-    """Loads, belongs to its task, is small, and one of each kind predicts; what it scores is measured by `verify`."""
+    """Loads, belongs to its task, is small, and one of each kind predicts;
+    what it scores is measured by `verify`.
+    """
     of, plus, variant = name.partition("+")
     folder, task, preset = (
         registry.checkpoint_path(name),

@@ -1,6 +1,7 @@
 """Transformers written down weight by weight against the formulas that they are said to compute.
 
-Data sets are drawn by NumPy: compiling the models' simulators for every shape would take longer than all the rest.
+Data sets are drawn by NumPy: compiling the models' simulators for every shape would take longer
+than all the rest.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def variables(name: str, task: Task, data: Data, **options: Any) -> dict[str, Ar
     )
 
 
-# -- Bayesian networks ------------------------------------------------------------------------------------------------
+# -- Bayesian networks -----------------------------------------------------------------------------
 
 
 NETWORKS = {
@@ -174,7 +175,7 @@ def test_generation_is_the_chain_of_conditionals() -> None:
     assert checked > 500
 
 
-# -- mixture of transition distributions ------------------------------------------------------------------------------
+# -- mixture of transition distributions -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("per_lag", [False, True])
@@ -217,7 +218,9 @@ def test_attention_is_responsibility_then_average_then_weights() -> None:
 
 @pytest.mark.parametrize("per_lag", [False, True])
 def test_impossible_transitions(per_lag: bool) -> None:
-    """Zeros of the matrix are zeros of the responsibilities, and no NaN arises where the uniform start is impossible."""
+    """Zeros of the matrix are zeros of the responsibilities,
+    and no NaN arises where the uniform start is impossible.
+    """
     matrix = [[0.0, 0.5, 0.5], [1.0, 0.0, 0.0], [0.3, 0.0, 0.7]]
     each = [matrix, np.roll(matrix, 1, axis=0).tolist(), np.eye(3).tolist()]
     task = task_of(MTD(3, 3, matrix=each if per_lag else matrix, per_lag=per_lag), (4, 20, 60))
@@ -257,7 +260,7 @@ def test_without_a_step_size_it_takes_the_engines(per_lag: bool) -> None:
     np.testing.assert_allclose(*pair, rtol=0, atol=1e-13)  # 2e-15
 
 
-# -- Gaussian processes -----------------------------------------------------------------------------------------------
+# -- Gaussian processes ----------------------------------------------------------------------------
 
 
 KERNELS: dict[str, kernels.Kernel] = {
@@ -415,7 +418,7 @@ def test_bins_are_the_softmax_of_a_normal() -> None:
     np.testing.assert_allclose(form.expectation(), plain["mean"], atol=0.02)
 
 
-# -- all of them ------------------------------------------------------------------------------------------------------
+# -- all of them -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", registry.names("construction"))

@@ -1,4 +1,6 @@
-"""Heads: what they put out is what a candidate says, and a short training moves each to the exact posterior."""
+"""Heads: what they put out is what a candidate says,
+and a short training moves each to the exact posterior.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +136,9 @@ def test_a_killed_run_continues_to_the_same_bits(
 
 @pytest.mark.parametrize("name", ["normal", "mixture"])
 def test_a_candidate_says_what_the_loss_measures(name: str, make_case: Callable[..., Any]) -> None:
-    """The loss is the divergence of what the candidate says, as the metric that judges it computes it."""
+    """The loss is the divergence of what the candidate says,
+    as the metric that judges it computes it.
+    """
     case = case_of(name, make_case)
     config = config_of(case.task, case.recipe.network)
     network = build(config).initialise(0)
@@ -156,7 +160,9 @@ def test_a_candidate_says_what_the_loss_measures(name: str, make_case: Callable[
 
 
 def test_a_mixture_does_not_learn_where_its_nodes_are(make_case: Callable[..., Any]) -> None:
-    """Components narrower than the nodes are apart cost what they cost: the loss is the divergence over many shifts."""
+    """Components narrower than the nodes are apart cost what they cost:
+    the loss is the divergence over many shifts.
+    """
     normal = Normal(np.zeros((1, 1)), np.ones((1, 1)))
     rng, narrow = np.random.default_rng(0), 0.1
     nodes = nodes_of(normal)
@@ -189,7 +195,9 @@ def test_a_loss_of_masses_needs_cells(make_case: Callable[..., Any]) -> None:
 
 
 def test_stretched_contexts_have_exact_targets(make_case: Callable[..., Any]) -> None:
-    """Half of the contexts are longer by a factor up to the recipe's, and the targets are those of what they then are."""
+    """Half of the contexts are longer by a factor up to the recipe's,
+    and the targets are those of what they then are.
+    """
     case = make_case("gaussian_process")
     drawn = case.task.simulate(range(400), seed=0, stream="train")
     longer = stretched(drawn, ("y",), 1.8, 0, 0)
@@ -275,7 +283,9 @@ def test_latents_of_the_engine_and_of_the_network(make_case: Callable[..., Any])
 
 
 def test_labels_are_what_was_drawn(each: Any) -> None:
-    """In every family the label is the outcome of the simulator, and nothing where a query does not apply."""
+    """In every family the label is the outcome of the simulator,
+    and nothing where a query does not apply.
+    """
     config = config_of(each.task, each.recipe.network)
     recipe = replace(each.recipe, groups=1)
     (group,) = make_batch(each.task, recipe, config, None, 0, 0)

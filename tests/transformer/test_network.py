@@ -17,7 +17,8 @@ from veribayes.transformer._candidates import NetworkCandidate
 from veribayes.transformer.architectures.network import Network, NetworkConfig
 from veribayes.transformer.tokens._tokens import integers, reals
 
-ROUNDING = 5e-6  # float32 sums in another order; measured 4e-7 on probabilities, 2e-6 on rotary scores of size 10
+# float32 sums in another order; measured 4e-7 on probabilities, 2e-6 on rotary scores of size 10
+ROUNDING = 5e-6
 ROWS = NetworkConfig("rows", states=(2, 3, 2), width=16, layers=2, heads=2)
 SYMBOLS = NetworkConfig("symbols", states=(4,), width=16, layers=2, heads=2)
 NODES = NetworkConfig("nodes", states=(2, 3, 2), width=16, layers=2, heads=2)
@@ -72,7 +73,9 @@ def test_a_set_has_no_order(config: NetworkConfig) -> None:
 
 @pytest.mark.parametrize("config", [ROWS, POINTS], ids=lambda c: c.family)
 def test_the_size_of_a_set_is_seen(config: NetworkConfig) -> None:
-    """Every observation doubled: all averages stay, only the count tells; a network of averages alone could not learn it."""
+    """Every observation doubled: all averages stay, only the count tells;
+    a network of averages alone could not learn it.
+    """
     net, arrays = network(config), arguments(config)
     in_context = 1 if config.family == "rows" else 2
     doubled = [torch.cat([a, a], 1) if i < in_context else a for i, a in enumerate(arrays)]

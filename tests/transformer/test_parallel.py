@@ -26,22 +26,28 @@ from veribayes.transformer._checkpoint import encode
 from veribayes.transformer._parallel import ranks
 from veribayes.transformer._run import Run
 from veribayes.transformer._training import train
-task = _spec.task_of(_spec.model_from_spec({"kind": "mtd", "q": 3, "m": 2, "matrix_seed": 0}), positions=(2, 8))
-recipe = Recipe(steps=8, batch=8, learning_rate=0.01, evaluations=2, network={"width": 16, "layers": 2, "heads": 2})
+model = _spec.model_from_spec({"kind": "mtd", "q": 3, "m": 2, "matrix_seed": 0})
+task = _spec.task_of(model, positions=(2, 8))
+network = {"width": 16, "layers": 2, "heads": 2}
+recipe = Recipe(steps=8, batch=8, learning_rate=0.01, evaluations=2, network=network)
 engine, out = registry.engine(task.reference), Path(sys.argv[1])
 targets = lambda data: engine(task, data, seed=0).predictive
-train(task, recipe, targets=targets, evaluate=lambda candidate: {}, out=out, device="cpu", progress=False)
+nothing = lambda candidate: {}
+train(task, recipe, targets=targets, evaluate=nothing, out=out, device="cpu", progress=False)
 with ranks(torch.device("cpu")) as together:
     run = Run.start(task, recipe, 0, torch.device("cpu"), together)
     run.learn(make_batch(task, recipe, run.network.config, targets, 0, 0))
     if together.first:
-        (out / "gradients").write_bytes(encode({name: p.grad for name, p in run.network.named_parameters()}))
+        gradients = {name: p.grad for name, p in run.network.named_parameters()}
+        (out / "gradients").write_bytes(encode(gradients))
 """
 
 
 @pytest.mark.study
 def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
-    """The same gradients, and the same losses along the way; weights with no gradient to speak of go their own ways in Adam."""
+    """The same gradients, and the same losses along the way;
+    weights with no gradient to speak of go their own ways in Adam.
+    """
     (tmp_path / "trains.py").write_text(TRAINS)
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for name, start in (("one", []), ("two", together)):

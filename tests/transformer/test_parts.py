@@ -245,8 +245,12 @@ def test_every_head_is_at_its_best_at_the_law_itself(name: str) -> None:
     """
     head, law = _parts.head(name), laws(name)
     settings: dict[str, Any] = {"family": "points", "inputs": 1, **SMALL, "head": name}
-    own = {"bins": {"cells": 40, "reach": 5.0, "tail_scale": 0.5}, "mixture": {"components": 1},
-           "quantiles": {"levels": 9}, "normal": {}}  # fmt: skip
+    own = {
+        "bins": {"cells": 40, "reach": 5.0, "tail_scale": 0.5},
+        "mixture": {"components": 1},
+        "quantiles": {"levels": 9},
+        "normal": {},
+    }
     config = (
         NetworkConfig("symbols", (3,))
         if name == "categories"

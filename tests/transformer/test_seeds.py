@@ -1,4 +1,6 @@
-"""Networks of several seeds in one checkpoint: the first is judged, an option chooses another, a card knows them all."""
+"""Networks of several seeds in one checkpoint:
+the first is judged, an option chooses another, a card knows them all.
+"""
 
 from __future__ import annotations
 

@@ -210,7 +210,9 @@ def test_settings_reach_the_network(each: Any) -> None:
 
 
 def test_a_card_is_called_by_the_metric_that_judges_its_form() -> None:
-    """Of bins that is the divergence of densities; the masses of one wide bin with the right mass have none."""
+    """Of bins that is the divergence of densities;
+    the masses of one wide bin with the right mass have none.
+    """
     task = replace(_spec.load_task("gp-rbf-1d"), design=Design(positions=(2,), queries=1))
 
     def wide(context: Any, query: Any) -> dict[str, Any]:

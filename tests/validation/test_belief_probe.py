@@ -1,4 +1,6 @@
-"""The probe of belief states: it finds a belief that is linear in the residual stream, and none where there is none."""
+"""The probe of belief states: it finds a belief that is linear in the residual stream,
+and none where there is none.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ needs_task = pytest.mark.skipif(TASK not in registry.names("task"), reason="a tr
 
 
 class Stream:
-    """A candidate with two layers: one of noise, and one that holds a linear image of what `state` says."""
+    """A candidate with two layers: one of noise,
+    and one that holds a linear image of what `state` says.
+    """
 
     def __init__(self, state: Any, width: int = 8) -> None:
         rng = np.random.default_rng(0)
@@ -33,7 +37,9 @@ class Stream:
 
 
 def asked(state_of: Any) -> Any:
-    """What the probe finds; every prefix is asked for, so that layers have the axes (dataset, prefix, width)."""
+    """What the probe finds; every prefix is asked for, so that layers have the axes (dataset,
+    prefix, width).
+    """
     task = _spec.load_task(TASK)
     data = task.simulate(range(40), seed=0, stream="replicate").data
     posterior = registry.engine("forward_filter")(task, data, seed=0).posterior
@@ -55,7 +61,9 @@ def test_a_linear_image_of_the_belief_is_read_off() -> None:
 
 @needs_task
 def test_half_a_belief_is_not_the_whole() -> None:
-    """What knows the first state's probability alone leaves some of the variance and not all of it."""
+    """What knows the first state's probability alone leaves some of the variance and not all of
+    it.
+    """
     found = asked(lambda beliefs: beliefs[..., :1] * np.array([1.0, 0.0, 0.0]))
     assert 0.05 < found["layers"][1]["unexplained"]["estimate"] < 0.7
 
@@ -63,10 +71,12 @@ def test_half_a_belief_is_not_the_whole() -> None:
 @needs_task
 def test_the_table_is_drawn() -> None:
     found = asked(lambda beliefs: beliefs)
-    entry = {"belief_state": found, "attention": {"layers": []}}
-    (shown,) = page.tabulated(entry)
-    assert [row[0] for row in shown["rows"]] == ["tokens", "layer 1"]
-    assert belief_state.LABEL in "\n".join(page.further(entry))
+    part = belief_state.PART
+    assert part.rows is not None
+    entry = {"shown": [{"label": part.label, "about": part.about, "rows": part.rows(found)}]}
+    (shown,) = page.further(entry)
+    assert [row[0] for row in shown["rows"]] == ["read behind", "tokens", "layer 1"]
+    assert "[" in shown["rows"][1][1]  # an interval
 
 
 def test_the_belief_is_about_the_last_place_that_is_known() -> None:

@@ -1,4 +1,6 @@
-"""Intervals and bands: a slow transcription of the formula, their invariances, and the cases at the edge."""
+"""Intervals and bands: a slow transcription of the formula, their invariances,
+and the cases at the edge.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ def sample(n: int = 200, sd: float = 1.0, seed: int = 0) -> Array:
 
 
 def test_the_formula_written_out() -> None:
-    """T* = (log m* - log m) / (s* / (m* sqrt n)), limits m exp(-T* s / (m sqrt n)), on the same resamples; and the tail."""
+    """T* = (log m* - log m) / (s* / (m* sqrt n)), limits m exp(-T* s / (m sqrt n)),
+    on the same resamples; and the tail.
+    """
     x, n = sample(40), 40
     sums = resampling.resampled(np.stack([x, x**2], -1), seed=0)
     means = sums[:, 0] / n
@@ -71,7 +75,9 @@ def test_a_signed_column_beside_a_positive_one_keeps_its_tail_below() -> None:
 
 
 def test_columns_with_missing_values_have_tails_of_their_own() -> None:
-    """(largest deviation) / (n (1 - k)) over the values that are there; 24 are too few for a shape k above zero."""
+    """(largest deviation) / (n (1 - k)) over the values that are there;
+    24 are too few for a shape k above zero.
+    """
     deviations = np.full((40, 3), np.nan)
     deviations[:24, 0] = np.linspace(-2, 3, 24)
     deviations[16:, 1] = np.linspace(-1, 6, 24)
@@ -86,7 +92,9 @@ def test_one_value_in_a_column_is_its_mean_and_two_have_an_interval() -> None:
 
 
 def test_from_thirty_data_sets_on_no_limit_lies_above_where_the_next_may_lie() -> None:
-    """One far value makes t explode; the farthest is then m + (max - m) / (1 - k), k = .95 at most."""
+    """One far value makes t explode; the farthest is then m + (max - m) / (1 - k),
+    k = .95 at most.
+    """
     for n, cut in ((30, True), (29, False)):
         x = np.append(np.full(n - 1, 1e-3), 1.0)
         high = bootstrap.limits(x)[1]
@@ -95,14 +103,18 @@ def test_from_thirty_data_sets_on_no_limit_lies_above_where_the_next_may_lie() -
 
 
 def test_what_is_truly_negative_is_not_lifted() -> None:
-    """By a thousandth of the mean, 1 of 1000: smaller sizes count as nothing, and are brought to that."""
+    """By a thousandth of the mean, 1 of 1000:
+    smaller sizes count as nothing, and are brought to that.
+    """
     mean, smallest = np.full(5, 1000.0), np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
     assert bootstrap._lift(mean, smallest).tolist() == [0.0, 1.5, 1.0, 0.5, 0.0]
     assert bootstrap._lift(-mean, smallest).tolist() == [0.0] * 5
 
 
 def test_the_posterior_point_of_nothing_but_the_unseen_is_that_of_beta() -> None:
-    """The weight of one further value beside n is Beta(1, n), whose 97.5 % point is 1 - .025^(1/n); equal values stay."""
+    """The weight of one further value beside n is Beta(1, n),
+    whose 97.5 % point is 1 - .025^(1/n); equal values stay.
+    """
     for n in (1, 10, 400):
         point = resampling.posterior_point(np.zeros((n, 2)), np.array([1.0, 5.0]), 0)
         assert point == pytest.approx((1 - 0.025 ** (1 / n)) * np.array([1.0, 5.0]), rel=0.01)
@@ -130,7 +142,9 @@ def test_signed_quantities_stay_on_their_own_scale() -> None:
 
 
 def test_one_spike_among_zeros_has_no_upper_limit() -> None:
-    """A resample without the spike has mean zero: nothing bounds the tail, and a reader is told so."""
+    """A resample without the spike has mean zero:
+    nothing bounds the tail, and a reader is told so.
+    """
     x = np.zeros(200)
     x[17] = 1.0
     found = bootstrap.interval(x)
@@ -144,7 +158,9 @@ def test_one_spike_among_zeros_has_no_upper_limit() -> None:
 
 @pytest.mark.parametrize("nothing", [0.0, 1e-18, -1e-18, 1e-9])
 def test_values_next_to_nothing_keep_the_logarithm(nothing: float) -> None:
-    """Three of a hundred contexts go wrong: a resample without them has mean 0, which is no reason to leave the log scale."""
+    """Three of a hundred contexts go wrong: a resample without them has mean 0,
+    which is no reason to leave the log scale.
+    """
     x = np.full(200, nothing)
     x[:6] = np.array([0.5, 0.8, 1.0, 1.0, 1.3, 2.0])
     found, lifted = bootstrap.interval(x), bootstrap.interval(np.maximum(x, 0) + x.mean() / 1000)
@@ -243,7 +259,9 @@ def test_a_p_value_inverts_the_lower_limit_on_either_scale() -> None:
 
 
 def test_a_p_value_turns_at_the_lower_limit_itself() -> None:
-    """Also where values were lifted: .025 or less just below the limit, more just above; 1 from the mean on."""
+    """Also where values were lifted: .025 or less just below the limit, more just above;
+    1 from the mean on.
+    """
     for seed in range(10):
         rng = np.random.default_rng([12, seed])
         for x in (rng.lognormal(size=60), np.where(rng.random(60) < 0.2, rng.random(60), 0)):
@@ -256,7 +274,9 @@ def test_a_p_value_turns_at_the_lower_limit_itself() -> None:
 
 class TestRecovery:
     def test_the_formula_written_out(self) -> None:
-        """log of the ratio r* = D* / B* of each resample, studentised by its residuals d - r* b (the delta method)."""
+        """log of the ratio r* = D* / B* of each resample,
+        studentised by its residuals d - r* b (the delta method).
+        """
         n = 40
         b, own = sample(n), sample(n, 0.5, seed=9)
         d = 0.1 * (b + own)
@@ -284,7 +304,9 @@ class TestRecovery:
         assert found.estimate == pytest.approx(1 - noisy.mean() / base.mean())
 
     def test_the_tail_of_the_divergence_lowers_the_recovery(self) -> None:
-        """What one more data set beyond the farthest adds is lost: it moves the lower limit of the recovery."""
+        """What one more data set beyond the farthest adds is lost:
+        it moves the lower limit of the recovery.
+        """
         base, x = np.ones(300), 0.02 * sample(300, 1.2, seed=3)
         found, mean = bootstrap.recovery(x, base), bootstrap.interval(x)
         assert found is not None
@@ -311,7 +333,9 @@ class TestRecovery:
         assert found.error == 0
 
     def test_a_baseline_that_a_resample_may_miss_raises_no_flag(self) -> None:
-        """One context of eight has a baseline: a third of the resamples hold none, and some of those no divergence either."""
+        """One context of eight has a baseline: a third of the resamples hold none,
+        and some of those no divergence either.
+        """
         base = np.append(np.zeros(7), 1.0)
         for divergence in (np.append(np.zeros(6), [0.3, 0.1]), np.append(np.zeros(7), 0.1)):
             found = bootstrap.recovery(divergence, base)

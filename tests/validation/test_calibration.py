@@ -1,6 +1,7 @@
 """The measured error rates of the decision procedure, in the reduced form that fits a test run.
 
-All intervals at n = 50 / 200 / 1000: test_intervals.py and `veribayes calibrate-tests`; docs/calibration.md has the table.
+All intervals at n = 50 / 200 / 1000: test_intervals.py and `veribayes calibrate-tests`;
+docs/calibration.md has the table.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def test_a_secondary_endpoint_at_200() -> None:
 
 @pytest.mark.parametrize("elsewhere", [0.0, 1e-18, 1e-6])
 def test_exact_but_in_a_few_contexts(elsewhere: float) -> None:
-    """Three of a thousand contexts go wrong; e^-3 = 5.0 % of the samples hold none, and nothing tells those from exact ones."""
+    """Three of a thousand contexts go wrong;
+    e^-3 = 5.0 % of the samples hold none, and nothing tells those from exact ones.
+    """
     found = calibration.experiments(rare(0.003, elsewhere), 1000, nulls=1000)
     assert (
         found.rates(1.0).equivalent <= 0.0498 + 0.005 + 0.014
@@ -117,7 +120,9 @@ def test_a_heavy_tail_is_seen_in_a_thousand_data_sets() -> None:
 
 
 def test_unseen_disasters_are_rarely_called_equivalent() -> None:
-    """1 % of contexts 50 times as bad: at n = 200 13 % of the samples hold none of them, or too few."""
+    """1 % of contexts 50 times as bad: at n = 200 13 % of the samples hold none of them,
+    or too few.
+    """
     found = calibration.experiments(disasters(), 200, nulls=NULLS)
     assert found.rates(1.0).equivalent == 0  # 200 data sets are too few to say so
     assert calibration.experiments(disasters(), 400, nulls=NULLS).rates(1.0).equivalent <= 0.025

@@ -199,7 +199,9 @@ def test_wasserstein_is_the_area_between_the_distribution_functions(
 
 @pytest.mark.parametrize("name", ["bins", "no_tails"])
 def test_the_algebra_of_bars_is_that_of_their_density(name: str) -> None:
-    """Mass, distribution function, moments and quantiles by brute force; a published `pdf` returns 1 / p."""
+    """Mass, distribution function, moments and quantiles by brute force;
+    a published `pdf` returns 1 / p.
+    """
     law, y = laws()[name], np.linspace(-30.0, 30.0, 600_001)
     with np.errstate(divide="ignore"):
         density = np.exp(law.log_prob(y.reshape(1, 1, 1, -1))).ravel()
@@ -219,15 +221,19 @@ def test_the_algebra_of_bars_is_that_of_their_density(name: str) -> None:
 
 def test_errors_of_moments_and_quantiles_in_exact_standard_deviations() -> None:
     candidate, reference = normal(1.5, 1.0), normal(0.5, 2.0)
-    score = {n: registry.load("metric", n).score(candidate, reference, ONE).item()
-             for n in ("mean_error", "sd_error", "quantile_error")}  # fmt: skip
+    score = {
+        n: registry.load("metric", n).score(candidate, reference, ONE).item()
+        for n in ("mean_error", "sd_error", "quantile_error")
+    }
     assert score["mean_error"] == pytest.approx(0.5)
     assert score["sd_error"] == pytest.approx(np.log(0.5))
     assert score["quantile_error"] == pytest.approx((1 + 1.6448536269514722) / 2)  # at 5 %
 
 
 class TestBinsAgainstBins:
-    """A reference may itself be bins: an engine of another package, or a candidate against its own answers."""
+    """A reference may itself be bins: an engine of another package,
+    or a candidate against its own answers.
+    """
 
     def law(self, seed: int, edges: Array, tails: tuple[float, float]) -> Bins:
         mass = np.random.default_rng(seed).dirichlet(np.ones(edges.size + 1))

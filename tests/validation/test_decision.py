@@ -18,12 +18,21 @@ def sample(n: int, mean: float = 1.0, sd: float = 0.7, seed: int = 0) -> Array:
 @pytest.mark.parametrize(
     ("n", "mean", "verdict"),
     [
-        (400, 0.01, "equivalent"), (1000, 0.5, "equivalent"), (4000, 0.8, "equivalent"),  # mean in units of the tolerance
-        (200, 3.0, "different"), (30, 3.0, "different"), (1000, 1.3, "different"),
-        (399, 0.01, "undecided"), (29, 3.0, "undecided"), (400, 1.0, "undecided"), (8, 0.1, "undecided"), (1, 0.1, "undecided"),
-        (400, 0.3, "undecided"), (1000, 0.8, "undecided"),  # contexts that were not seen may cost what the prior costs
+        (400, 0.01, "equivalent"),
+        (1000, 0.5, "equivalent"),
+        (4000, 0.8, "equivalent"),  # mean in units of the tolerance
+        (200, 3.0, "different"),
+        (30, 3.0, "different"),
+        (1000, 1.3, "different"),
+        (399, 0.01, "undecided"),
+        (29, 3.0, "undecided"),
+        (400, 1.0, "undecided"),
+        (8, 0.1, "undecided"),
+        (1, 0.1, "undecided"),
+        (400, 0.3, "undecided"),
+        (1000, 0.8, "undecided"),  # contexts that were not seen may cost what the prior costs
     ],
-)  # fmt: skip
+)
 def test_verdicts(n: int, mean: float, verdict: str) -> None:
     assert decision.decide(sample(n, mean), tolerance=1.0).verdict == verdict
 
@@ -31,15 +40,22 @@ def test_verdicts(n: int, mean: float, verdict: str) -> None:
 @pytest.mark.parametrize(
     ("lower", "upper", "clusters", "error", "verdict"),
     [
-        (0.0, 1.9, 400, 1.0, "equivalent"), (0.0, 2.0, 400, 1.0, "undecided"), (0.0, 1.9, 399, 1.0, "undecided"),
-        (4.1, 9.0, 30, 1.0, "different"), (4.0, 9.0, 30, 1.0, "undecided"), (4.1, 9.0, 29, 1.0, "undecided"),
-        (0.0, 0.1, 400, 1.001, "undecided"), (9.0, 9.1, 30, 1.001, "undecided"),
+        (0.0, 1.9, 400, 1.0, "equivalent"),
+        (0.0, 2.0, 400, 1.0, "undecided"),
+        (0.0, 1.9, 399, 1.0, "undecided"),
+        (4.1, 9.0, 30, 1.0, "different"),
+        (4.0, 9.0, 30, 1.0, "undecided"),
+        (4.1, 9.0, 29, 1.0, "undecided"),
+        (0.0, 0.1, 400, 1.001, "undecided"),
+        (9.0, 9.1, 30, 1.001, "undecided"),
     ],
-)  # fmt: skip
+)
 def test_limits_on_the_border(
     lower: float, upper: float, clusters: int, error: float, verdict: str
 ) -> None:
-    """Tolerance 3: a reference error of exactly a third of it decides, a limit that exactly reaches it does not."""
+    """Tolerance 3: a reference error of exactly a third of it decides,
+    a limit that exactly reaches it does not.
+    """
     found = decision.Bounds(*(np.array([v]) for v in (lower, upper, lower, upper)))
     assert decision.verdicts(found, clusters, 3.0, error).tolist() == [verdict]
 
@@ -60,7 +76,9 @@ def test_a_secondary_endpoint_has_a_floor_of_its_own_and_no_prior() -> None:
     ("worst", "verdict"), [(20.0, "equivalent"), (100.0, "equivalent"), (300.0, "undecided")]
 )
 def test_what_the_prior_costs_bounds_what_was_not_seen(worst: float, verdict: str) -> None:
-    """1,000 exact answers: one more could cost what the prior costs, with a weight of up to 3.7 / n."""
+    """1,000 exact answers: one more could cost what the prior costs,
+    with a weight of up to 3.7 / n.
+    """
     x = np.zeros(1000)
     found = decision.decide(x, tolerance=1.0, worst=worst)
     assert found.upper == pytest.approx(worst * np.log(40) / 1000, rel=0.02)
@@ -119,8 +137,10 @@ def test_infinite_divergences_are_different_and_named() -> None:
         None,
     )
     assert found.infinite_share == 0.1
-    assert found.findings == ("zero_probability: the candidate calls possible outcomes impossible in 10.0% of the data sets; "
-                              "the exact mass concerned is 0.03",)  # fmt: skip
+    assert found.findings == (
+        "zero_probability: the candidate calls possible outcomes impossible in 10.0% of the data "
+        "sets; the exact mass concerned is 0.03",
+    )
     for nothing in (
         None,
         0.0,
@@ -212,7 +232,9 @@ def test_data_sets_needed_to_be_different_by_hand(
 
 
 def test_data_sets_needed_to_be_equivalent_by_hand() -> None:
-    """Exact answers: ln 40 = 3.69 times what an unseen context may cost, a hundred tolerances unless it is known."""
+    """Exact answers: ln 40 = 3.69 times what an unseen context may cost,
+    a hundred tolerances unless it is known.
+    """
     exact = np.zeros(10)
     assert decision.datasets_needed(exact, 0.5, fewest=1) == 369
     assert decision.datasets_needed(exact, 0.5) == 400
@@ -319,7 +341,9 @@ def test_a_reference_that_is_wrong_by_more_than_a_third_of_the_tolerance_decides
 
 
 def test_a_p_value_inverts_the_lower_limit() -> None:
-    """Rejecting at 2.5 % is what the two-sided interval does; where no verdict can be `different` it is 1."""
+    """Rejecting at 2.5 % is what the two-sided interval does;
+    where no verdict can be `different` it is 1.
+    """
     for seed in range(40):
         values = np.random.default_rng([9, seed]).lognormal(size=200)
         found = decision.decide(values, tolerance=1.3, seed=seed)
@@ -334,7 +358,9 @@ def test_a_p_value_inverts_the_lower_limit() -> None:
 
 
 def test_a_p_value_knows_the_reference_error_and_a_tail_below() -> None:
-    """What `different` takes off, the p-value takes off: rejected at 2.5 % exactly where the verdict is given."""
+    """What `different` takes off, the p-value takes off:
+    rejected at 2.5 % exactly where the verdict is given.
+    """
     both = set()
     for seed in range(25):
         rng = np.random.default_rng([10, seed])

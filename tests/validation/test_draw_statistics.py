@@ -19,7 +19,9 @@ OUTCOME = np.zeros((3, 1, 1))
 
 
 def scatter(one: Array, other: Array) -> float:
-    """Half of the mean distance of pairs, less half of that within either side, over pairs of different draws."""
+    """Half of the mean distance of pairs, less half of that within either side,
+    over pairs of different draws.
+    """
     across = np.mean([abs(a - b) for a, b in product(one, other)])
     inside = [np.mean([abs(a - b) for a, b in combinations(side, 2)]) for side in (one, other)]
     return float(0.5 * (across - 0.5 * sum(inside)))

@@ -1,4 +1,6 @@
-"""Endpoints are parts, as are checks and probes: what they declare, and those of another distribution."""
+"""Endpoints are parts, as are checks and probes:
+what they declare, and those of another distribution.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ SHIPPED = [
     "batch_dependence",
     "order_dependence",
 ]
-STRANGER = '''"""Endpoints of another distribution: one is a part like ours, one an object of its own, one fails."""
+STRANGER = '''"""Endpoints of another distribution:
+one is a part like ours, one an object of its own, one fails.
+"""
 import numpy as np
 from veribayes.validation.checks.pit_uniform import PART as PIT
 from veribayes.validation.endpoints import Endpoint, Size
@@ -55,7 +59,8 @@ class Fails(Plain):
 
 
 PLAIN, FAILS = Plain(), Fails()
-LOOKS = Probe("looks", "what it looks like", "How it looks.", lambda subject: {"seed": subject.seed})
+SEED = lambda subject: {"seed": subject.seed}
+LOOKS = Probe("looks", "what it looks like", "How it looks.", SEED)
 OLD = NEW = PIT
 '''
 ENTRIES = """
@@ -142,7 +147,9 @@ def test_a_size_is_one_number_a_data_set(wrong: Any) -> None:
 @pytest.mark.usefixtures("site")
 @pytest.mark.filterwarnings("always::veribayes.errors.PluginWarning")
 def test_endpoints_of_another_distribution_are_asked_in_a_run() -> None:
-    """One that is beyond its tolerance makes the run different, in its own words; one that fails is left out and named."""
+    """One that is beyond its tolerance makes the run different, in its own words;
+    one that fails is left out and named.
+    """
     assert {"haste", "plain", "fails", *SHIPPED} == set(registry.names("endpoint"))
     task = replace(_spec.load_task("bn-general5"), design=Design((2,), 1, 60))
     task = replace(task, rivals=(), wrong_prior={})

@@ -1,4 +1,6 @@
-"""Scores of two answers are unbiased whatever happens inside one; tests of independence hold their size."""
+"""Scores of two answers are unbiased whatever happens inside one;
+tests of independence hold their size.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,9 @@ def test_independent_draws_of_any_law_have_no_scatter_but_their_own(
 
 
 def test_the_size_of_the_tests_and_their_power() -> None:
-    """200 runs; `python -m benchmarks.draws` has a thousand: 1 % by definition, 4.5 % is beyond its 99.99 % point."""
+    """200 runs; `python -m benchmarks.draws` has a thousand:
+    1 % by definition, 4.5 % is beyond its 99.99 % point.
+    """
     parts = [
         study.block("normal", "7 tolerances", "independent", 10, np.random.default_rng([6, i]))
         for i in range(2)

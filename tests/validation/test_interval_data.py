@@ -1,4 +1,6 @@
-"""What intervals are measured on: every sample has the law and the truth that it is said to have. No interval is computed."""
+"""What intervals are measured on: every sample has the law and the truth that it is said to
+have. No interval is computed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ N, RUNS, FIRST, SEED = 60, 3, 125, 4
 
 
 class Kept:
-    """Stands for an interval: keeps what it is given and answers with the same limits to everything."""
+    """Stands for an interval: keeps what it is given and answers with the same limits to
+    everything.
+    """
 
     def __init__(self, answer: Any) -> None:
         self.answer, self.given, self.options = answer, list[Any](), list[dict[str, Any]]()
@@ -31,7 +35,9 @@ class Kept:
 def test_a_band_is_of_a_curve_that_falls_and_half_of_it_is_common(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Means 1 / position; any two positions share half of each value, so their correlation is 1/2."""
+    """Means 1 / position; any two positions share half of each value,
+    so their correlation is 1/2.
+    """
     kept = Kept(
         lambda values: (
             None,
@@ -56,7 +62,9 @@ def test_a_band_is_of_a_curve_that_falls_and_half_of_it_is_common(
 def test_sequences_are_autocorrelated_and_their_scores_log_normal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """log score: variance 1 at every position, correlation .9 to the next; the truth is exp(1/2) = 1.649."""
+    """log score: variance 1 at every position, correlation .9 to the next;
+    the truth is exp(1/2) = 1.649.
+    """
     answers = iter(
         [(np.full(RUNS, 1.6), np.full(RUNS, 1.7)), (np.full(RUNS, 1.7), np.full(RUNS, 1.8))]
     )
@@ -86,7 +94,9 @@ def test_places_are_uniform_and_a_data_set_shares_half_of_their_variance() -> No
 def test_reliability_is_measured_on_a_calibrated_candidate(
     law: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hits as often as said; where queries share an outcome their hits go together. Rejected: p-values up to .05."""
+    """Hits as often as said; where queries share an outcome their hits go together.
+    Rejected: p-values up to .05.
+    """
     p_values = iter([0.05, 0.07, 0.01])
     limits = (np.zeros(10), np.ones(10), np.full(10, 0.5))
 
@@ -111,7 +121,9 @@ def test_reliability_is_measured_on_a_calibrated_candidate(
 
 
 def test_a_proven_distance_is_that_of_two_normals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Total variation .2 of N(0, 1) and N(d, 1) is 2 Phi(d / 2) - 1, so d = .507; in the first of four coordinates."""
+    """Total variation .2 of N(0, 1) and N(d, 1) is 2 Phi(d / 2) - 1, so d = .507;
+    in the first of four coordinates.
+    """
     kept = Kept(SimpleNamespace(measured={"total_variation_low": 0.15}))
     monkeypatch.setattr(intervals, "c2st", SimpleNamespace(PART=SimpleNamespace(run=kept)))
     found = INTERVALS["proven"].counts("total variation 0.2", 5000, FIRST, RUNS, SEED)
@@ -174,7 +186,9 @@ def test_coverage_is_that_of_its_level(
 
 
 def test_a_mean_also_counts_its_verdicts() -> None:
-    """Fifty data sets are too few to be equivalent; where the truth is the tolerance hardly any run is different."""
+    """Fifty data sets are too few to be equivalent;
+    where the truth is the tolerance hardly any run is different.
+    """
     found = INTERVALS["mean"].counts("gamma 2", 50, 0, 40, SEED)
     assert set(found) == {
         "covered",

@@ -1,6 +1,7 @@
 """Coverage of every interval that a run states, in the reduced form that fits a test run.
 
-The full table (10,000 runs at n = 50 / 200 / 1000) is printed by `veribayes calibrate-tests`; docs/calibration.md has it.
+The full table (10,000 runs at n = 50 / 200 / 1000) is printed by `veribayes calibrate-tests`;
+docs/calibration.md has it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "law"), CASES, ids=lambda part: str(part))
 def test_coverage_at_200(name: str, law: str) -> None:
-    """Not below what 93 % would give in 999 of 1,000 tests; measured over 10,000: docs/calibration.md."""
+    """Not below what 93 % would give in 999 of 1,000 tests;
+    measured over 10,000: docs/calibration.md.
+    """
     found = Job(200, RUNS, 1, interval=name, law=law).measure()
     assert found["covered"] >= stats.binom.ppf(0.001, RUNS, 0.93)
     if "rejected" in found:

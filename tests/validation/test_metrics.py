@@ -1,4 +1,6 @@
-"""Properties that hold for every metric, and the rules of the frame: what applies, NaN, blocks, infinities."""
+"""Properties that hold for every metric, and the rules of the frame:
+what applies, NaN, blocks, infinities.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Monte Carlo error raises KL; two runs take that away. Everything here is measured over many data sets."""
+"""Monte Carlo error raises KL; two runs take that away.
+Everything here is measured over many data sets.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ def test_candidate_of_two_runs() -> None:
 
 @pytest.mark.parametrize("form", ["normal", "bins"])
 def test_mixture_reference_of_two_runs(form: str) -> None:
-    """Rao-Blackwell predictives: eight posterior draws of a mean with sd .5, noise sd 1; exactly N(0, 1.25)."""
+    """Rao-Blackwell predictives: eight posterior draws of a mean with sd .5, noise sd 1;
+    exactly N(0, 1.25).
+    """
     rng = np.random.default_rng(3)
     shape, s = (200, 1, 1), 8
     runs = [
@@ -89,7 +93,9 @@ def test_mixture_reference_of_two_runs(form: str) -> None:
 
 @pytest.mark.parametrize("tails", [True, False])
 def test_bins_are_corrected_between_densities(tails: bool) -> None:
-    """Sixteen wide bins hide most of the noise from the masses; the density of a Monte Carlo reference has it all."""
+    """Sixteen wide bins hide most of the noise from the masses;
+    the density of a Monte Carlo reference has it all.
+    """
     rng, shape, s = np.random.default_rng(7), (300, 1, 1), 8
     runs = [
         NormalMixture(
@@ -112,7 +118,9 @@ def test_bins_are_corrected_between_densities(tails: bool) -> None:
 
 
 def test_what_the_correction_leaves_is_the_next_order() -> None:
-    """Two runs over two outcomes, by hand: with p = (p1 + p2) / 2 the remainder is sum p ((p1 - p2) / (p1 + p2))^4 / 3."""
+    """Two runs over two outcomes, by hand: with p = (p1 + p2) / 2 the remainder is sum p ((p1 -
+    p2) / (p1 + p2))^4 / 3.
+    """
     one, other, q = (Categorical(np.array([[[[a, 1 - a]]]])) for a in (0.2, 0.4, 0.5))
     found = corrected_kl(q, (one, other), np.zeros((1, 1, 1)))
     p, gap = np.array([0.3, 0.7]), np.array([0.2 / 0.6, 0.2 / 1.4])
@@ -122,7 +130,9 @@ def test_what_the_correction_leaves_is_the_next_order() -> None:
 
 @pytest.mark.parametrize("tails", [True, False])
 def test_noise_of_densities_is_integrated_between_the_borders_by_hand(tails: bool) -> None:
-    """(p1 - p2)^2 / (4 (p1 + p2)) over the line, or from -1 to 2 by the mass of p = (p1 + p2) / 2 that lies there."""
+    """(p1 - p2)^2 / (4 (p1 + p2)) over the line,
+    or from -1 to 2 by the mass of p = (p1 + p2) / 2 that lies there.
+    """
     one, other = (Normal(np.full((1, 1, 1), m), np.ones((1, 1, 1))) for m in (0.0, 0.6))
     q = Bins(
         np.full((1, 1, 1, 4 if tails else 2), 0.25 if tails else 0.5),

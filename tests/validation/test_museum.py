@@ -1,7 +1,8 @@
-"""Published defects that our code must not share, in the order of the museum in the validation design; and our own.
+"""Published defects that our code must not share,
+in the order of the museum in the validation design; and our own.
 
-Each test holds the published formula (`…_published` or a few lines in the test), shows on data what it does wrong, and that
-ours does not. Measured values stand beside the asserts.
+Each test holds the published formula (`…_published` or a few lines in the test), shows on data what
+it does wrong, and that ours does not. Measured values stand beside the asserts.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def u_statistic(x: Array, y: Array) -> float:
 
 
 def tarp_published(truth: Array, draws: Array, rng: np.random.Generator) -> float:
-    """Two grids compared: expected coverage at the edges of bins against these edges, as if both were samples."""
+    """Two grids compared: expected coverage at the edges of bins against these edges,
+    as if both were samples.
+    """
     low, high = truth.min(0), truth.max(0)
     points = rng.uniform(low, high, truth.shape)
     far, gap = (
@@ -100,7 +103,9 @@ def test_3_an_unbiased_mmd_with_the_diagonal_kept() -> None:
 
 
 def test_3_nor_does_a_score_of_draws_keep_it() -> None:
-    """A CRPS of draws that keeps pairs of a draw with itself is biased by E|X - X'| / (2 S); the fair one is not."""
+    """A CRPS of draws that keeps pairs of a draw with itself is biased by E|X - X'| / (2 S);
+    the fair one is not.
+    """
     rng = np.random.default_rng(3)
     shape, draws = (20_000, 1, 1), 5
     exact = Normal(np.zeros(shape), np.ones(shape))
@@ -154,7 +159,9 @@ def test_6_identical_samples_that_are_minus_ten_apart() -> None:
 
 
 def test_7_a_null_that_bootstraps_the_reference_against_itself() -> None:
-    """Resampled draws occur in the reference, so they lie nearer to it than any other sample of the same law."""
+    """Resampled draws occur in the reference,
+    so they lie nearer to it than any other sample of the same law.
+    """
     published = ours = 0
     for i in range(40):
         rng = np.random.default_rng([7, i])
@@ -176,7 +183,9 @@ def narrow(x: Array, y: Array) -> float:
 
 
 def test_8_a_classifier_stopped_on_the_fold_that_scores_it() -> None:
-    """The best of several epochs on the scoring fold, and max(acc, 1 - acc): no accuracy is below one half."""
+    """The best of several epochs on the scoring fold, and max(acc, 1 - acc):
+    no accuracy is below one half.
+    """
     published, ours = [], []
     for i in range(60):
         rng = np.random.default_rng([8, i])
@@ -192,7 +201,9 @@ def test_8_a_classifier_stopped_on_the_fold_that_scores_it() -> None:
 
 
 def test_9_a_continuous_band_around_discrete_ranks() -> None:
-    """Ranks over L have atoms of mass 1 / (L + 1) at 0 and 1, where a continuous band has no width."""
+    """Ranks over L have atoms of mass 1 / (L + 1) at 0 and 1,
+    where a continuous band has no width.
+    """
     n, draws = 200, 100
     counts = (
         np.random.default_rng(9).multinomial(n, np.full(draws + 1, 1 / (draws + 1)), 400).cumsum(-1)
@@ -300,7 +311,9 @@ def test_13_a_divergence_of_sorted_samples_and_a_w2_that_is_w1() -> None:
 
 
 def test_14_a_local_test_of_the_data_averaged_posterior() -> None:
-    """Draws paired with *new* data simulated from them: the prior is then perfect, since its joint law is the true one."""
+    """Draws paired with *new* data simulated from them:
+    the prior is then perfect, since its joint law is the true one.
+    """
     rng = np.random.default_rng(14)
     (truth, draws, x), _ = PROBLEMS["local_c2st"].draw(rng, 200, "posterior = prior")
     simulated = draws[:, 0] + rng.standard_normal(x.shape) / np.sqrt(_planted.OBSERVATIONS)
@@ -311,7 +324,9 @@ def test_14_a_local_test_of_the_data_averaged_posterior() -> None:
 
 
 def test_15_a_density_that_is_its_inverse() -> None:
-    """Bins twice too wide lose half of the density, so regret is log 2; with the inverse it is -log 2."""
+    """Bins twice too wide lose half of the density, so regret is log 2;
+    with the inverse it is -log 2.
+    """
     quarter = np.full((*ONE, 4), 0.25)
     exact, spread = Bins(quarter, np.linspace(0.0, 2.0, 5)), Bins(quarter, np.linspace(0.0, 4.0, 5))
     density = np.exp(exact.log_prob(np.full((*ONE, 1), 0.7)).item())
@@ -345,7 +360,9 @@ def decision_of(values: Array) -> object:
 
 @pytest.mark.parametrize("values", [np.zeros(500), np.full(500, 0.1), np.full(500, 1e-300)])
 def test_16_no_spread_is_not_a_division_by_zero(values: npt.NDArray[np.float64]) -> None:
-    """Equal values have a standard deviation of 1e-17 by rounding; studentised, that is noise of any size."""
+    """Equal values have a standard deviation of 1e-17 by rounding;
+    studentised, that is noise of any size.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         published = (values - values.mean()) / values.std()
     assert not (published == 0).all()  # NaN, or one standard deviation away from themselves
@@ -356,11 +373,13 @@ def test_16_no_spread_is_not_a_division_by_zero(values: npt.NDArray[np.float64])
     assert decision.decide(values, tolerance=1.0).verdict == "equivalent"
 
 
-# -- holes of our own first version ------------------------------------------------------------------------------------
+# -- holes of our own first version ----------------------------------------------------------------
 
 
 def noisy_answers(noise: float, order: float, datasets: int = 200) -> tuple[Array, Array, Array]:
-    """Divergences (a, a'), (a, b), (a', b) of answers with noise and an order effect that cost so many tolerances of .01."""
+    """Divergences (a, a'), (a, b), (a', b) of answers with noise and an order effect that cost
+    so many tolerances of .01.
+    """
     rng, shape = np.random.default_rng(17), (datasets, 1, 1)
 
     def answer(effect: Array) -> Normal:
@@ -416,7 +435,9 @@ def test_infinity_is_no_number_to_take_the_smallest_of() -> None:
 
 
 def test_own_1_a_level_that_permutations_cannot_reach() -> None:
-    """Holm over two tests makes the smallest p of 199 permutations .01; a rule `p < .01` then never rejects anything."""
+    """Holm over two tests makes the smallest p of 199 permutations .01;
+    a rule `p < .01` then never rejects anything.
+    """
     x, y = np.random.default_rng(1).standard_normal((2, 300, 1))
     found = {
         name: outcome(name, x, y + 5.0, permutations=199)
@@ -436,7 +457,9 @@ def test_own_1_a_level_that_permutations_cannot_reach() -> None:
 
 @pytest.mark.parametrize("quantities", [1, 10, 51, 600])
 def test_own_1_simulated_ranks_reach_their_level_for_many_quantities(quantities: int) -> None:
-    """9,999 simulated nulls and Holm over 51 quantities: no rank, however far off, could reach .005."""
+    """9,999 simulated nulls and Holm over 51 quantities:
+    no rank, however far off, could reach .005.
+    """
     ranks = np.zeros((20, quantities))
     found = outcome("sbc_rank", ranks, draws=9)
     assert found.p_value == pytest.approx(found.least)
@@ -446,7 +469,9 @@ def test_own_1_simulated_ranks_reach_their_level_for_many_quantities(quantities:
 
 @pytest.mark.parametrize("name", [n for n, p in PROBLEMS.items() if p.n <= 1000])
 def test_every_test_says_the_smallest_p_that_it_can_have(name: str) -> None:
-    """On its own worst planted defect no test falls below what it says, and each can reject at .05 alone."""
+    """On its own worst planted defect no test falls below what it says,
+    and each can reject at .05 alone.
+    """
     problem = PROBLEMS[name]
     arrays, options = problem.draw(np.random.default_rng(0), problem.n, [*problem.defects, NULL][0])
     found = outcome(problem.test, *arrays, **options)

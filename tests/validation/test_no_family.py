@@ -1,4 +1,5 @@
-"""Judging knows no family: neither its name nor its module stands in validation/, nor where predictors are compared.
+"""Judging knows no family: neither its name nor its module stands in validation/,
+nor where predictors are compared.
 
 A claim is about something, and may name it.
 """
@@ -23,7 +24,9 @@ KINDS = {*registry.names("family"), "numpyro"}  # the file of that kind has anot
 
 
 def named(tree: ast.AST) -> Iterator[str]:
-    """Families that a module names: by a string that is a kind, or by the import of a family's module."""
+    """Families that a module names: by a string that is a kind,
+    or by the import of a family's module.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and node.value in KINDS:
             yield f"{node.value} in line {node.lineno}"

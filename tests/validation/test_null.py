@@ -40,7 +40,9 @@ def test_statistics_apart_by_rounding_are_ties_at_every_scale(scale: float, sign
 
 
 def test_the_largest_statistic_is_compared_with_the_largest_of_each_relabelling() -> None:
-    """Columns in standard deviations, sqrt 2 and sqrt 5: 1.41, .45 observed; maxima of the relabellings 1.34, 0, -1.34."""
+    """Columns in standard deviations, sqrt 2 and sqrt 5: 1.41, .45 observed;
+    maxima of the relabellings 1.34, 0, -1.34.
+    """
     values = np.array([[2.0, 1.0], [0.0, 3.0], [0.0, -1.0], [-2.0, -3.0]])
     statistic, p = max_statistic(values)
     assert statistic == pytest.approx(2 / 2**0.5)
@@ -51,7 +53,9 @@ def test_the_largest_statistic_is_compared_with_the_largest_of_each_relabelling(
 
 
 def test_holm_by_hand() -> None:
-    """Smallest times three, next times two, and never smaller than one before; at most one; names stay with their p-values."""
+    """Smallest times three, next times two, and never smaller than one before; at most one;
+    names stay with their p-values.
+    """
     assert holm({"b": 0.04, "a": 0.03, "c": 0.01}) == pytest.approx(
         {"c": 0.03, "a": 0.06, "b": 0.06}
     )
@@ -60,7 +64,9 @@ def test_holm_by_hand() -> None:
 
 
 def test_a_family_that_no_test_of_it_can_reject_in_is_refused() -> None:
-    """Five resampling tests at .05 need p-values from .01 on: 99 resamples give that exactly, 98 do not."""
+    """Five resampling tests at .05 need p-values from .01 on:
+    99 resamples give that exactly, 98 do not.
+    """
     names = "abcde"
     attainable(0.05, dict.fromkeys(names, 1 / 100))
     attainable(0.05, {**dict.fromkeys(names, 0.0), "a": 0.01})

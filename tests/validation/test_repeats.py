@@ -34,7 +34,9 @@ def rows(*values: object) -> Array:
 
 
 def test_masses() -> None:
-    """(p - q) log(p / q) / 2 summed: (1/4 log 2 + 1/4 log 3/2) / 2 = log 3 / 8; nothing between equal ones."""
+    """(p - q) log(p / q) / 2 summed: (1/4 log 2 + 1/4 log 3/2) / 2 = log 3 / 8;
+    nothing between equal ones.
+    """
     one, other = rows([0.5, 0.5], [0.3, 0.7]), rows([0.25, 0.75], [0.3, 0.7])
     assert apart(Categorical(one), Categorical(other)) == pytest.approx([np.log(3) / 8, 0.0])
     edges = np.array([0.0, 1.0, 5.0])
@@ -48,8 +50,10 @@ def test_normals_and_mixtures_of_them() -> None:
     means, sds = (rows(0.0, 0.0), rows(1.0, 0.0)), (rows(1.0, 1.0), rows(1.0, 2.0))
     one, other = (Normal(m, s) for m, s in zip(means, sds, strict=True))
     assert apart(one, other) == pytest.approx([1 / 2, 9 / 16])
-    mixed = [NormalMixture(np.full((2, 1, 1, 2), 0.5), *(np.repeat(v[..., None], 2, -1) for v in law)) for law in
-             zip(means, sds, strict=True)]  # fmt: skip
+    mixed = [
+        NormalMixture(np.full((2, 1, 1, 2), 0.5), *(np.repeat(v[..., None], 2, -1) for v in law))
+        for law in zip(means, sds, strict=True)
+    ]
     assert apart(*mixed) == pytest.approx([1 / 2, 9 / 16], rel=1e-6)
     with pytest.raises(InputError, match="in the form 'normal'"):
         apart(one, mixed[0])
@@ -63,10 +67,11 @@ def test_a_density_that_only_one_has_is_infinitely_far() -> None:
 
 
 def test_quantiles() -> None:
-    """Integral of (F - G)^2 over the pieces between knots; a quarter of the mass lies at either end.
+    """Integral of (F - G)^2 over the pieces between knots;
+    a quarter of the mass lies at either end.
 
-    (0, 1) and (0, 2): 1/48 + 7/48. (1, 3) and (0, 2): 7/48 + 3/48 + 7/48. (0, 1) and (5, 6): F rises from 1/4 to 3/4, is 1
-    for four units, and 1 - G falls from 3/4 to 1/4.
+    (0, 1) and (0, 2): 1/48 + 7/48. (1, 3) and (0, 2): 7/48 + 3/48 + 7/48. (0, 1) and (5, 6): F
+    rises from 1/4 to 3/4, is 1 for four units, and 1 - G falls from 3/4 to 1/4.
     """
     levels = np.array([0.25, 0.75])
     one, other = (
@@ -82,13 +87,17 @@ def test_quantiles() -> None:
 
 
 def test_draws_of_reals() -> None:
-    """Integral of (F - G)^2 less F (1 - F) / (n - 1) of each: 5/18 - 4/9 - 1/2; with ties 2 (1/36 - 1/9 - 1/4) from 0 to 2."""
+    """Integral of (F - G)^2 less F (1 - F) / (n - 1) of each: 5/18 - 4/9 - 1/2;
+    with ties 2 (1/36 - 1/9 - 1/4) from 0 to 2.
+    """
     one, other = Draws(rows([4, 0, 2], [4, 0, 2])), Draws(rows([1, 3], [0, 2]))
     assert apart(one, other) == pytest.approx([-2 / 3, -2 / 3])
 
 
 def test_draws_of_categories() -> None:
-    """Counts (2, 1, 1, 0) and (1, 3, 0, 0): X^2 = 1/3 + 1 + 1; three categories seen let 2 * 8 / 7 expect."""
+    """Counts (2, 1, 1, 0) and (1, 3, 0, 0): X^2 = 1/3 + 1 + 1;
+    three categories seen let 2 * 8 / 7 expect.
+    """
     one, other = Draws(rows([0, 0, 1, 2], [3, 3, 3, 3])), Draws(rows([1, 0, 1, 1], [3, 3, 3, 3]))
     assert apart(one, other, 4) == pytest.approx([(7 / 3 - 16 / 7) / 4, 0.0])
     with pytest.raises(InputError, match="4 draws whenever"):

@@ -1,4 +1,6 @@
-"""Where a divergence concentrates: size of the search under homogeneity, power on planted local defects."""
+"""Where a divergence concentrates: size of the search under homogeneity,
+power on planted local defects.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ SHAPE = (4, 5)  # positions, queries
 
 
 def groups(rng: np.random.Generator, n: int) -> dict[str, Mask]:
-    """Every position, query and pair of them, regions of inputs, and patterns of data sets: 41 groups."""
+    """Every position, query and pair of them, regions of inputs,
+    and patterns of data sets: 41 groups.
+    """
     position, query = np.indices(SHAPE)
     found = {f"position {p}": position == p for p in range(4)} | {
         f"query {q}": query == q for q in range(5)

@@ -39,10 +39,18 @@ if __name__ == "__main__":
 
 
 def test_an_interruption_from_the_terminal_ends_all_processes_quietly(tmp_path: Path) -> None:
-    """A terminal sends SIGINT to the whole group. One worker is busy; one, without work, wrote a traceback."""
+    """A terminal sends SIGINT to the whole group. One worker is busy;
+    one, without work, wrote a traceback.
+    """
     (tmp_path / "slow.py").write_text(SLOW)
-    with subprocess.Popen([sys.executable, "slow.py"], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE,
-                          text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as run:  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "slow.py"],
+        cwd=tmp_path,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as run:
         until = time.monotonic() + PATIENCE
         while (
             not (list(tmp_path.glob("*.started"))[1:] and list(tmp_path.glob("out/*-2-0.json")))

@@ -62,7 +62,9 @@ def test_limits_of_columns_are_shown_where_their_own_values_support_them() -> No
 
 
 def test_where_a_limit_is_expected_to_lie() -> None:
-    """2.8 standard errors above the mean, on the log scale where there is one, and ln 40 / n of the largest."""
+    """2.8 standard errors above the mean, on the log scale where there is one,
+    and ln 40 / n of the largest.
+    """
     assert stability.planned(2.0, 3.0, 5.0, 4) == pytest.approx(
         2 * math.exp(2.8 * 3 / 2 / 2) + math.log(40) * 5 / 4
     )

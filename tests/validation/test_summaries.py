@@ -14,7 +14,9 @@ from veribayes.validation.checks._null import generator
 
 
 def said(n: int, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Confidences of a categorical law and hits of outcomes that five positions of a data set share."""
+    """Confidences of a categorical law and hits of outcomes that five positions of a data set
+    share.
+    """
     rng = np.random.default_rng(seed)
     p = rng.dirichlet(np.ones(3), (n, 1, 1))
     outcome = np.repeat(Categorical(p).sample(rng, 1)[..., 0], 5, axis=1)
@@ -47,7 +49,9 @@ def test_coverage_of_the_exact_law_and_of_one_that_is_too_wide() -> None:
 
 @pytest.mark.parametrize(("level", "enough"), [(0.5, 40), (0.9, 200)])
 def test_coverage_has_a_p_value_from_twenty_data_sets_outside_on(level: float, enough: int) -> None:
-    """All outcomes lie inside: p = 2 Phi(-z), z = (1 - level) / sqrt((1 - level)^2 / n) = sqrt n."""
+    """All outcomes lie inside: p = 2 Phi(-z),
+    z = (1 - level) / sqrt((1 - level)^2 / n) = sqrt n.
+    """
     for n in (enough - 1, enough):
         covered = summaries.coverage({"pit": np.full((n, 1, 1), 0.5)})
         (p,) = (c.p_value for c in covered if c.level == level)
@@ -78,7 +82,9 @@ def test_levels_that_miss_a_sum_of_one_by_rounding_are_symmetric() -> None:
 def test_quantiles_state_the_intervals_between_their_levels(
     levels: tuple[float, ...], stated: tuple[float, ...]
 ) -> None:
-    """Exact quantiles at .1, .5, .9 were told that half of the outcomes must lie where they say nothing."""
+    """Exact quantiles at .1, .5, .9 were told that half of the outcomes must lie where they say
+    nothing.
+    """
     rng, size = np.random.default_rng(1), (1000, 2, 3)
     exact, y = Normal(np.zeros(size), np.ones(size)), rng.standard_normal(size)
     given = Quantiles(
@@ -121,7 +127,9 @@ def test_reliability_of_calibrated_and_of_overconfident_candidates() -> None:
 
 
 def smooth_error(residual: np.ndarray) -> float:
-    """The definition, width after width: the first at which the smoothed residual is not larger than the width."""
+    """The definition, width after width: the first at which the smoothed residual is not larger
+    than the width.
+    """
     grid, below = np.arange(201) / 200, 0.0
     for k in range(28):
         width, smoothed = 1e-3 * 500 ** (k / 27), np.zeros(201)
@@ -149,7 +157,9 @@ def test_the_smooth_calibration_error_is_where_it_equals_the_width() -> None:
 
 
 def test_the_band_is_that_of_random_signs_of_whole_data_sets() -> None:
-    """Ten groups of confidences: sums of residuals over a group's size, in standard errors over data sets; largest of ten."""
+    """Ten groups of confidences: sums of residuals over a group's size,
+    in standard errors over data sets; largest of ten.
+    """
     rng, n = np.random.default_rng(6), 40
     confidence = rng.uniform(0.3, 0.9, (n, 2, 1))
     confidence.reshape(-1)[np.argsort(confidence.reshape(-1))[-8:]] = 1.0

@@ -1,6 +1,7 @@
 """Tests of tests: reduced size and power, oracles for their statistics, and how they fail.
 
-The full table (10,000 nulls, three sample sizes) is printed by `veribayes calibrate-tests`; docs/calibration.md has it.
+The full table (10,000 nulls, three sample sizes) is printed by `veribayes calibrate-tests`;
+docs/calibration.md has it.
 """
 
 from __future__ import annotations
@@ -199,7 +200,9 @@ class TestOracles:
         assert _two_sample.unbiased(kernel, labels) == pytest.approx(xx + yy - 2 * xy)
 
     def test_a_band_holds_whole_ecdfs(self) -> None:
-        """Museum 9: exact runs left a continuous band in 97 % of the cases (200 data sets, 100 draws)."""
+        """Museum 9: exact runs left a continuous band in 97 % of the cases (200 data sets,
+        100 draws).
+        """
         low, high = ecdf_band.band(200, 100)
         counts = (
             np.random.default_rng(5)
@@ -231,7 +234,9 @@ class TestOracles:
         assert found.statistic == pytest.approx(np.log(10))
 
     def test_every_component_of_the_battery_is_uniform_under_the_null(self) -> None:
-        """Adjusted values times their order undo Holm only for the smallest, so components are taken alone."""
+        """Adjusted values times their order undo Holm only for the smallest,
+        so components are taken alone.
+        """
         from veribayes.validation.checks import rosenblatt
 
         found: dict[str, list[float]] = {}
@@ -275,7 +280,9 @@ class TestOracles:
         )
 
     def test_units_move_together(self) -> None:
-        """Ten rows a unit that share a shift: permuting rows rejects the null nearly always, permuting units at .05."""
+        """Ten rows a unit that share a shift: permuting rows rejects the null nearly always,
+        permuting units at .05.
+        """
         unit = np.repeat(np.arange(12), 10)
         wrong, right = 0, 0
         for i in range(60):
@@ -353,7 +360,9 @@ class TestClassifiers:
 
     @pytest.mark.parametrize(("m", "n"), [(200, 200), (600, 150)])
     def test_the_limit_on_total_variation_is_one(self, m: int, n: int) -> None:
-        """Shift .5 in one coordinate: TV = 2 Phi(.25) - 1 = .197; the limit is above it in at most 5 % of the runs."""
+        """Shift .5 in one coordinate: TV = 2 Phi(.25) - 1 = .197;
+        the limit is above it in at most 5 % of the runs.
+        """
         above, informed = 0, 0
         for i in range(60):
             rng = np.random.default_rng([23, m, i])
@@ -364,7 +373,9 @@ class TestClassifiers:
         assert informed >= 50  # measured: 60 and 60
 
     def test_pairs_that_share_x_are_exchanged_and_not_shuffled(self) -> None:
-        """Partners with equal x in different folds teach a learner the wrong class; whole pairs in a fold do not."""
+        """Partners with equal x in different folds teach a learner the wrong class;
+        whole pairs in a fold do not.
+        """
         rng = np.random.default_rng(24)
         shared = rng.standard_normal((100, 3))
         x, y = (np.c_[rng.standard_normal(100), shared] for _ in range(2))
@@ -512,14 +523,18 @@ class TestBetsAgainstTheTolerance:
             outcome("e_mean", values - 1, tolerance=2.0)
 
     def test_wealth_that_was_reached_counts_after_it_is_lost(self) -> None:
-        """Five tolerances, then nothing: the first factor is 1 + 4 s, over the stakes 2.05 on average; others are below 1."""
+        """Five tolerances, then nothing: the first factor is 1 + 4 s,
+        over the stakes 2.05 on average; others are below 1.
+        """
         found = outcome("e_mean", np.array([5.0, 0.0, 0.0, 0.0, 0.0]), tolerance=1.0)
         assert found.p_value == pytest.approx(
             1 / (1 + 4 * np.mean([0.02, 0.05, 0.1, 0.2, 0.4, 0.8]))
         )
 
     def test_it_holds_at_every_moment_where_a_mean_is_the_tolerance(self) -> None:
-        """A tenth of a percent of the data sets holds half of the mean: nothing is assumed of the law."""
+        """A tenth of a percent of the data sets holds half of the mean:
+        nothing is assumed of the law.
+        """
         rng, early = np.random.default_rng(40), 0
         for _ in range(400):
             values = 0.5 * rng.exponential(size=500) + 500 * (rng.random(500) < 0.001)

@@ -9,7 +9,8 @@ It is that of arXiv 2604.10848, without feed-forward layers.
 One head a layer, causal, with tables indexed by the distance i - j; the residual stream is a
 concatenation, so that each coordinate has a name for ever:
 
-    e_ij = h_i^T W_A h_j + h_i^T R_A[i - j],   h_i <- Concat(h_i, sum_j softmax_j(e_ij) Concat(h_j, R_V[i - j]))
+    e_ij = h_i^T W_A h_j + h_i^T R_A[i - j],
+    h_i <- Concat(h_i, sum_j softmax_j(e_ij) Concat(h_j, R_V[i - j]))
 
 The last layer's attended symbol block, times a stochastic matrix P, is the answer: sum_j A_ij
 P[y_j, .]. The construction of one step of mirror descent is such a network with weights that theory

@@ -1,13 +1,14 @@
-"""Bayesian network, learning: two layers of softmax attention that compute maximum likelihood (arXiv 2501.02547).
+"""Bayesian network, learning: two layers of softmax attention that compute maximum likelihood
+(arXiv 2501.02547).
 
 A token is [x | p | f | G | x^]: x holds M blocks of K states one-hot, p the node asked for, f the
 flag of the query, and G (M) and x^ (M K) start empty. Context tokens have p = 0 and f = 0; the
 query has p = e_target and f = 1.
 
-    layer 1   attention to the query alone copies G = W^T p, the target and its parents, to every token;
-              feed-forward x_m <- ReLU(x_m - (1 - G_m)): an exact gate, because x is 0 or 1
-    layer 2   score(i) = beta * (number of parents on which row i agrees with the query), the query left out by its flag;
-              x^ <- the average of the gated rows
+    layer 1   attention to the query alone copies G = W^T p, the target and its parents, to every
+              token; feed-forward x_m <- ReLU(x_m - (1 - G_m)): an exact gate, because x is 0 or 1
+    layer 2   score(i) = beta * (number of parents on which row i agrees with the query), the query
+              left out by its flag; x^ <- the average of the gated rows
     readout   sum_m ReLU(x^_m - 2 (1 - p_m)): the block of the target
 
 With N rows in the context, n of them with the query's parent configuration, |out - MLE|_inf <=
@@ -204,7 +205,9 @@ class Slots:
 
 
 class Attention(nn.Module):
-    """One head with a residual: z_i + V sum_j softmax_j(z_i^T S z_j + b^T z_j) z_j; D coordinates."""
+    """One head with a residual: z_i + V sum_j softmax_j(z_i^T S z_j + b^T z_j) z_j;
+    D coordinates.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()

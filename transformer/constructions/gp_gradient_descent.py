@@ -1,12 +1,13 @@
-"""Gaussian process: layers of kernel attention that make gradient descent on kernel ridge regression (arXiv 2605.26713).
+"""Gaussian process: layers of kernel attention that make gradient descent on kernel ridge
+regression (arXiv 2605.26713).
 
 A token is [x (d) | label | kx | mu | tau], one for each context point, and one for the query with
 label 1. Attention has no softmax: Attn(z)_j = sum_i k(x_i, x_j) V z_i, over the context, in layer 0
 over the query alone.
 
     layer 0       kx <- k(x_j, x_query)
-    layers 1..    u <- (1 - eta s^2) u + eta sum_i k(x_i, x_j) (v_i - u_i), in the mu row with v = label, in the tau row
-                  with v = kx, from u = 0
+    layers 1..    u <- (1 - eta s^2) u + eta sum_i k(x_i, x_j) (v_i - u_i), in the mu row with v =
+                  label, in the tau row with v = kx, from u = 0
     readout       mean = mu, variance = s^2 + ReLU(k(x, x) - tau)
 
 With A = K + s^2 I the rows of the query after l steps are k_x^T [I - prod_l (I - eta_l A)] A^-1 v.

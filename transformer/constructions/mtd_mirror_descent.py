@@ -1,15 +1,19 @@
-"""Mixture of transition distributions: attention layers that make steps of mirror descent (arXiv 2604.10848).
+"""Mixture of transition distributions: attention layers that make steps of mirror descent (arXiv
+2604.10848).
 
 One step is a disentangled transformer: three layers of one head, no feed-forward, causal, residual
 by concatenation, tables R_A and R_V indexed by the distance i - j (0 for a token itself):
 
-    e_ij = h_i^T W_A h_j + h_i^T R_A[i - j],   h_i <- Concat(h_i, sum_j softmax_j(e_ij) Concat(h_j, R_V[i - j]))
+    e_ij = h_i^T W_A h_j + h_i^T R_A[i - j],
+    h_i <- Concat(h_i, sum_j softmax_j(e_ij) Concat(h_j, R_V[i - j]))
 
-    layer 1   W_A = (log pi)^T, R_A open for the distances 1..m, R_V[g] = e_g: the attention A_{i,i-g} is the responsibility
-              gamma_i(g) = a_ig / sum_h a_ih of lag g, a_ig = pi(y_{i-g}, y_i), and R_V writes it
-              into the stream
-    layer 2   open for the distances 0..T-m-1: at the last position, the average of gamma over the T - m terms
-    layer 3   open for the distances 0..m-1, plus eta m (T - m) times coordinate g of that average: A_{T,T+1-g} = lambda_g
+    layer 1   W_A = (log pi)^T, R_A open for the distances 1..m, R_V[g] = e_g: the attention
+              A_{i,i-g} is the responsibility gamma_i(g) = a_ig / sum_h a_ih of lag g, a_ig =
+              pi(y_{i-g}, y_i), and R_V writes it into the stream
+    layer 2   open for the distances 0..T-m-1: at the last position, the average of gamma over the T
+              - m terms
+    layer 3   open for the distances 0..m-1, plus eta m (T - m) times coordinate g of that average:
+              A_{T,T+1-g} = lambda_g
     output    pi^T on the block of the attended symbol
 
 With a matrix for each lag (MTDg) one W_A has to hold m of them: a token then tells its symbol and

@@ -26,7 +26,9 @@ class MassHead(Head):
 
     @abstractmethod
     def numbers(self, config: Any, outcome: Array) -> Array:
-        """Number of the output that each outcome falls on; no number where a query does not apply."""
+        """Number of the output that each outcome falls on;
+        no number where a query does not apply.
+        """
 
     def targets(self, config: Any, law: Predictive, rng: np.random.Generator) -> Tensor:
         del rng  # masses are exact

@@ -1,10 +1,12 @@
-"""A header of tables, then a start token and the symbols of a sequence, with an answer after every prefix.
+"""A header of tables, then a start token and the symbols of a sequence,
+with an answer after every prefix.
 
-So are sequences read whose parameters are known and differ from one to the next. The header has a token for each row of each
-table. A symbol that names the columns of a table is read together with its column: of a hidden Markov model with the
-probability that each state gives to it. Entries come with their logarithms, and a learned vector says which row of which table
-a token is. Every token reads itself and what came before it, with rotary positions; so the last table comes first, and a row
-may read the rows that its entries lead to.
+So are sequences read whose parameters are known and differ from one to the next. The header has a
+token for each row of each table. A symbol that names the columns of a table is read together with
+its column: of a hidden Markov model with the probability that each state gives to it. Entries come
+with their logarithms, and a learned vector says which row of which table a token is.
+Every token reads itself and what came before it, with rotary positions; so the last table comes
+first, and a row may read the rows that its entries lead to.
 """
 
 from __future__ import annotations
@@ -23,15 +25,17 @@ from veribayes.models._task import Task
 from veribayes.transformer._config import LARGEST
 from veribayes.transformer.tokens._tokens import Tokens, integers, reals, require_states
 
-LEAST = 1e-4  # of an entry before its logarithm is taken: below it, ratios of likelihoods no longer matter to a prediction
+# of an entry before its logarithm is taken:
+# below it, ratios of likelihoods no longer matter to a prediction
+LEAST = 1e-4
 SCALE = 4.0  # logarithms of usual entries are then of the size of one
 TABLES, COLUMNS = "tables", "columns"
 SYMBOL = "symbol"  # dimension of a table whose columns are symbols
 
 
 class Header(Tokens):
-    """Contexts are named tuples of the symbols (B, t) and the tables, (B, rows) or (B, rows, columns) each, as the layout
-    has them; there is no query but the next symbol.
+    """Contexts are named tuples of the symbols (B, t) and the tables, (B, rows) or (B, rows,
+    columns) each, as the layout has them; there is no query but the next symbol.
     """
 
     causal: ClassVar[bool] = True
@@ -76,7 +80,9 @@ class Header(Tokens):
 
 
 class HeaderTokens(nn.Module):
-    """A linear map for the rows of each table, one for the columns that symbols are read with, a vector for each row."""
+    """A linear map for the rows of each table, one for the columns that symbols are read with,
+    a vector for each row.
+    """
 
     def __init__(self, config: Any) -> None:
         super().__init__()

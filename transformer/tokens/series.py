@@ -1,8 +1,9 @@
 """A start token and the real numbers of a sequence, with an answer after every prefix.
 
-So are sequences of one real number a step read. A number enters with its square, sines and cosines, as coordinates of points
-do, in units of the prior: centre and spread of a few hundred simulated data sets, which the config keeps. Every token reads
-itself and what came before, with rotary positions.
+So are sequences of one real number a step read. A number enters with its square, sines and cosines,
+as coordinates of points do, in units of the prior: centre and spread of a few hundred simulated
+data sets, which the config keeps. Every token reads itself and what came before,
+with rotary positions.
 """
 
 from __future__ import annotations

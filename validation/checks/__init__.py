@@ -1,1 +1,3 @@
-"""Tests with measured size and power; each plain module is a part and defines `PART`, and `_measure` prints the tables."""
+"""Tests with measured size and power; each plain module is a part and defines `PART`,
+and `_measure` prints the tables.
+"""

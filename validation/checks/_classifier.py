@@ -1,4 +1,5 @@
-"""Classifiers whose null is exact because they are fitted again for every relabelling, all relabellings in one fit.
+"""Classifiers whose null is exact because they are fitted again for every relabelling,
+all relabellings in one fit.
 
 Labels are -1 and +1, and the sign of a prediction is the class. The default is least squares with a
 ridge, scikit-learn's `RidgeClassifier` in closed form, on polynomials and absolute values: it sees

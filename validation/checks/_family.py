@@ -1,4 +1,6 @@
-"""Several tests on one candidate: Holm's correction over the family, and the multiplicity in words."""
+"""Several tests on one candidate: Holm's correction over the family,
+and the multiplicity in words.
+"""
 
 from __future__ import annotations
 

@@ -1,14 +1,16 @@
 """Nulls and planted defects for every test, in NumPy: what its size and power are measured on.
 
-amortised   theta ~ N(0, I_2), four observations x | theta ~ N(theta, I_2), 100 draws of a candidate's posterior for each data
-            set; x is summarised by its mean. z is whitened under the exact posterior N(4/5 mean x,
-            I / 5).
+amortised   theta ~ N(0, I_2), four observations x | theta ~ N(theta, I_2), 100 draws of a
+            candidate's posterior for each data set; x is summarised by its mean. z is whitened
+            under the exact posterior N(4/5 mean x, I / 5).
 two-sample  independent draws of N(0, I_4) against another law; and two chains of one law.
-predictive  one outcome a data set; a candidate that is too wide, shifted or heavy-tailed, or whose probabilities are tempered.
-in-context  coins with a uniform prior: 20 tosses are the prompt, the predictive is that of the next one.
-divergence  one log-normal divergence a data set in units of the tolerance; or at 3 context sizes and 4 queries, half of its
-            variance the data set's own, with groups by size, by query, by what holds for whole data
-            sets, and by chance.
+predictive  one outcome a data set; a candidate that is too wide, shifted or heavy-tailed, or whose
+            probabilities are tempered.
+in-context  coins with a uniform prior: 20 tosses are the prompt, the predictive is that of the next
+            one.
+divergence  one log-normal divergence a data set in units of the tolerance; or at 3 context sizes
+            and 4 queries, half of its variance the data set's own, with groups by size, by query,
+            by what holds for whole data sets, and by chance.
 """
 
 from __future__ import annotations

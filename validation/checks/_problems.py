@@ -1,4 +1,6 @@
-"""What the size and power of every test are measured on: which data, at which sizes, with which planted defects."""
+"""What the size and power of every test are measured on:
+which data, at which sizes, with which planted defects.
+"""
 
 from __future__ import annotations
 

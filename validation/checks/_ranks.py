@@ -1,4 +1,5 @@
-"""Ranks among draws, and the null law of any statistic of them: n independent uniform ranks on 0, …, L.
+"""Ranks among draws, and the null law of any statistic of them:
+n independent uniform ranks on 0, …, L.
 
 Ranks are integers. Compared with a continuous uniform law, exact ranks are rejected in up to 99 %
 of the runs.

@@ -60,6 +60,11 @@ class Test:
         paired: whether all arrays have the data sets of the first axis in common.
         infinite: whether infinite entries mean something.
         about: what a rejection says of a candidate, a clause; empty where no run asks.
+        question: what is true of a candidate that is not rejected, a clause for readers.
+        evidence: the arrays of `run` that a comparison (a `Case`) holds, or None where it cannot be
+            asked. Without this function no run asks; whoever has the arrays does.
+        level: `standard`: every run asks; `all`: only where all is wanted, because it is dear.
+        place: order among the checks that a run asks.
     """
 
     __test__: ClassVar[bool] = False  # pytest collects classes of this name
@@ -74,6 +79,10 @@ class Test:
     paired: bool = True
     infinite: bool = False
     about: str = ""
+    question: str = ""
+    evidence: Callable[[Any], tuple[Array, ...] | None] | None = field(default=None, repr=False)
+    level: Literal["standard", "all"] = "standard"
+    place: int = 100
 
     def run(self, *arrays: npt.ArrayLike, seed: int = 0, **options: Any) -> Outcome:
         """Test the arrays that `needs` describes.

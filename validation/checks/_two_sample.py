@@ -1,4 +1,5 @@
-"""Kernel two-sample tests by permutation of whole units, from one precomputed matrix; thinning of chains comes first.
+"""Kernel two-sample tests by permutation of whole units, from one precomputed matrix;
+thinning of chains comes first.
 
 For each kernel the U-statistic is mean k(x, x') + mean k(y, y') - 2 mean k(x, y), no draw being its
 own partner: unbiased, and negative half of the time under the null. Rows with one unit label move

@@ -1,4 +1,5 @@
-"""Classifier two-sample test: cross-fitted accuracy on held-out rows, refitted for every relabelling.
+"""Classifier two-sample test: cross-fitted accuracy on held-out rows,
+refitted for every relabelling.
 
 Folds hold equal shares of both samples and labels are permuted within folds, so the observed
 accuracy and those of the relabellings have one law under the null, whatever the learner. Each row
@@ -109,7 +110,10 @@ PART = Test(
     null="both samples have one law; with pairs, partners are exchangeable",
     minimum=MINIMUM,
     exactness="conservative",
-    citation="Lopez-Paz & Oquab 2017, arXiv:1610.06545; refitted: Kim, Ramdas, Singh & Wasserman 2021, doi:10.1214/20-AOS1962",
+    citation=(
+        "Lopez-Paz & Oquab 2017, arXiv:1610.06545; refitted: Kim, Ramdas, Singh & Wasserman 2021, "
+        "doi:10.1214/20-AOS1962"
+    ),
     kernel=_kernel,
     paired=False,
 )

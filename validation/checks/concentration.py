@@ -1,4 +1,5 @@
-"""Whether a divergence is larger in some group of predictions than elsewhere; the search over groups is paid for by maxT.
+"""Whether a divergence is larger in some group of predictions than elsewhere;
+the search over groups is paid for by maxT.
 
 `veribayes.validation.search` says what a group is and what is compared. Groups come as zeros and
 ones.

@@ -1,4 +1,5 @@
-"""Anytime-valid: is the mean divergence above the tolerance? Bets on it, wealth = prod 1 + s (K_i / tolerance - 1).
+"""Anytime-valid: is the mean divergence above the tolerance? Bets on it,
+wealth = prod 1 + s (K_i / tolerance - 1).
 
 If data sets are independent, K_i >= 0 and E K_i is at most the tolerance, each factor has
 expectation at most 1 for every stake s in [0, 1]: wealth exceeds 1 / alpha with probability at most

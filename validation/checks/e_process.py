@@ -1,4 +1,5 @@
-"""Anytime-valid comparison: the exact predictor bets against the candidate, wealth = prod exact(y) / candidate(y).
+"""Anytime-valid comparison: the exact predictor bets against the candidate,
+wealth = prod exact(y) / candidate(y).
 
 If outcomes follow the candidate, wealth is a martingale that starts at 1 and exceeds 1 / alpha with
 probability at most alpha, whenever one stops (Ville). It grows by KL(exact || candidate) a data set
@@ -14,6 +15,7 @@ import numpy as np
 from veribayes.errors import InputError
 from veribayes.predictive import Array
 from veribayes.validation.checks._test import Outcome, Test, axes
+from veribayes.validation.evidence import bets
 
 
 def log_wealth(log_exact: Array, log_candidate: Array) -> Array:
@@ -42,8 +44,14 @@ PART = Test(
     null="outcomes follow the candidate's predictive",
     minimum=1,
     exactness="conservative",
-    citation="Ville 1939; Grünwald, de Heide & Koolen 2024, doi:10.1093/jrsssb/qkae011; Shafer 2021, doi:10.1111/rssa.12647",
+    citation=(
+        "Ville 1939; Grünwald, de Heide & Koolen 2024, doi:10.1093/jrsssb/qkae011; Shafer 2021, "
+        "doi:10.1111/rssa.12647"
+    ),
     kernel=_kernel,
     about="a bettor who knows the exact predictive wins against it",
+    question="a bettor who knows the exact predictive does not win against it",
+    place=1,
+    evidence=bets,
     infinite=True,
 )

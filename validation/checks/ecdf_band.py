@@ -1,4 +1,5 @@
-"""Simultaneous band of the ECDF of ranks: rejects where the ECDF leaves a band that holds it whole in 95 % of exact runs.
+"""Simultaneous band of the ECDF of ranks:
+rejects where the ECDF leaves a band that holds it whole in 95 % of exact runs.
 
 The statistic is -log gamma, gamma = 2 min over k of min(P(C <= c_k), P(C >= c_k)) with C
 binomial(n, (k + 1) / (L + 1)); its null is simulated with discrete ranks. `band` gives the limits

@@ -1,4 +1,5 @@
-"""Energy distance between two samples, 2 E|x - y| - E|x - x'| - E|y - y'|, by permutation of whole units.
+"""Energy distance between two samples, 2 E|x - y| - E|x - x'| - E|y - y'|,
+by permutation of whole units.
 
 Coordinates are standardised by both samples together. Rows are taken for a chain and thinned by
 their autocorrelation time: exact for `thin=False` and independent draws, nearly so for chains. If
@@ -33,7 +34,10 @@ PART = Test(
     null="both samples have one law, and units are exchangeable",
     minimum=MINIMUM,
     exactness="exact",
-    citation="Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018; p-value: Phipson & Smyth 2010, doi:10.2202/1544-6115.1585",
+    citation=(
+        "Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018; p-value: Phipson & Smyth 2010, "
+        "doi:10.2202/1544-6115.1585"
+    ),
     kernel=_kernel,
     paired=False,
 )

@@ -1,4 +1,5 @@
-"""Whether the order of the context matters by less than a tolerance: here a rejection is the good news.
+"""Whether the order of the context matters by less than a tolerance:
+here a rejection is the good news.
 
 `probs[prompt, order, category]` is the predictive given the context as it came (order 0) and given
 permutations of it; bins serve for a continuous outcome. A prompt's order dependence is the mean of
@@ -10,7 +11,7 @@ on the order). No trained network gives 0, so the null is that the mean over pro
     t = (log m - log(tolerance - 3 K_max / n)) m sqrt(n) / s,   p = P(T_{n-1} <= t)
 
 m, s, K_max: mean, sd and largest of n prompts; 3 K_max / n stands for tails that n prompts may have
-    missed (rule of three).
+missed (rule of three).
 """
 
 from __future__ import annotations
@@ -69,10 +70,15 @@ def _p_value(found: Array, tolerance: float) -> float:
 PART = Test(
     name="exchangeability",
     needs="probs (prompt, order, category), order 0 the context as it came; tolerance=nats",
-    null="the order of the context changes the predictive by the tolerance or more: rejecting it shows equivalence",
+    null=(
+        "the order of the context changes the predictive by the tolerance or more: rejecting it "
+        "shows equivalence"
+    ),
     minimum=30,
     exactness="asymptotic",
-    citation="de Finetti 1937; equivalence: Schuirmann 1987, doi:10.1007/BF01068419; order in context: Ye & "
-    "Namkoong 2024, arXiv:2408.03307",
+    citation=(
+        "de Finetti 1937; equivalence: Schuirmann 1987, doi:10.1007/BF01068419; order in context: "
+        "Ye & Namkoong 2024, arXiv:2408.03307"
+    ),
     kernel=_kernel,
 )

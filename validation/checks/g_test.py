@@ -1,4 +1,5 @@
-"""Multinomial likelihood-ratio test of counts against known probabilities, each data set with its own.
+"""Multinomial likelihood-ratio test of counts against known probabilities,
+each data set with its own.
 
 G = 2 sum over data sets and categories of c log(c / (N p)), N the data set's total. Counts are
 drawn from the known
@@ -63,6 +64,9 @@ PART = Test(
     null="counts are multinomial with the known probabilities",
     minimum=1,
     exactness="exact",
-    citation="Wilks 1938, doi:10.1214/aoms/1177732360; simulated: Hope 1968, doi:10.1111/j.2517-6161.1968.tb00759.x",
+    citation=(
+        "Wilks 1938, doi:10.1214/aoms/1177732360; simulated: Hope 1968, "
+        "doi:10.1111/j.2517-6161.1968.tb00759.x"
+    ),
     kernel=_kernel,
 )

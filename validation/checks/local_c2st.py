@@ -1,4 +1,5 @@
-"""Local classifier test: at which data sets can draws of the candidate be told from the truth, given the same x?
+"""Local classifier test: at which data sets can draws of the candidate be told from the truth,
+given the same x?
 
 A learner is fitted to pairs that share x: the truth with its x, and one draw of the candidate *with
 that same x*. Its squared prediction, averaged over the candidate's other draws at a data set, says
@@ -64,6 +65,9 @@ PART = Test(
     null="truth and draws are exchangeable given x, at every x",
     minimum=20,
     exactness="conservative",
-    citation="Linhart, Gramfort & Rodrigues 2023, arXiv:2306.03580; swaps within pairs and the search: this package",
+    citation=(
+        "Linhart, Gramfort & Rodrigues 2023, arXiv:2306.03580; swaps within pairs and the search: "
+        "this package"
+    ),
     kernel=_kernel,
 )

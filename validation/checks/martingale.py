@@ -1,4 +1,5 @@
-"""Whether a predictor's own future leaves its predictions where they are: E[p_{n+k} | context] = p_n.
+"""Whether a predictor's own future leaves its predictions where they are:
+E[p_{n+k} | context] = p_n.
 
 A Bayes predictor of an exchangeable family that draws the next observations from itself has
 predictives that are a martingale, also under a wrong prior. `values[prompt, path, step, event]` is
@@ -7,7 +8,8 @@ observations; step 0 is the prompt itself and the same on all its paths. Two mea
 zero under the null at every step and event:
 
     drift     of the gain g(p_{n+k}) - g(p_n), averaged over paths
-    scatter   of products of gains on two paths, sum over i != j of G_i G_j / (m (m - 1)): its mean is E[E[gain | prompt]^2]
+    scatter   of products of gains on two paths, sum over i != j of G_i G_j / (m (m - 1)): its mean
+              is E[E[gain | prompt]^2]
 
 Drift sees a predictor that leans one way, scatter one that leans differently at different prompts.
 Each mean is studentised over prompts, signs of whole prompts are flipped for the null, and the
@@ -23,6 +25,7 @@ from veribayes.errors import InputError
 from veribayes.predictive import Array
 from veribayes.validation.checks._null import generator, p_value
 from veribayes.validation.checks._test import Outcome, Test, axes
+from veribayes.validation.continuations import continued
 
 SAME = 1e-9  # step 0 may differ between paths by rounding, relative to the largest value
 
@@ -82,7 +85,14 @@ PART = Test(
     null="predictions on self-generated continuations have the expectation they start from",
     minimum=30,
     exactness="asymptotic",
-    citation="Falck, Wang & Holmes 2024, arXiv:2406.00793; Fong, Holmes & Walker 2023, doi:10.1093/jrsssb/qkad005",
+    citation=(
+        "Falck, Wang & Holmes 2024, arXiv:2406.00793; Fong, Holmes & Walker 2023, "
+        "doi:10.1093/jrsssb/qkad005"
+    ),
     kernel=_kernel,
     about="its answers drift on continuations that it draws itself: no prior explains them",
+    question="predictions stay, on average, on continuations that it draws itself",
+    place=3,
+    evidence=continued,
+    level="all",  # it is asked again about every data set, several times
 )

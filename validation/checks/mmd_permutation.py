@@ -1,4 +1,5 @@
-"""Maximum mean discrepancy between two samples, aggregated over seven Gaussian bandwidths, by permutation of whole units.
+"""Maximum mean discrepancy between two samples, aggregated over seven Gaussian bandwidths,
+by permutation of whole units.
 
 k(x, y) = exp(-|x - y|^2 / (2 h^2)), h = the median distance times 1/8, 1/4, …, 8. The squared
 discrepancy is the U-statistic: no draw is its own partner. Each bandwidth's statistic is

@@ -1,4 +1,5 @@
-"""Uniformity of one PIT value a data set: Kolmogorov-Smirnov, Cramér-von Mises and Anderson-Darling in one exact p-value.
+"""Uniformity of one PIT value a data set:
+Kolmogorov-Smirnov, Cramér-von Mises and Anderson-Darling in one exact p-value.
 
 The three statistics are ranked in a pool of simulated uniform samples that contains the observed
 one; the smallest rank is compared with the smallest ranks of the pool. Observed and simulated
@@ -21,6 +22,7 @@ from veribayes.predictive import Array
 from veribayes.tree import IntArray
 from veribayes.validation.checks._null import REPLICATES, generator
 from veribayes.validation.checks._test import Outcome, Test, axes
+from veribayes.validation.evidence import outcomes_placed
 
 BLOCK = 1 << 20  # simulated values held at once
 
@@ -106,4 +108,7 @@ PART = Test(
     citation="Dawid 1984, doi:10.2307/2981683; Stephens 1974, doi:10.1080/01621459.1974.10480196",
     kernel=_kernel,
     about="outcomes do not fall where it says",
+    question="outcomes fall where the candidate says (uniform PIT)",
+    place=0,
+    evidence=outcomes_placed,
 )

@@ -1,4 +1,5 @@
-"""One-sample battery against an exact reference: the candidate's draws, whitened under it, are standard normal given x.
+"""One-sample battery against an exact reference:
+the candidate's draws, whitened under it, are standard normal given x.
 
 The reference's Rosenblatt transform (for a Gaussian: whitening) makes z ~ N(0, I), independent over
 draws, coordinates and data sets. Every component below has an exact null law then; Holm puts them
@@ -12,8 +13,7 @@ together. N = data sets x draws.
     scale on x        the same for normal scores of the data sets' sums of |z|^2
 
 The data set is the cluster: x is constant in it, so whatever depends on x is tested on one number a
-    data set. Draws of a
-chain are not independent: thin them first.
+data set. Draws of a chain are not independent: thin them first.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from veribayes.errors import InputError, ShapeError
 from veribayes.predictive import Array
 from veribayes.validation.checks._null import holm
 from veribayes.validation.checks._test import Outcome, Test, axes, with_spread
+from veribayes.validation.evidence import whitened
 
 COLLINEAR = 1e-9  # relative singular value below which a combination of covariates is no covariate
 EXTREME = 8.0  # normal scores end here: beyond, 1 - F has no digits left
@@ -128,4 +129,7 @@ PART = Test(
     citation="Rosenblatt 1952, doi:10.1214/aoms/1177729394; Holm 1979, doi:10.2307/4615733",
     kernel=_kernel,
     about="its joint draws are not those of the exact predictive",
+    question="joint draws are white under the exact predictive",
+    place=2,
+    evidence=whitened,
 )

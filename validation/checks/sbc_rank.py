@@ -1,4 +1,5 @@
-"""Simulation-based calibration: ranks of the truth among L draws are uniform on 0, …, L, for every quantity.
+"""Simulation-based calibration: ranks of the truth among L draws are uniform on 0, …, L,
+for every quantity.
 
 Each quantity's ranks are tested by the discrete Anderson-Darling statistic against its own
 simulated null, p-values count the observed one (+1), and Holm corrects for the number of
@@ -29,7 +30,10 @@ PART = Test(
     null="truth and draws are exchangeable given the data",
     minimum=10,
     exactness="conservative",
-    citation="Talts et al. 2018, arXiv:1804.06788; data-dependent quantities: Modrák et al. 2023, doi:10.1214/23-BA1404; "
-    "statistic: Choulakian, Lockhart & Stephens 1994, doi:10.2307/3315828",
+    citation=(
+        "Talts et al. 2018, arXiv:1804.06788; data-dependent quantities: Modrák et al. 2023, "
+        "doi:10.1214/23-BA1404; statistic: Choulakian, Lockhart & Stephens 1994, "
+        "doi:10.2307/3315828"
+    ),
     kernel=_kernel,
 )

@@ -1,4 +1,5 @@
-"""Coverage of balls around random points that depend on the data: TARP, with ranks and their discrete null.
+"""Coverage of balls around random points that depend on the data:
+TARP, with ranks and their discrete null.
 
 Reference points r = W x + e have a random matrix W and noise e, so they know the data but neither
 truth nor draws. The rank of |truth - r| among |draw - r| is then uniform on 0, …, L. Points that

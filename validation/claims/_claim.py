@@ -1,11 +1,13 @@
-"""A claim: a sentence of the literature, a statistic with a threshold, and the outcome that is expected of it.
+"""A claim: a sentence of the literature, a statistic with a threshold,
+and the outcome that is expected of it.
 
-A claim is measured in one or more settings; each measurement is an estimate with 95 % limits that hold for all settings of the
-claim together. The sentence holds where every measurement lies on the right side of its threshold with its whole interval,
+A claim is measured in one or more settings; each measurement is an estimate with 95 % limits that
+hold for all settings of the claim together. The sentence holds where every measurement lies on the
+right side of its threshold with its whole interval,
 it fails where one lies on the wrong side with its whole interval, and else it is undecided.
 
-Only a sentence that was read in the paper, its abstract or its authors' code can be false as stated. Any other sentence that
-fails is a tempting reading that fails.
+Only a sentence that was read in the paper, its abstract or its authors' code can be false as
+stated. Any other sentence that fails is a tempting reading that fails.
 """
 
 from __future__ import annotations
@@ -55,7 +57,17 @@ class Lab(Protocol):
         ...
 
     def ask(self, task: Task, candidate: object, data: Data, **options: Any) -> Branch:
-        """What an engine, a construction, a checkpoint or a callable answers, (dataset, position, query)."""
+        """What an engine, a construction, a checkpoint or a callable answers, (dataset,
+        position, query).
+        """
+        ...
+
+    def attention(
+        self, task: Task, candidate: object, data: Data, *, trained: int | None = None
+    ) -> list[tuple[list[Array], int]]:
+        """Of each position the maps of a candidate, (dataset, head, reader, read) a layer, and how
+        many of the tokens that are read first are no observations.
+        """
         ...
 
     def truth(self, task: Task, data: Data) -> Branch:
@@ -95,7 +107,9 @@ class Threshold:
             )
 
     def outcome(self, low: float, high: float) -> str:
-        """What an interval says: `holds` inside, `fails` outside, `undecided` across a limit or where it is no interval."""
+        """What an interval says: `holds` inside, `fails` outside,
+        `undecided` across a limit or where it is no interval.
+        """
         if not low <= high:
             return UNDECIDED
         if self.at_least <= low and high <= self.at_most:
@@ -117,8 +131,10 @@ class Measurement:
 
     Attributes:
         setting: a few words.
-        estimate, low, high: the statistic with its limits, in the unit that the claim's statistic names.
-        datasets: independent data sets behind it; of a deterministic statistic, those it was computed on.
+        estimate, low, high: the statistic with its limits, in the unit that the claim's statistic
+            names.
+        datasets: independent data sets behind it;
+            of a deterministic statistic, those it was computed on.
     """
 
     setting: str
@@ -146,7 +162,8 @@ class Claim:
     Attributes:
         name: lower-case words with hyphens, unique within its paper.
         statement: the sentence, in our words.
-        read_in: where the sentence was read: paper, abstract, code, secondhand, or ours where nobody has written it.
+        read_in: where the sentence was read: paper, abstract, code, secondhand, or ours where
+            nobody has written it.
         statistic: what is measured, with its unit.
         threshold: where it has to lie for the sentence to hold.
         expected: `holds` or `fails`.
@@ -239,7 +256,9 @@ def means(settings: Sequence[str], columns: Array, *, seed: int = 0) -> list[Mea
 
 
 def exactly(setting: str, value: float, datasets: int) -> Measurement:
-    """A statistic without randomness of its own, such as the largest error of an identity over all data sets."""
+    """A statistic without randomness of its own,
+    such as the largest error of an identity over all data sets.
+    """
     number = float(value)
     return Measurement(setting, number, number, number, datasets)
 

@@ -23,10 +23,8 @@ from veribayes.validation.claims._claim import (
 )
 
 KNOWN, HEADER = "hmm-3x4", "hmm-header-5x8"
-KNOWN_TOLERANCE, HEADER_TOLERANCE = (
-    6.147e-4,
-    3.283e-4,
-)  # nats, 1 % of the prior's divergence: frozen in the tasks
+# nats, 1 % of the prior's divergence: frozen in the tasks
+KNOWN_TOLERANCE, HEADER_TOLERANCE = 6.147e-4, 3.283e-4
 SEEDS = (0, 1, 2)
 QUICK, FULL = 400, 2000  # data sets
 LENGTHS = (20, 30, 50)  # symbols: 1, 1.5 and 2.5 times as many as in training
@@ -98,8 +96,8 @@ PART = Paper(
     claims=(
         Claim(
             name="fixed-model",
-            statement="A small transformer filters a fixed hidden Markov model of three states and four symbols within 1e-5 "
-            "nats of exact Bayes.",
+            statement="A small transformer filters a fixed hidden Markov model of three states "
+            "and four symbols within 1e-5 nats of exact Bayes.",
             read_in="ours",
             statistic="KL(exact || network), nats",
             threshold=Threshold(at_most=1e-5),
@@ -109,14 +107,16 @@ PART = Paper(
         ),
         Claim(
             name="filtering-accuracy",
-            statement="Small transformers reproduce the exact posterior of a filter with an accuracy of 1e-3 bits or better.",
+            statement="Small transformers reproduce the exact posterior of a filter with an "
+            "accuracy of 1e-3 bits or better.",
             read_in="abstract",
             statistic="mean absolute error of the predictive entropy, bits",
             threshold=Threshold(at_most=1e-3),
             expected=HOLDS,
             measure=entropy,
             tasks=(KNOWN,),
-            note="Here the parameters are known and the same for all sequences; in the paper they stand in the prompt.",
+            note="Here the parameters are the same for all sequences; in the paper they stand in "
+            "the prompt.",
         ),
         Claim(
             name="entropy-is-blind",
@@ -130,7 +130,8 @@ PART = Paper(
         ),
         Claim(
             name="entropy-suffices",
-            statement="A predictor whose entropy agrees with exact Bayes on every context is within 1 % of exact Bayes.",
+            statement="A predictor whose entropy agrees with exact Bayes on every context is "
+            "within 1 % of exact Bayes.",
             read_in="ours",
             statistic="KL(exact || predictor), nats",
             threshold=Threshold(at_most=KNOWN_TOLERANCE),
@@ -141,8 +142,8 @@ PART = Paper(
         ),
         Claim(
             name="longer-than-trained",
-            statement="A network that filters with the parameters in a header stays within 1 % of exact Bayes beyond the "
-            "length of its training.",
+            statement="A network that filters with the parameters in a header is within 1 % of "
+            "exact Bayes, also beyond the length of its training.",
             read_in="ours",
             statistic="KL(exact || network), nats",
             threshold=Threshold(at_most=HEADER_TOLERANCE),

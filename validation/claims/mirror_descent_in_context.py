@@ -1,4 +1,6 @@
-"""Transformers Learn Latent Mixture Models In-Context via Mirror Descent: what it says, on mixtures of transitions."""
+"""Transformers Learn Latent Mixture Models In-Context via Mirror Descent:
+what it says, on mixtures of transitions.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ MATRICES = {False: 1, True: 5}  # transition matrices, by `lab.full`
 
 
 def construction(lab: Lab) -> list[Measurement]:
-    """The largest difference of a probability between the three layers and one step of mirror descent."""
+    """The largest difference of a probability between the three layers and one step of mirror
+    descent.
+    """
     task = lab.task(TASK)
     data = lab.simulate(task, FULL if lab.full else QUICK).data
     layers = probabilities(lab.ask(task, "mtd_mirror_descent", data, eta=STEP))
@@ -43,7 +47,9 @@ def construction(lab: Lab) -> list[Measurement]:
 
 
 def first_order(lab: Lab) -> list[Measurement]:
-    """The order in which the relative error of one step vanishes with the evidence, one value a data set."""
+    """The order in which the relative error of one step vanishes with the evidence,
+    one value a data set.
+    """
     data = lab.simulate(lab.task(TASK, positions=SHORT), FULL if lab.full else QUICK).data
     matrices = MATRICES[lab.full]
     return [_order(lab, data, number, matrices) for number in range(matrices)]
@@ -73,7 +79,9 @@ def _size(differences: Array) -> Array:
 
 
 def theorem_at_length(lab: Lab) -> list[Measurement]:
-    """KL(Bayes || one step) - KL(Bayes || equal weights) at long prefixes, with the step size of the theorem."""
+    """KL(Bayes || one step) - KL(Bayes || equal weights) at long prefixes,
+    with the step size of the theorem.
+    """
     task = lab.task(TASK)
     data = lab.simulate(task, FULL if lab.full else QUICK).data
     truth = lab.truth(task, data)
@@ -111,19 +119,27 @@ PART = Paper(
     claims=(
         Claim(
             name="construction",
-            statement="A transformer of three layers makes exactly one step of mirror descent on the mixture weights.",
+            statement=(
+                "A transformer of three layers makes exactly one step of mirror descent on the "
+                "mixture weights."
+            ),
             read_in="abstract",
             statistic="largest difference of a probability from one step of mirror descent",
             threshold=Threshold(at_most=1e-10),
             expected=HOLDS,
             measure=construction,
             tasks=(TASK,),
-            note="The tables are exact at the last position of the one length that they are written for.",
+            note=(
+                "The tables are exact at the last position of the one length that they are "
+                "written for."
+            ),
         ),
         Claim(
             name="first-order",
-            statement="One step is a first-order approximation of the Bayes predictor: its error vanishes one order faster "
-            "than the evidence does.",
+            statement=(
+                "One step is a first-order approximation of the Bayes predictor: its error "
+                "vanishes one order faster than the evidence does."
+            ),
             read_in="abstract",
             statistic="order in the evidence of the error relative to that of equal weights",
             threshold=Threshold(at_least=0.9, at_most=1.1),
@@ -134,8 +150,10 @@ PART = Paper(
         ),
         Claim(
             name="theorem-at-length",
-            statement="The step size at which one step agrees with Bayes to first order is a good one for long prefixes too: "
-            "it does not do worse than equal weights.",
+            statement=(
+                "The step size at which one step agrees with Bayes to first order is a good one "
+                "for long prefixes too: it does not do worse than equal weights."
+            ),
             read_in="ours",
             statistic="KL(Bayes || one step) - KL(Bayes || equal weights), nats",
             threshold=Threshold(at_most=0.0),
@@ -146,27 +164,37 @@ PART = Paper(
         ),
         Claim(
             name="trained-network-is-one-step",
-            statement="The predictive distributions of a trained transformer of three layers match the construction: they are "
-            "nearer to one step than to exact Bayes.",
+            statement=(
+                "The predictive distributions of a trained transformer of three layers match the "
+                "construction: they are nearer to one step than to exact Bayes."
+            ),
             read_in="abstract",
             statistic="KL(one step || network) - KL(Bayes || network), nats",
             threshold=Threshold(at_most=0.0),
             expected=HOLDS,
             measure=trained,
             tasks=(TASK,),
-            note="One step is taken with the best step size at each length. One network; it started near the construction.",
+            note=(
+                "One step is taken with the best step size at each length. One network; it "
+                "started near the construction."
+            ),
         ),
         Claim(
             name="deeper-is-more-steps",
-            statement="Deeper transformers do as well as several steps: four layers are at least as near to Bayes as "
-            "two steps.",
+            statement=(
+                "Deeper transformers do as well as several steps: four layers are at least as "
+                "near to Bayes as two steps."
+            ),
             read_in="abstract",
             statistic="KL(Bayes || network) - KL(Bayes || two steps), nats",
             threshold=Threshold(at_most=0.0),
             expected=HOLDS,
             measure=deeper,
             tasks=(TASK,),
-            note="The shipped network is nearer to Bayes than to two steps: what it does better need not be mirror descent.",
+            note=(
+                "The shipped network is nearer to Bayes than to two steps: what it does better "
+                "need not be mirror descent."
+            ),
         ),
     ),
 )

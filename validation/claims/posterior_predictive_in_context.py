@@ -1,4 +1,6 @@
-"""Transformers Can Learn Posterior Predictive Distributions In-Context: what it says, on Gaussian processes."""
+"""Transformers Can Learn Posterior Predictive Distributions In-Context:
+what it says, on Gaussian processes.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ STEP_SIZES = {
 
 
 def construction(lab: Lab) -> list[Measurement]:
-    """The largest difference of a mean or an sd between the attention layers and the closed form of the descent."""
+    """The largest difference of a mean or an sd between the attention layers and the closed form
+    of the descent.
+    """
     task = lab.task(TASK, positions=TRAINED)
     data = lab.simulate(task, QUICK).data
     layers = lab.ask(task, "gp_gradient_descent", data, layers=STEPS + 1, eta=STEP)
@@ -67,7 +71,9 @@ def depth(lab: Lab) -> list[Measurement]:
 
 
 def normalisation(lab: Lab) -> list[Measurement]:
-    """TV(Bayes, normalised) - TV(Bayes, plain) at contexts larger than those for which one step size was chosen."""
+    """TV(Bayes, normalised) - TV(Bayes, plain) at contexts larger than those for which one step
+    size was chosen.
+    """
     chosen = {engine: _best_step_size(lab, engine) for engine in STEP_SIZES}
     columns = [_excess(lab, size, chosen) for size in BEYOND]
     settings = [f"{size} points" for size in BEYOND]
@@ -75,7 +81,9 @@ def normalisation(lab: Lab) -> list[Measurement]:
 
 
 def _best_step_size(lab: Lab, engine: str) -> float:
-    """The step size with the smallest mean distance over the trained sizes, on data sets that are not judged."""
+    """The step size with the smallest mean distance over the trained sizes,
+    on data sets that are not judged.
+    """
     task = lab.task(TASK, positions=TRAINED)
     judged_datasets = FULL if lab.full else QUICK
     every = lab.simulate(task, judged_datasets + TUNING[lab.full]).data
@@ -102,7 +110,9 @@ def _excess(lab: Lab, size: int, chosen: Mapping[str, float]) -> Array:
 
 
 def _distances(lab: Lab, task: Task, data: Data, engine: str, step_size: float) -> Array:
-    """TV(Bayes, descent), (dataset,); 1 where the descent diverges, which the engine refuses to call an answer."""
+    """TV(Bayes, descent), (dataset,); 1 where the descent diverges,
+    which the engine refuses to call an answer.
+    """
     distances = np.ones(len(data.index))
     for row in range(len(data.index)):
         one = data.select(datasets=np.array([row]))
@@ -121,8 +131,10 @@ PART = Paper(
     claims=(
         Claim(
             name="construction",
-            statement="A transformer makes gradient descent on the posterior predictive mean and variance of a Gaussian "
-            "process.",
+            statement=(
+                "A transformer makes gradient descent on the posterior predictive mean and "
+                "variance of a Gaussian process."
+            ),
             read_in="abstract",
             statistic="largest difference of a mean or an sd from the closed form of the descent",
             threshold=Threshold(at_most=1e-9),
@@ -139,18 +151,30 @@ PART = Paper(
             expected=HOLDS,
             measure=depth,
             tasks=(TASK,),
-            note="Each context has its own step size, the largest for which every direction only approaches its limit.",
+            note=(
+                "Each context has its own step size, the largest for which every direction only "
+                "approaches its limit."
+            ),
         ),
         Claim(
             name="normalisation",
-            statement="Normalisation is what lets attention extrapolate beyond the sample sizes of pretraining.",
+            statement=(
+                "Normalisation is what lets attention extrapolate beyond the sample sizes of "
+                "pretraining."
+            ),
             read_in="abstract",
-            statistic="TV(Bayes, normalised) - TV(Bayes, not normalised), both with the step size that is best in training",
+            statistic=(
+                "TV(Bayes, normalised) - TV(Bayes, not normalised), both with the step size that "
+                "is best in training"
+            ),
             threshold=Threshold(at_most=0.0),
             expected=HOLDS,
             measure=normalisation,
             tasks=(TASK,),
-            note="Where the iteration diverges its distance counts as 1. One step size for all layers.",
+            note=(
+                "Where the iteration diverges its distance counts as 1. One step size for all "
+                "layers."
+            ),
         ),
     ),
 )

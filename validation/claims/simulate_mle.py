@@ -1,9 +1,11 @@
-"""Transformers Simulate MLE for Sequence Generation in Bayesian Networks: what it says, on networks learnt from complete rows.
+"""Transformers Simulate MLE for Sequence Generation in Bayesian Networks:
+what it says, on networks learnt from complete rows.
 
-The distance is total variation, averaged over queries and context sizes within a data set: maximum likelihood calls outcomes
-impossible, so that Kullback-Leibler divergences from it are infinite. Where no row has the query's parent configuration,
-maximum likelihood is undefined; the construction then averages the rows that agree with the query on the most parents, and
-so does the estimator it is compared with.
+The distance is total variation, averaged over queries and context sizes within a data set: maximum
+likelihood calls outcomes impossible, so that Kullback-Leibler divergences from it are infinite.
+Where no row has the query's parent configuration, maximum likelihood is undefined; the construction
+then averages the rows that agree with the query on the most parents,
+and so does the estimator it is compared with.
 """
 
 from __future__ import annotations
@@ -45,12 +47,16 @@ def _construction(lab: Lab, name: str) -> Measurement:
 
 
 def trained_on_estimates(lab: Lab) -> list[Measurement]:
-    """Distance of the network that was trained on the estimates from them, less its distance from exact Bayes."""
+    """Distance of the network that was trained on the estimates from them,
+    less its distance from exact Bayes.
+    """
     return [_preference(lab, f"{TASK}+mle")]
 
 
 def trained_on_outcomes(lab: Lab) -> list[Measurement]:
-    """Distance of the network that was trained on outcomes from maximum likelihood, less its distance from exact Bayes."""
+    """Distance of the network that was trained on outcomes from maximum likelihood,
+    less its distance from exact Bayes.
+    """
     return [_preference(lab, f"{TASK}+labels")]
 
 
@@ -71,19 +77,27 @@ PART = Paper(
     claims=(
         Claim(
             name="construction",
-            statement="A simple transformer exists that estimates the conditional probabilities of a Bayesian network from "
-            "a context of complete rows, by maximum likelihood.",
+            statement=(
+                "A simple transformer exists that estimates the conditional probabilities of a "
+                "Bayesian network from a context of complete rows, by maximum likelihood."
+            ),
             read_in="abstract",
             statistic="largest difference of a probability from maximum likelihood",
             threshold=Threshold(at_most=1e-9),
             expected=HOLDS,
             measure=construction,
             tasks=(TASK, *FURTHER_TASKS),
-            note="The difference is bounded by exp(-beta) (N - n) / n, where n of N rows have the parent configuration.",
+            note=(
+                "The difference is bounded by exp(-beta) (N - n) / n, where n of N rows have the "
+                "parent configuration."
+            ),
         ),
         Claim(
             name="found-by-training",
-            statement="Training finds such a transformer: it is nearer to maximum likelihood than to exact Bayes.",
+            statement=(
+                "Training finds such a transformer: it is nearer to maximum likelihood than to "
+                "exact Bayes."
+            ),
             read_in="abstract",
             statistic="TV(network, maximum likelihood) - TV(network, Bayes)",
             threshold=Threshold(at_most=0.0),
@@ -94,15 +108,20 @@ PART = Paper(
         ),
         Claim(
             name="found-by-cross-entropy",
-            statement="A transformer that is trained by cross-entropy on outcomes is nearer to maximum likelihood than to "
-            "exact Bayes.",
+            statement=(
+                "A transformer that is trained by cross-entropy on outcomes is nearer to maximum "
+                "likelihood than to exact Bayes."
+            ),
             read_in="ours",
             statistic="TV(network, maximum likelihood) - TV(network, Bayes)",
             threshold=Threshold(at_most=0.0),
             expected=FAILS,
             measure=trained_on_outcomes,
             tasks=(TASK,),
-            note="The minimiser of the expected cross-entropy is the posterior predictive, not the estimate.",
+            note=(
+                "The minimiser of the expected cross-entropy is the posterior predictive, not the "
+                "estimate."
+            ),
         ),
     ),
 )

@@ -1,4 +1,6 @@
-"""How far answers that were asked for again are from the truth, in the unit of the primary endpoint."""
+"""How far answers that were asked for again are from the truth,
+in the unit of the primary endpoint.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
-"""The frame of an endpoint: what it needs, its unit and tolerance, and how it is measured on a comparison.
+"""The frame of an endpoint: what it needs, its unit and tolerance,
+and how it is measured on a comparison.
 
 need        the comparison has it where
 reference   the truth about the data sets that are asked about is known, and not sampled again
 latents     the candidate says something about latents
 joint       the candidate and the reference both have a joint predictive of the queries
 askable     the candidate can be asked again
-list        the layout says that the order of a context means nothing, and the candidate can be asked again
+list        the layout says that the order of a context means nothing, and the candidate can be
+            asked again
 """
 
 from __future__ import annotations

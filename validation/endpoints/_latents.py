@@ -1,4 +1,6 @@
-"""What endpoints about latents have in common: which latents are compared, and how a fault is named."""
+"""What endpoints about latents have in common:
+which latents are compared, and how a fault is named.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What another batch changes beyond the candidate's noise; and what answers to one data set alone lose against the truth.
+"""What another batch changes beyond the candidate's noise;
+and what answers to one data set alone lose against the truth.
 
 `validation.again` says how the candidate is asked.
 """

@@ -1,4 +1,6 @@
-"""KL(exact || candidate) of each latent: of its values where both list them, else between normals with its mean and sd."""
+"""KL(exact || candidate) of each latent:
+of its values where both list them, else between normals with its mean and sd.
+"""
 
 from __future__ import annotations
 

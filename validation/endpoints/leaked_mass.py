@@ -1,4 +1,6 @@
-"""Posterior mass where the prior has none: outside the support that the model declares of a latent."""
+"""Posterior mass where the prior has none:
+outside the support that the model declares of a latent.
+"""
 
 from __future__ import annotations
 

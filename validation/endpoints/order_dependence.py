@@ -1,4 +1,5 @@
-"""What a permutation of the context changes beyond the candidate's noise, at the middle and the largest size.
+"""What a permutation of the context changes beyond the candidate's noise,
+at the middle and the largest size.
 
 `validation.again` says how the candidate is asked.
 """

@@ -1,4 +1,5 @@
-"""Half the divergence of two answers to one request; and what is lost against the truth since the answer was scored.
+"""Half the divergence of two answers to one request;
+and what is lost against the truth since the answer was scored.
 
 `validation.again` says how the candidate is asked.
 """

@@ -1,1 +1,3 @@
-"""Divergences of a candidate's predictive from the reference's; each plain module is a part and defines `PART`."""
+"""Divergences of a candidate's predictive from the reference's;
+each plain module is a part and defines `PART`.
+"""

@@ -68,7 +68,8 @@ class Metric:
         Args:
             candidate, reference: predictives with the leading shape of `outcome`.
             outcome: realised values.
-            index: data set numbers (dataset,); randomised metrics draw their noise from them. Default: 0, 1, ….
+            index: data set numbers (dataset,); randomised metrics draw their noise from them.
+                Default: 0, 1, ….
 
         Raises:
             InputError: the forms cannot be compared by this metric.

@@ -1,4 +1,6 @@
-"""Kernels for errors of location and spread, in units of the reference's standard deviation, for every ordered form."""
+"""Kernels for errors of location and spread, in units of the reference's standard deviation,
+for every ordered form.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Probability that the candidate gives to its most probable category: what `hit` should be on average where it says so."""
+"""Probability that the candidate gives to its most probable category:
+what `hit` should be on average where it says so.
+"""
 
 from __future__ import annotations
 

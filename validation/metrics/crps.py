@@ -1,4 +1,5 @@
-"""CRPS divergence: integral of (F - G)^2, in the unit of the observation; the primary endpoint of draws of real values.
+"""CRPS divergence: integral of (F - G)^2, in the unit of the observation;
+the primary endpoint of draws of real values.
 
 It equals E|X - Y| - E|X - X'| / 2 - E|Y - Y'| / 2 (candidate X, reference Y), and each term has a
 closed form: for normals and mixtures by E|N(d, s^2)|, for bins by the second integral of it, with
@@ -231,7 +232,10 @@ PART = Metric(
     unit="observation",
     ideal=0.0,
     needs="an ordered candidate, and a normal or mixture reference",
-    citation="Gneiting & Raftery 2007, doi:10.1198/016214506000001437; fair: Ferro 2014, doi:10.1002/qj.2270",
+    citation=(
+        "Gneiting & Raftery 2007, doi:10.1198/016214506000001437; fair: Ferro 2014, "
+        "doi:10.1002/qj.2270"
+    ),
     kernels={
         **dict.fromkeys(DENSITIES, _densities),
         **{

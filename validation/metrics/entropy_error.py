@@ -1,4 +1,5 @@
-"""Error of the predictive entropy, |H(q) - H(p)| in nats: how uncertain a candidate is, and not what it is uncertain about.
+"""Error of the predictive entropy, |H(q) - H(p)| in nats:
+how uncertain a candidate is, and not what it is uncertain about.
 
 Any relabelling of the categories leaves it at zero, so that it decides nothing.
 """

@@ -1,4 +1,5 @@
-"""Half the chi-square divergence, sum (q - p)^2 / (2 p): KL to second order, and unbiased from draws.
+"""Half the chi-square divergence, sum (q - p)^2 / (2 p):
+KL to second order, and unbiased from draws.
 
 p is the exact predictive, q the candidate. To second order in q - p it is KL(exact || candidate) in
 nats, and never less than half of KL(candidate || exact). It is quadratic in q, so that two
@@ -54,6 +55,9 @@ PART = Metric(
     unit="nats",
     ideal=0.0,
     needs="categories, also as draws, and a categorical reference",
-    citation="Pearson 1900, doi:10.1080/14786440009463897; Gibbs & Su 2002, doi:10.1111/j.1751-5823.2002.tb00178.x",
+    citation=(
+        "Pearson 1900, doi:10.1080/14786440009463897; Gibbs & Su 2002, "
+        "doi:10.1111/j.1751-5823.2002.tb00178.x"
+    ),
     kernels={("categorical", "categorical"): _categories, ("draws", "categorical"): _draws},
 )

@@ -1,4 +1,6 @@
-"""Whether the outcome is the candidate's most probable category, 1 or 0; the first of equal ones counts."""
+"""Whether the outcome is the candidate's most probable category, 1 or 0;
+the first of equal ones counts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Mass of the candidate's highest-density region that just excludes the outcome: uniform on (0, 1) for the exact predictive.
+"""Mass of the candidate's highest-density region that just excludes the outcome:
+uniform on (0, 1) for the exact predictive.
 
 u = Q(q(Y) > q(y)), and for categories and bins, where densities tie, a random share of the mass at
 that density on top. A region of level c covers the outcome if and only if u <= c. Normals: |2 F(y)

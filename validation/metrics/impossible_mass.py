@@ -1,4 +1,6 @@
-"""Candidate mass on what is impossible under the exact predictive, between 0 and 1; where positive, reverse KL is infinite."""
+"""Candidate mass on what is impossible under the exact predictive, between 0 and 1;
+where positive, reverse KL is infinite.
+"""
 
 from __future__ import annotations
 

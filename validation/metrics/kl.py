@@ -1,4 +1,5 @@
-"""Kullback-Leibler divergence of the candidate from the exact predictive, in nats: the primary endpoint.
+"""Kullback-Leibler divergence of the candidate from the exact predictive, in nats:
+the primary endpoint.
 
 KL(p || q) = sum p log(p / q), with p exact and q the candidate. Categories: the sum. Two normals:
 closed form. Mixtures: quadrature. Bins against a continuous reference: between the masses of all C

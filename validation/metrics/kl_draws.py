@@ -1,4 +1,5 @@
-"""KL(candidate || exact) of a candidate that gives draws of categories, debiased as if they were independent, in nats.
+"""KL(candidate || exact) of a candidate that gives draws of categories,
+debiased as if they were independent, in nats.
 
 A second line only: draws that scatter less than independent ones do get too much taken off, so no
 verdict rests on it (`half_chi_square` measures the noise instead of assuming it).
@@ -31,6 +32,9 @@ PART = Metric(
     unit="nats",
     ideal=0.0,
     needs="draws of categories, and a categorical reference",
-    citation="Miller 1955, in Information Theory in Psychology; Paninski 2003, doi:10.1162/089976603321780272",
+    citation=(
+        "Miller 1955, in Information Theory in Psychology; Paninski 2003, "
+        "doi:10.1162/089976603321780272"
+    ),
     kernels={("draws", "categorical"): _kernel},
 )

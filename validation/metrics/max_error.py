@@ -24,6 +24,9 @@ PART = Metric(
     unit="1",
     ideal=0.0,
     needs="categories, or bins",
-    citation="Chebyshev distance of two mass functions; Gibbs & Su 2002, doi:10.1111/j.1751-5823.2002.tb00178.x",
+    citation=(
+        "Chebyshev distance of two mass functions; Gibbs & Su 2002, "
+        "doi:10.1111/j.1751-5823.2002.tb00178.x"
+    ),
     kernels=discrete(_formula),
 )

@@ -1,4 +1,5 @@
-"""Exact mass on what the candidate calls impossible, between 0 and 1; where it is positive, KL(exact || candidate) is infinite.
+"""Exact mass on what the candidate calls impossible, between 0 and 1;
+where it is positive, KL(exact || candidate) is infinite.
 
 A zero counts where the exact mass is larger than what the type of the candidate's numbers rounds to
 zero; the rest is `unheld_mass`. For bins without tails it includes the mass outside the borders,

@@ -1,4 +1,5 @@
-"""Probability integral transform of the outcome through the candidate: uniform on (0, 1) for the exact predictive.
+"""Probability integral transform of the outcome through the candidate:
+uniform on (0, 1) for the exact predictive.
 
 Continuous forms: F(y). Atoms are randomised, u = F(y-) + V (F(y) - F(y-)), with V a function of the
 data set's number. Categories are taken in the order of their index. Draws: (number below + V (1 +
@@ -69,7 +70,10 @@ PART = Metric(
     unit="1",
     ideal=0.5,
     needs="any candidate; the reference is not looked at",
-    citation="Dawid 1984, doi:10.2307/2981683; randomised: Czado, Gneiting & Held 2009, doi:10.1111/j.1541-0420.2009.01191.x",
+    citation=(
+        "Dawid 1984, doi:10.2307/2981683; randomised: Czado, Gneiting & Held 2009, "
+        "doi:10.1111/j.1541-0420.2009.01191.x"
+    ),
     kernels=KERNELS,
     sees_outcome=True,
 )

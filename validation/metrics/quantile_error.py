@@ -3,7 +3,7 @@
 Quantiles that are given as levels and values are read linearly between them. Draws are off by about
 2.6 / sqrt(S) on average
 even when they are right, most of it at the outer quantiles: compare only with the same number of
-    draws.
+draws.
 """
 
 from __future__ import annotations

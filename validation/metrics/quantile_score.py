@@ -1,4 +1,5 @@
-"""Quantile divergence: what the candidate's quantiles lose against the exact ones, at its own levels, in the unit of y.
+"""Quantile divergence: what the candidate's quantiles lose against the exact ones,
+at its own levels, in the unit of y.
 
 The quantile (pinball) loss of a value v at level t has its least expectation under the exact
 predictive G at the exact quantile Q(t); the excess there is the integral of G - t from Q(t) to v.
@@ -42,6 +43,9 @@ PART = Metric(
     unit="observation",
     ideal=0.0,
     needs="quantiles, and a normal or mixture reference",
-    citation="Koenker & Bassett 1978, doi:10.2307/1913643; Gneiting & Raftery 2007, doi:10.1198/016214506000001437",
+    citation=(
+        "Koenker & Bassett 1978, doi:10.2307/1913643; Gneiting & Raftery 2007, "
+        "doi:10.1198/016214506000001437"
+    ),
     kernels={("quantiles", "normal"): _kernel, ("quantiles", "mixture"): _kernel},
 )

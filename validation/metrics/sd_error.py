@@ -1,4 +1,5 @@
-"""Error of the predictive spread, log(sd_q / sd_p): positive is too vague, negative too sure, .1 is about ten percent.
+"""Error of the predictive spread, log(sd_q / sd_p):
+positive is too vague, negative too sure, .1 is about ten percent.
 
 The only score here with a sign, since the direction is what one wants to know. Draws use the
 unbiased variance; the logarithm of its root is low by about 1 / (4 S). A single point is infinitely

@@ -1,4 +1,5 @@
-"""Total variation distance: the largest difference in the probability of any event, between 0 and 1.
+"""Total variation distance: the largest difference in the probability of any event,
+between 0 and 1.
 
 TV = sum |p - q| / 2. Densities: the line is cut where they cross, and between crossings TV is a
 difference of the two distribution functions, so no kink is integrated. Bins: cell by cell over all

@@ -1,4 +1,5 @@
-"""Exact mass on outcomes to which the candidate gives a zero that the type of its numbers may have made, between 0 and 1.
+"""Exact mass on outcomes to which the candidate gives a zero that the type of its numbers may have
+made, between 0 and 1.
 
 A softmax in float32 holds nothing below 1e-45, and 1 - p nothing below 6e-8: such a zero says that
 the number type ends there, and not that the outcome is impossible. `zero_limit` of the predictive

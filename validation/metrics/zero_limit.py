@@ -1,7 +1,8 @@
-"""The largest exact mass that a zero of the candidate may stand for: half an ulp of 1 in the type of its numbers.
+"""The largest exact mass that a zero of the candidate may stand for:
+half an ulp of 1 in the type of its numbers.
 
 No divergence: a property of how the answer was written, kept so that a run can say what its zeros
-    mean.
+mean.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Attention maps of a candidate: where they come from, and which of their readers and tokens are looked at."""
+"""Attention maps of a candidate: where they come from,
+and which of their readers and tokens are looked at.
+"""
 
 from __future__ import annotations
 

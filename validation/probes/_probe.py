@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,9 +70,10 @@ class Probe:
         name: the part's name, and the key of what it finds.
         label: what is measured, for a heading.
         about: what a reader learns from it, a sentence.
-        ask: subject -> plain data; None where the question makes no sense for the task. What the
-            data call `shown` (`head`, `rows` of text, and a `note`) is a table in the report.
+        ask: subject -> plain data; None where the question makes no sense for the task.
         place: probes are asked and listed by it, then by name.
+        rows: what it found -> a table for readers, its heading first. A cell is text, or a mapping
+            with `estimate`, `low` and `high`. None: nothing is shown.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Probe:
     about: str
     ask: Callable[[Subject], Any]
     place: int = LAST
+    rows: Callable[[Any], Sequence[Sequence[Any]]] | None = None
 
 
 def summary(values: Array, seed: int, lowest: float = 0.0, highest: float = 1.0) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Attention of every layer at the last design position, over the readers that answer: where the mass is."""
+"""Attention of every layer at the last design position, over the readers that answer:
+where the mass is.
+"""
 
 from __future__ import annotations
 

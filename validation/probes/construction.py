@@ -1,4 +1,6 @@
-"""How far the nearest head of every layer is from each layer that theory writes down, in total variation."""
+"""How far the nearest head of every layer is from each layer that theory writes down,
+in total variation.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ def _ask(subject: Subject) -> dict[str, Any]:
     the observations.
 
     Returns:
-        name, roles of the constructed layers that read observations, `distance` [layer][constructed layer] with
-        `head`, and `even`, the distance of an even spread; or `refused`, why no construction serves the task.
+        name, roles of the constructed layers that read observations, `distance` [layer][constructed
+        layer] with `head`, and `even`, the distance of an even spread;
+        or `refused`, why no construction serves the task.
     """
     task = subject.task
     context, query = task.model.inputs(subject.data, len(subject.data.positions) - 1)

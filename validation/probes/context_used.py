@@ -1,4 +1,6 @@
-"""How much an answer to the latest observations alone differs from the one to all of them, and whether exact Bayes' does."""
+"""How much an answer to the latest observations alone differs from the one to all of them,
+and whether exact Bayes' does.
+"""
 
 from __future__ import annotations
 

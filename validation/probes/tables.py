@@ -1,4 +1,5 @@
-"""The tables that the answers imply, each beside the true one with the total variation between their rows.
+"""The tables that the answers imply, each beside the true one with the total variation between
+their rows.
 
 Nothing random is drawn: the model says which contexts ask for a row. Sequences are asked after the
 shortest context of the design.

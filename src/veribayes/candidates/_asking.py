@@ -100,7 +100,7 @@ def _posterior(
     own_seed = seed if seed is not None and accepts_seed(call) else None
     positions = range(len(data.positions))
     parts = [_latents(call, task, data, position, own_seed) for position in positions]
-    shapes = [{key: values.shape for key, values in part.items()} for part in parts]
+    shapes = [_shapes(part) for part in parts]
     if any(shape != shapes[0] for shape in shapes):
         wanted = "the same latents in the same shapes at every context size"
         raise InputError(wanted, "others at some of them")
@@ -109,6 +109,10 @@ def _posterior(
         values = np.stack([part[latent, moment] for part in parts], axis=1)
         posterior.setdefault(latent, {})[moment] = values
     return posterior
+
+
+def _shapes(part: Mapping[tuple[str, str], Array]) -> dict[tuple[str, str], tuple[int, ...]]:
+    return {key: values.shape for key, values in part.items()}
 
 
 def _latents(

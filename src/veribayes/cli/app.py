@@ -39,5 +39,7 @@ app = _built()
 
 
 def main() -> NoReturn:
-    """What the commands return or raise becomes an exit code of the contract, and at most a line."""
+    """What the commands return or raise becomes an exit code of the contract,
+    and at most a line.
+    """
     sys.exit(console.run(app))

@@ -208,7 +208,9 @@ def _times_alone(effect: Effect, room: float) -> float:
 
 
 def _effects(group: Group, limit: float, cap: int) -> Iterator[Effect]:
-    """Differences between the estimates of both sides, with limits that many standard errors away."""
+    """Differences between the estimates of both sides,
+    with limits that many standard errors away.
+    """
     truth, candidate = group.sides
     estimate, error = candidate[0] - truth[0], np.hypot(truth[1], candidate[1])
     least_errors = [np.maximum(side[1], side[2] / np.sqrt(cap)) for side in group.sides]

@@ -65,7 +65,9 @@ def _parsed(text: bytes) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names are different: of two with one name a reader would drop one in silence."""
+    """An object whose names are different: of two with one name a reader would drop one in
+    silence.
+    """
     members = dict(pairs)
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]

@@ -225,7 +225,9 @@ def _stacked(group: xr.Dataset) -> str | None:
 
 
 def _by_chain(group: xr.Dataset, name: str) -> tuple[xr.Dataset, tuple[str, ...]]:
-    """The group with the dimensions chain and draw, both in the order of their labels, and notes."""
+    """The group with the dimensions chain and draw,
+    both in the order of their labels, and notes.
+    """
     stacked = _stacked(group)
     if stacked is not None:
         return _apart(group, stacked, name)
@@ -309,9 +311,13 @@ def _axis(variable: str, i: int, values: xr.DataArray) -> Axis:
     coords = [coord for coord in values.coords.values() if coord.dims == (dim,)]
     if dim in values.coords:
         coords = [values.coords[dim]]
-    columns = [[_label(value) for value in _dated(coord).to_numpy()] for coord in coords]
+    columns = [_labels(coord) for coord in coords]
     labels = [",".join(parts) for parts in zip(*columns, strict=True)]
     return Axis("" if dim in automatic else dim, tuple(labels) if columns else None)
+
+
+def _labels(coord: xr.DataArray) -> list[str]:
+    return [_label(value) for value in _dated(coord).to_numpy()]
 
 
 def _dated(coord: xr.DataArray) -> xr.DataArray:

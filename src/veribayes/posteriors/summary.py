@@ -15,7 +15,9 @@ LEFT_OUT = {
 
 
 def summary(document: Document, most: int = 10) -> str:
-    """Verdict, what would settle it, both sides, effects with the largest first, tests and notes."""
+    """Verdict, what would settle it, both sides, effects with the largest first,
+    tests and notes.
+    """
     lines = [f"{document['verdict']} (tolerance {document['tolerance']:g} sd)"]
     if document["needed"]:
         lines.append(document["needed"]["text"])

@@ -163,7 +163,9 @@ class Joint:
         return np.asarray((trace + distance - self.mean.shape[-1]) / 2 - log_det)
 
     def _residuals(self, y: Array) -> tuple[Array, Array]:
-        """L^-1 (y - mean) and the log densities of its coordinates, both (..., component, query)."""
+        """L^-1 (y - mean) and the log densities of its coordinates, both (...,
+        component, query).
+        """
         shape = (*self.shape, self.mean.shape[-1])
         if y.shape != shape:
             raise ShapeError(f"outcomes of shape {shape}", f"{y.shape}")

@@ -16,7 +16,9 @@ from veribayes.predictive._form import Predictive, Trailing
 
 @dataclass(frozen=True, eq=False)
 class Quantiles(Predictive):
-    """Values at increasing probability levels, shared by the batch; the cdf is linear between them."""
+    """Values at increasing probability levels, shared by the batch;
+    the cdf is linear between them.
+    """
 
     levels: Array  # (level,)
     values: Array  # (..., level)

@@ -1,10 +1,11 @@
 """Parts by file name, listed without importing them.
 
-A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an underscored
-module is frame. Hyphens and underscores are the same in a name. Other distributions add parts through entry points of
-the group `veribayes.KIND`, KIND being a key of `FOLDERS`, or `task`. A plug-in that cannot be used is a `Fault`, which
-names its distribution: nothing else fails because of it, and asking for it by name says why. A check was called a
-test: `test` and `veribayes.test` mean the same (`ALIASES`).
+A plain module in a part folder, or in a room of it, is a part and its name is the part's name; an
+underscored module is frame. Hyphens and underscores are the same in a name. Other distributions add
+parts through entry points of the group `veribayes.KIND`, KIND being a key of `FOLDERS`, or `task`.
+A plug-in that cannot be used is a `Fault`, which names its distribution: nothing else fails because
+of it, and asking for it by name says why.
+A check was called a test: `test` and `veribayes.test` mean the same (`ALIASES`).
 """
 
 from __future__ import annotations
@@ -86,11 +87,15 @@ class Fault:
     reason: str
 
     def __str__(self) -> str:
-        return f"the {self.kind} '{self.name}' of the distribution '{self.distribution}' cannot be used: {self.reason}"
+        return (
+            f"the {self.kind} '{self.name}' of the distribution '{self.distribution}' cannot be "
+            f"used: {self.reason}"
+        )
 
 
 def names(kind: str) -> list[str]:
-    """Names of all parts of a kind (a key of `FOLDERS`, `task`, `checkpoint`), shipped and plugged in, sorted.
+    """Names of all parts of a kind (a key of `FOLDERS`, `task`, `checkpoint`),
+    shipped and plugged in, sorted.
 
     Nothing is imported: a name among these may belong to a plug-in with a fault.
     """
@@ -98,7 +103,9 @@ def names(kind: str) -> list[str]:
 
 
 def usable(kind: str) -> list[str]:
-    """The names whose parts can be loaded. Plug-ins are imported to know it; one warning is given for each with a fault."""
+    """The names whose parts can be loaded. Plug-ins are imported to know it;
+    one warning is given for each with a fault.
+    """
     return [n for n in names(kind) if n in _shipped(kind) or not _warned(_part(kind, n))]
 
 
@@ -126,7 +133,9 @@ def plug_in_versions() -> dict[str, str]:
 
 
 def attempted(kind: str, name: str, use: Callable[[], T]) -> T | None:
-    """What `use` returns; None, with a warning, where a plug-in fails in it. A shipped part's failure is raised."""
+    """What `use` returns; None, with a warning, where a plug-in fails in it.
+    A shipped part's failure is raised.
+    """
     if is_shipped(kind, name):
         return use()
     try:
@@ -138,17 +147,20 @@ def attempted(kind: str, name: str, use: Callable[[], T]) -> T | None:
 
 
 def summary(kind: str, name: str) -> str:
-    """First line of a part's docstring, read from the file without running it."""
+    """First paragraph of a part's docstring, read from the file without running it."""
     path = _shipped(kind).get(name)
     if path is None or path.suffix != ".py":
         return ""
-    first = path.read_text(encoding="utf-8").lstrip().splitlines()[0]
-    return first.strip().strip('"').strip()
+    text = path.read_text(encoding="utf-8").lstrip().removeprefix('"""')
+    first = text.partition('"""')[0].partition("\n\n")[0]
+    return " ".join(first.split())
 
 
 @cache
 def words(kind: str, name: str) -> tuple[str, str]:
-    """The `label` and `about` that a part's class gives as literals, empty where it gives none; its file is not run."""
+    """The `label` and `about` that a part's class gives as literals, empty where it gives none;
+    its file is not run.
+    """
     given = {"label": "", "about": ""}
     path = _shipped(kind).get(name)
     if path is not None:
@@ -180,7 +192,10 @@ def load(kind: str, name: str) -> Any:
         )
     part = _part(kind, wanted)
     if isinstance(part, Fault):
-        remedy = f"mend or uninstall '{part.distribution}'; 'veribayes doctor' lists what else cannot be used"
+        remedy = (
+            f"mend or uninstall '{part.distribution}'; 'veribayes doctor' lists what else cannot "
+            "be used"
+        )
         raise InputError(f"{_article(kind)} that can be loaded", str(part), remedy)
     return part
 
@@ -191,7 +206,8 @@ def engine(name: str, options: Mapping[str, str] | None = None) -> Any:
 
 
 def configured(kind: str, name: str, options: Mapping[str, str] | None = None) -> Any:
-    """A part that is a frozen dataclass, its options given as text and read as the type of the field they set.
+    """A part that is a frozen dataclass, its options given as text and read as the type of the
+    field they set.
 
     Raises:
         InputError: unknown part, unknown option, or text that is not of the option's type.

@@ -14,7 +14,9 @@ T = TypeVar("T")
 
 
 def typed(text: object, declared: object, where: str) -> object:
-    """Option text as the type that the option's field declares: a bounded integer, a finite number, a truth value, or words."""
+    """Option text as the type that the option's field declares:
+    a bounded integer, a finite number, a truth value, or words.
+    """
     if not isinstance(text, str):
         return text
     kinds = set(re.findall(r"\w+", str(declared)))

@@ -1,4 +1,6 @@
-"""Panels that show one case: what the exact predictive says at a query and what the candidate says."""
+"""Panels that show one case: what the exact predictive says at a query and what the candidate
+says.
+"""
 
 from __future__ import annotations
 

@@ -103,7 +103,9 @@ class Run:
 
     @property
     def moments(self) -> bool:
-        """Whether predictives are moments of latents, which say nothing of where an outcome falls."""
+        """Whether predictives are moments of latents,
+        which say nothing of where an outcome falls.
+        """
         return bool(mapping(self.result.get("words")).get("moments"))
 
     @property
@@ -116,7 +118,9 @@ class Run:
 
     @property
     def best_rival(self) -> str | None:
-        """The rival nearest to the truth; none where all are infinitely far, which orders nothing."""
+        """The rival nearest to the truth; none where all are infinitely far,
+        which orders nothing.
+        """
         for name, rival in self.rivals.items():
             if name != "prior_only" and np.isfinite(rival.rank):
                 return name

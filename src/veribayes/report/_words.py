@@ -39,28 +39,37 @@ VERDICTS = {
     "equivalent": Verdict(
         "equivalent",
         "≈",
-        "The upper limit of the interval lies below the tolerance, also after allowing for contexts that this many data sets "
-        "can miss, each as bad as the prior, and for the error of the reference itself.",
+        "The upper limit of the interval lies below the tolerance, also after allowing for "
+        "contexts that this many data sets can miss, each as bad as the prior, and for the error "
+        "of the reference itself.",
     ),
     "different": Verdict(
         "different",
         "≠",
-        "The lower limit of the interval lies above the tolerance, also after taking off the error of the reference itself.",
+        "The lower limit of the interval lies above the tolerance, also after taking off the "
+        "error of the reference itself.",
     ),
     "undecided": Verdict(
         "undecided",
         "?",
-        "The interval, with its allowance for rare failures and for the error of the reference, reaches both sides of the "
-        "tolerance, or there are too few data sets for a verdict.",
+        "The interval, with its allowance for rare failures and for the error of the reference, "
+        "reaches both sides of the tolerance, or there are too few data sets for a verdict.",
     ),
 }
 
 STOPPED = (
-    "The run ended early: a bet that the mean lies above the tolerance was won. Where it lies below, that happens in "
-    "at most 2.5 % of runs, however often one looks. The interval is that of a run planned with this many data sets."
+    "The run ended early: a bet that the mean lies above the tolerance was won. Where it lies "
+    "below, that happens in at most 2.5 % of runs, however often one looks. The interval is that "
+    "of a run planned with this many data sets."
 )
-BELOW_ZERO = "The whole interval lies below zero, where no divergence can lie, so the estimate is wrong and decides nothing."
-TOO_FEW = "The upper limit lies below the tolerance, but there are too few data sets to call it equivalent."
+BELOW_ZERO = (
+    "The whole interval lies below zero, where no divergence can lie, so the estimate is wrong "
+    "and decides nothing."
+)
+TOO_FEW = (
+    "The upper limit lies below the tolerance, but there are too few data sets to call it "
+    "equivalent."
+)
 
 METRICS = {
     "kl": "KL(exact ‖ candidate)",

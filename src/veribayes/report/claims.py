@@ -67,7 +67,9 @@ def page(ledger: Mapping[str, Any]) -> str:
 
 
 def mark(row: Row) -> str:
-    """✓ for an expected outcome, ? for an undecided one, ✗ for the opposite of what was expected."""
+    """✓ for an expected outcome, ? for an undecided one,
+    ✗ for the opposite of what was expected.
+    """
     if row["outcome"] == "undecided":
         return "?"
     return "✓" if row["as_expected"] else "✗"
@@ -90,6 +92,7 @@ def summary(ledger: Mapping[str, Any]) -> str:
     expected = sum(row["as_expected"] for row in rows)
     seconds = sum(row["seconds"] for row in rows)
     return (
-        f"{expected} of {len(rows)} outcomes as expected; {ledger['form']} form, seed {ledger['seed']}, "
-        f"{seconds:.0f} s. Limits are 95 %, over all settings of a claim together."
+        f"{expected} of {len(rows)} outcomes as expected; {ledger['form']} form, seed "
+        f"{ledger['seed']}, {seconds:.0f} s. Limits are 95 %, over all settings of a claim "
+        "together."
     )

@@ -156,7 +156,9 @@ def examples(cases: Sequence[Case]) -> Figure:
 
 @styled
 def audit(run: Source) -> Figure:
-    """Left: z-scores of exact against NUTS means on normal quantiles. Right: the means themselves."""
+    """Left: z-scores of exact against NUTS means on normal quantiles.
+    Right: the means themselves.
+    """
     run = read(run)
     figure, z = sheet(2.5), run.array("/audit", "z")
     if z is None or not np.isfinite(z).any():

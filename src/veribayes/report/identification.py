@@ -28,8 +28,8 @@ def markdown(entry: Entry) -> str:
         *table(places),
         "",
         *_gap(entry),
-        f"Mean over {size}. First: nearer than the tolerance, and every predictor beyond it explains "
-        "the candidate worse (95 %, simultaneous over lengths).",
+        f"Mean over {size}. First: nearer than the tolerance, and every predictor beyond it "
+        "explains the candidate worse (95 %, simultaneous over lengths).",
     ]
     return "\n".join(lines) + "\n"
 

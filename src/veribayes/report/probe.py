@@ -23,7 +23,9 @@ CONTEXT_LABEL = "Divergence by the observations that are kept"
 
 
 def markdown(found: Entry) -> str:
-    """The layers, their distance from the construction, what was learned, how much context is used."""
+    """The layers, their distance from the construction, what was learned,
+    how much context is used.
+    """
     distances = construction(found)
     beside = table(distances) if distances else [f"No construction beside it: {refused(found)}."]
     head = f"{found['task']}: {found['candidate']}, {found['datasets']} data sets"
@@ -36,8 +38,9 @@ def markdown(found: Entry) -> str:
         "",
         *learned(found),
         *used(found),
-        *further(found),
     ]
+    for shown in further(found):
+        lines += ["", f"{shown['label']}:", "", *table(shown["rows"])]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -60,26 +63,24 @@ def page(found: Entry) -> str:
         refused="" if rows else refused(found),
         learned=learned(found),
         used=used(found),
-        tabulated=tabulated(found),
+        further=further(found),
         distances=_svg.inline(attention.distances(found), DISTANCES_LABEL, "distances"),
         tables=tables,
         context=context,
     )
 
 
-def tabulated(found: Entry) -> list[Entry]:
-    """The tables of probes that bring their own: `label`, `head`, `rows` and `note` each."""
-    answers = [answer for answer in found.values() if isinstance(answer, Mapping)]
-    return [answer["shown"] for answer in answers if "shown" in answer]
+def further(found: Entry) -> list[dict[str, Any]]:
+    """Label, sentence and table of each probe that brings a table of its own."""
+    tables = []
+    for shown in found["shown"]:
+        rows = [list(map(_cell, row)) for row in shown["rows"]]
+        tables.append({**shown, "rows": rows})
+    return tables
 
 
-def further(found: Entry) -> list[str]:
-    """These tables for a terminal."""
-    lines = []
-    for shown in tabulated(found):
-        lines += ["", f"{shown['label']}:", "", *table([shown["head"], *shown["rows"]])]
-        lines += ["", shown["note"]]
-    return lines
+def _cell(cell: Any) -> str:
+    return str(words.interval(cell)) if isinstance(cell, Mapping) else str(cell)
 
 
 def observed(found: Entry) -> str:

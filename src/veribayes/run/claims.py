@@ -1,8 +1,8 @@
 """Claims of the literature: found, run, resumed, and written as a ledger.
 
-A claim is named `PAPER.CLAIM`; a paper's name alone means all of its claims. Each outcome is stored as it is
-found, under a key of all that it depends on: the claim, the form, the seed and the source of the package. A
-second call reads what has the same key.
+A claim is named `PAPER.CLAIM`; a paper's name alone means all of its claims. Each outcome is stored
+as it is found, under a key of all that it depends on: the claim, the form, the seed and the source
+of the package. A second call reads what has the same key.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def run(
         names: papers and claims; all where none is given.
         full: the long form, with more data sets and settings.
         seed: with it every number is determined.
-        out: folder for outcomes and the ledger of all that it holds; an interrupted call resumes from it. None keeps nothing.
+        out: folder for outcomes and the ledger of all that it holds; an interrupted call resumes
+            from it. None keeps nothing.
         progress: called with the number of claims that are done.
 
     Returns:
@@ -198,7 +199,9 @@ def _key(listed: Listed, laboratory: Laboratory) -> str:
 
 
 def _stored(path: Path, key: str) -> dict[str, Any] | None:
-    """The entry that an earlier call left under the same key; None where there is none or it is damaged."""
+    """The entry that an earlier call left under the same key;
+    None where there is none or it is damaged.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,5 @@
-"""Which algorithm is it? The candidate against every named predictor of the task, at each context length and overall.
+"""Which algorithm is it? The candidate against every named predictor of the task,
+at each context length and overall.
 
 Here the candidate and the predictors are asked about data sets, and the predictors' free numbers
 are fitted; what follows from their divergences, and how, is said by `validation/identification.py`.

@@ -1,4 +1,6 @@
-"""What claims measure with: tasks, data sets, answers, divergences and whole runs, behind plain functions."""
+"""What claims measure with: tasks, data sets, answers, divergences and whole runs,
+behind plain functions.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,11 @@ from veribayes.candidates import resolve
 from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.predictive import Array
-from veribayes.run import pipeline
+from veribayes.run import pipeline, probes
 from veribayes.run.pipeline import Options
 from veribayes.storage import store
 from veribayes.tree import Branch, Data, Simulation
+from veribayes.validation.probes import _maps
 
 NETWORKS = Path("runs/claims/networks")
 PRESET = "claim"
@@ -59,6 +62,22 @@ class Laboratory:
         words = {name: str(value) for name, value in options.items()}
         return resolve(candidate, task, words).infer(task, data, self.seed)
 
+    def attention(
+        self, task: Task, candidate: object, data: Data, *, trained: int | None = None
+    ) -> list[tuple[list[Array], int]]:
+        """The maps of a candidate at each position, and how many of the tokens that are read first
+        are no observations.
+
+        Args:
+            trained: seed of the training, of a checkpoint with several networks; None: the first.
+
+        Raises:
+            InputError: it shows none.
+        """
+        call = probes.callable_of(candidate, task, trained)
+        inputs = [task.model.inputs(data, k) for k in range(len(data.positions))]
+        return [_maps.shown(call, context, query) for context, query in inputs]
+
     def truth(self, task: Task, data: Data) -> Branch:
         """The certified reference of the task.
 
@@ -84,7 +103,8 @@ class Laboratory:
         """The entry of a run, as `veribayes verify --json` prints it.
 
         Args:
-            options: `audit`, `tests` and `reference` are the run's; every other one is the candidate's.
+            options: `audit`, `tests` and `reference` are the run's;
+                every other one is the candidate's.
         """
         plain = {field: options.pop(field) for field in OPTIONS if field in options}
         words = {name: str(value) for name, value in options.items()}
@@ -94,7 +114,8 @@ class Laboratory:
         return entry
 
     def train(self, task: Task, recipe: Mapping[str, Any], *, seed: int) -> Path:
-        """Train a network on the processor; what is finished is found again, what was interrupted goes on.
+        """Train a network on the processor; what is finished is found again,
+        what was interrupted goes on.
 
         Args:
             recipe: entries as under `training:` in a task file.

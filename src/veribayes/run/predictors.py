@@ -1,4 +1,5 @@
-"""What a candidate could be doing: the named predictors of a task, and the numbers in them that are fitted to a candidate.
+"""What a candidate could be doing: the named predictors of a task,
+and the numbers in them that are fitted to a candidate.
 
 A predictor is an engine with options. Every engine whose method is `estimator` and that serves the
 task is one, once for each of its `variants`; beside them stand exact Bayes, Bayes under the wrong
@@ -73,7 +74,8 @@ class Predictor:
         Where the engine's own default is nearer (it may differ from data set to data set) it stays.
 
         Args:
-            losses: the first that is finite for any value decides; none orders anything where all are infinite.
+            losses: the first that is finite for any value decides;
+                none orders anything where all are infinite.
         """
         part = registry.load("engine", self.engine)
         ranges: Mapping[str, tuple[float, float]] = getattr(part, "fitted", {})

@@ -1,10 +1,16 @@
 """Looking inside: who is asked, and the probes that are asked of it (`validation/probes/`).
 
-    attention      of every layer: sink and diagonal mass, tokens read, head diversity, mass by distance
-    construction   how far the nearest head of every layer is from each layer that theory writes down
-    tables         mixtures of transitions and networks with known tables: the tables that the answers imply
-    context_used   how much an answer to the latest observations alone differs from the one to all of them
-    belief_state   whether the exact posterior of a finite latent can be read off the residual stream
+    attention      of every layer: sink and diagonal mass, tokens read, head diversity, mass by
+                   distance
+    construction   how far the nearest head of every layer is from each layer that theory writes
+                   down
+    tables         mixtures of transitions and networks with known tables: the tables that the
+                   answers imply
+    context_used   how much an answer to the latest observations alone differs from the one to all
+                   of them
+    sink_mass      of sets: what queries leave on what is no observation
+    belief_state   whether the exact posterior of a finite latent can be read off the residual
+                   stream
 
 Attention is there where the candidate exposes it: an object with `attention(context, query) ->
 (maps, leading)`, one map (dataset, head, reader, read) a layer, the answering readers last,
@@ -99,13 +105,25 @@ def subject(
 
 
 def _answers(asked: Subject) -> dict[str, Any]:
-    """What every probe finds, in the order of their places."""
+    """What every probe finds, in the order of their places; `shown` has tables for readers."""
     parts = {name: registry.load("probe", name) for name in registry.usable("probe")}
     answers = {}
+    shown = []
     for name in sorted(parts, key=lambda name: (parts[name].place, name)):
         ask = partial(parts[name].ask, asked)
         answers[name] = registry.attempted("probe", name, ask)
-    return answers
+        shown += _shown(name, parts[name], answers[name])
+    return {**answers, "shown": shown}
+
+
+def _shown(name: str, part: Any, found: Any) -> list[dict[str, Any]]:
+    """Words and table of a probe that brings a table, for a report that does not know it."""
+    if found is None or getattr(part, "rows", None) is None:
+        return []
+    rows = registry.attempted("probe", name, partial(part.rows, found))
+    if rows is None:
+        return []
+    return [{"name": name, "label": part.label, "about": part.about, "rows": rows}]
 
 
 # -- who is asked ----------------------------------------------------------------------------------
@@ -131,22 +149,27 @@ def task_name(candidate: str) -> str:
     return name
 
 
-def callable_of(candidate: object, task: Task) -> Call:
-    """What answers (context, query) and may show its attention."""
-    resolved = _named(str(candidate), task) if isinstance(candidate, str | Path) else candidate
+def callable_of(candidate: object, task: Task, trained: int | None = None) -> Call:
+    """What answers (context, query) and may show its attention.
+
+    Args:
+        trained: seed of the training, of a checkpoint with several networks; None: the first.
+    """
+    named = isinstance(candidate, str | Path)
+    resolved = _named(str(candidate), task, trained) if named else candidate
     if not callable(resolved):
         wanted = "a callable, or the name of a checkpoint or a construction"
         raise InputError(wanted, type(resolved).__name__)
     return resolved
 
 
-def _named(name: str, task: Task) -> object:
+def _named(name: str, task: Task, trained: int | None) -> object:
     folder = registry.checkpoint_path(name) or Path(name)
     part = name.replace("-", "_")
     if (folder / "card.json").is_file():
         from veribayes.transformer._candidates import network_candidate
 
-        return network_candidate(folder, task)
+        return network_candidate(folder, task, trained)
     if part in registry.names("construction"):
         return construction(part, task, task.design.positions[-1])
     if ":" in name:

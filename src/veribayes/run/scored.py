@@ -86,7 +86,8 @@ def _merged_scores(shards: Sequence[Scored], role: str) -> Scores:
 
 
 def _kept_by_all(shards: Sequence[Scored]) -> list[str]:
-    return [role for role in shards[0].kept if all(role in shard.kept for shard in shards)]
+    common = set(shards[0].kept).intersection(*(shard.kept for shard in shards))
+    return [role for role in shards[0].kept if role in common]
 
 
 def _merged_predictives(shards: Sequence[Scored], role: str) -> Predictive:

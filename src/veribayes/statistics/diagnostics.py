@@ -219,7 +219,9 @@ def _split_r_hat(draws: Array) -> Array:
 
 
 def ess(draws: Array) -> Array:
-    """Effective sample size by Geyer's initial monotone sequence; NaN for one chain or a constant."""
+    """Effective sample size by Geyer's initial monotone sequence;
+    NaN for one chain or a constant.
+    """
     chains, length = draws.shape[2:]
     within, pooled = _variances(draws)
     proper = _proper(draws, within)
@@ -240,7 +242,9 @@ def ess(draws: Array) -> Array:
 
 
 def _variances(draws: Array) -> tuple[Array, Array]:
-    """Mean variance within chains, and the posterior variance, which adds the one between chains."""
+    """Mean variance within chains, and the posterior variance,
+    which adds the one between chains.
+    """
     length = draws.shape[3]
     within = draws.var(axis=3, ddof=1).mean(2)
     between = draws.mean(3).var(axis=2, ddof=1)

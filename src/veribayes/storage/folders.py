@@ -174,7 +174,12 @@ def _difference(key: str, stored: object, asked: object) -> str:
 
 
 def _shown(value: object, most: int = 80) -> str:
-    text = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    if value is None:
+        text = "none"
+    elif isinstance(value, str):
+        text = value
+    else:
+        text = json.dumps(value)
     return f"'{text[:most]}'"
 
 

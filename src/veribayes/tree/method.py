@@ -1,4 +1,6 @@
-"""How an engine comes by its answer, in one word: a certificate prints it, and a run asks it before it trusts a reference."""
+"""How an engine comes by its answer, in one word:
+a certificate prints it, and a run asks it before it trusts a reference.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from enum import StrEnum
 class Method(StrEnum):
     """The kinds of engines.
 
-    A member equals the word that is printed, so that the engine of another distribution may give the word alone.
+    A member equals the word that is printed,
+    so that the engine of another distribution may give the word alone.
     """
 
     EXACT = "exact"  # sums and closed forms: rounding is all that is left
@@ -30,10 +33,14 @@ class Method(StrEnum):
 
     @property
     def computes_posterior(self) -> bool:
-        """Whether the answer is the posterior up to a stated error, so that the engine may be a reference."""
+        """Whether the answer is the posterior up to a stated error,
+        so that the engine may be a reference.
+        """
         return self in (Method.EXACT, Method.QUADRATURE, Method.QUASI_MONTE_CARLO, Method.MCMC)
 
     @property
     def random(self) -> bool:
-        """Whether the answer is itself drawn, so that it changes with the seed by a Monte Carlo error."""
+        """Whether the answer is itself drawn, so that it changes with the seed by a Monte Carlo
+        error.
+        """
         return self in (Method.QUASI_MONTE_CARLO, Method.MCMC, Method.DRAWS)

@@ -1,4 +1,6 @@
-"""A stranger's family: mu ~ N(0, prior_sd^2), y | mu ~ N(mu, noise_sd^2), and two routes to its posterior predictive."""
+"""A stranger's family: mu ~ N(0, prior_sd^2), y | mu ~ N(mu, noise_sd^2),
+and two routes to its posterior predictive.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Parts of a network that a stranger adds: a head, a token layout and an architecture, each as the recipes of the docs say."""
+"""Parts of a network that a stranger adds:
+a head, a token layout and an architecture, each as the recipes of the docs say.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +44,11 @@ class TwoHumps(Head):
 
     def form(self, config: Any, outputs: Array) -> dict[str, Array]:
         sd = np.exp(outputs[..., 2:])
-        return {"weights": np.full_like(outputs[..., :2], 0.5), "mean": outputs[..., :2],
-                "sd": np.repeat(sd, 2, axis=-1)}  # fmt: skip
+        return {
+            "weights": np.full_like(outputs[..., :2], 0.5),
+            "mean": outputs[..., :2],
+            "sd": np.repeat(sd, 2, axis=-1),
+        }
 
 
 class Plain(Vectors):
@@ -70,7 +75,9 @@ class PlainTokens(nn.Module):
 
 @dataclass(frozen=True)
 class PooledConfig:
-    """Deep Sets (arXiv 1703.06114): the sum of a function of each observation, and a function of the sum."""
+    """Deep Sets (arXiv 1703.06114): the sum of a function of each observation,
+    and a function of the sum.
+    """
 
     family: str
     inputs: int

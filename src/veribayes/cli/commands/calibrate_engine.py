@@ -34,10 +34,10 @@ def command(
     from veribayes import api
     from veribayes.run import calibration
 
-    data, rest = api.split_data(settings(set_))
+    asked, rest = api.split_program(settings(set_))
     options = api.split_options(rest)["reference"]
     with terminal.progress(task, datasets), redirect_stdout(sys.stderr):
-        named_task = api.task(task, data=data, simulated=True)
+        named_task = api.task(task, **asked, simulated=True)
         document = calibration.calibrate(
             named_task, engine, datasets=datasets, seed=seed, options=options
         )

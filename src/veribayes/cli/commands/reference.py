@@ -47,8 +47,8 @@ def command(
     from veribayes.run import ownership, pipeline
     from veribayes.storage import store
 
-    data, rest = api.split_data(settings(set_))
-    named_task = api.task(task, data=data, simulated=datasets is not None)
+    asked, rest = api.split_program(settings(set_))
+    named_task = api.task(task, **asked, simulated=datasets is not None)
     if datasets is None:
         datasets = 1 if named_task.model.given else pipeline.DEFAULT_DATASETS
     of_role = api.split_options(rest)

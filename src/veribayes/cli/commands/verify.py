@@ -72,7 +72,7 @@ def command(
     from veribayes.storage import folders
 
     given = settings(set_)
-    data, rest = api.split_data(given)
+    asked, rest = api.split_program(given)
     of_role = api.split_options(rest)
     options = pipeline.Options(
         datasets=datasets,
@@ -92,7 +92,7 @@ def command(
     errors: list[dict[str, Any]] = []
     for name in dict.fromkeys(tasks):
         with console.caught(name, errors, debug), terminal.progress(name, datasets) as advance:
-            folder, tree = _run(name, data, candidate, options, tolerance, out, advance)
+            folder, tree = _run(name, asked, candidate, options, tolerance, out, advance)
             runs[folder] = tree
     trees = list(runs.values())
     if trees:
@@ -111,7 +111,7 @@ def command(
 
 def _run(
     name: str,
-    data: dict[str, Any],
+    asked: dict[str, Any],
     candidate: str | None,
     options: Options,
     tolerance: float | None,
@@ -123,7 +123,7 @@ def _run(
     from veribayes.run import ownership, pipeline
     from veribayes.storage import folders
 
-    task = candidates.with_tolerance(api.task(name, data=data, simulated=True), tolerance)
+    task = candidates.with_tolerance(api.task(name, **asked, simulated=True), tolerance)
     folder = out / ownership.folder_name(name, task)
     with ownership.claimed(folder, task, candidate, options):
         for file in PAGES:

@@ -1,4 +1,6 @@
-"""Whether outcomes fall where the candidate says, and whether it is right as often as it is sure."""
+"""Whether outcomes fall where the candidate says,
+and whether it is right as often as it is sure.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def _coverage(region: Mapping[str, Any], adjusted: Mapping[str, Any]) -> dict[st
 
 
 def _reliability(reliability: Mapping[str, Any], adjusted: Mapping[str, Any]) -> str:
-    """The calibration error of the most probable category beside what a calibrated candidate shows."""
+    """The calibration error of the most probable category beside what a calibrated candidate
+    shows.
+    """
     error = words.number(reliability.get("smooth_error"))
     floor = words.number(reliability.get("floor"))
     p = words.p_value(adjusted.get("reliability"))

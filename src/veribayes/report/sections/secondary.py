@@ -10,17 +10,6 @@ from veribayes.report._run import Run, mapping
 from veribayes.report._section import Section, shipped_template
 
 LEVEL = 0.05  # of an adjusted p-value that rejects
-QUESTIONS = {
-    "pit_uniform": "outcomes fall where the candidate says (uniform PIT)",
-    "e_process": "a bettor who knows the exact predictive does not win against it",
-    "rosenblatt": "joint draws are white under the exact predictive",
-    "martingale": "predictions stay, on average, on continuations that it draws itself",
-    "reliability": "confidence is how often it is right",
-    "energy_score": "energy score",
-    "energy_divergence": "energy distance",
-    "sliced_w2": "sliced Wasserstein-2 distance",
-    "covariance_error": "error of the covariance, in exact standard deviations",
-}
 
 
 def prepare(run: Run, salt: str) -> Mapping[str, Any] | None:
@@ -43,7 +32,7 @@ def _endpoint(name: str, endpoint: Mapping[str, Any], power: int) -> dict[str, A
     scale = power if "nats" in str(endpoint.get("unit")) else 0
     verdict = str(endpoint.get("verdict"))
     return {
-        "name": str(endpoint.get("label") or _question(name)),
+        "name": _label(name, endpoint),
         "size": words.interval(endpoint, scale),
         "unit": _unit(endpoint),
         "tolerance": words.number(endpoint.get("tolerance"), power=scale),
@@ -56,7 +45,7 @@ def _test(name: str, test: Mapping[str, Any]) -> dict[str, str]:
     if _rejected(test.get("adjusted")):
         answer = f"no: {test['worst']}" if test.get("worst") else "no"
     return {
-        "name": _question(name),
+        "name": _label(name, test),
         "n": words.count(test.get("n")),
         "p": words.p_value(test.get("adjusted")),
         "answer": answer,
@@ -65,7 +54,7 @@ def _test(name: str, test: Mapping[str, Any]) -> dict[str, str]:
 
 def _joint(name: str, score: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "name": _question(name),
+        "name": _label(name, score),
         "size": words.interval(score),
         "floor": words.number(score.get("floor")),
         "regret": words.interval(mapping(score.get("regret"))),
@@ -73,8 +62,9 @@ def _joint(name: str, score: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _question(name: str) -> str:
-    return QUESTIONS.get(name, name.replace("_", " "))
+def _label(name: str, entry: Mapping[str, Any]) -> str:
+    """What the run calls it; older runs have names only."""
+    return str(entry.get("label") or name.replace("_", " "))
 
 
 def _unit(entry: Mapping[str, Any]) -> Any:
