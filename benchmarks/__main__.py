@@ -1,8 +1,7 @@
 """`make benchmarks`: each engine and named peers on the same work in one process;
 prints ratios, writes JSON and figures.
 
-    python -m benchmarks                  every part; or some: bayesian_networks gaussian_processes
-                                          chains mcmc
+    python -m benchmarks                  every part; or some of them by name
     python -m benchmarks --write          also into docs/benchmarks.md
 
 CPU seconds a unit on one thread, after compilation, best of some rounds. The peers do the same job:
@@ -14,6 +13,7 @@ Each part writes runs/benchmarks/PART.json and PART.png when it is done.
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import sys
@@ -28,12 +28,21 @@ from typing import Any
 os.environ |= {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "PJRT_NPROC": "1"}
 
 TIE = 1.3  # ratios that a loaded machine makes of nothing
-PARTS = {
-    "bayesian_networks": "a row of evidence",
-    "gaussian_processes": "a data set",
-    "chains": "a sequence",
-    "mcmc": "an effective draw",
-}
+
+
+def parts() -> dict[str, str]:
+    """Name -> the unit of its times: files of this folder that say a `UNIT` as a literal, read
+    without running them.
+    """
+    units = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "UNIT":
+                units[path.stem] = ast.literal_eval(statement.value)
+    return units
+
+
+PARTS = parts()
 
 
 def main() -> int:

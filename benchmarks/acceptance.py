@@ -33,7 +33,7 @@ from veribayes.predictive import Array
 from veribayes.run import results
 from veribayes.tree import Branch, Simulation
 from veribayes.validation import calibration, decision, draws, questions
-from veribayes.validation.latents import TOLERANCE, leaked_mass
+from veribayes.validation.latents import TOLERANCE, leaked_mass, probability_kl
 
 SEED = 3_000  # of the pools: no run that is shown anywhere uses it
 FINITE = (10, 100, 1000)  # draws of the exact predictive, as users bring them
@@ -47,7 +47,7 @@ class Study:
         runs: of each kind.
         exact: data sets in a run of an exact candidate.
         defect: data sets in a run of a planted defect that the primary endpoint must see.
-        secondary: the same for `joint_kl` and `leaked_mass`: as many as `verify` asks.
+        secondary: the same for endpoints beside the primary one: as many as `verify` asks.
         pool: data sets from which the runs are drawn, with replacement.
     """
 
@@ -63,7 +63,7 @@ class Row:
     """How often a candidate got the verdict that it must get.
 
     Attributes:
-        endpoint: the primary metric, `joint_kl` or `leaked_mass`.
+        endpoint: the primary metric, or the endpoint beside it that must see the defect.
         wanted: the verdict.
         effect: mean over the pool in units of the tolerance; infinite for an infinite divergence.
         hits, runs: runs with the wanted verdict, and all of them.
@@ -298,12 +298,31 @@ def joint_divergences(task: Task, engine: Any, datasets: int) -> tuple[Array, fl
     return np.concatenate(parts), task.tolerance.kl, 0.0
 
 
+def latent_divergences(task: Task, engine: Any, datasets: int) -> tuple[Array, float, float]:
+    """Each data set's mean KL between the posteriors of finite latents, as the endpoint does."""
+    endpoint = registry.load("endpoint", "latent_kl")
+    parts, error, tolerance = [], 0.0, endpoint.tolerance(None)
+    for simulation, truth in references(task, datasets):
+        said = engine(task, simulation.data, seed=SEED).posterior
+        values = [
+            probability_kl(exact["probs"], said[name]["probs"])
+            for name, exact in truth.posterior.items()
+        ]
+        parts.append(decision.cluster_means(np.concatenate(values, axis=-1)))
+        error = max(error, truth.certificate.error_bound)
+    return np.concatenate(parts), tolerance, error
+
+
 def _shards(task: Task, datasets: int) -> Iterable[range]:
     size = task.design.shard
     return (range(start, min(start + size, datasets)) for start in range(0, datasets, size))
 
 
-SECONDARY = {"joint_kl": joint_divergences, "leaked_mass": leaked}
+SECONDARY = {
+    "joint_kl": joint_divergences,
+    "leaked_mass": leaked,
+    "latent_kl": latent_divergences,
+}
 
 
 def shown(row: Row) -> dict[str, str]:

@@ -23,6 +23,8 @@ from veribayes.models.bayesian_network import BayesianNetwork
 from veribayes.models.readers.bif import read_bif
 from veribayes.tree import IntArray
 
+UNIT = "a row of evidence"
+
 SECONDS = 1.0  # a peer gets as many rows as it answers in about this time, at least three
 SMALL = ("asia", "child", "alarm", "insurance", "hailfinder", "win95pts", "hepar2")
 LARGE = ("andes", "pigs", "water", "mildew", "barley", "pathfinder", "diabetes", "munin1", "link")

@@ -21,6 +21,8 @@ from veribayes.models._task import Design, Task
 from veribayes.models.mtd import MTD
 from veribayes.tree import Branch, Data
 
+UNIT = "a sequence"
+
 GRIDS = (
     (2, 1024, 1e-12, 100, 1.0),
     (3, 1024, 1e-6, 8, 10.0),

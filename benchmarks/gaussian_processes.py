@@ -23,6 +23,8 @@ from veribayes.models.gaussian_process._kernels import RBF
 from veribayes.predictive import Array
 from veribayes.tree import Data
 
+UNIT = "a data set"
+
 LENGTHSCALE, NOISE_SD, QUERIES = 0.8, 0.2, 8
 PREFIXES = 128
 SINGLE = ((32, 512), (128, 128), (512, 16))  # points, data sets

@@ -31,6 +31,8 @@ from veribayes.models._task import Design, Task
 from veribayes.models.mtd import MTD
 from veribayes.predictive import Array
 
+UNIT = "an effective draw"
+
 TASK = Task(
     "mtd-q5-m3", MTD(5, 3, matrix_seed=0), Design((64,)), "simplex_quadrature", "lag_counts"
 )

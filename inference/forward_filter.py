@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
-import numpy as np
-
 from veribayes.inference._engine import certify, require_served
 from veribayes.inference._hmm import forward, latents
 from veribayes.models._task import Task
@@ -39,10 +37,11 @@ class ForwardFilter:
         require_served(self, task, data)
         model = cast(HMM, task.model)
         known = forward(self, model, data, int(data.positions.max(initial=0)))
-        belief = np.exp(known.ahead[:, data.positions])[:, :, None]
+        belief = known.ahead[:, data.positions][:, :, None]
         answer = model.emitted(belief, model.tables_of(data).emission)
         posterior = latents(model, data, known) if self.latents else {}
-        certificate = certify(self.method, known.bound, in_logarithms=known.in_logarithms)
+        share = known.again.size / max(len(data.index), 1)
+        certificate = certify(self.method, known.bound, in_logarithms=share)
         return Branch(answer, certificate, posterior)
 
 

@@ -37,7 +37,7 @@ class FilteredAsSmoothed:
         datasets, times = data.arrays["y"].shape
         probs = np.full((datasets, data.positions.size, times, model.states), np.nan)
         for k, length in enumerate(data.positions.tolist()):
-            probs[:, k, :length] = np.exp(known.filtered[:, :length])
+            probs[:, k, :length] = known.filtered[:, :length]
         return replace(branch, posterior={"state": with_moments(probs)})
 
 

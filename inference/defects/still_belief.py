@@ -7,8 +7,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
-import numpy as np
-
 from veribayes.inference._engine import require_served
 from veribayes.inference._hmm import forward
 from veribayes.inference._wrapped import spoiled
@@ -32,10 +30,10 @@ class StillBelief:
         model = cast(HMM, task.model)
         branch = ForwardFilter(latents=False)(task, data, seed=seed)
         known = forward(self, model, data, int(data.positions.max(initial=0)))
-        belief = np.exp(known.ahead[:, data.positions])
+        belief = known.ahead[:, data.positions]
         for k, length in enumerate(data.positions.tolist()):
             if length:
-                belief[:, k] = np.exp(known.filtered[:, length - 1])
+                belief[:, k] = known.filtered[:, length - 1]
         answer = model.emitted(belief[:, :, None], model.tables_of(data).emission)
         return spoiled(branch, answer)
 

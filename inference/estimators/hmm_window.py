@@ -56,7 +56,7 @@ class HmmWindow:
             arrays = {**data.arrays, "y": data.arrays["y"][:, first:n]}
             window = replace(data, arrays=arrays, positions=np.array([n - first]))
             known = forward(self, model, window, n - first, own)
-            belief = np.exp(known.ahead[:, -1])[:, None, None]
+            belief = known.ahead[:, -1][:, None, None]
             laws.append(model.emitted(belief, tables.emission)[:, 0])
             bound = max(bound, known.bound)
         return Branch(stack(laws, axis=1), certify(self.method, bound))

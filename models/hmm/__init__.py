@@ -149,7 +149,11 @@ class HMM(Model):
             emission: (dataset or 1, state, symbol).
         """
         if self.symbols:
-            return Categorical(np.einsum("bpqs,bsk->bpqk", belief, _over(emission, len(belief))))
+            datasets, positions, queries, states = belief.shape
+            # one product of matrices where all data sets have the same table
+            rows = belief.reshape(datasets if len(emission) > 1 else 1, -1, states)
+            probs = rows @ emission
+            return Categorical(probs.reshape(datasets, positions, queries, self.symbols))
         mean = np.broadcast_to(np.array(self.means), belief.shape)
         sd = np.broadcast_to(np.array(self.sds), belief.shape)
         return NormalMixture(belief, mean, sd)

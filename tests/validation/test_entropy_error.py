@@ -1,4 +1,4 @@
-"""The error of the entropy: zero for any relabelling, and the size of a temperature's effect."""
+"""The error of the entropy: nothing for any relabelling, and the size of a temperature's effect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def score(candidate: list[float], reference: list[float]) -> float:
 @pytest.mark.parametrize("order", [(1, 2, 0), (2, 1, 0), (0, 2, 1)])
 def test_a_relabelling_is_not_seen(order: tuple[int, ...]) -> None:
     probs = [0.7, 0.2, 0.1]
-    assert score([probs[k] for k in order], probs) == 0.0
+    assert score([probs[k] for k in order], probs) < 1e-15  # roundings of a sum in another order
 
 
 def test_values() -> None:

@@ -19,7 +19,7 @@ from veribayes.predictive import Array
 from veribayes.tree import Posterior
 from veribayes.validation.probes._probe import Probe, Subject, summary
 
-# of the mean eigenvalue of the features: keeps the map finite, and small beside what it explains
+# of the mean eigenvalue of the features: keeps the map finite, and explains nothing away
 RIDGE = 1e-5
 
 
@@ -85,9 +85,10 @@ def unexplained(stream: Array, beliefs: Array) -> Array:
         beliefs: (dataset, position, value).
     """
     half = len(stream) // 2
-    mean, scale = stream[:half].mean((0, 1)), stream[:half].std((0, 1)) + 1e-12
-    features = (stream - mean) / scale
-    centre = beliefs[:half].mean(0)  # what the context size alone says
+    # both without what the context size alone says
+    away = stream - stream[:half].mean(0)
+    features = away / (away[:half].std((0, 1)) + 1e-12)
+    centre = beliefs[:half].mean(0)
     fitted = _ridge(features[:half], beliefs[:half] - centre)
     errors = beliefs[half:] - centre - features[half:] @ fitted
     spread = ((beliefs[half:] - centre) ** 2).sum((1, 2)).mean()
@@ -106,9 +107,9 @@ def _ridge(features: Array, targets: Array) -> Array:
 PART = Probe(
     name="belief_state",
     label="beliefs that its residual stream holds",
-    about="Share of the variance of the exact belief that no linear map of the residual stream "
-    "explains, on data sets that the map has not seen; 1 is nothing explained. Shuffled: the same "
-    "with the beliefs of other data sets.",
+    about="Share of the variance of the exact belief at each context size that no linear map of "
+    "the residual stream explains, on data sets that the map has not seen; 1 is nothing explained. "
+    "Shuffled: the same with the beliefs of other data sets.",
     ask=_ask,
     place=60,
     rows=_rows,
