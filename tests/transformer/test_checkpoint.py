@@ -220,9 +220,13 @@ def test_shipped_checkpoints(name: str) -> None:
         f"full{plus}{variant}",
     )
     assert folder is not None
-    assert sorted(p.name for p in folder.iterdir()) == [CARD, WEIGHTS]
-    assert (folder / WEIGHTS).stat().st_size < 3 * MEBIBYTE
     network, card = load(folder, task)
+    further = [entry["seed"] for entry in card.seeds]
+    files = {CARD, WEIGHTS, *(f"seed-{seed}.safetensors" for seed in further)}
+    assert {p.name for p in folder.iterdir()} == files
+    assert sum(p.stat().st_size for p in folder.iterdir()) < 3 * MEBIBYTE
+    for seed in further:
+        assert load(folder, task, seed)[1].seed == seed
     assert card.command.startswith(f"veribayes train {of} --preset {preset}")
     assert {k: card.recipe[k] for k in task.training[preset]} == task.training[preset]
     assert card.parameters == sum(p.numel() for p in network.parameters()) <= 700_000
