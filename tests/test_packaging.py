@@ -189,7 +189,7 @@ def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[st
         for name in imports_of(TOP / folder)
     }
     local = {path.stem.lower() for folder in folders for path in (TOP / folder).glob("*.py")}
-    assert wanted - declared(*extras) - APART - local - {"tests"} == set()
+    assert wanted - declared(*extras) - APART - local - {"tests", "examples"} == set()
 
 
 def test_what_opens_a_run_is_declared() -> None:

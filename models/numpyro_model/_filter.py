@@ -11,9 +11,8 @@ doi:10.1109/5.18626.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
-
-from numpyro.primitives import Messenger
 
 from veribayes.models.numpyro_model._entries import Kind, law_at, log_densities
 
@@ -58,21 +57,33 @@ class Recursion(NamedTuple):
     off: Any
 
 
-class Filter(Messenger):
-    """Runs a `scan` with a discrete latent by the forward recursion."""
+def filtered(chain: Chain) -> Any:
+    """A handler that runs a `scan` with a discrete latent by the forward recursion; what it found
+    is its `found`, a `Recursion`, or None where there was no `scan`.
+    """
+    return _handler()(chain)
 
-    def __init__(self, chain: Chain) -> None:
-        self.chain = chain
-        self.found: Recursion | None = None
-        super().__init__(None)
 
-    def process_message(self, msg: Any) -> None:
-        if msg["type"] != "control_flow":
-            return
-        step, start, inputs, length, _ = msg["args"]
-        self.found, last, outputs = _forward(self.chain, step, start, inputs)
-        nothing = _no_sites()
-        msg["value"] = ((length, None, last), (nothing, outputs))
+@cache
+def _handler() -> Any:
+    """The class of the handler, made when it is first needed: importing NumPyro takes seconds."""
+    from numpyro.primitives import Messenger
+
+    class Filter(Messenger):
+        def __init__(self, chain: Chain) -> None:
+            self.chain = chain
+            self.found: Recursion | None = None
+            super().__init__(None)
+
+        def process_message(self, msg: Any) -> None:
+            if msg["type"] != "control_flow":
+                return
+            step, start, inputs, length, _ = msg["args"]
+            self.found, last, outputs = _forward(self.chain, step, start, inputs)
+            nothing = _no_sites()
+            msg["value"] = ((length, None, last), (nothing, outputs))
+
+    return Filter
 
 
 def _forward(chain: Chain, step: Any, start: Any, inputs: Any) -> tuple[Recursion, Any, Any]:

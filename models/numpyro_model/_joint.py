@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from veribayes.models.numpyro_model._entries import Kind, Law, law_at, log_densities, log_seen
-from veribayes.models.numpyro_model._filter import Chain, Filter, Recursion
+from veribayes.models.numpyro_model._filter import Chain, Recursion, filtered
 from veribayes.models.numpyro_model._outline import Outline
 from veribayes.models.numpyro_model._program import Program
 
@@ -235,7 +235,7 @@ class Joint:
         with handlers.block():  # a sampler outside has its own trace
             if seen is None or not self.outline.chained:
                 return handlers.trace(fixed).get_trace(**self.program.data), None
-            recursion = Filter(self._chain(as_arrays, seen))
+            recursion = filtered(self._chain(as_arrays, seen))
             with handlers.trace() as sites, recursion:
                 fixed(**self.program.data)
         return sites, recursion.found

@@ -124,7 +124,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({**TASK, "name": "../up"}, "a task name"),
     ({**TASK, "name": 3}, "text for 'name'"),
     ({**TASK, "name": "x" * 65}, "a task name"),
-    ({**TASK, "model": {"kind": "hmm"}}, "kind of the model"),
+    ({**TASK, "model": {"kind": "horoscope"}}, "kind of the model"),
     ({**TASK, "model": {"q": 3}}, "kind of the model"),
     ({**TASK, "model": {"kind": "mtd", "q": 3, "m": 2, "seed": 0}}, "known keys"),
     ({**TASK, "design": {"positions": [4, 4]}}, "increasing positions"),

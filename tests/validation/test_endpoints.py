@@ -190,4 +190,4 @@ def test_checks_were_called_tests_and_both_words_mean_them() -> None:
 def test_a_probe_of_another_distribution_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "usable", lambda kind: ["looks"])
     subject: Any = SimpleNamespace(seed=7)
-    assert probes._answers(subject) == {"looks": {"seed": 7}}
+    assert probes._answers(subject) == {"looks": {"seed": 7}, "shown": []}
