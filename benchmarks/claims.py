@@ -1,7 +1,8 @@
-"""Put the ledger of `veribayes claims` into docs/claims.md.
+"""Put the ledger of `veribayes claims` into docs/claims.md, or into the page of a family.
 
-Run: python -m benchmarks.claims [FOLDER], after `veribayes claims` (default runs/claims) or
-`veribayes claims --full` (runs/claims-full).
+Run: python -m benchmarks.claims [FOLDER [DOCUMENT]], after `veribayes claims` (default runs/claims)
+or `veribayes claims --full` (runs/claims-full). DOCUMENT is a page of docs with the mark of the
+form, `quick` or `full`.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ def rows(ledger: Mapping[str, Any]) -> list[dict[str, str]]:
 def main(arguments: Sequence[str]) -> int:
     """Write the table of a folder's ledger under the mark of its form."""
     folder = Path(arguments[0]) if arguments else FOLDER
+    document = arguments[1] if len(arguments) > 1 else "claims.md"
     ledger = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
     text = f"{_documents.table(rows(ledger))}\n\n{pages.summary(ledger)}"
-    print(f"written: {_documents.put('claims.md', ledger['form'], text)}")
+    print(f"written: {_documents.put(document, ledger['form'], text)}")
     return 0
 
 
