@@ -184,12 +184,14 @@ def band(values: Array, *, seed: int = 0) -> tuple[Array, Array, Array]:
 
     Returns:
         estimate, low, high, (*column,). A column with an infinite value has estimate and high
-        infinite and low NaN; one with fewer than ten data sets has NaN limits.
-        Neither loosens the others.
+        infinite and low NaN; one with fewer than ten data sets has NaN limits; one that holds
+        nothing but the rounding of the others' numbers has its mean. None loosens the others.
     """
     usable = _usable(values)
     infinite = np.isposinf(values).any(0)
-    columns = studentised(np.where(usable, values, 0.0), seed=seed)
+    known = np.where(usable, values, 0.0)
+    sizes = np.abs(_mean(known))
+    columns = studentised(known, seed=seed, size=sizes.max(initial=0.0))
     steep = np.where(usable, np.abs(columns.t), 0.0)
     largest = order(steep.max(-1, keepdims=True), LEVEL)
     critical = np.broadcast_to(largest, columns.mean.shape)
@@ -201,10 +203,14 @@ def band(values: Array, *, seed: int = 0) -> tuple[Array, Array, Array]:
     return estimate, low, high
 
 
-def studentised(values: Array, *, seed: int) -> Studentised:
+def studentised(values: Array, *, seed: int, size: float | None = None) -> Studentised:
     """Bootstrap-t of each column's mean; values (dataset, *column), finite or NaN.
 
     All columns share the resamples, so their joint distribution is kept.
+
+    Args:
+        size: of numbers in the same unit, where columns are compared with each other: a column
+            that holds nothing but the rounding of such numbers is constant. Else its own mean.
     """
     if values.shape[0] < 2:
         raise InputError("at least two data sets", f"{values.shape[0]}")
@@ -215,7 +221,8 @@ def studentised(values: Array, *, seed: int) -> Studentised:
     mean = total / np.maximum(clusters, 1)
     smallest = np.where(present, flat, np.inf).min(0)
     lift = _lift(mean, smallest)
-    centred = _rounded_off(np.where(present, flat, mean) - mean, mean)
+    deviations = np.where(present, flat, mean) - mean
+    centred = _rounded_off(deviations, mean if size is None else np.maximum(size, np.abs(mean)))
     moments = np.concatenate([present, centred, centred**2], -1)
     count, first, second = np.split(resampled(moments, seed), 3, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):

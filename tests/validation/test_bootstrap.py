@@ -447,3 +447,15 @@ def test_a_constant_column_beside_a_very_rare_one_has_its_value_for_an_interval(
         estimate, low, high = bootstrap.band(np.stack([np.full(40, value), rare], -1))
         assert [low[0], high[0]] == pytest.approx([value, value], abs=1e-15)
         assert low[1] <= estimate[1] <= high[1]
+
+
+def test_columns_of_rounding_do_not_widen_a_band() -> None:
+    rng = np.random.default_rng(0)
+    real = rng.lognormal(-4, 1, (200, 2))
+    for scale in (1e-17, 1e-16):
+        rounding = scale * rng.standard_normal((200, 3))
+        alone = bootstrap.band(real)
+        beside = bootstrap.band(np.concatenate([rounding, real], 1))
+        for one, other in zip(alone, beside, strict=True):
+            assert other[3:] == pytest.approx(one, rel=1e-12)
+            assert np.abs(other[:3]).max() < 1e-15

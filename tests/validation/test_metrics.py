@@ -325,3 +325,20 @@ def test_confidence_and_hit_are_those_of_the_most_probable_category() -> None:
     )
     assert metric("confidence").score(law, law, outcome).ravel() == pytest.approx([0.7, 0.5])
     assert metric("hit").score(law, law, outcome).ravel().tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("share", [1 / 2, 1 / 3])
+def test_the_last_bit_of_a_probability_decides_nothing(share: float) -> None:
+    size = 4000
+    number = round(1 / share)
+    exact = np.zeros((size, 1, 1, 4))
+    exact[..., :number] = share
+    rounded = exact.copy()
+    rounded[..., 0] = np.nextafter(share, 0)
+    outcome = np.ones((size, 1, 1))
+    for name in ("hit", "hpd"):
+        laws = (Categorical(probs) for probs in (exact, rounded))
+        one, other = (metric(name).score(law, law, outcome) for law in laws)
+        assert one == pytest.approx(other, abs=1e-9)
+        wanted = share if name == "hit" else 0.5  # one of the equal ones is named; u is uniform
+        assert one.mean() == pytest.approx(wanted, abs=4 / np.sqrt(size))

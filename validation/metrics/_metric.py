@@ -23,6 +23,7 @@ Kernel = Callable[..., Array]
 BLOCK = (
     1 << 18
 )  # elements of one temporary array: 2 MiB, so that a kernel's few temporaries stay in cache
+TIED = 1e-9  # relative: probabilities and densities that differ by less are equal but for rounding
 
 
 @dataclass(frozen=True, eq=False)

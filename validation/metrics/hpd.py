@@ -21,7 +21,7 @@ from veribayes.predictive import (
     Predictive,
 )
 from veribayes.validation.metrics._cells import log
-from veribayes.validation.metrics._metric import Kernel, Metric
+from veribayes.validation.metrics._metric import TIED, Kernel, Metric
 from veribayes.validation.metrics._quadrature import grid, log_density
 
 BISECTIONS = 30
@@ -32,8 +32,9 @@ NEAR = np.outer([-1, 1], np.geomspace(1e-4, 0.3, 8)).ravel()
 def _categories(candidate: Categorical, reference: Predictive, outcome: Array, v: Array) -> Array:
     del reference  # the outcome is the judge
     category = outcome.astype(np.int64)[:, None]
-    own = np.take_along_axis(candidate.probs, category, -1)
-    return _above(candidate.probs, candidate.probs, own, v)
+    level = candidate.log_masses
+    own = np.take_along_axis(level, category, -1)
+    return _above(level, candidate.probs, own, v)
 
 
 def _normal(candidate: Normal, reference: Predictive, outcome: Array, v: Array) -> Array:
@@ -99,10 +100,15 @@ def _above_in_tails(candidate: Bins, own: Array) -> Array:
     return np.asarray((tails * inside).sum(-1))
 
 
-def _above(density: Array, mass: Array, own: Array, v: Array) -> Array:
-    """Mass at a higher density than the outcome's, and a share v of the mass at the same."""
-    higher = density > own
-    same = density == own
+def _above(level: Array, mass: Array, own: Array, v: Array) -> Array:
+    """Mass at a higher density than the outcome's, and a share v of the mass at the same.
+
+    Args:
+        level, own: logarithms of densities, which are the same where they differ by no more than
+            rounding.
+    """
+    same = np.isclose(level, own, rtol=0.0, atol=TIED)
+    higher = (level > own) & ~same
     above = (mass * higher).sum(-1)
     return np.asarray(above + v * (mass * same).sum(-1))
 
