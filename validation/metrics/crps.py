@@ -7,7 +7,7 @@ Owen's T function in the half-normal tails. Draws that were asked for twice are 
 of (F1 - G)(F2 - G): unbiased if the two answers are independent, whatever happens inside one, and
 the plain divergence if they are equal. One answer alone has the fair estimator (pairs of different
 draws only), which assumes that draws are independent. Both may be negative. Quantiles are read as
-their form says: linear between levels, an atom at either end. Mixtures of more than 64 components
+their form says: linear between levels, an atom at either end. Mixtures of more than 160 components
 are integrated numerically.
 """
 
@@ -27,14 +27,15 @@ from veribayes.predictive import (
     Quantiles,
 )
 from veribayes.validation.metrics._cells import probs
-from veribayes.validation.metrics._metric import Metric, normal_density
-from veribayes.validation.metrics._quadrature import DENSITIES, integrate
+from veribayes.validation.metrics._metric import Metric, normal_density, slices
+from veribayes.validation.metrics._quadrature import DENSITIES, distribution, integrate
 from veribayes.validation.metrics.kl_density import components
 
-MANY = 64  # components from which quadrature at some 400 points is cheaper than all pairs
+MANY = 160  # components from which quadrature at some 400 points is cheaper than all pairs
 # bin width / sd under which the midpoint rule is exact to 1e-15 sd, and a difference of integrals
 # is not
 NARROW = 1e-3
+BLOCK = 1 << 16  # pairs held at once
 HALF_NORMAL_MEAN = float(np.sqrt(2 / np.pi))
 
 
@@ -101,10 +102,16 @@ def _absolute(d: Array, s: Array) -> Array:
 
 def _pairs(one: Normal | NormalMixture, other: Normal | NormalMixture) -> Array:
     """E|X - Y| of two independent mixtures."""
-    u, m, s = (part[:, :, None] for part in components(one))
-    v, n, t = (part[:, None, :] for part in components(other))
-    distance = _absolute(m - n, np.hypot(s, t))
-    return np.asarray((u * v * distance).sum((-2, -1)))
+    left = components(one)
+    right = components(other)
+    pairs = left[0].shape[-1] * right[0].shape[-1]
+    result = np.empty(len(left[0]))
+    for rows in slices(len(result), max(1, BLOCK // pairs)):
+        u, m, s = (part[rows, :, None] for part in left)
+        v, n, t = (part[rows, None, :] for part in right)
+        distance = _absolute(m - n, np.hypot(s, t))
+        result[rows] = (u * v * distance).sum((-2, -1))
+    return result
 
 
 def _spread(law: Normal | NormalMixture) -> Array:
@@ -113,15 +120,12 @@ def _spread(law: Normal | NormalMixture) -> Array:
         return 2 * law.sd / np.sqrt(np.pi)
     if law.mean.shape[-1] <= MANY:
         return _pairs(law, law)
-    return integrate(lambda below: 2 * below * (1 - below), [law], read=_cdf)
+    return integrate(lambda below: 2 * below * (1 - below), [law], read=distribution)
 
 
 def _integrated(candidate: Predictive, reference: Predictive) -> Array:
-    return integrate(lambda below, exact: (below - exact) ** 2, [candidate, reference], read=_cdf)
-
-
-def _cdf(law: Predictive, points: Array) -> Array:
-    return law.cdf(points)
+    laws = [candidate, reference]
+    return integrate(lambda below, exact: (below - exact) ** 2, laws, read=distribution)
 
 
 def fair_spread(draws: Array) -> Array:

@@ -23,7 +23,7 @@ from veribayes.predictive import (
 from veribayes.tree import IntArray
 from veribayes.validation.metrics._cells import probs
 from veribayes.validation.metrics._metric import Metric, normal_density
-from veribayes.validation.metrics._quadrature import grid
+from veribayes.validation.metrics._quadrature import grid, in_blocks
 from veribayes.validation.metrics.kl_density import components
 
 # a crossing wrong by 1e-9 of a gap between knots is wrong by 1e-18 in W1: the integrand is zero
@@ -36,8 +36,10 @@ REACH = np.array([0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0, 5.0, 9.0])
 def _kernel(candidate: Predictive, reference: Predictive) -> Array:
     knots = np.concatenate([_knots(candidate), grid([reference])], -1)
     points = np.sort(knots, -1)
-    gap = candidate.cdf(points) - reference.cdf(points)
-    difference = _primitive(candidate, points) - _primitive(reference, points)
+    gap, difference = (
+        one - other
+        for one, other in zip(_both(candidate, points), _both(reference, points), strict=True)
+    )
     pieces = np.abs(np.diff(difference))
     crosses = gap[:, :-1] * gap[:, 1:] < 0
     row, cell = np.nonzero(crosses)
@@ -82,18 +84,31 @@ def _knots(law: Predictive) -> Array:
     return np.tile(knots, (*law.shape, 1))
 
 
+def _both(law: Predictive, y: Array) -> tuple[Array, Array]:
+    """The distribution function and its integral up to y, (row, point) each."""
+    if isinstance(law, Bins | Quantiles):
+        return law.cdf(y), _primitive(law, y)
+    read = in_blocks(_normals_both, law, y)
+    return read[..., 0], read[..., 1]
+
+
 def _primitive(law: Predictive, y: Array) -> Array:
     """Integral of the distribution function up to y, (row, point)."""
     if isinstance(law, Bins):
         return _of_bins(law, y)
     if isinstance(law, Quantiles):
         return _of_quantiles(law, y)
+    return in_blocks(_normals_both, law, y)[..., 1]
+
+
+def _normals_both(law: Predictive, y: Array) -> Array:
+    """Distribution function and its integral of a normal or a mixture, (row, point, 2)."""
     assert isinstance(law, Normal | NormalMixture)
     weights, mean, sd = (part[:, None] for part in components(law))
     z = (y[..., None] - mean) / sd
-    density = normal_density(z)
-    terms = weights * sd * (z * ndtr(z) + density)
-    return np.asarray(terms.sum(-1))
+    below = ndtr(z)
+    ramps = sd * (z * below + normal_density(z))
+    return np.stack([(weights * below).sum(-1), (weights * ramps).sum(-1)], -1)
 
 
 def _of_quantiles(law: Quantiles, y: Array) -> Array:
