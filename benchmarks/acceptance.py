@@ -133,12 +133,13 @@ def kept(task: Task, study: Study, folder: Path) -> list[Row]:
 
 
 def affordable(task: Task, pool: int) -> int:
-    """A tenth of the pool where the exact predictive is a mixture:
-    each divergence is then an integral by quadrature.
+    """A tenth of the pool where the truth is dear: where the exact predictive is a mixture, each
+    divergence is an integral by quadrature; where a sampler makes it, each data set is sampled.
     """
     engine = registry.engine(task.reference)
     exact = engine(task, task.simulate(range(1), seed=SEED).data, seed=SEED)
-    return pool // 10 if exact.predictive.form == "mixture" else pool
+    dear = exact.predictive.form == "mixture" or exact.replicates is not None
+    return pool // 10 if dear else pool
 
 
 def measured(task: Task, study: Study) -> Iterator[Row]:

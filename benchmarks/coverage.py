@@ -8,7 +8,8 @@ of data sets. Runs of 200 and 1,000 data sets are then drawn from the pool, whos
 the tolerance is put at this mean, so that every `equivalent` and every `different` is false. Two
 laws that no network here has show where the procedure ends. A task's rows are kept in runs/coverage
 and read back while the sources and the networks are the same.
-Where the exact predictive is a mixture the pool is a tenth as large (`acceptance.affordable`).
+Where the truth is dear (a mixture, or sampled) the pool is a tenth as large
+(`acceptance.affordable`).
 """
 
 from __future__ import annotations

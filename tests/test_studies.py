@@ -38,11 +38,14 @@ def test_a_defect_is_judged_on_as_many_data_sets_as_a_run_asks(
     assert (row.clusters, row.share) == (clusters, 1.0)
 
 
-@pytest.mark.parametrize(("form", "pool"), [("mixture", 50), ("normal", 500)])
-def test_a_pool_is_a_tenth_where_divergences_are_integrals(
-    form: str, pool: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("form", "replicates", "pool"),
+    [("mixture", None, 50), ("normal", None, 500), ("categorical", (1, 2), 50)],
+)
+def test_a_pool_is_a_tenth_where_the_truth_is_dear(
+    form: str, replicates: object, pool: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    branch = SimpleNamespace(predictive=SimpleNamespace(form=form))
+    branch = SimpleNamespace(predictive=SimpleNamespace(form=form), replicates=replicates)
     monkeypatch.setattr(acceptance.registry, "engine", lambda name: lambda *data, seed: branch)
     task: Any = SimpleNamespace(
         reference="exact", simulate=lambda rows, seed: SimpleNamespace(data=None)
