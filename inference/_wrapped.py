@@ -14,7 +14,7 @@ import numpy as np
 
 from veribayes import registry
 from veribayes.errors import InputError
-from veribayes.inference._engine import Engine, name_of, require_served
+from veribayes.inference._engine import Engine, name_of, require_positive, require_served
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Categorical, Normal, NormalMixture, Predictive, stack
 from veribayes.tree import Branch, Data, IntArray
@@ -29,6 +29,19 @@ def inner(of: str | None, task: Task, data: Data, seed: int) -> Branch:
 def spoiled(branch: Branch, predictive: Predictive) -> Branch:
     """The branch with another predictive; what it said about latents no longer goes with it."""
     return replace(branch, predictive=predictive, posterior={}, replicates=None)
+
+
+def strength(task: Task, name: str, given: int | None, *, usual: int) -> int:
+    """How strongly a defect is planted: as asked for, else as the task's family says, else as
+    usual.
+    """
+    return given if given is not None else task.model.strengths.get(name, usual)
+
+
+def require_strength(engine: Engine, **given: int | None) -> None:
+    """Raise InputError where a strength that is asked for is not positive."""
+    asked = {name: value for name, value in given.items() if value is not None}
+    require_positive(engine, **asked)
 
 
 def reread(

@@ -82,11 +82,14 @@ class Model(ABC):
         kind: of the family: the name of its file, and `kind` in a task file.
         described: whether a file can describe a model of this family, which `from_spec` then reads.
         notes: what a reader of results has to know, one sentence each.
+        strengths: of generic defects by name, where the usual one is no defect in this family: a
+            process that forgets by itself loses nothing by a window of eight.
     """
 
     kind: ClassVar[str]
     described: ClassVar[bool] = True
     notes: tuple[str, ...] = ()
+    strengths: ClassVar[Mapping[str, int]] = {}
 
     # -- what a family must say --------------------------------------------------------------------
 

@@ -59,6 +59,7 @@ class ContextSwitch(Model):
     cue_probability: float = 0.5
     cue: str = OBSERVED
     kind: ClassVar[str] = "context_switch"
+    strengths: ClassVar[Mapping[str, int]] = {"forgets_context": 4, "narrow": 8}
 
     def __post_init__(self) -> None:
         put = object.__setattr__

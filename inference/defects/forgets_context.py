@@ -7,8 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from veribayes.inference._engine import require_positive
-from veribayes.inference._wrapped import reread
+from veribayes.inference._wrapped import require_strength, reread, strength
 from veribayes.models._task import Task
 from veribayes.tree import Branch, Data, IntArray
 from veribayes.tree.method import Method
@@ -20,24 +19,27 @@ class ForgetsContext:
 
     Attributes:
         of: the engine to spoil; None: the task's second route.
-        keep: length of the window; shorter contexts are read whole.
+        keep: length of the window; shorter contexts are read whole. None: what the family says
+            (`Model.strengths`), else eight.
     """
 
     of: str | None = None
-    keep: int = 8
+    keep: int | None = None
     method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("list",)
 
     def __post_init__(self) -> None:
-        require_positive(self, keep=self.keep)
+        require_strength(self, keep=self.keep)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        return reread(self, self.of, task, data, seed, self._kept)
+        keep = strength(task, "forgets_context", self.keep, usual=8)
 
-    def _kept(self, n: int) -> IntArray:
-        return np.arange(max(n - self.keep, 0), n)
+        def kept(n: int) -> IntArray:
+            return np.arange(max(n - keep, 0), n)
+
+        return reread(self, self.of, task, data, seed, kept)
 
 
 PART = ForgetsContext

@@ -9,8 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from veribayes.inference._engine import require_positive
-from veribayes.inference._wrapped import reread
+from veribayes.inference._wrapped import require_strength, reread, strength
 from veribayes.models._task import Task
 from veribayes.tree import Branch, Data, IntArray
 from veribayes.tree.method import Method
@@ -23,24 +22,27 @@ class Narrow:
 
     Attributes:
         of: the engine to spoil; None: the task's second route.
-        times: how often each observation counts.
+        times: how often each observation counts. None: what the family says (`Model.strengths`),
+            else four.
     """
 
     of: str | None = None
-    times: int = 4
+    times: int | None = None
     method: ClassVar[Method] = Method.DEFECT
     seen_by: ClassVar[str] = "kl"
     families: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("set",)
 
     def __post_init__(self) -> None:
-        require_positive(self, times=self.times)
+        require_strength(self, times=self.times)
 
     def __call__(self, task: Task, data: Data, *, seed: int) -> Branch:
-        return reread(self, self.of, task, data, seed, self._repeated)
+        times = strength(task, "narrow", self.times, usual=4)
 
-    def _repeated(self, n: int) -> IntArray:
-        return np.repeat(np.arange(n), self.times)
+        def repeated(n: int) -> IntArray:
+            return np.repeat(np.arange(n), times)
+
+        return reread(self, self.of, task, data, seed, repeated)
 
 
 PART = Narrow

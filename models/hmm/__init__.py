@@ -92,6 +92,7 @@ class HMM(Model):
     means: Any = None
     sds: Any = None
     kind: ClassVar[str] = "hmm"
+    strengths: ClassVar[Mapping[str, int]] = {"forgets_context": 1}
 
     def __post_init__(self) -> None:
         put = object.__setattr__

@@ -133,6 +133,31 @@ def test_every_defect_is_meant_for_some_task_and_others_are_refused() -> None:
                 spoilt(defect, name)
 
 
+@pytest.mark.parametrize(
+    ("name", "defect"),
+    [
+        ("hmm-3x4", "forgets_context"),
+        ("hmm-gaussian-3", "forgets_context"),
+        ("hmm-header-5x8", "forgets_context"),
+        ("context-switch", "forgets_context"),
+        ("context-switch-hidden", "forgets_context"),
+        ("context-switch-hidden", "narrow"),
+    ],
+)
+def test_a_family_says_how_strong_a_defect_must_be(name: str, defect: str) -> None:
+    task = load_task(name)
+    simulation = task.simulate(range(100), seed=5)
+    truth, other = (
+        registry.engine(engine)(task, simulation.data, seed=5)
+        for engine in (task.reference, defect)
+    )
+    scores = registry.load("metric", "kl").score(
+        other.predictive, truth.predictive, simulation.outcome
+    )
+    assert task.tolerance is not None
+    assert np.nanmean(scores) > 2 * task.tolerance.kl
+
+
 def test_contexts_are_read_as_stated() -> None:
     """A defect that changes nothing at some position says exactly what the engine says there."""
     _, _, exact = prepared("bn-general5")
