@@ -233,7 +233,7 @@ def verify(
 
     Args:
         what: anything `task` understands.
-        candidate: a callable (context, query) -> one of the six predictive forms, a torch module,
+        candidate: a callable (context, query) -> one of the seven predictive forms, a torch module,
             an engine, recorded predictions (a DataTree or its file), or the name of a checkpoint or
             engine; None is the task's own checkpoint.
         datasets: independent data sets; they are the unit of replication. A verdict `equivalent`

@@ -32,6 +32,7 @@ NAMES = {
     "half_chi_square": "½χ²",
     "quantile_score": "quantile divergence",
     "crps": "CRPS",
+    "squared_error": "squared error",
 }
 UNSTABLE = ("no_stable_limit", "below_zero", "more_draws")  # findings that the table cannot show
 

@@ -4,7 +4,8 @@ at each context length and overall.
 Here the candidate and the predictors are asked about data sets, and the predictors' free numbers
 are fitted; what follows from their divergences, and how, is said by `validation/identification.py`.
 Nearness is the mean divergence of the predictor from the candidate: KL(predictor || candidate) for
-a candidate with a density, the quantile divergence at their levels for quantiles, as in `verify`.
+a candidate with a density, the quantile divergence at their levels for quantiles, the squared error
+of the mean for points, as in `verify`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from veribayes import registry
 from veribayes.candidates import Candidate
 from veribayes.errors import InputError
 from veribayes.models._task import Task
-from veribayes.predictive import Array, Predictive, Quantiles
+from veribayes.predictive import Array, Point, Predictive, Quantiles
 from veribayes.run import pipeline, predictors, results
 from veribayes.run.predictors import Predictor
 from veribayes.validation import decision, lengths, nearness
@@ -147,7 +148,8 @@ def _distances(
 
 def _frozen(task: Task, answer: Predictive, seed: int) -> Task:
     """The task with a tolerance at the levels of quantiles, by its rule where none was given."""
-    return pipeline.frozen_tolerance(task, pipeline.Options(seed=seed), _levels(answer))
+    options = pipeline.Options(seed=seed)
+    return pipeline.frozen_tolerance(task, options, _levels(answer), form=answer.form)
 
 
 def _endpoint(task: Task, answer: Predictive) -> results.Endpoint:
@@ -172,8 +174,10 @@ def _levels(answer: Predictive) -> tuple[float, ...] | None:
 
 def _in_form_of(answer: Predictive, law: Predictive) -> Predictive:
     """What another predictor says in the form in which it is compared: its quantiles where the
-    candidate gives those.
+    candidate gives those, its mean where that is a point.
     """
+    if isinstance(answer, Point):
+        return Point(law.expectation())
     if not isinstance(answer, Quantiles):
         return law
     return pipeline.quantiles(law, answer.levels.tolist())
