@@ -135,7 +135,7 @@ def _ends(law: Predictive, levels: Array) -> Array:
 
 def _mean_line(axes: Axes, mean: float, line: Line) -> None:
     """A mean alone: a line across, for there is no density."""
-    axes.axvline(mean, color=line.colour, linewidth=line.width, label=f"{line.label}: its mean")
+    axes.axvline(mean, color=line.colour, linewidth=line.width, label=f"{line.label}'s mean")
 
 
 def _outcome(axes: Axes, case: Case, height: float, marker: str) -> None:

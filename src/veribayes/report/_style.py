@@ -80,6 +80,7 @@ STYLE = {
 LEGEND_ORDER = (
     "exact",
     "candidate",
+    "candidate's mean",
     "prior only",
     "what happened",
     "context points",

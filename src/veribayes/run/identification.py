@@ -70,7 +70,7 @@ def identify(
     known = predictors.known(task, against)
     if judged.askable:  # what was recorded was recorded for the data sets of the comparison alone
         task, known = _fitted(task, judged, known, seed)
-    measured = _distances(task, judged, known, datasets, seed, progress)
+    known, measured = _distances(task, judged, known, datasets, seed, progress)
     chosen = nearness.ordering(measured, seed)
     names = [predictor.name for predictor in known]
     return {
@@ -129,21 +129,25 @@ def _distances(
     datasets: int,
     seed: int,
     progress: Progress | None,
-) -> list[Distances]:
-    """By the endpoint's metric, and where that is infinite anywhere, by JS as well."""
+) -> tuple[list[Predictor], list[Distances]]:
+    """The predictors as they answered; by the endpoint's metric, and where that is infinite
+    anywhere, by JS as well.
+    """
     simulation = task.simulate(range(datasets), seed=seed)
     data, outcome = simulation.data, simulation.outcome
     answer = judged.infer(task, data, seed).predictive
     by = _yardstick(_frozen(task, answer, seed), answer)
-    laws = [predictor.predictive(task, data, seed) for predictor in known]
+    answered = [predictor.answered(task, data, seed) for predictor in known]
+    used, laws = [each[0] for each in answered], [each[1] for each in answered]
     compared = [_in_form_of(answer, law) for law in laws]
     report = partial(_report, progress, datasets, len(laws))
     first = nearness.measure(by, answer, laws, compared, outcome, report)
     if not np.isinf(first.near).any():
-        return [first]
+        return used, [first]
     js = registry.load("metric", "js")
     by_js = Yardstick(js, js, js.unit, by.tolerance / JS_SHARE)
-    return [first, nearness.measure(by_js, answer, laws, compared, outcome, report)]
+    second = nearness.measure(by_js, answer, laws, compared, outcome, report)
+    return used, [first, second]
 
 
 def _frozen(task: Task, answer: Predictive, seed: int) -> Task:
