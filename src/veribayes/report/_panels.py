@@ -95,7 +95,9 @@ def density(axes: Axes, case: Case) -> None:
             if name == "reference":
                 axes.fill_between(x, height, color=line.colour, alpha=0.15, linewidth=0)
     _outcome(axes, case, 0.0, "^")
-    axes.set(xlabel="y at the query", ylabel="density", xlim=(grid[0], grid[-1]), ylim=(0, None))
+    alone = isinstance(laws.get("candidate"), Point)
+    asked = "y at the query; a line at the candidate’s mean" if alone else "y at the query"
+    axes.set(xlabel=asked, ylabel="density", xlim=(grid[0], grid[-1]), ylim=(0, None))
     legend_above(axes)
 
 
@@ -135,7 +137,7 @@ def _ends(law: Predictive, levels: Array) -> Array:
 
 def _mean_line(axes: Axes, mean: float, line: Line) -> None:
     """A mean alone: a line across, for there is no density."""
-    axes.axvline(mean, color=line.colour, linewidth=line.width, label=f"{line.label}'s mean")
+    axes.axvline(mean, color=line.colour, linewidth=line.width, label=line.label)
 
 
 def _outcome(axes: Axes, case: Case, height: float, marker: str) -> None:

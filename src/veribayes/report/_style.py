@@ -80,7 +80,6 @@ STYLE = {
 LEGEND_ORDER = (
     "exact",
     "candidate",
-    "candidate's mean",
     "prior only",
     "what happened",
     "context points",
