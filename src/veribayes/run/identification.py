@@ -29,6 +29,7 @@ from veribayes.validation.draws import twice
 from veribayes.validation.identification import conclude, mean_limits
 from veribayes.validation.identification import exit_code as exit_code
 from veribayes.validation.metrics._metric import Metric
+from veribayes.validation.moments import as_moments
 from veribayes.validation.nearness import JS_SHARE, Distances, Yardstick
 
 SCHEMA = "veribayes.identify/1"
@@ -66,7 +67,7 @@ def identify(
     if not 2 <= datasets < 2**32:
         wanted = "datasets: at least two, for intervals over them"
         raise InputError(wanted, f"{datasets}", "set --datasets")
-    judged = twice(judged)
+    judged = as_moments(judged) if task.model.moments else twice(judged)
     known = predictors.known(task, against)
     if judged.askable:  # what was recorded was recorded for the data sets of the comparison alone
         task, known = _fitted(task, judged, known, seed)

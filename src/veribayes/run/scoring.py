@@ -13,15 +13,25 @@ from veribayes import registry
 from veribayes.predictive import Array, Draws, Point, Predictive, Quantiles
 from veribayes.tree import Branch, Simulation
 from veribayes.validation import independence, monte_carlo
+from veribayes.validation.moments import UNSAID
 
 # what others are compared by, and what is drawn where it is infinite
 COMPARED = ("kl", "half_chi_square", "crps", "js")
 OF_POINTS = "squared_error"  # what others are compared by as well where the candidate is a point
 
 
-def all_scores(branch: Branch, truth: Branch, simulation: Simulation) -> dict[str, Array]:
-    """Every metric that applies, name -> (dataset, position, query)."""
-    return scores_in(registry.usable("metric"), branch, truth, simulation)
+def all_scores(
+    branch: Branch, truth: Branch, simulation: Simulation, *, moments: bool = False
+) -> dict[str, Array]:
+    """Every metric that applies, name -> (dataset, position, query).
+
+    Args:
+        moments: means and sds are compared and no shapes: without what reads these.
+    """
+    names = registry.usable("metric")
+    if moments:
+        names = [name for name in names if name not in UNSAID]
+    return scores_in(names, branch, truth, simulation)
 
 
 def scores_in(

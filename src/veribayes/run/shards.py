@@ -98,7 +98,8 @@ def _compute(batch: Batch, task: Task, roles: Roles, options: Options) -> Scored
     candidate = batch.branch(JUDGED)
     levels = scoring.levels_of(candidate.predictive)
     forms = {TRUTH: truth.predictive.form, JUDGED: candidate.predictive.form}
-    scores = {JUDGED: scoring.all_scores(candidate, truth, simulation)}
+    moments = task.model.moments
+    scores = {JUDGED: scoring.all_scores(candidate, truth, simulation, moments=moments)}
     for role in roles.rivals:
         branch = batch.branch(role)
         forms[role] = branch.predictive.form
