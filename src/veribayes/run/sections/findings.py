@@ -62,6 +62,11 @@ def findings_of(
 
 def _of_setting(comparison: Comparison) -> list[Finding]:
     findings = [Finding("model_repaired", note) for note in comparison.task.model.notes]
+    unasked = comparison.task.model.unasked
+    if unasked:
+        sites = ", ".join(f"{name} ({reason})" for name, reason in unasked.items())
+        text = f"declared by the model and not asked for: {sites}"
+        findings.append(Finding("not_asked_for", text, {"not_asked": dict(unasked)}))
     if comparison.judged.identity == comparison.roles.truth.identity:
         text = "the candidate is the reference itself: that they agree proves nothing"
         findings.append(Finding("same_engine", text))
