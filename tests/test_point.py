@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from veribayes.predictive import (
     as_predictive,
 )
 from veribayes.report import write
-from veribayes.run import identification, tolerance
+from veribayes.run import identification, pipeline, tolerance
 from veribayes.run.scoring import score
 from veribayes.validation import decision, monte_carlo, repeats
 
@@ -250,6 +250,37 @@ def test_the_tolerance_is_one_per_cent_of_the_priors() -> None:
     assert size == pytest.approx(0.01 * decision.cluster_means(again).mean(), rel=1e-3)
 
 
+def test_a_model_without_a_tolerance_gets_one_for_its_mean_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Divergences of the prior, which cost minutes for large mixtures, are not computed."""
+    few = partial(tolerance.point_tolerance, datasets=100)
+    monkeypatch.setattr(tolerance, "point_tolerance", few)
+    monkeypatch.setattr(tolerance, "compute_tolerance", None)
+    task = replace(regression(), tolerance=None)
+    found = tolerance.frozen_tolerance(task, pipeline.Options(), form="point").tolerance
+    assert found is not None
+    assert found.point == pytest.approx(TOLERANCE, rel=0.5)
+    given = tolerance.frozen_tolerance(regression(), pipeline.Options(), form="point")
+    assert given.tolerance is regression().tolerance
+
+
+def test_a_context_that_tells_nothing_about_the_mean_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    same = registry.engine("prior_only")
+    task = regression()
+
+    def priors(*arguments: Any) -> Any:
+        simulation = task.simulate(range(50), seed=0)
+        law = same(task, simulation.data, seed=0).predictive
+        yield law, law, simulation
+
+    monkeypatch.setattr(tolerance, "priors", priors)
+    with pytest.raises(InputError, match="tells something about the mean"):
+        tolerance.point_tolerance(task)
+
+
 def test_the_exact_mean_is_equivalent_and_nothing_is_silently_left_out() -> None:
     result = entry(exact)
     assert result["verdict"] == "equivalent"
@@ -326,6 +357,24 @@ def test_recorded_means_and_their_report(tmp_path: Path) -> None:
     assert "squared error of the mean" in page
 
 
+@pytest.mark.study
+@pytest.mark.parametrize(("share", "verdict"), [(1.0, "equivalent"), (0.8, "different")])
+def test_the_mean_of_a_program(share: float, verdict: str) -> None:
+    """Linear regression as a NumPyro program: three weights N(0, 1), noise .5."""
+
+    def candidate(context: Any, query: Any) -> dict[str, Array]:
+        x, y = context.x, context.y
+        precision = np.einsum("bni,bnj->bij", x, x) / 0.25 + np.eye(x.shape[-1])
+        moment = np.einsum("bni,bn->bi", x, y) / 0.25
+        weights = np.linalg.solve(precision, moment[..., None])
+        return {"mean": share * (query.x @ weights)[..., 0]}
+
+    task = vb.task("examples/programs/linear_regression_normal.yaml")
+    entry = vb.verify(task, candidate, datasets=DATASETS, audit=0, tests="none").entry
+    assert entry["verdict"] == verdict
+
+
+@pytest.mark.study
 def test_it_is_named() -> None:
     task = regression()
     for answer, name in ((exact, "cholesky"), (prior_only, "prior_only")):

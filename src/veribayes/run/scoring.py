@@ -17,7 +17,7 @@ from veribayes.validation.moments import UNSAID
 
 # what others are compared by, and what is drawn where it is infinite
 COMPARED = ("kl", "half_chi_square", "crps", "js")
-OF_POINTS = "squared_error"  # what others are compared by as well where the candidate is a point
+OF_POINTS = "squared_error"  # what others are compared by where the candidate is a point
 
 
 def all_scores(

@@ -117,13 +117,12 @@ def _compute(batch: Batch, task: Task, roles: Roles, options: Options) -> Scored
 def _rival_scores(
     branch: Branch, truth: Branch, simulation: Simulation, answer: Predictive
 ) -> dict[str, Array]:
-    """What others are compared by; their means as well where the candidate gives a mean alone, and
-    their quantiles at its levels where it gives quantiles.
+    """What others are compared by; their means alone where the candidate gives a mean alone, and
+    at its levels as well where it gives quantiles.
     """
-    metrics = [*scoring.COMPARED]
     if isinstance(answer, Point):
-        metrics.append(scoring.OF_POINTS)
-    scores = scoring.scores_in(metrics, branch, truth, simulation)
+        return scoring.scores_in([scoring.OF_POINTS], branch, truth, simulation)
+    scores = scoring.scores_in(scoring.COMPARED, branch, truth, simulation)
     levels = scoring.levels_of(answer)
     if levels is not None:
         guess = scoring.quantiles(branch.predictive, levels)
