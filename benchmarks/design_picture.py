@@ -31,7 +31,7 @@ ABOUT: Mapping[str, str] = {
     "storage": "files that appear whole, folders with one owner",
     "tree": "names of dimensions, and the values that stages hand on",
     "statistics": "tails, diagnostics of chains, limits in words",
-    "predictive": "the six forms",
+    "predictive": "the seven forms",
     "registry": "parts by file name, and what other distributions add",
     "checked": "arguments in their canonical type",
     "errors": "what can go wrong, as one tree",

@@ -192,6 +192,11 @@ class Model(ABC):
         return False
 
     @property
+    def unasked(self) -> Mapping[str, str]:
+        """What the model declares and no query asks for, name -> why; said in every result."""
+        return {}
+
+    @property
     def asked(self) -> tuple[str, ...]:
         """Names of what queries ask for in turn; empty where queries are exchangeable."""
         return ()

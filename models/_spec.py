@@ -134,8 +134,8 @@ def task_from_dict(spec: Any) -> Task:
         replaced(model, mapping("wrong_prior", given["wrong_prior"], allowed=list(model.spec())))
     design = mapping("design", given.pop("design", {}), allowed=[f.name for f in fields(Design)])
     if given.get("tolerance") is not None:
-        # quantiles depend on a candidate's levels
-        limits = [f.name for f in fields(Tolerance) if f.name != "quantiles"]
+        # those of quantiles and points are computed when a candidate answers in them
+        limits = [f.name for f in fields(Tolerance) if f.name not in ("quantiles", "point")]
         required = ["kl", "draws"]
         tolerance = mapping("tolerance", given["tolerance"], allowed=limits, required=required)
         given["tolerance"] = Tolerance(**tolerance)

@@ -69,6 +69,8 @@ class Tolerance:
         quantiles: quantile divergence in the unit of the observation, for candidates that give
             quantiles. It depends on their levels and is computed at the start of a run; no file and
             no hash holds it.
+        point: squared error of the mean in the squared unit of the observation, for candidates that
+            give a mean alone; computed at the start of a run as well.
     """
 
     kl: float
@@ -76,6 +78,7 @@ class Tolerance:
     seed: int = 0
     datasets: int = 2000
     quantiles: float | None = None
+    point: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("kl", "draws"):
@@ -176,8 +179,8 @@ def with_tolerance(task: Task, kl: float | None) -> Task:
     if not kl > 0:
         raise InputError("a positive tolerance", f"{kl}")
     if task.tolerance is None:
-        return replace(task, tolerance=Tolerance(kl, kl, quantiles=kl))
-    given = replace(task.tolerance, kl=kl, draws=kl, quantiles=kl)
+        return replace(task, tolerance=Tolerance(kl, kl, quantiles=kl, point=kl))
+    given = replace(task.tolerance, kl=kl, draws=kl, quantiles=kl, point=kl)
     return replace(task, tolerance=given)
 
 

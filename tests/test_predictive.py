@@ -1,4 +1,4 @@
-"""The six forms: algebra against numerical integration, shapes by name,
+"""The seven forms: algebra against numerical integration, shapes by name,
 and what a candidate may return.
 """
 
@@ -144,7 +144,7 @@ BAD = {
     "one number for bins": ({"probs": 1.0, "edges": [0, 1]}, None, "1 cells"),
     "one number for quantiles": ({"levels": [0.1, 0.9], "values": 1.0}, None, "2 values"),
     "text": ({"mean": "a", "sd": "b"}, None, "numbers"),
-    "unknown variables": ({"mu": np.zeros((2, 3))}, None, "six predictive forms"),
+    "unknown variables": ({"mu": np.zeros((2, 3))}, None, "seven predictive forms"),
 }
 
 

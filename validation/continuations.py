@@ -12,7 +12,8 @@ from veribayes.validation.case import Case
 from veribayes.validation.checks._null import generator
 
 PATHS = 4  # continuations of a prompt
-UNREAD = ("quantiles", "draws")  # forms from which nothing is drawn, or no probability is read
+# forms from which nothing is drawn, or no probability is read
+UNREAD = ("quantiles", "draws", "point")
 QUANTILES = (0.5, 0.9)  # of what it says before, below which its probabilities are followed
 
 

@@ -254,17 +254,19 @@ def _finite(
     impossible = bool(below_zero(found.high, tolerance, reference_error))
     wanted = verdict == "undecided" and not impossible
     needed = _more(values, tolerance, reference_error + unheld, worst, fewest) if wanted else None
+    rounding = bool(np.abs(values).max() <= reference_error)
     limits = bootstrap.Interval(mean, np.nan, np.nan)
     upper = minimum_detectable = None
     if n > 1:
-        limits = bootstrap.stated(values, float(found.lower), float(found.high))
+        ends = (float(found.lower), float(found.high))
+        limits = bootstrap.Interval(mean, *ends) if rounding else bootstrap.stated(values, *ends)
         upper = float(found.upper)
         minimum_detectable = DETECTABLE * float(values.std(ddof=1)) / math.sqrt(n)
     shown = limits.plain()
     hopeless = wanted and needed is None and not unheld
     findings = [_too_close(mean, tolerance, reference_error)] if hopeless else []
     findings += [_below_zero_text(mean, float(found.high), n)] if impossible else []
-    findings += _tail_findings(values, limits.reason)
+    findings += [] if rounding else _tail_findings(values, limits.reason)
     return Decision(
         verdict=verdict,
         estimate=mean,

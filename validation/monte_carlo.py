@@ -8,6 +8,10 @@ p); for a candidate, sum p (q1 - q2)^2 / (8 q^2). Since (a - b) / (a + b) = tanh
 densities the sums are integrals over the line; where a candidate has no tails, over what lies
 between its borders, given that y does. The noise of the exact mass outside is neglected there: 1 %
 of the rest.
+
+Noise in a mean m raises the squared error by its variance. The product of the errors against two
+independent runs, (c - m1) (c - m2) = (c - m)^2 - (m1 - m2)^2 / 4, has none of it, and nothing is
+left.
 """
 
 from __future__ import annotations
@@ -71,6 +75,23 @@ def corrected_kl(
             excess += _excess(q, p, law, ~np.isnan(raw), masses)
     noise, remainder = excess
     return Corrected(raw - noise, raw, np.where(np.isnan(raw), np.nan, remainder))
+
+
+def corrected_squares(
+    candidate: Predictive | Runs, reference: Predictive | Runs, outcome: Array
+) -> Array:
+    """Squared error of the mean without its Monte Carlo bias, (dataset, position, query).
+
+    Unbiased, so that it may be negative. Arguments as in `corrected_kl`.
+    """
+    first, second = (_error(candidate, reference, run) for run in (0, 1))
+    return np.where(np.isnan(outcome), np.nan, first * second)
+
+
+def _error(candidate: Predictive | Runs, reference: Predictive | Runs, run: int) -> Array:
+    """What one run's mean is off by one run of the reference's; a law without runs is both."""
+    laws = [law[run] if isinstance(law, tuple) else law for law in (candidate, reference)]
+    return laws[0].expectation() - laws[1].expectation()
 
 
 def _one(law: Predictive | Runs) -> Predictive:

@@ -56,18 +56,31 @@ def _sizes(case: Case, level: str) -> dict[str, Size]:
 
 def _outcomes(case: Case, level: str) -> dict[str, Outcome]:
     """What every check says that can be asked."""
-    parts = {name: registry.load("check", name) for name in registry.usable("check")}
-    wanted = [
-        name
-        for name, part in parts.items()
-        if part.evidence is not None and part.level in _levels(level)
-    ]
     outcomes = {}
-    for name in sorted(wanted, key=lambda name: (parts[name].place, name)):
-        outcome = registry.attempted("check", name, partial(_outcome, parts[name], case))
+    for name, part in _checks(level).items():
+        outcome = registry.attempted("check", name, partial(_outcome, part, case))
         if outcome is not None:
             outcomes[name] = outcome
     return outcomes
+
+
+def _checks(level: str) -> dict[str, Test]:
+    """The checks that a run of this level asks, in the order of their places."""
+    parts = {name: registry.load("check", name) for name in registry.usable("check")}
+    wanted = {
+        name: part
+        for name, part in parts.items()
+        if part.evidence is not None and part.level in _levels(level)
+    }
+    order = sorted(wanted, key=lambda name: (wanted[name].place, name))
+    return {name: wanted[name] for name in order}
+
+
+def unanswered(asked: Checked, level: str) -> list[str]:
+    """Checks that a run of this level asks, and that had nothing to read off the candidate."""
+    if level == "none":
+        return []
+    return [name for name in _checks(level) if name not in asked.outcomes]
 
 
 def _levels(level: str) -> tuple[str, ...]:

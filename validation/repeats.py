@@ -16,6 +16,7 @@ floor noise counts twice.
     normals, mixtures       the same of densities
     quantiles               integral of (F_a - F_b)^2 as their form says
     draws of reals          the same, fair: 0 on average for independent draws of one law
+    points                  (mean_a - mean_b)^2
     draws of categories     X^2 / S less what independent draws of one law show; X^2 = sum (m - n)^2
                             / (m + n), counts m and n
 """
@@ -28,7 +29,16 @@ import numpy as np
 import numpy.typing as npt
 
 from veribayes.errors import InputError
-from veribayes.predictive import Array, Bins, Categorical, Draws, Normal, Predictive, Quantiles
+from veribayes.predictive import (
+    Array,
+    Bins,
+    Categorical,
+    Draws,
+    Normal,
+    Point,
+    Predictive,
+    Quantiles,
+)
 from veribayes.validation.metrics._cells import log
 from veribayes.validation.metrics._metric import rowwise
 from veribayes.validation.metrics._quadrature import integrate
@@ -146,6 +156,10 @@ def _integrand(log_q: Array, log_p: Array) -> Array:
     return 0.5 * masses * difference
 
 
+def _points(one: Point, other: Point) -> Array:
+    return (one.mean - other.mean) ** 2
+
+
 def _quantiles(one: Quantiles, other: Quantiles) -> Array:
     """Exact: between neighbours of all knots both distribution functions are straight lines."""
     pooled = np.concatenate([one.values, other.values], -1)
@@ -222,4 +236,5 @@ KERNELS: Mapping[str, Callable[..., Array]] = {
     "bins": _masses,
     "quantiles": _quantiles,
     "draws": _real_draws,
+    "point": _points,
 }

@@ -60,13 +60,18 @@ def calibration(
     seed: int,
     levels: Sequence[float] | None = None,
     beside: int = 0,
+    unasked: str = "",
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Coverage, and reliability of categories; and the p-value of each.
 
     Args:
         levels: of a candidate that gives quantiles; other central intervals are no statement of it.
         beside: p-values of endpoints and tests with which these are one family.
+        unasked: why nothing is said of regions, whatever the scores are; empty where they are asked
+            for.
     """
+    if unasked:
+        return {"coverage": [], "reliability": None, "reason": unasked}, {}
     covered = summaries.coverage(scores, levels=levels, seed=seed)
     reliable = None
     if "confidence" in scores:

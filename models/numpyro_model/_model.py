@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from veribayes.checked import mapping
+from veribayes.checked import mapping, sequence, text
 from veribayes.errors import InputError
 from veribayes.models._arguments import as_argument
 from veribayes.models._callable import BY_NAME, parameters_of, source_digest
@@ -21,6 +21,7 @@ from veribayes.models._random import keys
 from veribayes.models._task import Design
 from veribayes.models.numpyro_model._drawing import PriorDraws
 from veribayes.models.numpyro_model._program import Program
+from veribayes.models.numpyro_model._unasked import unasked
 from veribayes.models.numpyro_model._values import digest, require_no_text
 from veribayes.predictive import Array, NormalMixture, Predictive, concatenate, stack
 from veribayes.tree import Data, IntArray, Simulation
@@ -43,6 +44,8 @@ class NumPyroModel(Program, Model):
         name: `package.module:function`, for the reader.
         simulated: draw the outcomes anew even where they are given (they lend their shape); by
             default only where they are not.
+        chosen: names of the latents and deterministic sites that are asked for; empty: all that
+            vary.
 
     Raises:
         InputError: arguments that do not fit the signature, data on which the program does not run,
@@ -55,6 +58,7 @@ class NumPyroModel(Program, Model):
     data: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     simulated: bool = False
+    chosen: tuple[str, ...] = ()
     kind: ClassVar[str] = "numpyro"
 
     def __post_init__(self) -> None:
@@ -72,6 +76,8 @@ class NumPyroModel(Program, Model):
             require_no_text(name, value, parameters.get(name))
         arguments = {name: as_argument(name, value) for name, value in given.items()}
         object.__setattr__(self, "data", arguments)
+        chosen = tuple(text("ask", latent) for latent in sequence("ask", self.chosen))
+        object.__setattr__(self, "chosen", chosen)
 
     def _refuse_missing(self, missing: list[str], where: str) -> None:
         got = f"only {', '.join(self.data) or 'none'}"
@@ -116,21 +122,48 @@ class NumPyroModel(Program, Model):
     def queries(self) -> tuple[str, ...]:
         """Names of the scalars that are asked for: `slope`, `theta[3]`, …"""
         queries = []
-        for name, varies in self.varying.items():
+        for name, varies in self.asked_latents.items():
             for place in np.argwhere(varies).tolist():
                 at = ",".join(map(str, place))
                 queries.append(f"{name}[{at}]" if place else name)
         return tuple(queries)
 
+    @cached_property
+    def asked_latents(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """The sites that queries ask for, name -> which entries vary, in the order in which they
+        were chosen.
+
+        Raises:
+            InputError: a chosen site is not there, is listed twice, or has no posterior that a
+                sampler sees.
+        """
+        if not self.chosen:
+            return self.varying
+        if len(set(self.chosen)) < len(self.chosen):
+            raise InputError("different latents in 'ask'", ", ".join(self.chosen))
+        reasons = unasked(self, frozenset())
+        asked = {}
+        for name in self.chosen:
+            if name not in self.varying:
+                wanted = f"latents among {', '.join(self.varying)} in 'ask'"
+                raise InputError(wanted, f"'{name}' ({reasons.get(name, 'no such latent')})")
+            asked[name] = self.varying[name]
+        return asked
+
+    @property
+    def unasked(self) -> Mapping[str, str]:
+        return unasked(self, frozenset(self.asked_latents))
+
     def spec(self) -> dict[str, Any]:
         """Name, source and data by their digests; a program cannot be read back from it."""
         data = {name: digest(value) for name, value in self.data.items()}
-        return {
+        spec = {
             "program": self.shown,
             "source": source_digest(self.function),
             "data": data,
             "simulated": self.simulated,
         }
+        return {**spec, "ask": list(self.chosen)} if self.chosen else spec
 
     def default_design(self) -> Design:
         sizes = [int(np.size(self.sites[site]["value"])) for site in self.outcomes.values()]
@@ -232,9 +265,9 @@ class NumPyroModel(Program, Model):
         return {name: data.arrays[_array(name)] for name in self.outcomes}
 
     def _asked(self, latents: Mapping[str, Array]) -> Array:
-        """The varying entries of all latents side by side, (..., Q)."""
+        """The varying entries of all latents that are asked for side by side, (..., Q)."""
         columns = []
-        for name, varies in self.varying.items():
+        for name, varies in self.asked_latents.items():
             values = np.asarray(latents[name], dtype=np.float64)
             leading = values.shape[: values.ndim - varies.ndim]
             flat = values.reshape(*leading, -1)

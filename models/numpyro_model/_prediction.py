@@ -58,6 +58,10 @@ class PredictedProgram(PrefixProgram):
         return False
 
     @property
+    def unasked(self) -> Mapping[str, str]:
+        return {}  # a prediction asks for no latent
+
+    @property
     def given(self) -> bool:
         return False  # its data sets are always drawn
 

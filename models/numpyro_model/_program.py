@@ -118,18 +118,21 @@ class Program:
 
         Enumerated and constant sites are out.
         """
-        outcomes = {name: self.sites[site]["value"] for name, site in self.outcomes.items()}
-        values = self._at_random_points({**self.data, **outcomes})
-        kept = {}
-        for name, site in self.sites.items():
-            if name not in values or name in self._by_chance:
-                continue
-            varies = np.ptp(values[name], 0) > 0
-            if is_latent(site, varies):
-                kept[name] = varies
+        kept = {
+            name: varies
+            for name, varies in self.variation.items()
+            if name not in self.by_chance and is_latent(self.sites[name], varies)
+        }
         if not kept:
             raise ModelError("a program with continuous latents", f"none in '{self.shown}'")
         return kept
+
+    @cached_property
+    def variation(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Sites that a sampler sees, name -> which entries differ between random points."""
+        outcomes = {name: self.sites[site]["value"] for name, site in self.outcomes.items()}
+        values = self._at_random_points({**self.data, **outcomes})
+        return {name: np.ptp(values[name], 0) > 0 for name in self.sites if name in values}
 
     def _at_random_points(self, arguments: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float64]]:
         """Latents and deterministic sites at a few points, name -> (point, *event)."""
@@ -157,7 +160,7 @@ class Program:
         return values
 
     @cached_property
-    def _by_chance(self) -> set[str]:
+    def by_chance(self) -> set[str]:
         """Sites that the continuous latents do not determine.
 
         NumPyro derives them from prior draws of the discrete ones.

@@ -5,7 +5,7 @@ what is it doing and where does it go wrong?
 >>> task = vb.task("gp-rbf-1d")  # or vb.load("asia.bif"), or vb.task(vb.models.MTD(q=5, m=3))
 >>> result = vb.verify(task, "sequential", datasets=200)
 
-In the place of "sequential" stands any callable (context, query) -> one of the six forms.
+In the place of "sequential" stands any callable (context, query) -> one of the seven forms.
 
 >>> result.verdict
 'equivalent'

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import xarray as xr
 
@@ -102,7 +102,7 @@ def task(
     predict: str | None = None,
     axis: int = 0,
     inputs: Sequence[str] | None = None,
-    ask: Sequence[int] = (),
+    ask: Sequence[int | str] = (),
     **design: Any,
 ) -> Task:
     """A task by shipped name, from a file, from `package.module:object`, or around a model.
@@ -117,7 +117,9 @@ def task(
         axis: of that site's values, along which entries are counted.
         inputs: observed sites that are drawn with each data set and seen with each entry; None:
             those whose argument defaults to None.
-        ask: entries of that site that are queries at every position, and never seen.
+        ask: entries of that site that are queries at every position, and never seen; without
+            `predict` names of the latents and deterministic sites that are asked for, by default
+            all.
         design: for a model: `positions`, `queries`, `shard`, `budget` instead of its family's
             default design.
 
@@ -166,14 +168,13 @@ def _program(
     predict: str | None,
     axis: int,
     inputs: Sequence[str] | None,
-    ask: Sequence[int],
+    ask: Sequence[int | str],
 ) -> NumPyroModel:
     """A program that is asked for its latents, or for the next entry of a site."""
     if predict is None:
-        if axis or inputs is not None or len(ask):
-            wanted = "the name of a site in 'predict' beside axis, inputs or ask"
-            raise InputError(wanted, "none")
-        return NumPyroModel(function, data or {}, name, simulated)
+        if axis or inputs is not None:
+            raise InputError("the name of a site in 'predict' beside axis or inputs", "none")
+        return NumPyroModel(function, data or {}, name, simulated, cast(Any, ask))
     drawn = None if inputs is None else tuple(inputs)
     return PredictedProgram(
         function,
@@ -182,7 +183,7 @@ def _program(
         predict=predict,
         axis=axis,
         inputs_drawn=drawn,
-        ask=tuple(ask),
+        ask=cast(Any, tuple(ask)),  # whole numbers, or it says so
     )
 
 
@@ -233,7 +234,7 @@ def verify(
 
     Args:
         what: anything `task` understands.
-        candidate: a callable (context, query) -> one of the six predictive forms, a torch module,
+        candidate: a callable (context, query) -> one of the seven predictive forms, a torch module,
             an engine, recorded predictions (a DataTree or its file), or the name of a checkpoint or
             engine; None is the task's own checkpoint.
         datasets: independent data sets; they are the unit of replication. A verdict `equivalent`
@@ -293,7 +294,7 @@ def split_program(options: Mapping[str, str]) -> tuple[dict[str, Any], dict[str,
     """What `task` takes of a program, and the other options.
 
     `data=FILE` and `data.NAME=VALUE` are its arguments; `predict=SITE`, `positions=0,1,2`, `axis`,
-    `inputs`, `ask` and `budget` say what is asked of it.
+    `inputs`, `ask` (entries, or names of latents) and `budget` say what is asked of it.
     """
     arguments: dict[str, Any] = {}
     of_task: dict[str, Any] = {"data": arguments}
@@ -317,7 +318,13 @@ def _of_task(key: str, value: str) -> Any:
     if key in ("axis", "budget"):
         return parse_argument(value)
     parts = [part.strip() for part in value.strip("[] ").split(",") if part.strip()]
-    return tuple(parts) if key == "inputs" else tuple(parse_argument(part) for part in parts)
+    if key == "inputs" or (key == "ask" and not all(map(_is_whole, parts))):
+        return tuple(parts)
+    return tuple(parse_argument(part) for part in parts)
+
+
+def _is_whole(part: str) -> bool:
+    return part.removeprefix("-").isdigit()
 
 
 def split_options(options: Mapping[str, str]) -> dict[str, dict[str, str]]:

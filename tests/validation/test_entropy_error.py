@@ -23,6 +23,9 @@ def test_a_relabelling_is_not_seen(order: tuple[int, ...]) -> None:
 
 
 def test_values() -> None:
-    """Of an even law log 3, of a certain one nothing, zeros being no trouble."""
-    assert score([1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]) == pytest.approx(np.log(3))
-    assert score([0.5, 0.5, 0.0], [1.0, 0.0, 0.0]) == pytest.approx(np.log(2))
+    """Bits: of an even law of three log2 3, of a fair coin one, of a certainty nothing."""
+    assert METRIC.unit == "bits"
+    assert score([1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]) == pytest.approx(np.log2(3))
+    assert score([0.5, 0.5, 0.0], [1.0, 0.0, 0.0]) == pytest.approx(1.0)
+    # -(.25 log2 .25 + .75 log2 .75) = .5 + .311278
+    assert score([0.25, 0.75], [1.0, 0.0]) == pytest.approx(0.8112781244591328)

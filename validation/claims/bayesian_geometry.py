@@ -28,20 +28,19 @@ KNOWN_TOLERANCE, HEADER_TOLERANCE = 6.147e-4, 3.283e-4
 SEEDS = (0, 1, 2)
 QUICK, FULL = 400, 2000  # data sets
 LENGTHS = (20, 30, 50)  # symbols: 1, 1.5 and 2.5 times as many as in training
-BITS = 1 / np.log(2)  # in a nat
 
 
 def _datasets(lab: Lab) -> int:
     return FULL if lab.full else QUICK
 
 
-def _by_seed(lab: Lab, metric: str, unit: float = 1.0) -> list[Measurement]:
+def _by_seed(lab: Lab, metric: str) -> list[Measurement]:
     """A metric of each seed's network under known parameters, on the same data sets."""
     task = lab.task(KNOWN)
     data = lab.simulate(task, _datasets(lab)).data
     truth = lab.truth(task, data)
     networks = [lab.ask(task, KNOWN, data, seed=seed) for seed in SEEDS]
-    columns = [unit * clusters(lab.score(metric, truth, network)) for network in networks]
+    columns = [clusters(lab.score(metric, truth, network)) for network in networks]
     return means([f"seed {seed}" for seed in SEEDS], np.stack(columns, axis=1), seed=lab.seed)
 
 
@@ -52,7 +51,7 @@ def filtered(lab: Lab) -> list[Measurement]:
 
 def entropy(lab: Lab) -> list[Measurement]:
     """Error of the predictive entropy, bits."""
-    return _by_seed(lab, "entropy_error", BITS)
+    return _by_seed(lab, "entropy_error")
 
 
 def _planted(lab: Lab) -> tuple[Branch, Branch]:

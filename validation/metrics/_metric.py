@@ -33,7 +33,7 @@ class Metric:
     Attributes:
         name: the part's name.
         symbol: how the literature writes it.
-        unit: `nats`, `1`, or `observation` (the unit of y).
+        unit: `nats`, `bits`, `1`, `observation` (the unit of y), or `observation squared`.
         ideal: value of a perfect candidate.
         needs: what it compares, in words.
         citation: source.
@@ -185,8 +185,10 @@ def deciding(form: str, categories: bool) -> str:
     its answers.
 
     Bins by densities, since their masses alone do not see what lies inside a bin or a tail; draws
-    and quantiles have none.
+    and quantiles have none, and a point has nothing but its mean.
     """
+    if form == "point":
+        return "squared_error"
     if form == "bins":
         return "kl_density"
     if form not in ("draws", "quantiles"):

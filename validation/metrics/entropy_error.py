@@ -1,7 +1,8 @@
-"""Error of the predictive entropy, |H(q) - H(p)| in nats:
+"""Error of the predictive entropy, |H(q) - H(p)| in bits:
 how uncertain a candidate is, and not what it is uncertain about.
 
-Any relabelling of the categories leaves it at zero, so that it decides nothing.
+It does not see a permutation of the categories: any relabelling leaves it at zero, however large
+the divergence, so that it decides nothing. One nat is 1 / log 2 = 1.4427 bits.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ from scipy.special import entr
 from veribayes.predictive import Array, Categorical
 from veribayes.validation.metrics._metric import Metric
 
+LOG_2 = float(np.log(2))
+
 
 def _kernel(candidate: Categorical, reference: Categorical) -> Array:
     return np.abs(_entropy(candidate.probs) - _entropy(reference.probs))
 
 
 def _entropy(probs: Array) -> Array:
-    """- sum p log p over the last axis."""
-    return np.asarray(entr(probs).sum(-1))
+    """- sum p log2 p over the last axis."""
+    return np.asarray(entr(probs).sum(-1) / LOG_2)
 
 
 PART = Metric(
     name="entropy_error",
     symbol="|H(q) - H(p)|",
-    unit="nats",
+    unit="bits",
     ideal=0.0,
     needs="categories",
     citation="arXiv 2512.22471",

@@ -10,7 +10,7 @@ import numpy as np
 
 from veribayes.predictive import Array, Predictive
 from veribayes.validation.metrics._metric import Metric
-from veribayes.validation.metrics._moments import ordered
+from veribayes.validation.metrics._moments import EXACT, ordered
 
 
 def _kernel(candidate: Predictive, reference: Predictive) -> Array:
@@ -23,7 +23,7 @@ PART = Metric(
     symbol="|E_q y - E_p y| / sd_p",
     unit="sd",
     ideal=0.0,
-    needs="an ordered candidate, and a normal or mixture reference",
+    needs="an ordered candidate or a point, and a normal or mixture reference",
     citation="standardised bias: Cohen 1988, ISBN 978-0-8058-0283-2",
-    kernels=ordered(_kernel),
+    kernels={**ordered(_kernel), **{("point", law): _kernel for law in EXACT}},
 )

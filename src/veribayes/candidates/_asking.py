@@ -29,7 +29,7 @@ def predict(call: Callable[..., object], task: Task, data: Data, seed: int | Non
         seed: of the run, where the callable takes one; each request gets its own (`request_seed`).
 
     Raises:
-        InputError: the callable failed, or its answer is not one of the six forms in the expected
+        InputError: the callable failed, or its answer is not one of the seven forms in the expected
             shape.
     """
     positions = range(len(data.positions))

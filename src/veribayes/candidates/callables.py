@@ -1,4 +1,4 @@
-"""A callable (context, query) -> one of the six forms as a candidate, or a torch module."""
+"""A callable (context, query) -> one of the seven forms as a candidate, or a torch module."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from veribayes.validation.candidate import Candidate
 
 
 def of_callable(function: object) -> Candidate:
-    """A callable (context, query) -> one of the six forms, or a torch module; either may take a
+    """A callable (context, query) -> one of the seven forms, or a torch module; either may take a
     keyword `seed`.
 
     Raises:

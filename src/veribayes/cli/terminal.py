@@ -32,8 +32,10 @@ NAMES = {
     "half_chi_square": "½χ²",
     "quantile_score": "quantile divergence",
     "crps": "CRPS",
+    "squared_error": "squared error",
 }
-UNSTABLE = ("no_stable_limit", "below_zero", "more_draws")  # findings that the table cannot show
+# findings that the table cannot show
+UNSTABLE = ("no_stable_limit", "below_zero", "more_draws", "not_asked_for")
 
 
 def table(entries: Sequence[Entry]) -> str:
@@ -79,7 +81,9 @@ def _but(entry: Entry, sentence: str, texts: Sequence[str]) -> str:
 
 
 def unstable(entry: Entry) -> list[str]:
-    """Why a limit of the divergence is not shown, or why there is no verdict."""
+    """Why a limit of the divergence is not shown, or why there is no verdict; and what was not
+    asked for.
+    """
     findings = [finding for finding in entry["findings"] if finding["name"] in UNSTABLE]
     return [f"{entry['task']}: {finding['text']}" for finding in findings]
 

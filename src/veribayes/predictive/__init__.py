@@ -1,4 +1,4 @@
-"""The six predictive forms: what a reference or a candidate may say about the next observation.
+"""The seven predictive forms: what a reference or a candidate may say about the next observation.
 
     form          variables (trailing axes)                           density  cdf
     categorical   probs[category], or log_probs[category]             yes      –
@@ -8,6 +8,7 @@
                   tail_scale[tail]
     quantiles     levels[level], values[level]                        no       yes
     draws         draws[draw]                                         no       yes
+    point         mean                                                no       no
 
 Every form is a file of its name. It has a leading shape (usually dataset, position, query). Methods
 that take points `y` expect that leading shape plus one axis of points, `(*shape, points)`; nothing
@@ -40,6 +41,7 @@ from veribayes.predictive.categorical import Categorical
 from veribayes.predictive.draws import Draws
 from veribayes.predictive.mixture import NormalMixture
 from veribayes.predictive.normal import Normal, log_normal_interval
+from veribayes.predictive.point import Point
 from veribayes.predictive.quantiles import Quantiles
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "Masses",
     "Normal",
     "NormalMixture",
+    "Point",
     "Predictive",
     "Quantiles",
     "as_predictive",

@@ -1,4 +1,4 @@
-"""What a candidate returns, read as one of the six forms."""
+"""What a candidate returns, read as one of the seven forms."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from veribayes.predictive.categorical import Categorical
 from veribayes.predictive.draws import Draws
 from veribayes.predictive.mixture import NormalMixture
 from veribayes.predictive.normal import Normal
+from veribayes.predictive.point import Point
 from veribayes.predictive.quantiles import Quantiles
 
 FORMS: Mapping[str, type[Predictive]] = {
-    form.form: form for form in (Categorical, Normal, NormalMixture, Bins, Quantiles, Draws)
+    form.form: form for form in (Categorical, Normal, NormalMixture, Bins, Quantiles, Draws, Point)
 }
 BESIDE = ("form", "n_categories")  # what a dict may say besides its variables
 HINTS = {  # names that are near to a variable's, and what to do about them
@@ -29,8 +30,8 @@ HINTS = {  # names that are near to a variable's, and what to do about them
 
 
 def as_predictive(output: object, shape: tuple[int, ...], n_categories: int | None) -> Predictive:
-    """Read a candidate's output: a `Predictive` or a dict with the variables of one of the six
-    forms.
+    """Read a candidate's output: a `Predictive` or a dict with the variables of one of the
+    seven forms.
 
     Args:
         output: what the candidate returned; torch, JAX and NumPy arrays are all accepted.
@@ -77,7 +78,7 @@ def _form_of(given: Mapping[str, Any]) -> type[Predictive]:
     for form in FORMS.values():
         if form.is_meant_by(names):
             return form
-    hint = "see the six predictive forms"
+    hint = "see the seven predictive forms"
     for near, remedy in HINTS.items():
         if not names.isdisjoint(near):
             hint = remedy
@@ -102,7 +103,7 @@ def _require_support(predictive: Predictive, n_categories: int | None) -> None:
     fits = isinstance(predictive, Draws) or isinstance(predictive, Categorical) == discrete
     if not fits:
         support = "(categories)" if discrete else "(real line)"
-        remedy = "return mean and sd, a mixture, bins, quantiles or draws"
+        remedy = "return mean and sd, a mixture, bins, quantiles, draws or a mean alone"
         if discrete:
             remedy = "return probs[category]"
         raise InputError(f"a form that fits the support {support}", f"'{predictive.form}'", remedy)

@@ -1,7 +1,7 @@
 """The joint predictive of several queries of one data set: a finite mixture of multivariate
 normals.
 
-The six forms of `predictive` say what is known of each query alone. Queries of one data set share
+The seven forms of `predictive` say what is known of each query alone. Queries of one data set share
 their unknowns, and a candidate that is right about each may be wrong about all: its joint says so.
 With fixed hyperparameters there is one component.
 """

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from veribayes.predictive import Array, Categorical, Draws, Predictive, Quantiles
+from veribayes.predictive import Array, Categorical, Draws, Point, Predictive, Quantiles
 from veribayes.report._cases import Case
 from veribayes.report._style import LIGHT, legend_above, short
 
@@ -81,19 +81,23 @@ def density(axes: Axes, case: Case) -> None:
     """Predictive densities at the chosen query."""
     laws = {name: law[case.query] for name, law in case.branches.items()}
     tails = np.array([0.002, 0.998])
-    ends = np.array([laws[name].quantile(tails) for name in COMPARED if name in laws])
+    ends = np.array([_ends(laws[name], tails) for name in COMPARED if name in laws])
     low, high = ends[:, 0].min(), ends[:, 1].max()
     margin = 0.1 * (high - low)
     grid = np.linspace(low - margin, high + margin, 400)
     for name, line in LINES.items():
-        if name in laws:
+        if isinstance(laws.get(name), Point):
+            _mean_line(axes, float(laws[name].expectation()), line)
+        elif name in laws:
             x, height = _density(laws[name], grid)
             style: dict[str, Any] = {"linewidth": line.width, "linestyle": line.style}
             axes.plot(x, height, color=line.colour, label=line.label, **style)
             if name == "reference":
                 axes.fill_between(x, height, color=line.colour, alpha=0.15, linewidth=0)
     _outcome(axes, case, 0.0, "^")
-    axes.set(xlabel="y at the query", ylabel="density", xlim=(grid[0], grid[-1]), ylim=(0, None))
+    alone = isinstance(laws.get("candidate"), Point)
+    asked = "y at the query; a line at the candidate’s mean" if alone else "y at the query"
+    axes.set(xlabel=asked, ylabel="density", xlim=(grid[0], grid[-1]), ylim=(0, None))
     legend_above(axes)
 
 
@@ -109,16 +113,31 @@ def function(axes: Axes, case: Case) -> None:
     axes.plot(x, y, color=LIGHT["ink"], label="context points", **seen)
     asked: dict[str, Any] = {"linewidth": 0.9, "linestyle": ":", "zorder": 0}
     axes.axvline(at[case.query], color=LIGHT["muted"], label="the query below", **asked)
-    axes.set(xlabel="x", ylabel="y, 95 % intervals")
+    alone = isinstance(case.branches.get("candidate"), Point)
+    label = "y, 95 % interval and mean" if alone else "y, 95 % intervals"
+    axes.set(xlabel="x", ylabel=label)
     legend_above(axes)
 
 
 def _intervals(axes: Axes, law: Predictive, places: Array, colour: str, width: float) -> None:
-    """Median and 95 % interval of every query."""
+    """Median and 95 % interval of every query; of points their means."""
+    if isinstance(law, Point):
+        axes.plot(places, law.mean, linestyle="none", marker="_", markersize=8, color=colour)
+        return
     levels = np.array([0.025, 0.5, 0.975])
     ends = np.stack([law[query].quantile(levels) for query in range(law.shape[0])])
     axes.vlines(places, ends[:, 0], ends[:, 2], colour, linewidth=width, alpha=0.75)
     axes.plot(places, ends[:, 1], linestyle="none", marker="_", markersize=5, color=colour)
+
+
+def _ends(law: Predictive, levels: Array) -> Array:
+    """Two quantiles, or twice the mean of a point."""
+    return np.repeat(law.mean, 2) if isinstance(law, Point) else law.quantile(levels)
+
+
+def _mean_line(axes: Axes, mean: float, line: Line) -> None:
+    """A mean alone: a line across, for there is no density."""
+    axes.axvline(mean, color=line.colour, linewidth=line.width, label=line.label)
 
 
 def _outcome(axes: Axes, case: Case, height: float, marker: str) -> None:

@@ -14,6 +14,7 @@ that follow the reader's theme. Names from files are drawn literally, never as m
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
@@ -57,6 +58,7 @@ RIVAL = "_estimate"  # how a rival's mean ends in the group of the curve
 RIVAL_COLOURS = ("first", "second", "third", "fourth")
 RIVAL_MARKERS = ("s", "^", "D", "v")
 QUERIES_SHOWN = 16
+LABEL_WIDTH = 32  # characters that fit beside the curve
 LOWEST = 1e-4  # of the tolerance; what is smaller is drawn here
 PIT_BINS = 20
 PIT_CLUSTERS = 30  # fewer data sets have no normal approximation
@@ -95,7 +97,8 @@ def curve(run: Source) -> Figure:
     if means is None:
         return note(figure, "no curve was stored")
     axes = figure.add_subplot()
-    axes.set(yscale="log", xlabel=run.observations(), ylabel=_label(run))
+    label = textwrap.fill(_label(run), LABEL_WIDTH)
+    axes.set(yscale="log", xlabel=run.observations(), ylabel=label)
     context = means.pop("context")
     floor = _floor([*means.values(), *rivals.values()], tolerance)
     estimate, low, high = (np.maximum(means[name], floor) for name in LIMITS)

@@ -12,6 +12,7 @@ from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.run.roles import PRIOR
 from veribayes.run.scored import Scored
+from veribayes.run.scoring import OF_POINTS
 from veribayes.validation import decision
 from veribayes.validation.metrics._metric import deciding
 
@@ -20,6 +21,7 @@ HELD = ("kl", "kl_density")  # endpoints in which a zero that may be rounding co
 SMALLEST = {2.0**-8: 2.0**-133, 2.0**-11: 2.0**-24, 2.0**-24: 2.0**-149, 2.0**-53: 2.0**-1074}
 # exact mass that bins without tails may leave out: a distance of at most 1 % in total variation
 TRUNCATED = 0.01
+SQUARED = "squared unit of y"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Endpoint:
     masses alone do not see what lies inside a bin or a tail. Draws have no density: categories are
     judged by half the chi-square divergence, which is KL to second order and has an unbiased
     estimator, real values by the CRPS divergence. Quantiles are judged by the quantile divergence
-    at their own levels, and others by their quantiles at these levels.
+    at their own levels, and others by their quantiles at these levels. A point has no spread: it is
+    judged by the squared error of its mean, and others by their means.
 
     Attributes:
         metric: that decides.
@@ -59,6 +62,9 @@ def endpoint(task: Task, form: str, levels: tuple[float, ...] | None = None) -> 
         assert task.tolerance.quantiles is not None
         return Endpoint("quantile_score", "quantile_score", "unit of y", task.tolerance.quantiles)
     metric = deciding(form, bool(task.model.n_categories))
+    if metric == OF_POINTS:
+        assert task.tolerance.point is not None
+        return Endpoint(metric, metric, SQUARED, task.tolerance.point)
     if metric in HELD:
         return Endpoint(metric, "kl", "nats", task.tolerance.kl)
     unit = "nats" if task.model.n_categories else "unit of y"
@@ -94,13 +100,15 @@ def prior_cost(scored: Scored, primary: Endpoint) -> float | None:
 
 
 def reference_error(scored: Scored) -> float:
-    """Bound b (nats) on what the reference's own error can still contribute to the mean.
+    """Bound b (nats; of a point in its own unit) on what the reference's own error can still
+    contribute to the mean.
 
     Exact engines: their error bound. Monte Carlo: what the bias correction leaves, to the next
     order; for endpoints without such a correction the square of the error in posterior sds, the
     order of the divergence that it causes.
     """
-    remainder = scored.of_candidate.get("kl_remainder")
+    name = f"{OF_POINTS}_remainder" if scored.form == "point" else "kl_remainder"
+    remainder = scored.of_candidate.get(name)
     if remainder is not None:
         return float(np.nanmean(decision.cluster_means(remainder)))
     bound = scored.certificate.error_bound

@@ -4,7 +4,8 @@ at each context length and overall.
 Here the candidate and the predictors are asked about data sets, and the predictors' free numbers
 are fitted; what follows from their divergences, and how, is said by `validation/identification.py`.
 Nearness is the mean divergence of the predictor from the candidate: KL(predictor || candidate) for
-a candidate with a density, the quantile divergence at their levels for quantiles, as in `verify`.
+a candidate with a density, the quantile divergence at their levels for quantiles, the squared error
+of the mean for points, as in `verify`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from veribayes import registry
 from veribayes.candidates import Candidate
 from veribayes.errors import InputError
 from veribayes.models._task import Task
-from veribayes.predictive import Array, Predictive, Quantiles
+from veribayes.predictive import Array, Point, Predictive, Quantiles
 from veribayes.run import pipeline, predictors, results
 from veribayes.run.predictors import Predictor
 from veribayes.validation import decision, lengths, nearness
@@ -28,6 +29,7 @@ from veribayes.validation.draws import twice
 from veribayes.validation.identification import conclude, mean_limits
 from veribayes.validation.identification import exit_code as exit_code
 from veribayes.validation.metrics._metric import Metric
+from veribayes.validation.moments import as_moments
 from veribayes.validation.nearness import JS_SHARE, Distances, Yardstick
 
 SCHEMA = "veribayes.identify/1"
@@ -65,11 +67,11 @@ def identify(
     if not 2 <= datasets < 2**32:
         wanted = "datasets: at least two, for intervals over them"
         raise InputError(wanted, f"{datasets}", "set --datasets")
-    judged = twice(judged)
+    judged = as_moments(judged) if task.model.moments else twice(judged)
     known = predictors.known(task, against)
     if judged.askable:  # what was recorded was recorded for the data sets of the comparison alone
         task, known = _fitted(task, judged, known, seed)
-    measured = _distances(task, judged, known, datasets, seed, progress)
+    known, measured = _distances(task, judged, known, datasets, seed, progress)
     chosen = nearness.ordering(measured, seed)
     names = [predictor.name for predictor in known]
     return {
@@ -128,26 +130,31 @@ def _distances(
     datasets: int,
     seed: int,
     progress: Progress | None,
-) -> list[Distances]:
-    """By the endpoint's metric, and where that is infinite anywhere, by JS as well."""
+) -> tuple[list[Predictor], list[Distances]]:
+    """The predictors as they answered; by the endpoint's metric, and where that is infinite
+    anywhere, by JS as well.
+    """
     simulation = task.simulate(range(datasets), seed=seed)
     data, outcome = simulation.data, simulation.outcome
     answer = judged.infer(task, data, seed).predictive
     by = _yardstick(_frozen(task, answer, seed), answer)
-    laws = [predictor.predictive(task, data, seed) for predictor in known]
+    answered = [predictor.answered(task, data, seed) for predictor in known]
+    used, laws = [each[0] for each in answered], [each[1] for each in answered]
     compared = [_in_form_of(answer, law) for law in laws]
     report = partial(_report, progress, datasets, len(laws))
     first = nearness.measure(by, answer, laws, compared, outcome, report)
     if not np.isinf(first.near).any():
-        return [first]
+        return used, [first]
     js = registry.load("metric", "js")
     by_js = Yardstick(js, js, js.unit, by.tolerance / JS_SHARE)
-    return [first, nearness.measure(by_js, answer, laws, compared, outcome, report)]
+    second = nearness.measure(by_js, answer, laws, compared, outcome, report)
+    return used, [first, second]
 
 
 def _frozen(task: Task, answer: Predictive, seed: int) -> Task:
     """The task with a tolerance at the levels of quantiles, by its rule where none was given."""
-    return pipeline.frozen_tolerance(task, pipeline.Options(seed=seed), _levels(answer))
+    options = pipeline.Options(seed=seed)
+    return pipeline.frozen_tolerance(task, options, _levels(answer), form=answer.form)
 
 
 def _endpoint(task: Task, answer: Predictive) -> results.Endpoint:
@@ -172,8 +179,10 @@ def _levels(answer: Predictive) -> tuple[float, ...] | None:
 
 def _in_form_of(answer: Predictive, law: Predictive) -> Predictive:
     """What another predictor says in the form in which it is compared: its quantiles where the
-    candidate gives those.
+    candidate gives those, its mean where that is a point.
     """
+    if isinstance(answer, Point):
+        return Point(law.expectation())
     if not isinstance(answer, Quantiles):
         return law
     return pipeline.quantiles(law, answer.levels.tolist())

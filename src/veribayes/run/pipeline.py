@@ -61,7 +61,7 @@ def run(
 
     Raises:
         ReferenceRefused: the reference or its audit did not earn trust.
-        InputError: the candidate does not answer in one of the six forms.
+        InputError: the candidate does not answer in one of the seven forms.
     """
     started = time.perf_counter()
     integer("datasets", options.datasets, at_least=2)
@@ -93,7 +93,8 @@ def _compared(
     roles = roles_of(task, options, judged)
     produced = shards(task, roles, options, out, progress)
     first = next(produced)  # before the tolerance, since here a bad candidate fails
-    task = frozen_tolerance(task, options, first.scored.levels)
+    scored = first.scored
+    task = frozen_tolerance(task, options, scored.levels, form=scored.form)
     finished = list(until_sure(task, chain([first], produced), options))
     audit = audit_of(task, roles.truth, options)
     return compared(task, options, roles, finished, audit)

@@ -59,13 +59,26 @@ class Predictor:
 
     def predictive(self, task: Task, data: Data, seed: int) -> Predictive:
         """Answers (dataset, position, query)."""
+        return self.answered(task, data, seed)[1]
+
+    def answered(self, task: Task, data: Data, seed: int) -> tuple[Predictor, Predictive]:
+        """Its answers, and itself with the options that gave them: where a fitted number is refused
+        for these data sets (a step size at which the iteration diverges), the engine's own default
+        stands.
+        """
         if not self.fitted:
-            return self._answer(task, data, seed, {})
-        answers = []
+            return self, self._answer(task, data, seed, {})
+        answers, used = [], []
         for k, options in enumerate(self.fitted):
             here = data.select(positions=slice(k, k + 1))
-            answers.append(self._answer(task, here, seed, options)[:, 0])
-        return stack(answers, axis=1)
+            try:
+                answer = self._answer(task, here, seed, options)
+            except ReferenceRefused:
+                options = {}
+                answer = self._answer(task, here, seed, options)
+            answers.append(answer[:, 0])
+            used.append(options)
+        return replace(self, fitted=tuple(used)), stack(answers, axis=1)
 
     def fit(self, task: Task, data: Data, losses: Sequence[Loss], seed: int) -> Predictor:
         """The predictor with the value of its fitted option that has the smallest loss at each

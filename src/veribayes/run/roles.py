@@ -13,6 +13,7 @@ from veribayes.run.options import Options
 from veribayes.run.references import remembered
 from veribayes.tree.method import Method
 from veribayes.validation.draws import twice
+from veribayes.validation.moments import as_moments
 
 TRUTH, JUDGED, PRIOR = "reference", "candidate", "prior_only"
 
@@ -50,6 +51,8 @@ def roles_of(task: Task, options: Options, judged: Candidate) -> Roles:
         ReferenceRefused: the engine that is to be the reference does not compute the posterior.
     """
     rivals = {name: of_engine(name, registry.engine(name)) for name in _rivals(task)}
+    if task.model.moments:
+        judged = as_moments(judged)
     questioned = _questioned(task, options, judged)
     return Roles(reference_of(task, options), judged, twice(judged), rivals, questioned)
 

@@ -10,17 +10,28 @@ from functools import partial
 import numpy as np
 
 from veribayes import registry
-from veribayes.predictive import Array, Draws, Predictive, Quantiles
+from veribayes.predictive import Array, Draws, Point, Predictive, Quantiles
 from veribayes.tree import Branch, Simulation
 from veribayes.validation import independence, monte_carlo
+from veribayes.validation.moments import UNSAID
 
 # what others are compared by, and what is drawn where it is infinite
 COMPARED = ("kl", "half_chi_square", "crps", "js")
+OF_POINTS = "squared_error"  # what others are compared by where the candidate is a point
 
 
-def all_scores(branch: Branch, truth: Branch, simulation: Simulation) -> dict[str, Array]:
-    """Every metric that applies, name -> (dataset, position, query)."""
-    return scores_in(registry.usable("metric"), branch, truth, simulation)
+def all_scores(
+    branch: Branch, truth: Branch, simulation: Simulation, *, moments: bool = False
+) -> dict[str, Array]:
+    """Every metric that applies, name -> (dataset, position, query).
+
+    Args:
+        moments: means and sds are compared and no shapes: without what reads these.
+    """
+    names = registry.usable("metric")
+    if moments:
+        names = [name for name in names if name not in UNSAID]
+    return scores_in(names, branch, truth, simulation)
 
 
 def scores_in(
@@ -40,6 +51,8 @@ def scores_in(
             scores[name] = values
     if "kl" in scores and (truth.replicates or branch.replicates):
         scores |= _corrected(branch, truth, simulation.outcome)
+    if OF_POINTS in scores and not isinstance(branch.predictive, Draws):
+        scores |= _of_means(branch, truth, simulation.outcome, scores[OF_POINTS])
     if isinstance(branch.predictive, Draws):
         scores |= independence.scores(branch.predictive, truth.predictive, simulation.outcome)
     return scores
@@ -74,6 +87,35 @@ def _corrected(branch: Branch, truth: Branch, outcome: Array) -> dict[str, Array
         "kl_raw": densities.raw,
         "kl_remainder": densities.remainder,
     }
+
+
+def _of_means(branch: Branch, truth: Branch, outcome: Array, raw: Array) -> dict[str, Array]:
+    """Squared errors of the mean without their Monte Carlo bias; and for a point, which is judged
+    by them, what the reference's own error may still add.
+    """
+    scores: dict[str, Array] = {}
+    if truth.replicates or branch.replicates:
+        sides = (branch.replicates or branch.predictive, truth.replicates or truth.predictive)
+        scores[OF_POINTS] = monte_carlo.corrected_squares(*sides, outcome)
+        scores[f"{OF_POINTS}_raw"] = raw
+    if isinstance(branch.predictive, Point):
+        scores[f"{OF_POINTS}_remainder"] = _mean_remainder(truth, raw)
+    return scores
+
+
+def _mean_remainder(truth: Branch, raw: Array) -> Array:
+    """Bound on what the reference's own error adds to squared errors (dataset, position, query).
+
+    A mean that is off by at most e moves the square d^2 by 2 |d| e + e^2 at most. The error of a
+    Monte Carlo mean has no sign on average: e^2; nothing where two runs have taken it away.
+    """
+    if truth.replicates:
+        return 0.0 * raw
+    certificate = truth.certificate
+    error = certificate.error_bound * truth.predictive.standard_deviation()
+    if certificate.bound_kind == "montecarlo":
+        return np.asarray(error**2 + 0.0 * raw)
+    return np.asarray(2 * np.sqrt(raw) * error + error**2)
 
 
 def _metric_scores(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from veribayes import registry
 from veribayes.models._task import Task
-from veribayes.predictive import Array, Predictive
+from veribayes.predictive import Array, Point, Predictive
 from veribayes.run import scoring, shard_files
 from veribayes.run.batches import Batch, ranges
 from veribayes.run.options import Options
@@ -47,7 +47,7 @@ def shards(
 
     Raises:
         ReferenceRefused: the reference did not earn trust.
-        InputError: the candidate does not answer in one of the six forms.
+        InputError: the candidate does not answer in one of the seven forms.
     """
     key = _key(task, roles, options)
     for number, rows in enumerate(ranges(task, options.datasets)):
@@ -98,11 +98,12 @@ def _compute(batch: Batch, task: Task, roles: Roles, options: Options) -> Scored
     candidate = batch.branch(JUDGED)
     levels = scoring.levels_of(candidate.predictive)
     forms = {TRUTH: truth.predictive.form, JUDGED: candidate.predictive.form}
-    scores = {JUDGED: scoring.all_scores(candidate, truth, simulation)}
+    moments = task.model.moments
+    scores = {JUDGED: scoring.all_scores(candidate, truth, simulation, moments=moments)}
     for role in roles.rivals:
         branch = batch.branch(role)
         forms[role] = branch.predictive.form
-        scores[role] = _rival_scores(branch, truth, simulation, levels)
+        scores[role] = _rival_scores(branch, truth, simulation, candidate.predictive)
     kept = {}
     for role in EXAMPLES_OF:
         predictive = batch.branch(role).predictive
@@ -114,12 +115,15 @@ def _compute(batch: Batch, task: Task, roles: Roles, options: Options) -> Scored
 
 
 def _rival_scores(
-    branch: Branch, truth: Branch, simulation: Simulation, levels: tuple[float, ...] | None
+    branch: Branch, truth: Branch, simulation: Simulation, answer: Predictive
 ) -> dict[str, Array]:
-    """What others are compared by; at the levels of the candidate as well, where it gives
-    quantiles.
+    """What others are compared by; their means alone where the candidate gives a mean alone, and
+    at its levels as well where it gives quantiles.
     """
+    if isinstance(answer, Point):
+        return scoring.scores_in([scoring.OF_POINTS], branch, truth, simulation)
     scores = scoring.scores_in(scoring.COMPARED, branch, truth, simulation)
+    levels = scoring.levels_of(answer)
     if levels is not None:
         guess = scoring.quantiles(branch.predictive, levels)
         name = "quantile_score"

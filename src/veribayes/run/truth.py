@@ -138,6 +138,7 @@ def _entry(
         "seed": options.seed,
         "reference": {"engine": truth.name, "certificate": certificate},
         "audit": audit_entry(audit),
+        "not_asked": dict(task.model.unasked),
     }
 
 

@@ -72,6 +72,8 @@ def command(
     print(f"{named_task.name}: {_size(datasets)} by {_certified(entry['reference'])}; {path}")
     if entry["audit"]:
         print(_audited(entry["audit"]))
+    for name, reason in entry["not_asked"].items():
+        print(f"not asked for: {name} ({reason})")
 
 
 def _size(datasets: int) -> str:

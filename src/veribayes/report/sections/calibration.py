@@ -26,11 +26,17 @@ def prepare(run: Run, salt: str) -> Mapping[str, Any]:
     reliability = mapping(calibration.get("reliability"))
     return {
         "moments": run.moments,
+        "reason": "" if run.moments else _sentence(str(calibration.get("reason") or "")),
         "pit": _pit(run, salt),
         "reliability_figure": _reliability_figure(run, salt) if reliability else None,
         "coverage": [_coverage(mapping(region), adjusted) for region in regions],
         "reliability": _reliability(reliability, adjusted) if reliability else "",
     }
+
+
+def _sentence(reason: str) -> str:
+    """Why there is nothing to show, as a sentence; empty where there is something."""
+    return f"{reason[:1].upper()}{reason[1:]}." if reason else ""
 
 
 def _pit(run: Run, salt: str) -> Markup | None:

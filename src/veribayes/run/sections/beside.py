@@ -14,6 +14,9 @@ from veribayes.run.sections.where import Where
 from veribayes.validation import secondary
 from veribayes.validation.secondary import Checked
 
+MOMENTS = "means and standard deviations of latents are compared as moments: they state no region"
+POINT = "not asked: a point has no spread"
+
 
 @dataclass(frozen=True, eq=False)
 class Secondary:
@@ -79,12 +82,12 @@ class Beside:
 def beside_of(comparison: Comparison, asked: Checked, primary: Primary, where: Where) -> Beside:
     """Judge what was asked beside the primary endpoint of a comparison."""
     seed = comparison.seed
-    states_regions = not comparison.task.model.moments
     measured, p_values = secondary.calibration(
-        comparison.scores if states_regions else {},
+        comparison.scores,
         seed=seed,
         levels=comparison.scored.levels,
         beside=len(asked.endpoints) + len(asked.outcomes),
+        unasked=_unasked(comparison),
     )
     family = secondary.family(asked, p_values, seed=seed)
     groups = {} if primary.is_rounding else comparison.groups
@@ -100,3 +103,10 @@ def beside_of(comparison: Comparison, asked: Checked, primary: Primary, where: W
         Concentration(concentration),
         Multiplicity(sentences),
     )
+
+
+def _unasked(comparison: Comparison) -> str:
+    """Why nothing is asked of the regions of what was compared; empty where something is."""
+    if comparison.task.model.moments:
+        return MOMENTS
+    return POINT if comparison.scored.form == "point" else ""

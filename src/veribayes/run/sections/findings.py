@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from veribayes import registry
 from veribayes.predictive import Array
 from veribayes.run.comparison import Comparison
 from veribayes.run.endpoint import unheld, unheld_mass, zero_limit
+from veribayes.run.roles import TRUTH
 from veribayes.run.scored import Scored
 from veribayes.run.sections.beside import Beside
 from veribayes.run.sections.primary import Primary
 from veribayes.run.sections.rivals import Rival
 from veribayes.statistics import limits
-from veribayes.validation import bootstrap, decision, secondary
+from veribayes.validation import bootstrap, decision, questions, secondary
 
 SHOWN_LEVELS = 12  # of quantiles, in a sentence
 
@@ -48,6 +50,7 @@ def findings_of(
         *(Finding("rule_of_three", sentence) for sentence in primary.decided.statements),
         *_of_draws(primary),
         *_of_levels(comparison.scored.levels),
+        *_of_point(comparison, beside),
     ]
     judged, concentrated = beside.secondary.family, beside.concentration.found
     return [
@@ -59,6 +62,11 @@ def findings_of(
 
 def _of_setting(comparison: Comparison) -> list[Finding]:
     findings = [Finding("model_repaired", note) for note in comparison.task.model.notes]
+    unasked = comparison.task.model.unasked
+    if unasked:
+        sites = ", ".join(f"{name} ({reason})" for name, reason in unasked.items())
+        text = f"declared by the model and not asked for: {sites}"
+        findings.append(Finding("not_asked_for", text, {"not_asked": dict(unasked)}))
     if comparison.judged.identity == comparison.roles.truth.identity:
         text = "the candidate is the reference itself: that they agree proves nothing"
         findings.append(Finding("same_engine", text))
@@ -131,6 +139,25 @@ def _of_levels(levels: tuple[float, ...] | None) -> list[Finding]:
         "what lies between and beyond these levels is not its statement"
     )
     return [Finding("levels", text)]
+
+
+def _of_point(comparison: Comparison, beside: Beside) -> list[Finding]:
+    """What is not asked of a mean alone, by name."""
+    scored = comparison.scored
+    if scored.form != "point":
+        return []
+    metrics = [name for name in registry.usable("metric") if _needs_spread(name, scored)]
+    checks = questions.unanswered(beside.asked, comparison.options.tests)
+    names = ["coverage", *checks, *metrics]
+    text = f"judged by its mean alone; not asked, since a point has no spread: {', '.join(names)}"
+    return [Finding("point", text, {"not_asked": names})]
+
+
+def _needs_spread(name: str, scored: Scored) -> bool:
+    """Whether a metric compares a normal with the truth of a run and a point not."""
+    metric = registry.load("metric", name)
+    truth = scored.forms[TRUTH]
+    return bool(metric.applies("normal", truth) and not metric.applies("point", truth))
 
 
 def _number_type(scored: Scored, hidden: float) -> Finding:

@@ -13,8 +13,8 @@ from veribayes.run.sections.limits import plain_limits
 from veribayes.validation import bootstrap, decision, independence
 from veribayes.validation.summaries import INGREDIENTS
 
-# no divergence: the mean says nothing
-LEFT_OUT = (*INGREDIENTS, *independence.TWO, *independence.ONE)
+# no divergence: the mean says nothing, or stands as the reference's error beside the endpoint
+LEFT_OUT = (*INGREDIENTS, *independence.TWO, *independence.ONE, "squared_error_remainder")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def mean_scores(comparison: Comparison) -> dict[str, MeanScore]:
 
 
 def _unit(name: str) -> str:
-    """Of a metric; corrections of KL are no metrics of their own."""
-    known = name in registry.names("metric")
-    return str(registry.load("metric", name).unit) if known else "nats"
+    """Of a metric; what a Monte Carlo correction leaves has the unit of its metric."""
+    metric = name.removesuffix("_raw").removesuffix("_remainder")
+    known = metric in registry.names("metric")
+    return str(registry.load("metric", metric).unit) if known else "nats"
