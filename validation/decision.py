@@ -163,9 +163,8 @@ def left_tail(values: Array) -> Array:
     """What the lower limit of each column's mean is lowered by for a tail below; 0 where no value
     is negative.
     """
-    smallest = values.min(0)
-    farthest = (values.mean(0) - smallest) / len(values)
-    return np.asarray(np.where(smallest < 0, LEFT_TAIL * farthest, 0.0))
+    farthest = (values.mean(0) - values.min(0)) / len(values)
+    return np.asarray(np.where(stability.holds_negative(values), LEFT_TAIL * farthest, 0.0))
 
 
 def unseen(values: Array, worst: float, *, seed: int = 0) -> Array:
@@ -204,7 +203,7 @@ def datasets_needed(
         return None
     mean = float(values.mean())
     top = max(float(values.max()), 0.0)
-    signed = float(values.min()) < 0
+    signed = bool(stability.holds_negative(values))
     spread = float(values.std(ddof=1)) if values.size > 1 else abs(mean)
     if mean > tolerance + reference_error:
         least = tolerance + reference_error

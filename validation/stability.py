@@ -81,6 +81,12 @@ def shown(
     return shown_low, np.where(above, high, np.nan)
 
 
+def holds_negative(values: Array) -> npt.NDArray[np.bool_]:
+    """Whether each column holds a value below zero by more than the rounding of its largest one."""
+    size = np.abs(values).max(0)
+    return np.asarray(values.min(0) < -ROUNDING * size)
+
+
 def reason(values: Array, below: bool, above: bool) -> str | None:
     """Why a limit of this mean is not shown, one sentence; None where both limits are supported.
 
@@ -117,7 +123,7 @@ def data_sets(values: Array) -> int | None:
     spread = float(values.std(ddof=1)) if values.size > 1 else abs(mean)
     if pareto.heaviness(values) >= pareto.HEAVIEST:
         return None
-    if mean <= 0 or values.min() < 0:
+    if mean <= 0 or bool(holds_negative(values)):
         return 2 * values.size
     found = smallest_number(lambda n: planned(mean, spread, top, n) <= SETTLED * mean, 2)
     return None if found is None else max(found, 2 * values.size)

@@ -422,3 +422,17 @@ def test_a_left_tail_is_allowed_for() -> None:
     ]  # nothing negative
     positive = sample(200)
     assert decision.decide(positive, tolerance=0.5).low == bootstrap.interval(positive).low
+
+
+def test_a_zero_that_rounding_made_negative_has_no_tail_below() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.lognormal(-4, 1, 100)
+    limits = []
+    for zero in (1e-17, -1e-17):
+        values[0] = zero
+        limits.append(decision.decide(values, tolerance=1.0))
+    one, other = limits
+    assert other.low == pytest.approx(one.low, rel=1e-9)
+    assert other.high == pytest.approx(one.high, rel=1e-9)
+    values[0] = -0.05
+    assert decision.left_tail(values) > 0
