@@ -69,7 +69,7 @@ def calibration(
     """
     covered = summaries.coverage(scores, levels=levels, seed=seed)
     reliable = None
-    if "confidence" in scores:
+    if {"confidence", "hit"} <= set(scores):
         size = beside + len(covered) + 1
         confidence, hit = scores["confidence"], scores["hit"]
         reliable = summaries.reliability(confidence, hit, seed=seed, family=size)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from veribayes.api import Result as Result
     from veribayes.api import load as load
+    from veribayes.api import recorded as recorded
     from veribayes.api import task as task
     from veribayes.api import verify as verify
 
@@ -29,7 +30,17 @@ if TYPE_CHECKING:
 os.environ.setdefault("PJRT_NPROC", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Result", "errors", "load", "models", "predictive", "report", "task", "verify"]
+__all__ = [
+    "Result",
+    "errors",
+    "load",
+    "models",
+    "predictive",
+    "recorded",
+    "report",
+    "task",
+    "verify",
+]
 
 _SUBMODULES = frozenset({"errors", "models", "predictive", "report"})
 

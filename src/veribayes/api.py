@@ -16,8 +16,10 @@ from veribayes.errors import InputError
 from veribayes.models import _spec
 from veribayes.models._arguments import parse_argument, read_arguments
 from veribayes.models._callable import is_program
+from veribayes.models._contexts import Table, read_table, table_in_memory
+from veribayes.models._contexts import with_contexts as with_contexts
 from veribayes.models._pgmpy import from_pgmpy, is_pgmpy_network
-from veribayes.models._task import Task
+from veribayes.models._task import Task as Task
 from veribayes.models.numpyro_model import NumPyroModel, PredictedProgram
 from veribayes.run import ownership, pipeline, results
 from veribayes.storage import folders, store
@@ -228,6 +230,7 @@ def verify(
     keep_predictions: bool = False,
     tests: str = "standard",
     sequential: bool = False,
+    contexts: object = None,
 ) -> Result:
     """Compare a candidate with the certified truth of a task, as distributions.
 
@@ -248,13 +251,16 @@ def verify(
             itself.
         tests: how much is asked beside the primary endpoint: `none`, `standard` or `all`.
         sequential: stop as soon as it is sure that the candidate is different.
+        contexts: data sets that somebody has, instead of simulated ones: a file (CSV, JSON lines,
+            npz, Parquet, netCDF), a mapping of arrays, or a data frame; docs/own-data.md shows
+            each.
 
     Returns:
         Result with verdict, recovery, table, plot and save.
     """
     from veribayes.candidates import with_tolerance
 
-    meant = with_tolerance(task(what), tolerance)
+    meant = with_contexts(with_tolerance(task(what), tolerance), contexts)
     of_role = split_options(options or {})
     chosen = pipeline.Options(
         datasets=datasets,
@@ -268,6 +274,7 @@ def verify(
         tests=tests,
         sequential=sequential,
     )
+    chosen = pipeline.on_contexts(meant, chosen)
     if out is None:
         return Result(pipeline.run(meant, candidate, chosen))
     folder = Path(out)
@@ -277,6 +284,21 @@ def verify(
         tree = pipeline.run(meant, candidate, chosen, out=folder)
         write_reports([tree], folder)
     return Result(tree)
+
+
+def recorded(what: str | Path | Any) -> Table:
+    """Predictions that were recorded, as a candidate for contexts that are given.
+
+    Args:
+        what: a file (CSV, JSON lines, npz, Parquet, netCDF), a mapping of arrays, or a data frame,
+            with the keys `dataset` and `query` and the variables of one predictive form.
+
+    Raises:
+        InputError: no table.
+    """
+    if isinstance(what, str | Path):
+        return read_table(what)
+    return table_in_memory(what, "recorded predictions")
 
 
 OF_TASK = (
