@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from veribayes.errors import InputError
 from veribayes.models._check import shown
-from veribayes.models._contexts._cells import WHOLE, code_of, number_of
+from veribayes.models._contexts._cells import code_of, number_of
 from veribayes.models._contexts._fields import Field, Schema
 from veribayes.models._contexts._rows import Arrays, Asked, Record
 from veribayes.models._task import Task
@@ -31,7 +31,7 @@ def ordered(records: Mapping[str, Record]) -> list[str]:
 
 def natural(key: str) -> tuple[bool, int, str]:
     """Whole numbers by size and before words."""
-    is_number = bool(WHOLE.fullmatch(key))
+    is_number = key.lstrip("-").isdecimal()
     return (not is_number, int(key) if is_number else 0, key)
 
 

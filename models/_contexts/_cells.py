@@ -12,10 +12,12 @@ import numpy.typing as npt
 from veribayes.errors import InputError
 from veribayes.models._check import shown
 
-WHOLE = re.compile(r"[-+]?[0-9]+", re.ASCII)
+# a column of whole numbers with a gap is written with a point by some programs
+WHOLE = re.compile(r"[-+]?([0-9]+)(\.0*)?", re.ASCII)
 NUMBER = re.compile(
     r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII | re.IGNORECASE
 )
+LONGEST = 20  # characters of a whole number
 EXACT = 2**53  # up to which a float holds whole numbers
 MISSING = -1  # code of what is not observed
 
@@ -109,7 +111,8 @@ def _got(cell: Any) -> str:
 def _whole(cell: Any) -> int | None:
     """The whole number in a cell; None where there is none."""
     if isinstance(cell, str):
-        return int(cell) if WHOLE.fullmatch(cell) and len(cell) < 20 else None
+        is_whole = WHOLE.fullmatch(cell) and len(cell) < LONGEST
+        return int(cell.partition(".")[0]) if is_whole else None
     if isinstance(cell, bool | np.bool_):
         return None
     if isinstance(cell, int | np.integer):

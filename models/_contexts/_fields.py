@@ -5,7 +5,7 @@ set, whose arrays say how large an entry is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import product
 from typing import Any, Literal
@@ -54,6 +54,11 @@ class Field:
     def name(self) -> str:
         """Of the array."""
         return self.column.name
+
+    @property
+    def header(self) -> str:
+        """Of a column that holds whole entries; an array that is called like a key has another."""
+        return f"{self.name}_values" if self.name in KEYS else self.name
 
     def read(self, cells: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
         """Entries of this shape as codes or numbers; `cells` has the entry's axes last.
@@ -150,13 +155,14 @@ class Schema:
         """Names that columns may have, for a reader."""
         names = list(KEYS)
         for column in self.fields.values():
-            names.append(column.name)
+            names.append(column.header)
             names += [f"{column.name}.{suffix}" for suffix in column.suffixes if suffix]
         return [*names, *self.aliases]
 
     def _target(self, header: str, table: Table) -> Target:
-        if header in self.fields:
-            return Target(header, "whole", header)
+        for candidate in self.fields.values():
+            if header == candidate.header:
+                return Target(header, "whole", candidate.name)
         name = "observation" if header in self._counted() else header
         if name in KEYS:
             return Target(header, "key", name)
@@ -190,7 +196,8 @@ def schema_of(task: Task) -> Schema:
         InputError: a family whose arrays a table cannot hold.
     """
     layout = task.model.layout
-    template = task.simulate(range(1), seed=0, stream=STREAM).data
+    smallest = replace(task.design, positions=task.design.positions[:1])
+    template = task.model.simulate(smallest, 0, STREAM, np.zeros(1, dtype=np.int64)).data
     fields = {}
     for column in layout.columns:
         if column.role in ("mask", "time"):

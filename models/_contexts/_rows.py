@@ -128,12 +128,14 @@ class _Row:
         for own in self.schema.of_part(*parts):
             by_alias = self.is_query == (own.part == "query")
             whole, places = self.cells(own, by_alias)
-            if any(cell is not None for _, cell in places.values()):
+            is_asked = self.is_query and own.part == "query"
+            may_be_empty = is_asked and own.missing and bool(places) and whole is None
+            if may_be_empty or any(cell is not None for _, cell in places.values()):
                 if whole is not None:
                     raise InputError(f"'{own.name}' once {self.where}", "twice")
                 found[own.name] = (own, self._of_places(own, places), frozenset({"one"}))
             elif whole is not None:
-                array, modes = own.whole(whole, self.at(own.name))
+                array, modes = own.whole(whole, self.at(own.header))
                 found[own.name] = (own, array, modes)
         return found
 
@@ -183,8 +185,8 @@ def _take_context(record: Record, row: _Row) -> None:
     values = row.values("observation")
     asked = row.values("query")
     _take_fixed(record, row)
-    if values:
-        listed = row.schema.layout.listed
+    listed = row.schema.layout.listed
+    if values or (listed and row.key("observation") is not None):
         missing = [name for name in listed if name not in values]
         if missing:
             wanted = f"a number or a state {row.at(missing[0])}"

@@ -33,7 +33,15 @@ NAMES = {
     "quantile_score": "quantile divergence",
     "crps": "CRPS",
 }
-UNSTABLE = ("no_stable_limit", "below_zero", "more_draws")  # findings that the table cannot show
+# findings that the table cannot show
+TOLD = (
+    "contexts_given",
+    "few_contexts",
+    "plausibility",
+    "no_stable_limit",
+    "below_zero",
+    "more_draws",
+)
 
 
 def table(entries: Sequence[Entry]) -> str:
@@ -53,7 +61,7 @@ def table(entries: Sequence[Entry]) -> str:
     with console.capture() as text:
         console.print(rows)
         for entry in entries:
-            for line in (remark(entry), *unstable(entry)):
+            for line in (remark(entry), *told(entry)):
                 if line:
                     console.print(Text(line), soft_wrap=True)
     return text.get().rstrip("\n")
@@ -78,9 +86,11 @@ def _but(entry: Entry, sentence: str, texts: Sequence[str]) -> str:
     return f"{entry['task']}: {sentence}, but: {'; '.join(texts)}"
 
 
-def unstable(entry: Entry) -> list[str]:
-    """Why a limit of the divergence is not shown, or why there is no verdict."""
-    findings = [finding for finding in entry["findings"] if finding["name"] in UNSTABLE]
+def told(entry: Entry) -> list[str]:
+    """That contexts are given, and why a limit of the divergence is not shown or there is no
+    verdict.
+    """
+    findings = [finding for finding in entry["findings"] if finding["name"] in TOLD]
     return [f"{entry['task']}: {finding['text']}" for finding in findings]
 
 
