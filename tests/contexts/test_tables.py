@@ -103,7 +103,10 @@ def test_npz_netcdf_and_nested_lists_hold_the_same_contexts(tmp_path: Path) -> N
     dims = {1: ("dataset",), 2: ("dataset", "observation")}
     variables: dict[str, Any] = {}
     for name, values in given.items():
-        variables[name] = (dims.get(values.ndim, ("dataset", f"{name}_place", "coordinate")), values)
+        variables[name] = (
+            dims.get(values.ndim, ("dataset", f"{name}_place", "coordinate")),
+            values,
+        )
     variables["x"] = (("coordinate", "dataset", "observation"), given["x"].transpose(2, 0, 1))
     xr.Dataset(variables).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
     lines = []
@@ -117,7 +120,11 @@ def test_npz_netcdf_and_nested_lists_hold_the_same_contexts(tmp_path: Path) -> N
     digests.add(read_contexts(task("gp-rbf-2d"), given).digest)
     assert len(digests) == 1
     contexts = read_contexts(task("gp-rbf-2d"), given)
-    assert dict(zip(contexts.keys, contexts.sizes.tolist(), strict=True)) == {"a": 4, "b": 2, "c": 3}
+    assert dict(zip(contexts.keys, contexts.sizes.tolist(), strict=True)) == {
+        "a": 4,
+        "b": 2,
+        "c": 3,
+    }
 
 
 def test_parquet_is_read_or_said_to_need_a_package(tmp_path: Path) -> None:
@@ -142,7 +149,9 @@ def test_names_of_nodes_and_states_stand_for_their_numbers(tmp_path: Path) -> No
     nodes = task(name).model.asked
     evidence = contexts.whole.data.arrays["evidence"][contexts.keys.index("bob")]
     states = task(name).model.layout.states
-    seen = {node: states[node][code] for node, code in zip(nodes, evidence, strict=True) if code >= 0}
+    seen = {
+        node: states[node][code] for node, code in zip(nodes, evidence, strict=True) if code >= 0
+    }
     assert seen == {"smoke": "no", "xray": "yes"}
     asked = contexts.queries[contexts.keys.index("bob")]
     assert set(asked) - {""} == set(nodes) - {"smoke", "xray"}

@@ -66,8 +66,7 @@ def run(
     """
     started = time.perf_counter()
     options = on_contexts(task, options)
-    if task.contexts is None:
-        integer("datasets", options.datasets, at_least=2)
+    integer("datasets", options.datasets, at_least=2)
     target = None if out is None else out / "run.nc"
     _require_another_file(candidate, target)
     comparison = _compared(task, candidate, options, out, progress)
