@@ -193,6 +193,13 @@ class Model(ABC):
         return False
 
     @property
+    def completing(self) -> str:
+        """The exact engine that serves observations of which only some cells are known; empty where
+        they have to be whole.
+        """
+        return ""
+
+    @property
     def asked(self) -> tuple[str, ...]:
         """Names of what queries ask for in turn; empty where queries are exchangeable."""
         return ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from veribayes.models._contexts._fields import Field, Schema
 from veribayes.models._contexts._rows import Arrays, Asked, Record
 from veribayes.models._task import Task
 from veribayes.tree import Data, IntArray, Simulation
+from veribayes.tree.parts import by_size
 
 NONE = ""  # label of a place where a data set has no query
 SHOWN = 5  # keys in a message
@@ -36,10 +38,19 @@ def natural(key: str) -> tuple[bool, int, str]:
 
 
 def assembled(
-    task: Task, schema: Schema, records: Mapping[str, Record], keys: Sequence[str], name: str
+    task: Task,
+    schema: Schema,
+    records: Mapping[str, Record],
+    keys: Sequence[str],
+    name: str,
+    *,
+    asked: bool,
 ) -> tuple[Simulation, Labels, Labels]:
     """All data sets as one batch, numbered in the order of `keys`, and the labels of their queries,
     (dataset, query): those that are asked, and all.
+
+    Args:
+        asked: whether something has to be asked of each.
 
     Raises:
         InputError: observations without an order, data sets without a query, or what the model
@@ -52,11 +63,11 @@ def assembled(
     if is_listed:
         arrays |= _observations(schema, chosen, sizes)
     arrays |= _fixed(schema, records, keys, name)
-    queries, listed = _queries(schema, chosen, name)
+    queries, listed = _queries(schema, chosen, name, asked)
     arrays |= queries
     data = _data(task, arrays, sizes, is_listed)
     _require_data(task, data, keys, name)
-    labels = _only_where_asked(task, data, listed)
+    labels = _only_where_asked(task, data, listed, asked)
     outcome, happened = _outcomes(task, data, chosen, labels, name)
     context = sizes[:, None] if is_listed else _filled(schema, data)
     return Simulation(data, {}, outcome[:, None], context, happened), labels, listed
@@ -154,14 +165,16 @@ def _fixed(schema: Schema, records: Mapping[str, Record], keys: Sequence[str], n
     return arrays
 
 
-def _queries(schema: Schema, records: Sequence[Record], name: str) -> tuple[Arrays, Labels]:
+def _queries(
+    schema: Schema, records: Sequence[Record], name: str, must_be: bool
+) -> tuple[Arrays, Labels]:
     """Arrays of the queries, and their labels (dataset, query).
 
     Queries with equal values of what all data sets share stand in one place.
     """
     fields = schema.of_part("query")
     if not any(record.queries for record in records):
-        return _default_queries(schema, fields, len(records), name)
+        return _default_queries(schema, fields, len(records), name, must_be)
     for record in records:
         if not record.queries:
             raise InputError(f"at least one query of the data set {record.where}", "none")
@@ -217,10 +230,19 @@ def _only(record: Record) -> str:
 
 
 def _default_queries(
-    schema: Schema, fields: Sequence[Field], datasets: int, name: str
+    schema: Schema, fields: Sequence[Field], datasets: int, name: str, must_be: bool
 ) -> tuple[Arrays, Labels]:
-    """The queries of a drawn data set, where all data sets share them."""
+    """The queries of a drawn data set, where all data sets share them.
+
+    Where nothing has to be asked they stand there without a label, and nobody reads the answers.
+    """
     own = [field.name for field in fields if not field.column.shared]
+    if own and not must_be:
+        arrays = {field.name: schema.template.arrays[field.name] for field in fields}
+        for name in own:
+            arrays[name] = np.repeat(arrays[name], datasets, axis=0)
+        count = schema.layout.queries(schema.template.arrays)
+        return arrays, np.full((datasets, count), NONE, dtype=object)
     if own:
         wanted = f"queries in {shown(name)}: rows with a key 'query' and '{own[0]}'"
         raise InputError(wanted, "none")
@@ -233,7 +255,7 @@ def _default_queries(
     return arrays, np.array([labels] * datasets, dtype=object)
 
 
-def _only_where_asked(task: Task, data: Data, labels: Labels) -> Labels:
+def _only_where_asked(task: Task, data: Data, labels: Labels, must_be: bool) -> Labels:
     """Without the labels of what is observed and therefore not asked for.
 
     Raises:
@@ -242,7 +264,7 @@ def _only_where_asked(task: Task, data: Data, labels: Labels) -> Labels:
     applies = task.model.applies(data)
     asked = np.where(applies, labels, NONE)
     nothing = np.flatnonzero((asked == NONE).all(1))
-    if nothing.size:
+    if nothing.size and must_be:
         wanted = "a query of each data set that is not observed"
         raise InputError(wanted, f"none in {nothing.size} of {len(labels)} data sets")
     return asked
@@ -295,6 +317,8 @@ def _filled(schema: Schema, data: Data) -> IntArray:
 
 def _require_data(task: Task, data: Data, keys: Sequence[str], name: str) -> None:
     """Refuse what the model cannot have, with the key of the first such data set."""
+    if task.model.completing:
+        data = _without_gaps(task, data)
     try:
         task.model.require_data(data)
     except InputError as error:
@@ -305,3 +329,22 @@ def _require_data(task: Task, data: Data, keys: Sequence[str], name: str) -> Non
                 where = f"in the data set {shown(key)} of {shown(name)}"
                 raise InputError(f"{error.expected}, {where}", error.got, error.remedy) from None
         raise
+
+
+def has_gaps(task: Task, data: Data) -> bool:
+    """Whether some cells of the data sets' own observations are not known."""
+    if not task.model.completing:
+        return False
+    for _, part in by_size(data):
+        for name in task.model.layout.listed:
+            if (part.arrays[name][:, : part.positions[0]] < 0).any():
+                return True
+    return False
+
+
+def _without_gaps(task: Task, data: Data) -> Data:
+    """The data with some state in the place of every one that is not known."""
+    arrays = dict(data.arrays)
+    for name in task.model.layout.listed:
+        arrays[name] = np.maximum(arrays[name], 0)
+    return replace(data, arrays=arrays)

@@ -18,6 +18,7 @@ from veribayes.models._check import shown
 from veribayes.models._contexts._cells import array_of, code_of, number_of
 from veribayes.models._contexts._files import Table
 from veribayes.models._layout import Column, Layout
+from veribayes.models._model import Model
 from veribayes.models._task import Task
 from veribayes.predictive import FORMS
 from veribayes.tree import Data
@@ -203,7 +204,7 @@ def schema_of(task: Task) -> Schema:
         if column.role in ("mask", "time"):
             raise InputError("contexts without a mask or times", f"the array '{column.name}'")
         if not (column.shared and column.role == "given"):
-            fields[column.name] = _field(column, layout, template, task.model.n_categories)
+            fields[column.name] = _field(column, task.model, template)
     named = [names for dim, names in layout.entries.items() if _is_used(dim, layout)]
     aliases = frozenset(name for names in named for name in names)
     return Schema(layout, fields, template, aliases - set(KEYS) - set(fields))
@@ -213,7 +214,8 @@ def _is_used(dim: str, layout: Layout) -> bool:
     return any(dim in layout.entry_dims(column) for column in layout.columns)
 
 
-def _field(column: Column, layout: Layout, template: Data, categories: int | None) -> Field:
+def _field(column: Column, model: Model, template: Data) -> Field:
+    layout, categories = model.layout, model.n_categories
     dims = layout.entry_dims(column)
     values = template.arrays[column.name]
     shape = values.shape[values.ndim - len(dims) :] if dims else ()
@@ -229,7 +231,8 @@ def _field(column: Column, layout: Layout, template: Data, categories: int | Non
     names = [layout.states.get(place or column.name, ()) for place in places]
     most = [len(states) or _known(part, column, dims, categories) for states in names]
     is_slot = layout.order == "slots" and column.role == "observation"
-    missing = column.values == "category" and (is_slot or (part == "query" and bool(dims)))
+    is_part_known = bool(dims) and (part == "query" or bool(model.completing))
+    missing = column.values == "category" and (is_slot or is_part_known)
     suffixes = {place: i for i, place in enumerate(places)}
     return Field(column, part, shape, suffixes, names, most, missing)
 

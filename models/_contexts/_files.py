@@ -118,6 +118,29 @@ def table_in_memory(value: object, name: str) -> Table:
     return table_of({column: frame[column].tolist() for column in columns}, name)
 
 
+def with_keys(table: Table, *numbered: str) -> Table:
+    """The rows of one data set: with keys for what has none, by the number of the row.
+
+    Args:
+        numbered: keys that every row gets, beside that of an observation.
+    """
+    columns = dict(table.columns)
+    columns.setdefault(ROW_DIM, ["0"] * table.rows)
+    for key in numbered:
+        columns.setdefault(key, list(range(table.rows)))
+    asked = columns.get("query", [None] * table.rows)
+    is_whole = any(isinstance(cell, list | np.ndarray) for cell in _first_row(columns))
+    if not is_whole and "observation" not in columns:
+        numbers = range(table.rows)
+        rows = zip(numbers, asked, strict=True)
+        columns["observation"] = [number if cell is None else None for number, cell in rows]
+    return Table(table.name, columns, table.rows)
+
+
+def _first_row(columns: Mapping[str, Sequence[Any]]) -> list[Any]:
+    return [cells[0] for cells in columns.values()]
+
+
 def _suffix(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] == ".gz":

@@ -36,13 +36,15 @@ def applies(model: BayesianNetwork, data: Data) -> npt.NDArray[np.bool_]:
     return np.asarray(data.arrays["evidence"][:, target] < 0)
 
 
-def log_evidence(model: BayesianNetwork, data: Data, infer: Infer) -> Array:
+def log_evidence(model: BayesianNetwork, data: Data, infer: Infer) -> Array | None:
     """Row by row and node by node, each given all that stands before it; of known tables the
-    probability of the evidence.
+    probability of the evidence. None where cells are missing.
     """
     if model.prior is None:
         return _of_evidence(model, data, infer)
     rows = data.arrays["rows"]
+    if (rows[:, : data.positions[0]] < 0).any():
+        return None
     total = np.zeros(len(data.index))
     nodes = np.arange(len(model.nodes))
     before = nodes < nodes[:, None]

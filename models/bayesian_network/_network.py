@@ -144,6 +144,10 @@ class BayesianNetwork(Structure, Model):
         """Kept, since hashing a hundred thousand numbers takes longer than a posterior."""
         return hash((self.nodes, self.parents, self.states, self.cpts, self.prior, self.edges))
 
+    @property
+    def completing(self) -> str:
+        return "row_completions" if self.prior and not self.edges else ""
+
     @cached_property
     def layout(self) -> Layout:
         return _given.layout(self)
@@ -320,7 +324,7 @@ class BayesianNetwork(Structure, Model):
     def applies(self, data: Data) -> npt.NDArray[np.bool_]:
         return _given.applies(self, data)
 
-    def log_evidence(self, data: Data, infer: Infer) -> Array:
+    def log_evidence(self, data: Data, infer: Infer) -> Array | None:
         return _given.log_evidence(self, data, infer)
 
     def redrawn(self, data: Data, design: Design, seed: int, index: IntArray) -> Data:

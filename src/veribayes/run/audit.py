@@ -42,7 +42,8 @@ def audit_of(task: Task, truth: Candidate, options: Options) -> xr.Dataset | Non
         InputError: the reference says nothing about the latents.
         ReferenceRefused: NUTS disagrees with it.
     """
-    if not options.audit or truth.name == "nuts" or not is_audited(task.model):
+    has_gaps = task.contexts is not None and task.contexts.has_gaps
+    if has_gaps or not options.audit or truth.name == "nuts" or not is_audited(task.model):
         return None
     nuts_options = options.audit_options
     return audited(task, truth, options.audit, seed=options.seed, nuts_options=nuts_options)
