@@ -3,8 +3,10 @@ over all completions.
 
 With the observed cells o of the rows and a completion c of the missing ones,
     P(c | o) is proportional to prod over rows of theta of integral prod_v theta_v^(n_v(c)),
-and given c the posterior is that of complete rows. Cells are taken to be missing at random: that
-they are missing says nothing about their states (Rubin, Biometrika 63 (1976) 581).
+and given c the posterior is that of complete rows. What is known of the row that is asked about
+tells of the completions as well: they are weighted by its probability. Cells are taken to be
+missing at random: that they are missing says nothing about their states (Rubin, Biometrika 63
+(1976) 581).
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from veribayes.inference._rows import (
 from veribayes.inference._structures import log_marginal
 from veribayes.models._priors import RowPrior
 from veribayes.models._task import Task
-from veribayes.models.bayesian_network import BayesianNetwork
+from veribayes.models.bayesian_network import BayesianNetwork, RowQuery
 from veribayes.predictive import Array, Categorical
 from veribayes.tree import Branch, Data, IntArray
 from veribayes.tree.method import Method
@@ -83,16 +85,21 @@ class RowCompletions:
         completions = self._completions(model, rows, int(data.index[0]))
         counts = prefix_counts(model, completions, np.array([size]))
         log_weight, error = _log_weight(model, prior, counts[:, 0])
-        weight = np.exp(log_weight - log_weight.max())
-        weight /= weight.sum()
+        weight = _normalised(log_weight)
         query = query_of(data)
         repeated = query._replace(row=np.repeat(query.row, len(completions), axis=0))
         at = at_query(model, counts, repeated)
         given, _, rounding = row_posterior(prior, at, inside(model, query))
-        probs = np.einsum("c,cqk->qk", weight, given[:, 0])
         states = np.arange(model.width) < model.row_states[:, None]
         first, second, _ = row_posterior(prior, counts[:, 0], states)
-        bound = rounding + 2 * error + 4 * EPS * math.log2(len(completions) + 1)
+        log_known = _log_known(model, query, first)
+        weights = _normalised(log_weight[:, None] + log_known)  # (completion, query)
+        probs = np.einsum("cq,cqk->qk", weights, given[:, 0])
+        bound = (
+            (1 + 2 * len(model.nodes)) * rounding
+            + 2 * error
+            + 4 * EPS * math.log2(len(completions) + 1)
+        )
         return _Answer(
             probs,
             np.einsum("c,crk->rk", weight, first),
@@ -135,6 +142,25 @@ def _joined(parts: list[Array], shape: tuple[int, int]) -> Array:
     """(dataset, position, ...)."""
     stacked = np.stack(parts)
     return stacked.reshape(*shape, *stacked.shape[1:])
+
+
+def _normalised(log_weight: Array) -> Array:
+    """Weights of the completions, which sum to one over the first axis."""
+    weight = np.exp(log_weight - log_weight.max(0))
+    return np.asarray(weight / weight.sum(0))
+
+
+def _log_known(model: BayesianNetwork, query: RowQuery, mean: Array) -> Array:
+    """Log probability of what is known of the row of each query, (completion, query).
+
+    Args:
+        mean: of theta given each completion, (completion, R, K).
+    """
+    known = np.maximum(query.row[0], 0)
+    rows = model.configuration(known)  # of theta, (query, node)
+    of_cell = mean[:, rows, known]  # (completion, query, node)
+    before_target = np.arange(len(model.nodes)) < query.target[:, None]
+    return np.log(np.where(before_target, of_cell, 1.0)).sum(-1)
 
 
 def _log_weight(model: BayesianNetwork, prior: RowPrior, counts: IntArray) -> tuple[Array, float]:
