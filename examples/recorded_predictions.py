@@ -14,7 +14,7 @@ HERE = Path(__file__).with_name("own_data")
 def main(contexts=HERE / "switch-contexts.csv", out="switch-predictions.csv"):
     """Predict by the mean of what is seen, and ask how far that is from exact Bayes."""
     seen, rows = {}, []
-    for row in csv.DictReader(contexts.open()):
+    for row in csv.DictReader(contexts.read_text().splitlines()):
         if row["c"]:
             seen.setdefault(row["dataset"], []).append(float(row["c"]))
         else:

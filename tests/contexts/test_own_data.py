@@ -126,7 +126,8 @@ def test_completions_agree_with_hamiltonian_monte_carlo() -> None:
     sampler = MCMC(
         NUTS(program), num_warmup=500, num_samples=4000, num_chains=1, progress_bar=False
     )
-    sampler.run(jax.random.key(0))
+    with jax.numpy_rank_promotion("allow"):
+        sampler.run(jax.random.key(0))
     draws = np.asarray(sampler.get_samples()["theta"], dtype=np.float64)
     exact = RowCompletions()(network(Dirichlet(1.0)), batch(ROWS, (5,)), seed=0).posterior["theta"]
     blocks = draws.reshape(40, 100, 7, 2).mean(1)
