@@ -242,6 +242,7 @@ def test_a_callable_sees_each_context_at_its_own_size(switch: tuple[Path, Contex
     assert sorted(set(sizes)) == [(13, 3), (13, 6), (14, 2)]
 
 
+@pytest.mark.study
 def test_other_contexts_are_another_request(
     switch: tuple[Path, Contexts, Path], tmp_path: Path
 ) -> None:
