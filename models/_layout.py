@@ -9,7 +9,7 @@ Everything that asks about contexts (reordering, cutting, growing them) asks her
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -56,6 +56,8 @@ class Layout:
         one, several: the words for an observation, such as `row in the context`.
         tokens: the token part of a transformer that reads such data;
             empty: the one that fits the columns, see `reader`.
+        entries: dimension -> names of the entries along it, where a table calls them by names.
+        states: entry or column -> names of the states that its codes 0, 1, … stand for.
     """
 
     columns: tuple[Column, ...]
@@ -63,6 +65,8 @@ class Layout:
     one: str = "observation"
     several: str = "observations"
     tokens: str = ""
+    entries: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    states: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -77,6 +81,10 @@ class Layout:
     def shared(self) -> frozenset[str]:
         """Names of the columns without an axis for data sets."""
         return frozenset(column.name for column in self.columns if column.shared)
+
+    def column(self, name: str) -> Column:
+        """The column of this name."""
+        return next(column for column in self.columns if column.name == name)
 
     @property
     def listed(self) -> tuple[str, ...]:
@@ -103,6 +111,13 @@ class Layout:
         if len(self.columns) == 1 and self.columns[0].values == "category":
             return "symbols"
         return ""
+
+    def entry_dims(self, column: Column) -> tuple[str, ...]:
+        """Names of the axes of one entry of a column: without that which counts observations or
+        queries.
+        """
+        is_counted = column.name in self.listed or column.role == "query"
+        return column.dims[1:] if is_counted else column.dims
 
     def queries(self, arrays: Mapping[str, npt.NDArray[Any]]) -> int:
         """Number of queries a data set: the length of the first column that is a query,

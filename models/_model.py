@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PLACES = 8  # classes of the default distance; the last one is open
 Groups = dict[str, npt.NDArray[np.bool_]]
 Draw = Callable[[Data], Array]
+Infer = Callable[[Data], Predictive]
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,13 @@ class Model(ABC):
         return {}
 
     @property
+    def completing(self) -> str:
+        """The exact engine that serves observations of which only some cells are known; empty where
+        they have to be whole.
+        """
+        return ""
+
+    @property
     def asked(self) -> tuple[str, ...]:
         """Names of what queries ask for in turn; empty where queries are exchangeable."""
         return ()
@@ -204,6 +212,33 @@ class Model(ABC):
     def require_data(self, data: Data) -> None:
         """Refuse data that the model cannot have: every engine asks for this first."""
         del data
+
+    def applies(self, data: Data) -> npt.NDArray[np.bool_]:
+        """Whether each query has an answer, (dataset, query); what is observed is not asked for."""
+        return np.ones((len(data.index), self.layout.queries(data.arrays)), dtype=bool)
+
+    def log_evidence(self, data: Data, infer: Infer) -> Array | None:
+        """Log density of each data set's observations under the model, nats, (dataset,), given what
+        the model does not draw; None: the family does not say how.
+
+        Args:
+            data: data sets of one size, at one position.
+            infer: data -> exact predictive, (dataset, position, query).
+        """
+        del data, infer
+        return None
+
+    def redrawn(self, data: Data, design: Design, seed: int, index: IntArray) -> Data:
+        """Data sets that the model draws in the place of others of one size: what it does not draw
+        (inputs, a header, which nodes are observed) stays as it is there.
+
+        Args:
+            data: (dataset, ...), at one position.
+            index: their numbers in the stream `replicate`, (dataset,).
+        """
+        sizes = tuple(int(n) for n in data.positions)
+        drawn = self.simulate(replace(design, positions=sizes), seed, "replicate", index)
+        return drawn.data
 
     def without_context(self, data: Data) -> Data:
         """The same queries behind no observation at all, one position: what the prior predictive is
@@ -298,6 +333,23 @@ class Model(ABC):
             length: context size at which sequences are asked.
         """
         return ()
+
+
+def log_in_turn(data: Data, name: str, first: int, infer: Infer) -> Array:
+    """Log density of a sequence's observations from number `first` on, each given those before it,
+    nats, (dataset,).
+
+    Args:
+        data: sequences of one size, at one position.
+        infer: data -> predictive of the next observation.
+    """
+    size = int(data.positions[0])
+    if size <= first:
+        return np.zeros(len(data.index))
+    asked = replace(data, positions=np.arange(first, size))
+    following = data.arrays[name][:, first:size, None]
+    logs = infer(asked)[:, :, 0].log_prob(following)
+    return np.asarray(logs[..., 0].sum(-1))
 
 
 def _length(context: Any) -> int:

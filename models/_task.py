@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from veribayes.checked import integer, mapping, number, sequence, shown, text
 from veribayes.errors import InputError
 from veribayes.models._model import Model
 from veribayes.tree import Simulation
+
+if TYPE_CHECKING:
+    from veribayes.models._contexts import Contexts
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")  # names become folders
 POSITIONS = 12  # that a task may have unless its design says more
@@ -89,7 +92,12 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Task:
-    """A model with a design, a reference engine and a tolerance. See the module's docstring."""
+    """A model with a design, a reference engine and a tolerance. See the module's docstring.
+
+    Attributes:
+        contexts: data sets that somebody has; they are compared in the place of those that the
+            model would draw, and are no part of the task's hash.
+    """
 
     name: str
     model: Model
@@ -103,6 +111,7 @@ class Task:
     training: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     citation: str = ""
+    contexts: Contexts | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for key in ("name", "reference", "second_route", "description", "citation"):
@@ -121,8 +130,13 @@ class Task:
             raise InputError(f"at most {budget} positions in a task", f"{positions}", remedy)
 
     def simulate(self, datasets: range, *, seed: int, stream: str = "verify") -> Simulation:
-        """Draw the data sets with these numbers; a pure function of its arguments."""
+        """Draw the data sets with these numbers; a pure function of its arguments.
+
+        Those of a comparison (stream `verify`) are the given contexts, where there are some.
+        """
         index = np.asarray(datasets, dtype=np.int64)
+        if self.contexts is not None and stream == "verify":
+            return self.contexts.simulation(index)
         return self.model.simulate(self.design, seed, stream, index)
 
     @property

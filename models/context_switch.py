@@ -22,7 +22,7 @@ from veribayes.errors import InputError, ModelError
 from veribayes.models._check import mapping, number, shown
 from veribayes.models._data import array_of, require_finite, require_length
 from veribayes.models._layout import Column, Layout
-from veribayes.models._model import Groups, Model, Variable
+from veribayes.models._model import Groups, Infer, Model, Variable
 from veribayes.models._random import keys, normal, uniforms
 from veribayes.models._task import Design
 from veribayes.predictive import Array, NormalMixture
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 OBSERVED, HIDDEN = "observed", "hidden"
 VALUES = Column("c", "observation", ("draw",))
 CUE = Column("cue", "query", ("query",), "category")
-WORDS = {"one": "value in the context", "several": "values in the context"}
+WORDS: dict[str, Any] = {"one": "value in the context", "several": "values in the context"}
 SEEN_CUE = Layout((VALUES, CUE), order="set", tokens="vectors", **WORDS)
 NO_CUE = Layout((VALUES,), order="set", tokens="vectors", **WORDS)
 
@@ -180,6 +180,19 @@ class ContextSwitch(Model):
         sd = np.full(mean.shape, self.noise_variance**0.5)
         sd[..., -1] = self.marginal_variance**0.5
         return NormalMixture(weights, mean, sd)
+
+    def log_evidence(self, data: Data, infer: Infer) -> Array:
+        """The normal law of the values, with covariance B I + A 1 1^T; a cue's own law is not asked
+        about.
+        """
+        del infer  # closed form
+        n, noise = int(data.positions[0]), self.noise_variance
+        c = data.arrays["c"][:, :n]
+        total = noise + n * self.prior_variance
+        shrunk = self.prior_variance / total * c.sum(1) ** 2
+        quadratic = ((c**2).sum(1) - shrunk) / noise
+        log_det = (n - 1) * np.log(noise) + np.log(total) if n else 0.0
+        return np.asarray(-0.5 * (quadratic + log_det + n * np.log(2 * np.pi)))
 
     def relevance(self, data: Data) -> Array:
         """Probability that the context matters for each query, (dataset, query)."""

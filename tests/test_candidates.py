@@ -213,6 +213,7 @@ def test_every_shipped_kind_says_what_it_accepts() -> None:
         "constructions": registry.names("construction")[0],
         "checkpoints": "gp-rbf-1d",
         "predictions": "mine.nc",
+        "tables": "mine.csv",
         "objects": "package.module:predict",
         "callables": plain,
     }

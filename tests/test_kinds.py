@@ -26,7 +26,7 @@ SERVING = (
 # File -> why it may. Every other file has to ask the model, its layout or the registry.
 EXCEPTIONS = {
     "models/_pgmpy.py": "a network of pgmpy is a Bayesian network",
-    "src/veribayes/api.py": "a callable that a user hands over is a NumPyro program",
+    "src/veribayes/api/_tasks.py": "a callable that a user hands over is a NumPyro program",
     "src/veribayes/cli/doctor.py": "numpyro is one of the libraries that are tried",
     "src/veribayes/storage/store.py": "numpyro is one of the libraries whose versions a run keeps",
 }

@@ -126,8 +126,10 @@ class Requests:
     def _permuted(self, rows: IntArray, position: int, shift: int) -> Data:
         data = self.data.select(rows, np.array([position]))
         n = int(data.positions[0])
-        streams = [generator(self.seed, "order", i, shift) for i in data.index.tolist()]
-        order = np.stack([stream.permutation(n) for stream in streams])
+        sizes = np.full(len(data.index), n) if data.sizes is None else data.sizes
+        order = np.tile(np.arange(n), (len(data.index), 1))
+        for row, (number, size) in enumerate(zip(data.index.tolist(), sizes, strict=True)):
+            order[row, :size] = generator(self.seed, "order", number, shift).permutation(size)
         return self.task.model.layout.permuted(data, order)
 
 

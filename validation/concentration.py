@@ -8,6 +8,7 @@ import numpy as np
 
 from veribayes.models._task import Task
 from veribayes.tree import Simulation
+from veribayes.tree.parts import by_size
 from veribayes.validation.search import Mask
 
 Groups = dict[str, Mask]
@@ -21,5 +22,10 @@ def groups(task: Task, simulation: Simulation) -> Groups:
         here = simulation.context == n
         sizes[f"context size {n}"] = here[..., None]
     sizes = sizes if len(sizes) > 1 else {}
-    found = {**sizes, **task.model.groups(simulation.data, sizes)}
-    return {name: np.array(np.broadcast_to(mask, shape)) for name, mask in found.items()}
+    found = {name: np.array(np.broadcast_to(mask, shape)) for name, mask in sizes.items()}
+    for rows, data in by_size(simulation.data):
+        inside = {name: mask[rows] for name, mask in sizes.items()}
+        for name, mask in task.model.groups(data, inside).items():
+            members = found.setdefault(name, np.zeros(shape, dtype=bool))
+            members[rows] = np.broadcast_to(mask, (len(rows), *shape[1:]))
+    return found

@@ -65,10 +65,10 @@ def joint_scores(case: Case) -> dict[str, Any]:
     """Every score with its unit; `floor` is what a second exact sample has, `regret` the difference
     of the two.
 
-    Empty where the candidate's joint is not known, or no law.
+    Empty where the candidate's joint is not known, or no law, or where nothing happened.
     """
     pair = proper_joints(case)
-    if pair is None:
+    if pair is None or not case.simulation.happened:
         return {}
     exact, mine = pair
     rng = generator(case.seed, "joint scores")

@@ -74,7 +74,7 @@ def calibration(
         return {"coverage": [], "reliability": None, "reason": unasked}, {}
     covered = summaries.coverage(scores, levels=levels, seed=seed)
     reliable = None
-    if "confidence" in scores:
+    if {"confidence", "hit"} <= set(scores):
         size = beside + len(covered) + 1
         confidence, hit = scores["confidence"], scores["hit"]
         reliable = summaries.reliability(confidence, hit, seed=seed, family=size)

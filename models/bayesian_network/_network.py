@@ -14,13 +14,13 @@ from veribayes.errors import InputError, ModelError
 from veribayes.models._check import mapping, shown
 from veribayes.models._data import array_of, require_codes, require_length
 from veribayes.models._layout import Layout
-from veribayes.models._model import Distance, Draw, Groups, Model, Variable
+from veribayes.models._model import Distance, Draw, Groups, Infer, Model, Variable
 from veribayes.models._model import Table as KnownTable
 from veribayes.models._names import name_notes
 from veribayes.models._priors import Dirichlet, RowPrior, prior_from_spec
 from veribayes.models._random import keys
 from veribayes.models._task import Design
-from veribayes.models.bayesian_network import _views
+from veribayes.models.bayesian_network import _given, _views
 from veribayes.models.bayesian_network._graph import (
     UNKNOWN,
     Edges,
@@ -145,8 +145,12 @@ class BayesianNetwork(Structure, Model):
         return hash((self.nodes, self.parents, self.states, self.cpts, self.prior, self.edges))
 
     @property
+    def completing(self) -> str:
+        return "row_completions" if self.prior and not self.edges else ""
+
+    @cached_property
     def layout(self) -> Layout:
-        return _views.LEARNING if self.prior else _views.INFERENCE
+        return _given.layout(self)
 
     @property
     def n_categories(self) -> int:
@@ -316,6 +320,15 @@ class BayesianNetwork(Structure, Model):
         mean = np.asarray(latent_draws["theta"], dtype=np.float64).mean(1)
         rows = self.query_rows(query)[..., None]
         return Categorical(np.take_along_axis(mean, rows, axis=1))
+
+    def applies(self, data: Data) -> npt.NDArray[np.bool_]:
+        return _given.applies(self, data)
+
+    def log_evidence(self, data: Data, infer: Infer) -> Array | None:
+        return _given.log_evidence(self, data, infer)
+
+    def redrawn(self, data: Data, design: Design, seed: int, index: IntArray) -> Data:
+        return _given.redrawn(self, data, design, seed, index)
 
     def without_context(self, data: Data) -> Data:
         """Learning: no row. Inference: no evidence."""

@@ -14,7 +14,7 @@ from veribayes.errors import ModelError
 from veribayes.models._check import choice, integer, mapping
 from veribayes.models._data import array_of, require_finite, require_length
 from veribayes.models._layout import Layout
-from veribayes.models._model import Distance, Draw, Groups, Model, Variable
+from veribayes.models._model import Distance, Draw, Groups, Infer, Model, Variable
 from veribayes.models._task import Design
 from veribayes.models.gaussian_process import _views
 from veribayes.models.gaussian_process._conditional import given_f, given_theta, spectrum
@@ -28,7 +28,7 @@ from veribayes.models.gaussian_process._hyper import (
     plain,
 )
 from veribayes.models.gaussian_process._kernels import RBF, Kernel, kernel_from_spec
-from veribayes.models.gaussian_process._simulation import simulate
+from veribayes.models.gaussian_process._simulation import simulate, values_at
 from veribayes.predictive import Array, NormalMixture, Predictive
 from veribayes.tree import Data, IntArray, Simulation
 from veribayes.tree.shown import Example, Shown
@@ -269,6 +269,16 @@ class GaussianProcess(Model):
         mean, variance = given(self, latent_draws, data, position)
         weights = np.full(mean.shape, 1 / mean.shape[-1])
         return NormalMixture(weights, mean, np.sqrt(variance))
+
+    def log_evidence(self, data: Data, infer: Infer) -> Array:
+        """Value by value at the inputs, whose own law is not asked about."""
+        return _views.log_evidence(data, infer)
+
+    def redrawn(self, data: Data, design: Design, seed: int, index: IntArray) -> Data:
+        """Other values at the same inputs."""
+        x = data.arrays["x"][:, : data.positions[0]]
+        y = values_at(self, x, seed, "replicate", index)
+        return replace(data, arrays={**data.arrays, "x": x, "y": y}, index=index)
 
     def extended(self, data: Data, size: int, draw: Draw) -> Data:
         """The next input of the context, with an outcome that is drawn."""

@@ -47,6 +47,26 @@ def simulate(
     return Simulation(Data(arrays, positions, index), latents, outcome, context)
 
 
+def values_at(model: GaussianProcess, x: Array, seed: int, stream: str, index: IntArray) -> Array:
+    """Noisy values (B, n) of a function drawn for each data set at its inputs x (B, n, d)."""
+    import jax
+
+    n = x.shape[1]
+    shapes: list[tuple[int, ...]] = [(len(model.priors),), (n,), (n,)]
+
+    def draw(key: jax.Array) -> tuple[Any, ...]:
+        for_theta, for_f, for_noise = uniforms(key, *shapes)
+        theta = {}
+        for i, (name, prior) in enumerate(model.priors.items()):
+            theta[name] = prior.sample(for_theta[i])
+        return model.with_noise(theta, ()), normal(for_f), normal(for_noise)
+
+    with jax.enable_x64(True):
+        theta, z, noise = jax.vmap(draw)(keys(seed, stream, index))
+    _, y = _by_spectrum(model, x, theta, np.array(z), np.array(noise))
+    return y
+
+
 @lru_cache(maxsize=16)
 def _simulator(model: GaussianProcess, context: int, queries: int) -> Any:
     """Compiled keys (B,) -> theta, x (B, n + Q, d), f and y (B, n + Q), and the normals behind f

@@ -4,13 +4,14 @@ contexts.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from veribayes.models._layout import Column, Layout
-from veribayes.models._model import Distance, Groups, plain
+from veribayes.models._model import Distance, Groups, Infer, plain
 from veribayes.predictive import Array, Mask
 from veribayes.tree import Data
 from veribayes.tree.shown import Example, Line, Shown
@@ -103,3 +104,15 @@ def distance(context: Any, query: Any) -> Distance:
     labels.append(f"{STEP * (STEPS - 1):g}+")
     classes = np.minimum(units // STEP, STEPS - 1).astype(np.int64)
     return Distance("distance in x", labels, classes)
+
+
+def log_evidence(data: Data, infer: Infer) -> Array:
+    """Log density of the values given their inputs, each given the points before it."""
+    size = int(data.positions[0])
+    if not size:
+        return np.zeros(len(data.index))
+    x, y = data.arrays["x"][:, :size], data.arrays["y"][:, :size]
+    numbers = np.arange(size)
+    asked = replace(data, arrays={**data.arrays, "x_query": x}, positions=numbers)
+    following = infer(asked)[:, numbers, numbers]
+    return np.asarray(following.log_prob(y[..., None])[..., 0].sum(-1))

@@ -12,7 +12,7 @@ parameters in the context: arXiv 2512.22471.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -23,7 +23,7 @@ from veribayes.errors import InputError, ModelError
 from veribayes.models._check import choice, integer, mapping, number
 from veribayes.models._data import array_of, require_codes, require_finite, require_length
 from veribayes.models._layout import Layout
-from veribayes.models._model import Distance, Groups, Model, Variable
+from veribayes.models._model import Distance, Groups, Infer, Model, Variable, log_in_turn
 from veribayes.models._task import Design
 from veribayes.models.hmm import _filter, _program, _simulation, _views
 from veribayes.models.hmm._checks import checked_tables
@@ -324,6 +324,17 @@ class HMM(Model):
             rows = np.arange(datasets)[:, None]
             belief = _over(tables.transition, datasets)[rows, last].mean(1)
         return _first(self.emitted(belief[:, None, None], tables.emission))
+
+    def log_evidence(self, data: Data, infer: Infer) -> Array:
+        """Observation by observation; a header is given, and its own law is not asked about."""
+        return log_in_turn(data, "y", 0, infer)
+
+    def redrawn(self, data: Data, design: Design, seed: int, index: IntArray) -> Data:
+        """Other sequences; with a header those of the same header."""
+        if self.parameters != HEADER:
+            return super().redrawn(data, design, seed, index)
+        y = _simulation.of_tables(self.tables_of(data), int(data.positions[0]), seed, index)
+        return replace(data, arrays={**data.arrays, "y": y}, index=index)
 
     def prior_predictive(self, data: Data) -> Predictive:
         """The law of the observation with this number when none is seen;

@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from veribayes.models._random import keys, normal, uniforms
 from veribayes.models.hmm._parameters import DIRICHLET, KNOWN, TABLES, in_order, random_rows, shapes
+from veribayes.predictive import Array
 from veribayes.tree import IntArray
 
 if TYPE_CHECKING:
     import jax
 
     from veribayes.models.hmm import HMM
+    from veribayes.models.hmm._parameters import Tables
 
 
 def drawn(
@@ -29,6 +31,33 @@ def drawn(
     with jax.enable_x64(True):
         arrays = _simulator(model, length)(keys(seed, stream, index))
         return {name: np.array(values) for name, values in arrays.items()}
+
+
+def of_tables(tables: Tables, length: int, seed: int, index: IntArray) -> IntArray:
+    """Sequences of symbols, (dataset, length), each from the tables that it has."""
+    import jax
+
+    def one(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        for_states, for_y = uniforms(key, (length,), (length,))
+        return for_states, for_y
+
+    with jax.enable_x64(True):
+        for_states, for_y = map(np.array, jax.vmap(one)(keys(seed, "replicate", index)))
+    rows = np.arange(len(index))
+    y = np.zeros((len(index), length), dtype=np.int64)
+    law = tables.initial
+    for t in range(length):
+        state = _states(law, for_states[:, t])
+        y[:, t] = _states(tables.emission[rows, state], for_y[:, t])
+        law = tables.transition[rows, state]
+    return y
+
+
+def _states(law: Array, level: Array) -> IntArray:
+    """The state whose part of the unit interval holds each level, (dataset,)."""
+    above = np.cumsum(law, axis=-1)
+    passed = level[:, None] >= above[:, :-1] / above[:, -1:]
+    return np.asarray(passed.sum(-1))
 
 
 @lru_cache(maxsize=16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SYMBOLS_SHOWN, NUMBERS_SHOWN = 24, 8
 SYMBOLS_GROUPED = 60  # a group for each last symbol up to this number
 READ = Column("y", "observation", ("time",), "category")
-WORDS = {"one": "symbol read", "several": "symbols read"}
+WORDS: dict[str, Any] = {"one": "symbol read", "several": "symbols read"}
 HEADER = (
     Column("initial", "given", ("state",)),
     Column("transition", "given", ("state", "next_state")),

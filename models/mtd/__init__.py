@@ -23,7 +23,7 @@ from veribayes.errors import InputError, ModelError
 from veribayes.models._check import integer, mapping, number, shown
 from veribayes.models._data import array_of, require_codes, require_length
 from veribayes.models._layout import Layout
-from veribayes.models._model import Distance, Groups, Model, Table, Variable
+from veribayes.models._model import Distance, Groups, Infer, Model, Table, Variable, log_in_turn
 from veribayes.models._random import integers, keys, log_gamma, uniforms
 from veribayes.models._task import Design
 from veribayes.models.mtd import _views
@@ -221,6 +221,11 @@ class MTD(Model):
         length = int(data.positions[position])
         probs = self.next_symbol(mean, data.arrays["y"], length)
         return Categorical(probs[:, None])
+
+    def log_evidence(self, data: Data, infer: Infer) -> Array:
+        """Symbol by symbol; the first m are uniform."""
+        first = np.full(len(data.index), -min(self.m, int(data.positions[0])) * np.log(self.q))
+        return first + log_in_turn(data, "y", self.m, infer)
 
     def prior_predictive(self, data: Data) -> Predictive:
         """Equal weights of all lags on the last m symbols;

@@ -18,8 +18,15 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from veribayes.api import Reference as Reference
     from veribayes.api import Result as Result
+    from veribayes.api import compare as compare
+    from veribayes.api import identify as identify
     from veribayes.api import load as load
+    from veribayes.api import open_run as open
+    from veribayes.api import probe as probe
+    from veribayes.api import recorded as recorded
+    from veribayes.api import reference as reference
     from veribayes.api import task as task
     from veribayes.api import verify as verify
 
@@ -29,7 +36,24 @@ if TYPE_CHECKING:
 os.environ.setdefault("PJRT_NPROC", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Result", "errors", "load", "models", "predictive", "report", "task", "verify"]
+__all__ = [
+    "Reference",
+    "Result",
+    "compare",
+    "errors",
+    "identify",
+    "load",
+    "models",
+    "open",
+    "predictive",
+    "probe",
+    "recorded",
+    "reference",
+    "report",
+    "task",
+    "verify",
+]
+_CALLED = {"open": "open_run"}  # in `api`, where Python's own name stays what it is
 
 _SUBMODULES = frozenset({"errors", "models", "predictive", "report"})
 
@@ -39,7 +63,7 @@ def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"veribayes.{name}")
     if name in __all__:
-        return getattr(importlib.import_module("veribayes.api"), name)
+        return getattr(importlib.import_module("veribayes.api"), _CALLED.get(name, name))
     raise AttributeError(f"module 'veribayes' has no attribute '{name}'")
 
 

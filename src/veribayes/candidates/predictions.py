@@ -13,7 +13,9 @@ import xarray as xr
 from veribayes.candidates._adapter import BY_NAME, Adapter
 from veribayes.candidates._asking import TRUSTED, queries_of
 from veribayes.candidates._identity import predictive_digest
+from veribayes.candidates.tables import recorded_rows
 from veribayes.errors import EntryError, InputError
+from veribayes.models._contexts import read_table
 from veribayes.models._task import Task
 from veribayes.predictive import Predictive, as_predictive
 from veribayes.storage.store import by_labels, digest_of, predictive_of, read_tree
@@ -26,7 +28,10 @@ GROUPS = {"candidate", "observed_data"}
 def made_for(task: Task, seed: int) -> dict[str, Any]:
     """The data sets that recorded predictions answer; for others they mean nothing."""
     design = {"positions": list(task.design.positions), "queries": task.design.queries}
-    return {"model_hash": task.model_hash, **design, "seed": seed}
+    answered: dict[str, Any] = {"model_hash": task.model_hash, **design, "seed": seed}
+    if task.contexts is not None:
+        answered["contexts"] = task.contexts.digest
+    return answered
 
 
 def recorded(tree: xr.DataTree, name: str) -> Candidate:
@@ -62,7 +67,7 @@ def _stored(tree: xr.DataTree, name: str, index: IntArray, answered: dict[str, A
     the design.
     """
     labels: dict[str, npt.ArrayLike] = {DATASET: index}
-    if "positions" in answered:
+    if "positions" in answered and "contexts" not in answered:
         labels[POSITION] = answered["positions"]
     group = tree["candidate"].to_dataset()
     try:
@@ -77,7 +82,7 @@ def _stored(tree: xr.DataTree, name: str, index: IntArray, answered: dict[str, A
 
 def _require_made_for(name: str, answered: dict[str, Any], asked: dict[str, Any]) -> None:
     """Refuse predictions that were made for other data sets."""
-    for key, wanted in asked.items():
+    for key, wanted in {"contexts": None, **asked}.items():
         if answered.get(key) != wanted:
             recorded_for = f"those of '{name}' for {answered.get(key)}"
             raise InputError(f"predictions made for {key} {wanted}", recorded_for)
@@ -129,11 +134,13 @@ class Predictions(Adapter):
         return isinstance(thing, xr.DataTree) or (isinstance(thing, str) and thing.endswith(".nc"))
 
     def candidate(self, thing: object, task: Task) -> Candidate:
-        del task  # whether they were made for it is seen when they are asked for
         if isinstance(thing, xr.DataTree):
             return recorded(thing, "predictions")
         path = Path(cast(str, thing))
-        return recorded(read_tree(path), path.stem)
+        tree = read_tree(path)
+        if task.contexts is not None and not set(tree.children):  # a table, not a run
+            return recorded_rows(read_table(path), task)
+        return recorded(tree, path.stem)
 
 
 PART = Predictions()

@@ -35,7 +35,15 @@ NAMES = {
     "squared_error": "squared error",
 }
 # findings that the table cannot show
-UNSTABLE = ("no_stable_limit", "below_zero", "more_draws", "not_asked_for")
+TOLD = (
+    "contexts_given",
+    "few_contexts",
+    "plausibility",
+    "no_stable_limit",
+    "below_zero",
+    "more_draws",
+    "not_asked_for",
+)
 
 
 def table(entries: Sequence[Entry]) -> str:
@@ -55,7 +63,7 @@ def table(entries: Sequence[Entry]) -> str:
     with console.capture() as text:
         console.print(rows)
         for entry in entries:
-            for line in (remark(entry), *unstable(entry)):
+            for line in (remark(entry), *told(entry)):
                 if line:
                     console.print(Text(line), soft_wrap=True)
     return text.get().rstrip("\n")
@@ -80,11 +88,11 @@ def _but(entry: Entry, sentence: str, texts: Sequence[str]) -> str:
     return f"{entry['task']}: {sentence}, but: {'; '.join(texts)}"
 
 
-def unstable(entry: Entry) -> list[str]:
-    """Why a limit of the divergence is not shown, or why there is no verdict; and what was not
-    asked for.
+def told(entry: Entry) -> list[str]:
+    """That contexts are given, why a limit of the divergence is not shown or there is no verdict,
+    and what was not asked for.
     """
-    findings = [finding for finding in entry["findings"] if finding["name"] in UNSTABLE]
+    findings = [finding for finding in entry["findings"] if finding["name"] in TOLD]
     return [f"{entry['task']}: {finding['text']}" for finding in findings]
 
 

@@ -4,6 +4,9 @@
                      (chain, draw, *event) in any order of dimensions: arviz's InferenceData or
                      DataTree, or what `veribayes reference` wrote. A dimension `sample` that
                      carries chain and draw as coordinates is taken apart
+                     another group can be chosen
+    FILE.csv         CmdStan's, one chain; a folder of them: a chain in each file
+    FILE.npz         arrays (chain, draw, *event) by name
     FILE.json[.zip]  posteriordb (arXiv 2407.04967): a list of chains, each an object name -> draws;
                      `theta[1]` is an entry of the array `theta`, `theta[Choate]` one with a label
 
@@ -23,10 +26,12 @@ import xarray as xr
 
 from veribayes.errors import InputError, shown
 from veribayes.posteriors import posteriordb
+from veribayes.posteriors.arrays import read_arrays
 from veribayes.posteriors.chains import KINDS, STATISTICS, Axis, Posterior, kind_of
+from veribayes.posteriors.cmdstan import read_chains as read_chains
 from veribayes.tree import CHAIN, DRAW
 
-__all__ = ["Axis", "Posterior", "from_arviz", "read", "to_arviz"]
+__all__ = ["Axis", "Posterior", "from_arviz", "read", "read_chains", "to_arviz"]
 
 MOST_BYTES = 2**33  # of draws in memory
 SUFFIXES = (".nc", ".nc4", ".netcdf")
@@ -46,16 +51,24 @@ READ_IN = (*DRAWN, *OBSERVED)
 NEEDS = "moments alone cannot be compared draw by draw"
 
 
-def read(path: str | Path) -> Posterior:
-    """A saved posterior, by the kind of its file.
+def read(path: str | Path, group: str | None = None) -> Posterior:
+    """A saved posterior, by the kind of its file; a folder of CSV files has a chain in each.
+
+    Args:
+        group: of a netCDF file that holds the draws; None: `posterior`.
 
     Raises:
         InputError: no file, another kind of file, a damaged one, or one without draws.
     """
     path = Path(path)
     name = path.name.lower()
-    if not name.endswith((*SUFFIXES, ".json", ".json.zip")):
-        raise InputError("a saved posterior .nc, .json or .json.zip", shown(path.name))
+    if group is not None and not name.endswith(SUFFIXES):
+        raise InputError("a group of a netCDF file", f"'{group}' of {shown(path.name)}")
+    if path.is_dir() and sorted(path.glob("*.csv")):
+        return read_chains(sorted(path.glob("*.csv")))
+    if not name.endswith((*SUFFIXES, ".json", ".json.zip", ".csv", ".npz")):
+        wanted = "a saved posterior .nc, .json, .json.zip, .npz or .csv"
+        raise InputError(wanted, shown(path.name))
     if path.is_dir():
         folder = f"the folder {shown(path.name)}"
         remedy = "save it as netCDF; zarr is not read"
@@ -63,7 +76,11 @@ def read(path: str | Path) -> Posterior:
     if not path.is_file():
         raise InputError("a saved posterior", f"no file {shown(path.name)}", "check the path")
     if name.endswith(SUFFIXES):
-        return from_arviz(_groups(path), path.stem)
+        return from_arviz(_groups(path, group), path.stem)
+    if name.endswith(".csv"):
+        return read_chains([path])
+    if name.endswith(".npz"):
+        return read_arrays(path)
     return posteriordb.from_chains(posteriordb.document(path), path.name.split(".")[0])
 
 
@@ -124,8 +141,9 @@ def to_arviz(posterior: Posterior, *, legacy: bool = False) -> Any:
     return arviz.from_dict(**groups, dims=dims, coords=coords)
 
 
-def _groups(path: Path) -> dict[str, xr.Dataset]:
-    """The groups of a netCDF file by name; numbers with a unit of time stay numbers.
+def _groups(path: Path, chosen: str | None) -> dict[str, xr.Dataset]:
+    """The groups of a netCDF file by name, one that is chosen in the place of the posterior;
+    numbers with a unit of time stay numbers.
 
     Raises:
         InputError: a file of another kind, or a damaged one.
@@ -137,6 +155,8 @@ def _groups(path: Path) -> dict[str, xr.Dataset]:
     try:
         opened = xr.open_groups(path, engine="h5netcdf", decode_times=False, decode_timedelta=False)
         groups = {name.strip("/") or "/": group for name, group in opened.items()}
+        if chosen is not None:
+            groups["posterior"] = _chosen(groups, chosen, path.name)
         drawn = [group.nbytes for name, group in groups.items() if name in DRAWN]
         _limit_size(sum(drawn), path.name)
         return {n: group.load() if n in READ_IN else group for n, group in groups.items()}
@@ -146,6 +166,14 @@ def _groups(path: Path) -> dict[str, xr.Dataset]:
         found = f"{shown(path.name)}: {' '.join(str(error).split())[:200]}"
         remedy = "the file is damaged; save it again"
         raise InputError("a readable netCDF 4 file", found, remedy) from None
+
+
+def _chosen(groups: dict[str, xr.Dataset], name: str, file: str) -> xr.Dataset:
+    group = groups.get(name.strip("/") or "/")
+    if group is None:
+        have = ", ".join(map(shown, groups))
+        raise InputError(f"the group {shown(name)} in {shown(file)}", f"the groups {have}")
+    return group
 
 
 def _kind_of_file(start: bytes) -> str:

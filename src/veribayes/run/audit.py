@@ -18,7 +18,7 @@ from veribayes.models._task import Task
 from veribayes.predictive import Array
 from veribayes.run.options import Options
 from veribayes.storage import store
-from veribayes.tree import DATASET, Branch, Certificate, IntArray
+from veribayes.tree import DATASET, Branch, Certificate, IntArray, Simulation
 from veribayes.tree.plain import number
 
 FALSE_ALARM = 1e-4  # chance that a correct engine fails the audit, over all latents together
@@ -42,7 +42,8 @@ def audit_of(task: Task, truth: Candidate, options: Options) -> xr.Dataset | Non
         InputError: the reference says nothing about the latents.
         ReferenceRefused: NUTS disagrees with it.
     """
-    if not options.audit or truth.name == "nuts" or not is_audited(task.model):
+    has_gaps = task.contexts is not None and task.contexts.has_gaps
+    if has_gaps or not options.audit or truth.name == "nuts" or not is_audited(task.model):
         return None
     nuts_options = options.audit_options
     return audited(task, truth, options.audit, seed=options.seed, nuts_options=nuts_options)
@@ -67,8 +68,7 @@ def audited(
         InputError: the reference says nothing about the latents.
         ReferenceRefused: NUTS disagrees with it.
     """
-    rows = np.arange(datasets, dtype=np.int64)
-    simulation = task.model.simulate(task.design, seed, "audit", rows)
+    simulation = _audited_on(task, datasets, seed)
     middle = len(simulation.data.positions) // 2
     data = simulation.data.select(positions=np.array([middle]))
     exact = truth.infer(task, data, seed)
@@ -78,6 +78,14 @@ def audited(
     limit = _limit(columns["z"])
     verdict = _verdict(nuts.certificate, columns["z"], limit, truth.name)
     return _dataset(columns, nuts.certificate, verdict, limit, simulation.context[:, middle])
+
+
+def _audited_on(task: Task, datasets: int, seed: int) -> Simulation:
+    """Data sets of a stream of their own, or the first of the contexts that are given."""
+    if task.contexts is not None:
+        return task.contexts.commonest(datasets)
+    rows = np.arange(datasets, dtype=np.int64)
+    return task.model.simulate(task.design, seed, "audit", rows)
 
 
 def audit_entry(audit: xr.Dataset | None) -> dict[str, Any] | None:

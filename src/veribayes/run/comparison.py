@@ -15,6 +15,7 @@ from veribayes.predictive import Predictive
 from veribayes.run.batches import SEARCHED, Batch, first_branch, first_simulations
 from veribayes.run.endpoint import Endpoint, endpoint
 from veribayes.run.options import Options
+from veribayes.run.plausibility import Plausibility
 from veribayes.run.roles import JUDGED, TRUTH, Roles
 from veribayes.run.scored import Scored, merge
 from veribayes.run.sequential import Sequential, log_wealth
@@ -41,6 +42,7 @@ class Comparison(Case):
         searched: the data sets in which a concentration is looked for.
         sequential: the bet of a run that may stop early; None for others.
         audit: NUTS beside the reference; None where it was not run.
+        plausibility: of contexts that were given; None where the model drew them, or cannot say.
     """
 
     primary: Endpoint
@@ -51,6 +53,7 @@ class Comparison(Case):
     searched: Simulation
     sequential: Sequential | None
     audit: xr.Dataset | None
+    plausibility: Plausibility | None = None
 
     @cached_property
     def said(self) -> Branch:
@@ -76,7 +79,12 @@ class Comparison(Case):
 
 
 def compared(
-    task: Task, options: Options, roles: Roles, shards: Sequence[Shard], audit: xr.Dataset | None
+    task: Task,
+    options: Options,
+    roles: Roles,
+    shards: Sequence[Shard],
+    audit: xr.Dataset | None,
+    plausibility: Plausibility | None = None,
 ) -> Comparison:
     """The comparison of a run whose shards are there.
 
@@ -103,4 +111,5 @@ def compared(
         searched=searched,
         sequential=None if wealth is None else Sequential(wealth),
         audit=audit,
+        plausibility=plausibility,
     )

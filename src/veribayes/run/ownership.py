@@ -37,12 +37,15 @@ def request_of(task: Task, candidate: object, options: Options) -> dict[str, Any
     chosen = _chosen(options)
     if "reference" in chosen:
         chosen["reference"] = chosen["reference"].replace("-", "_")
-    return {
+    request = {
         "task": task_of(task),
         "candidate": name_of(candidate, task),
         "tolerance": _own_tolerance(task),
         "options": chosen,
     }
+    if task.contexts is not None:
+        request["contexts"] = task.contexts.digest
+    return request
 
 
 def task_of(task: Task) -> dict[str, Any]:

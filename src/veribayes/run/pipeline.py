@@ -17,7 +17,7 @@ import xarray as xr
 
 from veribayes.candidates import made_for, resolve
 from veribayes.checked import integer
-from veribayes.errors import InputError
+from veribayes.errors import InputError, shown
 from veribayes.models._task import Task
 from veribayes.predictive import Predictive
 from veribayes.run import examples, results
@@ -26,7 +26,8 @@ from veribayes.run.comparison import Comparison, compared
 from veribayes.run.options import DEFAULT_AUDIT as DEFAULT_AUDIT
 from veribayes.run.options import DEFAULT_DATASETS as DEFAULT_DATASETS
 from veribayes.run.options import Options as Options
-from veribayes.run.roles import JUDGED, roles_of
+from veribayes.run.plausibility import plausibility_of
+from veribayes.run.roles import JUDGED, plain_reference, roles_of
 from veribayes.run.scoring import quantiles as quantiles
 from veribayes.run.sequential import until_sure
 from veribayes.run.shards import Progress, shards
@@ -64,6 +65,7 @@ def run(
         InputError: the candidate does not answer in one of the seven forms.
     """
     started = time.perf_counter()
+    options = on_contexts(task, options)
     integer("datasets", options.datasets, at_least=2)
     target = None if out is None else out / "run.nc"
     _require_another_file(candidate, target)
@@ -74,6 +76,25 @@ def run(
     if target:
         store.write_tree(tree, target)
     return tree
+
+
+def on_contexts(task: Task, options: Options) -> Options:
+    """The options of a run on contexts that are given: as many data sets as there are.
+
+    Raises:
+        InputError: another number is asked for, or a sequential run, whose order of data sets would
+            count.
+    """
+    if task.contexts is None:
+        return options
+    count = len(task.contexts.keys)
+    if options.datasets not in (DEFAULT_DATASETS, count):
+        remedy = "leave it out, or give a file of fewer"
+        wanted = f"the {count} data sets of {shown(task.contexts.name)}"
+        raise InputError(wanted, f"{options.datasets}", remedy)
+    if options.sequential:
+        raise InputError("all given contexts", "a sequential run", "leave out --sequential")
+    return replace(options, datasets=count)
 
 
 def _require_another_file(candidate: object, target: Path | None) -> None:
@@ -97,7 +118,8 @@ def _compared(
     task = frozen_tolerance(task, options, scored.levels, form=scored.form)
     finished = list(until_sure(task, chain([first], produced), options))
     audit = audit_of(task, roles.truth, options)
-    return compared(task, options, roles, finished, audit)
+    plausible = plausibility_of(task, plain_reference(task, options), options.seed)
+    return compared(task, options, roles, finished, audit, plausible)
 
 
 def _tree(comparison: Comparison) -> xr.DataTree:

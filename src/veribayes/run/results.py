@@ -18,6 +18,7 @@ from veribayes.run.endpoint import endpoint as endpoint
 from veribayes.run.sections.about import about_of
 from veribayes.run.sections.beside import beside_of
 from veribayes.run.sections.findings import findings_of
+from veribayes.run.sections.given import findings_of_given, given_entry
 from veribayes.run.sections.primary import Primary, primary_of
 from veribayes.run.sections.recovery import recovery_of
 from veribayes.run.sections.rivals import rivals_of
@@ -69,7 +70,11 @@ def _entry(
         "calibration": beside.calibration.entry(),
         "concentration": beside.concentration.entry(),
         "multiplicity": beside.multiplicity.entry(),
-        "findings": findings_of(comparison, primary, rivals, beside),
+        "contexts": given_entry(comparison),
+        "findings": [
+            *(finding.entry() for finding in findings_of_given(comparison)),
+            *findings_of(comparison, primary, rivals, beside),
+        ],
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from veribayes import registry
 from veribayes.candidates import Candidate, of_engine
@@ -11,7 +11,9 @@ from veribayes.errors import ReferenceRefused
 from veribayes.models._task import Task
 from veribayes.run.options import Options
 from veribayes.run.references import remembered
+from veribayes.tree import Branch, Data
 from veribayes.tree.method import Method
+from veribayes.tree.parts import answered_by_size
 from veribayes.validation.draws import twice
 from veribayes.validation.moments import as_moments
 
@@ -50,11 +52,21 @@ def roles_of(task: Task, options: Options, judged: Candidate) -> Roles:
     Raises:
         ReferenceRefused: the engine that is to be the reference does not compute the posterior.
     """
-    rivals = {name: of_engine(name, registry.engine(name)) for name in _rivals(task)}
+    rivals = {name: _sized(of_engine(name, registry.engine(name))) for name in _rivals(task)}
     if task.model.moments:
         judged = as_moments(judged)
     questioned = _questioned(task, options, judged)
+    judged = _sized(judged, padded=False)
     return Roles(reference_of(task, options), judged, twice(judged), rivals, questioned)
+
+
+def _sized(who: Candidate, *, padded: bool = True) -> Candidate:
+    """The same, asked about data sets of one size at a time."""
+
+    def infer(task: Task, data: Data, seed: int) -> Branch:
+        return answered_by_size(lambda part: who.infer(task, part, seed), data, padded=padded)
+
+    return replace(who, infer=infer)
 
 
 def reference_of(task: Task, options: Options, **more: str) -> Candidate:
@@ -73,7 +85,14 @@ def reference_of(task: Task, options: Options, **more: str) -> Candidate:
         raise ReferenceRefused(name, (reason,))
     reference = of_engine(name, engine)
     # what is exact is computed faster than read
-    return remembered(reference) if engine.method == Method.MCMC else reference
+    return _sized(remembered(reference) if engine.method == Method.MCMC else reference)
+
+
+def plain_reference(task: Task, options: Options) -> Candidate:
+    """The same without latents, where its engine may leave them out."""
+    engine = registry.load("engine", _reference_name(task, options))
+    has_latents = any(field.name == "latents" for field in fields(engine))
+    return reference_of(task, options, **({"latents": "false"} if has_latents else {}))
 
 
 def _rivals(task: Task) -> tuple[str, ...]:

@@ -75,6 +75,12 @@ def quantiles(law: Predictive, levels: Sequence[float]) -> Quantiles:
     return Quantiles(wanted, law.quantile(everywhere))
 
 
+def unseen_metrics() -> tuple[str, ...]:
+    """The metrics that need an outcome."""
+    names = registry.usable("metric")
+    return tuple(name for name in names if registry.load("metric", name).sees_outcome)
+
+
 def _corrected(branch: Branch, truth: Branch, outcome: Array) -> dict[str, Array]:
     """KL without its Monte Carlo bias, between densities, and for bins between masses as well."""
     sides = (branch.replicates or branch.predictive, truth.replicates or truth.predictive)
@@ -129,6 +135,8 @@ def _metric_scores(
     """
     metric = registry.load("metric", name)
     guess, exact, outcome = branch.predictive, truth.predictive, simulation.outcome
+    if not simulation.happened and metric.sees_outcome:
+        return None
     if not metric.applies(guess.form, exact.form):
         return None
     scores = metric.score(guess, exact, outcome, index=simulation.data.index)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from veribayes import registry
 from veribayes.models._task import Task
 from veribayes.predictive import Array, Point, Predictive
@@ -82,6 +84,7 @@ def _key(task: Task, roles: Roles, options: Options) -> str | None:
         "model": task.model_hash,
         "design": asdict(task.design),
         "wrong_prior": dict(task.wrong_prior),
+        "contexts": None if task.contexts is None else task.contexts.digest,
         "seed": options.seed,
         "roles": {role: who.identity for role, who in roles.named.items()},
         "questioned": None if questioned is None else questioned.identity,
@@ -109,9 +112,10 @@ def _compute(batch: Batch, task: Task, roles: Roles, options: Options) -> Scored
         predictive = batch.branch(role).predictive
         if _is_kept(predictive, role, task, options):
             kept[role] = predictive
-    return Scored(
-        scores, simulation.context, simulation.outcome, truth.certificate, forms, levels, kept
-    )
+    outcome = simulation.outcome
+    if not simulation.happened:
+        outcome = np.full(outcome.shape, np.nan)
+    return Scored(scores, simulation.context, outcome, truth.certificate, forms, levels, kept)
 
 
 def _rival_scores(

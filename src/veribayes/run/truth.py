@@ -13,6 +13,7 @@ import xarray as xr
 
 from veribayes.candidates import Candidate
 from veribayes.errors import InputError
+from veribayes.models._contexts import NONE, Contexts
 from veribayes.models._task import Task
 from veribayes.run.audit import audit_entry, audited, is_audited
 from veribayes.run.batches import ranges
@@ -20,7 +21,7 @@ from veribayes.run.options import Options
 from veribayes.run.roles import reference_of
 from veribayes.run.shards import Progress
 from veribayes.storage import store
-from veribayes.tree import CHAIN, DATASET, DRAW, POSITION, Branch, Simulation, merge_branches
+from veribayes.tree import CHAIN, DATASET, DRAW, POSITION, QUERY, Branch, Simulation, merge_branches
 
 SCHEMA = "veribayes.reference/1"
 DIMENSIONS = (DATASET, POSITION, CHAIN, DRAW)
@@ -41,11 +42,16 @@ def reference(task: Task, options: Options, progress: Progress | None = None) ->
     require_names([latent.name for latent in task.model.latents])
     audit = _audit(task, truth, options)
     simulations, whole = _computed(task, truth, options, progress)
+    predictive = store.predictive_dataset(whole.predictive)
     groups = {
         "/observed_data": _observed(simulations),
-        "/reference/posterior_predictive": store.predictive_dataset(whole.predictive),
+        "/reference/posterior_predictive": predictive,
         "/reference/posterior": _moments_group(whole),
     }
+    if task.contexts is not None:
+        groups["/observed_data"] = _named(groups["/observed_data"], task.contexts)
+        if not (task.contexts.queries != NONE).any():
+            del groups["/reference/posterior_predictive"]
     draws = _draws_group(whole)
     if draws is not None:
         groups["/posterior"] = draws
@@ -139,13 +145,25 @@ def _entry(
         "reference": {"engine": truth.name, "certificate": certificate},
         "audit": audit_entry(audit),
         "not_asked": dict(task.model.unasked),
+        "data": None if task.contexts is None else _about(task.contexts),
     }
+
+
+def _about(contexts: Contexts) -> dict[str, Any]:
+    return {"file": contexts.name, "digest": contexts.digest, "sizes": contexts.sizes.tolist()}
 
 
 def _observed(simulations: Sequence[Simulation]) -> xr.Dataset:
     context = np.concatenate([simulation.context for simulation in simulations])
     index = np.arange(len(context))
     return xr.Dataset({"context": ((DATASET, POSITION), context), "index": ((DATASET,), index)})
+
+
+def _named(observed: xr.Dataset, contexts: Contexts) -> xr.Dataset:
+    """With the keys of the data sets and the labels of their queries."""
+    keys = ((DATASET,), np.array(contexts.keys, dtype=object))
+    labels = ((DATASET, QUERY), contexts.queries)
+    return observed.assign(key=keys, query_label=labels)
 
 
 def _moments_group(branch: Branch) -> xr.Dataset:

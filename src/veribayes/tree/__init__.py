@@ -40,12 +40,16 @@ class Data:
         index: data set numbers (dataset,) in the stream they were drawn from.
         shared: names of the arrays that all data sets have in common, and that have no axis for
             them.
+        sizes: observations of each data set (dataset,), where they differ. There is then one
+            position, the largest of them, and nobody reads what stands behind a data set's own
+            observations: `parts.by_size` cuts such a batch.
     """
 
     arrays: Mapping[str, npt.NDArray[Any]]
     positions: IntArray
     index: IntArray
     shared: frozenset[str] = frozenset()
+    sizes: IntArray | None = None
 
     def select(
         self,
@@ -59,7 +63,8 @@ class Data:
         for name, array in self.arrays.items():
             arrays[name] = array if name in self.shared else array[rows]
         kept = self.positions[columns]
-        return replace(self, arrays=arrays, positions=kept, index=self.index[rows])
+        sizes = None if self.sizes is None else self.sizes[rows]
+        return replace(self, arrays=arrays, positions=kept, index=self.index[rows], sizes=sizes)
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,15 @@ class Simulation:
         outcome: realised value at every query, (dataset, position, query); NaN where a query does
             not apply.
         context: number of observations behind each prediction, (dataset, position).
+        happened: whether anything happened; of contexts without outcomes `outcome` says by NaN
+            where a query does not apply, and nothing else.
     """
 
     data: Data
     latents: Mapping[str, npt.NDArray[Any]]
     outcome: Array
     context: IntArray
+    happened: bool = True
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,13 @@ from veribayes.cli.options import Debug, Json, Seed, Set, TaskName, settings
 
 ORDER = 50
 SCHEMA = "veribayes.reference/1"
+SHOWN = 20  # rows of a table
 
 ENGINE_HELP = "Engine, instead of the task's."
 DATASETS_HELP = "Data sets to draw; default 1000, or the one that is given."
 OUT_HELP = "File to write; default TASK-reference.nc."
+DATA_HELP = "Your own data set instead of simulated ones: .csv, .jsonl, .npz, .parquet, .nc."
+QUERIES_HELP = "A second table: what is asked of the data."
 AUDIT_HELP = "Data sets that NUTS recomputes, latent by latent."
 
 
@@ -37,6 +40,10 @@ def command(
     audit: Annotated[
         int, typer.Option("--audit", parser=whole_number(0), metavar="N", help=AUDIT_HELP)
     ] = 0,
+    data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help=DATA_HELP)] = None,
+    queries: Annotated[
+        Path | None, typer.Option("--queries", metavar="FILE", help=QUERIES_HELP)
+    ] = None,
     set_: Set = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -49,8 +56,8 @@ def command(
 
     asked, rest = api.split_program(settings(set_))
     named_task = api.task(task, **asked, simulated=datasets is not None)
-    if datasets is None:
-        datasets = 1 if named_task.model.given else pipeline.DEFAULT_DATASETS
+    named_task = api.on_data(named_task, data, queries)
+    datasets = api.number_of_data_sets(named_task, datasets)
     of_role = api.split_options(rest)
     default_file = Path(f"{ownership.folder_name(task, named_task)}-reference.nc")
     path = store.netcdf_path(out or default_file)
@@ -74,6 +81,19 @@ def command(
         print(_audited(entry["audit"]))
     for name, reason in entry["not_asked"].items():
         print(f"not asked for: {name} ({reason})")
+    if data is not None:
+        print(_tables(api.Reference(tree)))
+
+
+def _tables(reference: Any) -> str:
+    """What is said of the queries and of the latents, the first of them."""
+    tables = [reference.predictive(), reference.latents()]
+    texts = [_text(table) for table in tables if len(table)]
+    return "\n\n".join(texts)
+
+
+def _text(table: Any) -> str:
+    return str(table.head(SHOWN).to_string(index=False, float_format="%.6g"))
 
 
 def _size(datasets: int) -> str:

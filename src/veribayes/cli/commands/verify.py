@@ -16,6 +16,7 @@ from veribayes.cli.options import Compared, Debug, Json, Seed, Set, settings
 if TYPE_CHECKING:
     import xarray as xr
 
+    from veribayes.api import Task
     from veribayes.run.pipeline import Options
 
 ORDER = 20
@@ -35,6 +36,7 @@ OUT_HELP = (
 )
 KEEP_HELP = "Store every prediction of the candidate."
 TESTS_HELP = "How much is asked beside the primary endpoint."
+CONTEXTS_HELP = "Your own data sets, instead of simulated ones: .csv, .jsonl, .npz, .parquet, .nc."
 SEQUENTIAL_HELP = "Stop as soon as it is sure that the candidate is different."
 
 
@@ -63,6 +65,9 @@ def command(
         typer.Option("--tests", parser=one_of(*LEVELS), metavar="|".join(LEVELS), help=TESTS_HELP),
     ] = "standard",
     sequential: Annotated[bool, typer.Option("--sequential", help=SEQUENTIAL_HELP)] = False,
+    contexts: Annotated[
+        Path | None, typer.Option("--contexts", metavar="FILE", help=CONTEXTS_HELP)
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -87,12 +92,14 @@ def command(
         sequential=sequential,
     )
     if out is None:
-        out = ownership.folder_of_command(OUT, candidate, options, tolerance, given)
+        named = given if contexts is None else {**given, "contexts": str(contexts.resolve())}
+        out = ownership.folder_of_command(OUT, candidate, options, tolerance, named)
     runs: dict[Path, xr.DataTree] = {}
     errors: list[dict[str, Any]] = []
     for name in dict.fromkeys(tasks):
         with console.caught(name, errors, debug), terminal.progress(name, datasets) as advance:
-            folder, tree = _run(name, asked, candidate, options, tolerance, out, advance)
+            task = _task(name, asked, tolerance, contexts)
+            folder, tree = _run(name, task, candidate, options, out, advance)
             runs[folder] = tree
     trees = list(runs.values())
     if trees:
@@ -109,21 +116,27 @@ def command(
     raise typer.Exit(console.first(codes))
 
 
+def _task(name: str, asked: dict[str, Any], tolerance: float | None, contexts: Path | None) -> Task:
+    """The task that is meant, on the contexts that are given."""
+    from veribayes import api, candidates
+
+    task = candidates.with_tolerance(api.task(name, **asked, simulated=True), tolerance)
+    return api.with_contexts(task, contexts)
+
+
 def _run(
     name: str,
-    asked: dict[str, Any],
+    task: Task,
     candidate: str | None,
     options: Options,
-    tolerance: float | None,
     out: Path,
     advance: Callable[[int], None],
 ) -> tuple[Path, xr.DataTree]:
     """The folder of one task, and its run."""
-    from veribayes import api, candidates
     from veribayes.run import ownership, pipeline
     from veribayes.storage import folders
 
-    task = candidates.with_tolerance(api.task(name, **asked, simulated=True), tolerance)
+    options = pipeline.on_contexts(task, options)
     folder = out / ownership.folder_name(name, task)
     with ownership.claimed(folder, task, candidate, options):
         for file in PAGES:

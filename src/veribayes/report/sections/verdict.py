@@ -21,6 +21,7 @@ def prepare(run: Run, salt: str) -> Mapping[str, Any]:
     rivals = rows(run)
     return {
         "candidate": run.candidate,
+        "given": _given(run),
         "verdict": words.verdict(run.result),
         "meaning": words.explain(run.result),
         "metric": words.metric(run.metric),
@@ -48,6 +49,14 @@ def _quotable(primary: Mapping[str, Any]) -> bool:
     """
     decisive = primary.get("verdict") == "equivalent"
     return primary.get("upper") is not None and (decisive or not primary.get("reason"))
+
+
+def _given(run: Run) -> str:
+    """On which contexts, where these were given."""
+    given = mapping(run.result.get("contexts"))
+    if not given:
+        return ""
+    return f"on the {words.count(given.get('datasets'))} contexts of {given.get('file')}"
 
 
 def _findings(run: Run) -> list[str]:

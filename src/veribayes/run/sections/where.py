@@ -65,6 +65,7 @@ class Worst:
     context: IntArray
     names: Sequence[str]
     labels: IntArray
+    keys: Sequence[str] = ()  # of given contexts
 
     def entry(self) -> list[dict[str, Any]]:
         """For the result's JSON, the worst first."""
@@ -72,8 +73,10 @@ class Worst:
 
     def _row(self, worst: profiles.Worst) -> dict[str, Any]:
         named = len(self.names) > 1
+        key = {"key": self.keys[worst.dataset]} if self.keys else {}
         return {
             "index": worst.dataset,
+            **key,
             "mean": number(worst.mean),
             "context": int(self.context[worst.dataset, worst.position]),
             "position": worst.position,
@@ -105,9 +108,14 @@ def where_of(comparison: Comparison, primary: Primary) -> Where:
     return Where(
         Curve(metric, profile.by_context),
         ByQuery(profile.by_query, names),
-        Worst(profile.worst, scored.context, names, labels),
+        Worst(profile.worst, scored.context, names, labels, _keys(comparison.task)),
         ranked,
     )
+
+
+def _keys(task: Task) -> Sequence[str]:
+    """Keys of the data sets, where they are given."""
+    return () if task.contexts is None else task.contexts.keys
 
 
 def curves_group(comparison: Comparison, primary: Primary, curve: Curve) -> xr.Dataset:
