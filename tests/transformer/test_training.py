@@ -249,7 +249,7 @@ def test_weights_are_kept_on_the_way(make_case: Callable[..., Any], tmp_path: Pa
     """The last ones are those of the finished checkpoint, the first ones are others; asked for
     afterwards they are not there.
     """
-    case = make_case(steps=4)
+    case = make_case("mtd", steps=4)
     steps = case.recipe.steps
     run(case, tmp_path / "kept", keep=(0, steps))
     last = (tmp_path / "kept" / WEIGHTS).read_bytes()
