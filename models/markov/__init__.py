@@ -297,7 +297,8 @@ class Markov(Model):
 def _marginals(model: Markov, most: int) -> Array:
     """The law of each symbol under known rows, (number, symbol)."""
     table, order, symbols = model.members[0][0], max(model.orders), model.symbols
-    laws, moves = [], _chains.lifted(table, order)
+    laws: list[Array] = []
+    moves = _chains.lifted(table, order)
     belief = np.zeros(len(table))
     belief[0] = 1.0
     if model.start != "first":

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from veribayes.api import Result as Result
     from veribayes.api import load as load
     from veribayes.api import task as task
+    from veribayes.api import track as track
     from veribayes.api import verify as verify
 
 # Threads of XLA's pool, read when JAX starts. jaxlib 0.10 cuts a batch of factorisations into tasks
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("PJRT_NPROC", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Result", "errors", "load", "models", "predictive", "report", "task", "verify"]
+__all__ = ["Result", "errors", "load", "models", "predictive", "report", "task", "track", "verify"]
 
 _SUBMODULES = frozenset({"errors", "models", "predictive", "report"})
 

@@ -19,7 +19,7 @@ from veribayes.models._callable import is_program
 from veribayes.models._pgmpy import from_pgmpy, is_pgmpy_network
 from veribayes.models._task import Task
 from veribayes.models.numpyro_model import NumPyroModel, PredictedProgram
-from veribayes.run import ownership, pipeline, results
+from veribayes.run import ownership, pipeline, results, tracking
 from veribayes.storage import folders, store
 
 if TYPE_CHECKING:
@@ -278,6 +278,21 @@ def verify(
         tree = pipeline.run(meant, candidate, chosen, out=folder)
         write_reports([tree], folder)
     return Result(tree)
+
+
+class Track(tracking.Tracked):
+    """What `track` found."""
+
+    def plot(self, labels: Mapping[str, str] | None = None) -> Figure:
+        """Distances by step, and by context size at the last one."""
+        from veribayes.report import tracks
+
+        return tracks.curves(self.table(), labels)
+
+
+def track(what: str | Path | Any, checkpoints: object, **options: Any) -> Track:
+    """Distances of several candidates from named predictors; see `run.tracking.track`."""
+    return Track(**vars(tracking.track(task(what), checkpoints, **options)))
 
 
 OF_TASK = (
