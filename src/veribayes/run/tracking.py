@@ -123,7 +123,7 @@ def track(
     chosen = _chosen(task, sequence("against", against), sequence("between", between))
     simulation = task.simulate(range(datasets), seed=seed)
     data, outcome = simulation.data, simulation.outcome
-    laws = {name: each.predictive(task, data, seed) for name, each in chosen.items()}
+    laws = {name: each.answered(task, data, seed)[1] for name, each in chosen.items()}
     metric = registry.load("metric", "kl")
     divergences, places = [], []
     for label, thing in candidates:
