@@ -47,7 +47,10 @@ class Relative:
         estimate, low, high = bootstrap.band(values, seed=seed)
         low, high = stability.shown(estimate, low, high, values)
         columns = {"estimate": estimate, "low": low, "high": high}
-        return {name: [number(float(x)) for x in column] for name, column in columns.items()}
+        entry = {}
+        for name, values_of in columns.items():
+            entry[name] = [number(float(value)) for value in values_of]
+        return entry
 
 
 def relative(
