@@ -51,6 +51,8 @@ from veribayes.transformer._recipe import Recipe
 # forgets squared gradients sooner than the default .999: runs are thousands of steps, not millions
 BETAS = (0.9, 0.98)
 
+STEPS = "steps"  # folder of the weights that are kept on the way
+
 Evaluate = Callable[[Candidate], Mapping[str, Any]]
 
 
@@ -221,6 +223,18 @@ class Run:
 
     def finish(self, task: Task, out: Path, command: str, evaluate: Evaluate) -> Card:
         """Measure, then write weights and card."""
+        scores = dict(evaluate(NetworkCandidate(self.result)))
+        return self.write(task, out, command, scores)
+
+    def keep(self, task: Task, out: Path, command: str) -> None:
+        """Write the weights after this step as a checkpoint of its own, which nobody has
+        measured.
+        """
+        folder = kept_folder(out, self.step)
+        self.write(task, folder, f"{command}, after step {self.step}", {})
+
+    def write(self, task: Task, out: Path, command: str, scores: Mapping[str, Any]) -> Card:
+        """Weights and card."""
         weights = encode(self.result.state_dict())
         card = Card(
             task=task.name,
@@ -236,7 +250,7 @@ class Run:
             versions={name: version(name) for name in ("torch", "jax", "numpy", "safetensors")},
             seconds=round(self._elapsed(), 1),
             curve=self.curve,
-            scores=dict(evaluate(NetworkCandidate(self.result))),
+            scores=scores,
         )
         save(out, card, weights)
         return card
@@ -249,6 +263,11 @@ class Run:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.clock
+
+
+def kept_folder(out: Path, step: int) -> Path:
+    """Where the weights after this step are kept."""
+    return out / STEPS / f"{step:07d}"
 
 
 def begin(network: InContext, task: Task, name: str) -> str:

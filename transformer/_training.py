@@ -13,20 +13,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from veribayes.errors import InputError, Interrupted
+from veribayes.checked import integer, sequence
+from veribayes.errors import CheckpointError, InputError, Interrupted
 from veribayes.models._task import Task
 from veribayes.transformer._batches import Group, Targets, make_batch
-from veribayes.transformer._checkpoint import Card, read_card
+from veribayes.transformer._checkpoint import CARD, Card, read_card
 from veribayes.transformer._parallel import ranks
 from veribayes.transformer._recipe import Recipe
-from veribayes.transformer._run import Evaluate, Run
+from veribayes.transformer._run import Evaluate, Run, kept_folder
 
 STATE = "state.safetensors"
 SAVE_SECONDS = 60.0
@@ -45,6 +47,7 @@ def train(
     progress: bool = True,
     tensorboard: Path | None = None,
     save_seconds: float = SAVE_SECONDS,
+    keep: Sequence[int] = (),
 ) -> Card:
     """Train the recipe's network on the task, or continue where a run in `out` stopped.
 
@@ -56,6 +59,8 @@ def train(
         device: `cpu`, `cuda` or `auto`.
         command: what makes this checkpoint again, for the card.
         tensorboard: folder for TensorBoard events.
+        keep: steps after which the weights are also kept, each as a checkpoint `steps/STEP` of
+            `out`; 0 is the untrained network.
 
     Returns:
         The card of the finished checkpoint. A folder that already holds this run's checkpoint is
@@ -63,18 +68,24 @@ def train(
 
     Raises:
         Interrupted: stopped by SIGINT; the state is saved.
-        CheckpointError: `out` holds another run.
+        CheckpointError: `out` holds another run, or this one without the steps to keep.
+        InputError: a step to keep that the recipe does not have.
     """
+    keep = _kept(keep, recipe)
     where = _device(device)
     with ranks(where) as together:
         run = Run.start(task, recipe, seed, where, together)
         card = run.finished(Path(out))
         if card is not None:
+            _require_kept(Path(out), keep)
             return card
         run.resume(Path(out) / STATE)
+        _require_kept(Path(out), [step for step in keep if step < run.step])
+        keeper = partial(_keep, run, task, Path(out), command, keep)
+        keeper()
         shown, events = progress and together.first, tensorboard if together.first else None
         with _stop_flag() as stop, _bar(recipe, run.step, shown) as tick, _events(events) as log:
-            _learn(task, run, targets, evaluate, Path(out), stop, tick, log, save_seconds)
+            _learn(task, run, targets, evaluate, Path(out), stop, tick, log, save_seconds, keeper)
         if together.first:
             run.finish(task, Path(out), command, evaluate)
             (Path(out) / STATE).unlink(missing_ok=True)
@@ -92,6 +103,7 @@ def _learn(
     tick: Callable[[int, float], None],
     log: Callable[[str, float, int], None],
     save_seconds: float,
+    keeper: Callable[[], None],
 ) -> None:
     """The remaining steps; measured and saved on the way."""
     where, saved = next(run.network.parameters()).device, time.monotonic()
@@ -99,6 +111,7 @@ def _learn(
         value = run.learn([g.to(where) for g in groups])
         tick(run.step, value)
         log("loss", value, run.step)
+        keeper()
         if run.ranks.first and run.step in run.milestones:
             run.measure(evaluate, log)
         stopping = run.ranks.any(stop.is_set(), where)
@@ -109,6 +122,29 @@ def _learn(
             raise Interrupted(
                 f"stopped after step {run.step} of {run.recipe.steps}; the same command continues"
             )
+
+
+def _keep(run: Run, task: Task, out: Path, command: str, keep: Sequence[int]) -> None:
+    """Keep the weights where the present step is one of those to keep."""
+    if run.ranks.first and run.step in keep:
+        run.keep(task, out, command)
+
+
+def _kept(keep: Sequence[int], recipe: Recipe) -> tuple[int, ...]:
+    """The steps to keep, in their order."""
+    steps = sorted({integer("keep", step, at_least=0) for step in sequence("keep", keep)})
+    if steps and steps[-1] > recipe.steps:
+        wanted = f"steps to keep of at most {recipe.steps}, the recipe's last"
+        raise InputError(wanted, f"{steps[-1]}")
+    return tuple(steps)
+
+
+def _require_kept(out: Path, keep: Sequence[int]) -> None:
+    """Refuse to go on where a step that is wanted has passed and was not kept."""
+    missing = [step for step in keep if not (kept_folder(out, step) / CARD).is_file()]
+    if missing:
+        wanted = f"a run in '{out}' that kept its weights after step {missing[0]}"
+        raise CheckpointError(wanted, "one that did not", "choose another --out")
 
 
 def prefetched(task: Task, run: Run, targets: Targets | None) -> Iterator[list[Group]]:

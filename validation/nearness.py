@@ -107,7 +107,7 @@ def measure(
         profiles = [_profile(by.between.score(other, law, outcome)) for other in compared]
         apart.append(profiles)
         progress(number)
-    near = [_queries(each) for each in scores]
+    near = [queries(each) for each in scores]
     clusters = [decision.cluster_means(each) for each in scores]
     return Distances(
         metric=by.metric.name,
@@ -119,7 +119,7 @@ def measure(
     )
 
 
-def _queries(scores: Array) -> Array:
+def queries(scores: Array) -> Array:
     """Mean over the queries that apply, (dataset, position); NaN where none does."""
     asked = ~np.isnan(scores)
     total = np.where(asked, scores, 0.0).sum(-1)
@@ -130,7 +130,7 @@ def _queries(scores: Array) -> Array:
 def _profile(scores: Array) -> Array:
     """Mean over data sets at each position, and of the endpoint: (position + 1,)."""
     overall = decision.cluster_means(scores).mean()
-    return np.append(over_datasets(_queries(scores)), overall)
+    return np.append(over_datasets(queries(scores)), overall)
 
 
 def over_datasets(values: Array) -> Array:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from veribayes.api import recorded as recorded
     from veribayes.api import reference as reference
     from veribayes.api import task as task
+    from veribayes.api import track as track
     from veribayes.api import verify as verify
 
 # Threads of XLA's pool, read when JAX starts. jaxlib 0.10 cuts a batch of factorisations into tasks
@@ -51,6 +52,7 @@ __all__ = [
     "reference",
     "report",
     "task",
+    "track",
     "verify",
 ]
 _CALLED = {"open": "open_run"}  # in `api`, where Python's own name stays what it is

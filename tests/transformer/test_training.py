@@ -243,3 +243,22 @@ def test_shipped_cards_of_networks_with_bins_state_the_divergence_of_densities()
             "kl_density",
             False,
         ), name
+
+
+def test_weights_are_kept_on_the_way(make_case: Callable[..., Any], tmp_path: Path) -> None:
+    """The last ones are those of the finished checkpoint, the first ones are others; asked for
+    afterwards they are not there.
+    """
+    case = make_case("mtd", steps=4)
+    steps = case.recipe.steps
+    run(case, tmp_path / "kept", keep=(0, steps))
+    last = (tmp_path / "kept" / WEIGHTS).read_bytes()
+    kept = [tmp_path / "kept" / "steps" / f"{step:07d}" for step in (0, steps)]
+    assert (kept[1] / WEIGHTS).read_bytes() == last
+    assert (kept[0] / WEIGHTS).read_bytes() != last
+    assert load(kept[0], case.task)[1].scores == {}
+    assert run(case, tmp_path / "kept", keep=(0,)).scores
+    with pytest.raises(CheckpointError, match="kept its weights after step 2"):
+        run(case, tmp_path / "kept", keep=(2,))
+    with pytest.raises(InputError, match="at most"):
+        run(case, tmp_path / "other", keep=(steps + 1,))

@@ -18,6 +18,8 @@ from veribayes.api._reference import on_data as on_data
 from veribayes.api._reference import reference as reference
 from veribayes.api._tasks import load as load
 from veribayes.api._tasks import task as task
+from veribayes.api._track import Track as Track
+from veribayes.api._track import track as track
 from veribayes.api._verify import Estimate as Estimate
 from veribayes.api._verify import Result as Result
 from veribayes.api._verify import recorded as recorded

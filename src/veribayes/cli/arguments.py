@@ -33,6 +33,14 @@ def whole_number(least: int, most: int = MOST_DATASETS) -> Callable[[str | int],
     return parse
 
 
+def whole_numbers(text: str | tuple[int, ...]) -> tuple[int, ...]:
+    """Integers of at least 0 between commas."""
+    if not isinstance(text, str):
+        return tuple(text)
+    parse = whole_number(0, MOST_SEED)
+    return tuple(parse(part.strip()) for part in text.split(","))
+
+
 def positive_number(text: str | float) -> float:
     """A positive finite number."""
     try:

@@ -27,11 +27,28 @@ def markdown(entry: Entry) -> str:
         "",
         *table(places),
         "",
+        *_between(entry),
         *_gap(entry),
         f"Mean over {size}. First: nearer than the tolerance, and every predictor beyond it "
         "explains the candidate worse (95 %, simultaneous over lengths).",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _between(entry: Entry) -> list[str]:
+    """The relative distance from one predictor (-1) to another (+1), at each context length."""
+    lines = []
+    for row in entry.get("between", ()):
+        curve = zip(row["curve"]["context"], row["curve"]["estimate"], strict=True)
+        by_length = ", ".join(f"{_signed(value)} at n = {n}" for n, value in curve)
+        size = limits.words(row, _signed)
+        ends = f"-1 {row['from']}, +1 {row['to']}"
+        lines += [f"Relative distance ({ends}): {size} [95 %]; {by_length}.", ""]
+    return lines
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

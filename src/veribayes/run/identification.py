@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ from veribayes.validation.identification import exit_code as exit_code
 from veribayes.validation.metrics._metric import Metric
 from veribayes.validation.moments import as_moments
 from veribayes.validation.nearness import JS_SHARE, Distances, Yardstick
+from veribayes.validation.relative import relative
 
 SCHEMA = "veribayes.identify/1"
 FIT_DATASETS = 100  # on the stream `audit`, for step sizes and pseudo-counts
@@ -71,7 +73,9 @@ def identify(
     known = predictors.known(task, against)
     if judged.askable:  # what was recorded was recorded for the data sets of the comparison alone
         task, known = _fitted(task, judged, known, seed)
-    known, measured = _distances(task, judged, known, datasets, seed, progress)
+    asked = _asked(task, judged, known, datasets, seed)
+    known = asked.known
+    measured = _distances(asked, datasets, seed, progress)
     chosen = nearness.ordering(measured, seed)
     names = [predictor.name for predictor in known]
     return {
@@ -87,6 +91,7 @@ def identify(
         **conclude(names, measured, chosen, seed),
         "predictors": _rows(task, known, measured, seed),
         "by_context": lengths.by_context(names, task.design.positions, measured, seed),
+        "between": _between(task, known, asked, seed),
     }
 
 
@@ -123,32 +128,61 @@ def _loss(metric: Metric, answer: Predictive, outcome: Array) -> predictors.Loss
     return loss
 
 
-def _distances(
-    task: Task,
-    judged: Candidate,
-    known: list[Predictor],
-    datasets: int,
-    seed: int,
-    progress: Progress | None,
-) -> tuple[list[Predictor], list[Distances]]:
-    """The predictors as they answered; by the endpoint's metric, and where that is infinite
-    anywhere, by JS as well.
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """The candidate's answer and the predictors' laws on the data sets of the comparison; the
+    predictors as they answered.
     """
+
+    by: Yardstick
+    answer: Predictive
+    known: list[Predictor]
+    laws: list[Predictive]
+    outcome: Array
+
+
+def _asked(
+    task: Task, judged: Candidate, known: list[Predictor], datasets: int, seed: int
+) -> _Asked:
+    """Everybody's answers."""
     simulation = task.simulate(range(datasets), seed=seed)
     data, outcome = simulation.data, simulation.outcome
     answer = judged.infer(task, data, seed).predictive
     by = _yardstick(_frozen(task, answer, seed), answer)
     answered = [predictor.answered(task, data, seed) for predictor in known]
     used, laws = [each[0] for each in answered], [each[1] for each in answered]
+    return _Asked(by, answer, used, laws, outcome)
+
+
+def _distances(
+    asked: _Asked, datasets: int, seed: int, progress: Progress | None
+) -> list[Distances]:
+    """By the endpoint's metric, and where that is infinite anywhere, by JS as well."""
+    by, answer, laws, outcome = asked.by, asked.answer, asked.laws, asked.outcome
     compared = [_in_form_of(answer, law) for law in laws]
     report = partial(_report, progress, datasets, len(laws))
     first = nearness.measure(by, answer, laws, compared, outcome, report)
     if not np.isinf(first.near).any():
-        return used, [first]
+        return [first]
     js = registry.load("metric", "js")
     by_js = Yardstick(js, js, js.unit, by.tolerance / JS_SHARE)
-    second = nearness.measure(by_js, answer, laws, compared, outcome, report)
-    return used, [first, second]
+    return [first, nearness.measure(by_js, answer, laws, compared, outcome, report)]
+
+
+def _between(task: Task, known: list[Predictor], asked: _Asked, seed: int) -> list[dict[str, Any]]:
+    """Where the candidate stands between each predictor that names an opposite, and that one."""
+    laws = {predictor.name: law for predictor, law in zip(known, asked.laws, strict=True)}
+    rows = []
+    for predictor in known:
+        opposite = getattr(registry.load("engine", predictor.engine), "opposite", None)
+        if opposite is None or opposite not in laws:
+            continue
+        found = relative(asked.answer, laws[predictor.name], laws[opposite], asked.outcome)
+        if found is not None:
+            curve = {"context": list(task.design.positions), **found.curve(seed)}
+            overall = found.overall(seed)
+            rows.append({"from": predictor.name, "to": opposite, **overall, "curve": curve})
+    return rows
 
 
 def _frozen(task: Task, answer: Predictive, seed: int) -> Task:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,8 +50,12 @@ def train_task(
     seed: int = 0,
     threads: int | None = None,
     tensorboard: bool = False,
+    keep: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Train by a recipe of the task, which is given by name, file or itself, and return the card.
+
+    Args:
+        keep: steps after which the weights are also kept, in `out/steps`.
 
     Raises:
         InputError: the task has no such recipe.
@@ -80,6 +84,7 @@ def train_task(
         device=device,
         command=command,
         tensorboard=out / "tensorboard" if tensorboard else None,
+        keep=keep,
     )
     return card.to_dict()
 

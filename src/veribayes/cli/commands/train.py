@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from veribayes.cli import terminal
-from veribayes.cli.arguments import MOST_PROCESSES, one_of, whole_number
+from veribayes.cli.arguments import MOST_PROCESSES, one_of, whole_number, whole_numbers
 from veribayes.cli.options import Debug, Seed, TaskName
 
 ORDER = 70
@@ -22,6 +22,7 @@ PRESET_HELP = "A recipe of the task: quick or full."
 DEVICE_HELP = "Where to train."
 OUT_HELP = "Checkpoint folder; an interrupted training resumes from it."
 THREADS_HELP = "CPU threads of torch; bit-exact resume needs the same number."
+KEEP_HELP = "Keep the weights after these steps too, in OUT/steps: for example 0,100,200."
 TENSORBOARD_HELP = "Log to OUT/tensorboard."
 
 
@@ -43,6 +44,9 @@ def command(
         ),
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help=TENSORBOARD_HELP)] = False,
+    keep_steps: Annotated[
+        Any, typer.Option("--keep-steps", parser=whole_numbers, metavar="N,N,…", help=KEEP_HELP)
+    ] = (),
     debug: Debug = False,
 ) -> None:
     """Train a transformer on a task by one of its recipes; it can be interrupted and resumed."""
@@ -62,6 +66,7 @@ def command(
             seed=seed,
             threads=threads,
             tensorboard=tensorboard,
+            keep=keep_steps,
         )
     print(f"{task}: {_scored(card['scores'])}; checkpoint in {folder}")
 
