@@ -57,7 +57,9 @@ def case(
         said=SimpleNamespace(joint=mine, posterior=posteriors[1]),
         truth=SimpleNamespace(joint=exact, posterior=posteriors[0], certificate=bound),
         task=SimpleNamespace(tolerance=SimpleNamespace(kl=0.03), model=model),
-        simulation=SimpleNamespace(data=data, outcome=np.zeros((DATASETS, POSITIONS, QUERIES))),
+        simulation=SimpleNamespace(
+            happened=True, data=data, outcome=np.zeros((DATASETS, POSITIONS, QUERIES))
+        ),
         scores=scores or {},
         seed=0,
     )
