@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from benchmarks import _documents, _pictures
 from veribayes import registry
@@ -25,7 +26,7 @@ from veribayes.models import _spec
 from veribayes.models._task import Task
 from veribayes.models.markov import Markov
 from veribayes.predictive import Array, Categorical
-from veribayes.report._style import LIGHT, styled
+from veribayes.report._style import LIGHT, log_ticks, styled
 from veribayes.tree import Data
 from veribayes.validation import bootstrap
 from veribayes.validation.relative import relative
@@ -145,6 +146,9 @@ def picture(rows: Sequence[Row]) -> Figure:
     for axes in (left, right):
         axes.set_xscale("log", base=2)
         axes.set_xlabel("tables in the pool")
+        axes.xaxis.set_major_locator(FixedLocator(sizes[::3]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
+    log_ticks(right, "y")
     figure.legend(loc="outside lower left", ncols=4)
     return figure
 

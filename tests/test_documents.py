@@ -227,3 +227,9 @@ def test_every_key_of_an_identification_is_explained(
     monkeypatch.setattr(predictors, "known", lambda task, against: some)
     entry = identification.identify(task, candidates.resolve("mle", task, {}), datasets=40)
     assert sorted(set(keys(entry)) - EXPLAINED) == []
+
+
+@pytest.mark.parametrize("path", sorted((TOP / "docs").glob("*.svg")), ids=lambda path: path.name)
+def test_labels_of_a_picture_are_text(path: Path) -> None:
+    """A picture whose letters stay text cannot set mathematics: its source would be shown."""
+    assert "mathdefault" not in path.read_text(encoding="utf-8")

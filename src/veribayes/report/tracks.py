@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from veribayes.report._style import LIGHT, context_ticks, log_ticks, styled
 
@@ -42,7 +43,7 @@ def curves(table: pd.DataFrame, labels: Mapping[str, str] | None = None) -> Figu
     left.set(ylabel="KL(predictor ‖ network), nats", yscale="log")
     left.set_xlabel("step of the training" if numbered else "candidate")
     if numbered and places.max() > 100:
-        left.set_xscale("symlog", linthresh=10)
+        _step_ticks(left, places.max())
     elif not numbered:
         left.set_xticks(places, [str(step) for step in steps])
     right.set_xlabel(f"context size, at the last ({steps[-1]})")
@@ -50,6 +51,16 @@ def curves(table: pd.DataFrame, labels: Mapping[str, str] | None = None) -> Figu
     log_ticks(left, "y")
     figure.legend(loc="outside lower left", ncols=4)
     return figure
+
+
+def _step_ticks(axes: Axes, last: float) -> None:
+    """Steps from 0 on, by decades beyond ten."""
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_xlim(0, 1.1 * last)
+    decades = 10.0 ** np.arange(1, np.floor(np.log10(last)) + 1)
+    axes.xaxis.set_major_locator(FixedLocator([0.0, *decades]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _line(axes: Axes, x: Any, rows: pd.DataFrame, colour: str, label: str | None) -> None:

@@ -97,9 +97,11 @@ def command(
     runs: dict[Path, xr.DataTree] = {}
     errors: list[dict[str, Any]] = []
     for name in dict.fromkeys(tasks):
-        with console.caught(name, errors, debug), terminal.progress(name, datasets) as advance:
+        with console.caught(name, errors, debug):
             task = _task(name, asked, tolerance, contexts)
-            folder, tree = _run(name, task, candidate, options, out, advance)
+            number = datasets if task.contexts is None else len(task.contexts.sizes)
+            with terminal.progress(name, number) as advance:
+                folder, tree = _run(name, task, candidate, options, out, advance)
             runs[folder] = tree
     trees = list(runs.values())
     if trees:
