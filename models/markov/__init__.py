@@ -29,7 +29,7 @@ from veribayes.errors import InputError
 from veribayes.models._check import mapping
 from veribayes.models._data import array_of, require_codes, require_length
 from veribayes.models._layout import Layout
-from veribayes.models._model import Distance, Groups, Model, Table, Variable
+from veribayes.models._model import Groups, Model, Table, Variable
 from veribayes.models._task import Design
 from veribayes.models.markov import _chains, _fields, _pool, _program, _simulation, _views
 from veribayes.models.markov._fields import DIRICHLET, KNOWN, POOL, STATIONARY
@@ -275,9 +275,6 @@ class Markov(Model):
 
     def groups(self, data: Data, sizes: Groups) -> Groups:
         return _views.groups(self, data)
-
-    def distance(self, context: Any, query: Any) -> Distance:
-        return super().distance(context, query)
 
     def known_tables(self, length: int) -> Sequence[Table]:
         return _views.tables(self, length)
